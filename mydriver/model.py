@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that the rooms hand to each other: small, frozen, checked once."""
+
+import dataclasses
+import ipaddress
+import re
+from typing import Literal, Self
+import uuid
+
+from mydriver import exception
+
+#: IEEE company id under which LIO makes its NAA ids: 0x6001405
+#: (drivers/target/target_core_spc.c, spc_gen_naa_6h_vendor_specific).
+LIO_NAA_PREFIX = '6001405'
+
+#: TCP port of iSCSI (RFC 7143, 4.2.7.1).
+ISCSI_PORT = 3260
+
+# What rtslib-fb takes (rtslib_fb.utils.normalize_wwn), with the length limit
+# of RFC 7143, 4.2.7.1. Colons and dots are free after the naming authority.
+_IQN = re.compile(r'iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+(\.[a-z0-9-]+)+'
+                  r'(:[a-z0-9.:-]*)?\Z')
+_IQN_MAX_BYTES = 223
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Iqn:
+    """An iSCSI qualified name, lower case (RFC 7143, 4.2.7.2).
+
+    :param name: the name; folded to lower case, as RFC 3722 and LIO do.
+    :raises InvalidIqn: when the kernel target would refuse it.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise exception.InvalidIqn(str(self.name), 'it is empty')
+        name = self.name.lower()
+        if len(name.encode()) > _IQN_MAX_BYTES:
+            raise exception.InvalidIqn(
+                name, f'it is longer than {_IQN_MAX_BYTES} bytes')
+        if not _IQN.match(name):
+            raise exception.InvalidIqn(
+                name, 'it needs iqn.YYYY-MM.DOMAIN with a dot in DOMAIN, and '
+                'only letters, digits, dots, colons and hyphens')
+        object.__setattr__(self, 'name', name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Portal:
+    """A network portal: an IP address and a TCP port.
+
+    :param address: IPv4 or IPv6 address, without brackets.
+    :param port: TCP port, 1 to 65535.
+    :raises InvalidPortal: when either is not valid.
+    """
+
+    address: str
+    port: int = ISCSI_PORT
+
+    def __post_init__(self) -> None:
+        try:
+            address = ipaddress.ip_address(self.address.strip('[]'))
+        except ValueError as e:
+            raise exception.InvalidPortal(
+                str(self.address), 'it is not an IP address') from e
+        if not 0 < self.port < 65536:
+            raise exception.InvalidPortal(
+                f'{self.address}:{self.port}', 'the port is not 1 to 65535')
+        object.__setattr__(self, 'address', str(address))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``ADDRESS[:PORT]``, an IPv6 address in brackets.
+
+        :param text: such as ``192.0.2.1:3260`` or ``[2001:db8::1]:3260``.
+        :raises InvalidPortal: when it is not of that form.
+        """
+        match = re.match(r'(\[[^]]+\]|[^:]+)(?::(\d+))?\Z', text)
+        if not match:
+            raise exception.InvalidPortal(text, 'expected ADDRESS:PORT')
+        return cls(match[1].strip('[]'), int(match[2] or ISCSI_PORT))
+
+    @property
+    def host(self) -> str:
+        """The address as it stands in a URL: IPv6 in brackets."""
+        return f'[{self.address}]' if ':' in self.address else self.address
+
+    def __str__(self) -> str:
+        return f'{self.host}:{self.port}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChapCredentials:
+    """CHAP names and secrets of one initiator at one target (RFC 7143, 12.1).
+
+    :param username: the name that the initiator gives.
+    :param password: its secret.
+    :param mutual_username: the name that the target gives, or None.
+    :param mutual_password: the target's secret, or None.
+    """
+
+    username: str
+    password: str = dataclasses.field(repr=False)
+    mutual_username: str | None = None
+    mutual_password: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BackingDevice:
+    """What a store gives the target to export.
+
+    :param kind: the backstore that serves it.
+    :param path: absolute path of the file or block device.
+    :param size_bytes: its size, a multiple of 512.
+    """
+
+    kind: Literal['fileio', 'iblock']
+    path: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Export:
+    """A volume on a target of the pool.
+
+    :param volume_id: UUID of the volume, unit serial of the backstore.
+    :param device: what is exported.
+    :param target: the target of the pool that carries it.
+    :param lun: LUN number inside of the TPG; not what initiators see.
+    """
+
+    volume_id: str
+    device: BackingDevice
+    target: Iqn
+    lun: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mapping:
+    """An export as one initiator sees it.
+
+    :param volume_id: UUID of the volume.
+    :param initiator: who may use it.
+    :param lun: the LUN that this initiator sees.
+    :param read_only: write-protected at the target.
+    """
+
+    volume_id: str
+    initiator: Iqn
+    lun: int
+    read_only: bool = False
+
+
+def naa_id(volume_id: str) -> str:
+    """Return the NAA id that LIO derives from a unit serial.
+
+    LIO takes the company id and then the hex digits of the unit serial, 25 of
+    them (drivers/target/target_core_spc.c).
+
+    :param volume_id: UUID of the volume, which is its unit serial.
+    :returns: 32 hex digits, no prefix; ``/dev/disk/by-id/wwn-0x...`` and
+        VPD page 0x83 show them, and scsi_id puts a ``3`` before them.
+    """
+    return LIO_NAA_PREFIX + uuid.UUID(volume_id).hex[:25]

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run all checks and tests, and sum up what they say (``make test``).
+
+The static checks come first, two at a time, then the unit tests on all cores,
+then the functional tests: each module of ``tests/functional`` in a kernel
+node of its own, two nodes at a time. A stage prints one line when it is done,
+and what failed where something did. The last line is ``N passed, N failed``.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
+import dataclasses
+import json
+import os
+from pathlib import Path
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from tools import outcome
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / '.lab' / 'check'
+RESULT = ROOT / '.lab' / 'test.json'
+
+#: How many stages run at the same time, where they can.
+WORKERS = 2
+
+#: Deadlines in seconds; generous, since machines may be shared and noisy.
+CHECK_TIMEOUT_S = 600
+UNIT_TIMEOUT_S = 1800
+NODE_TIMEOUT_S = 1200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """A command whose success, or whose tests, count.
+
+    :param name: for the report.
+    :param command: program and arguments.
+    :param timeout_s: it is ended after so many seconds.
+    :param tests: its standard output is a subunit stream of tests; otherwise
+        its exit status is the result.
+    :param judge: looks at a check's output although it exited 0; returns
+        what is wrong, or an empty text.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    timeout_s: float
+    tests: bool = False
+    judge: Callable[[str], str] = lambda _output: ''
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """Return a command of this interpreter."""
+    return (sys.executable, *arguments)
+
+
+def contracts_judge(output: str) -> str:
+    """Return what is wrong when import-linter kept no contract at all."""
+    kept = re.search(r'Contracts: (\d+) kept, 0 broken', output)
+    return '' if kept and int(kept[1]) else 'no import contract was kept'
+
+
+def static_stages() -> list[Stage]:
+    """Return lint, types and import contract."""
+    bin_dir = Path(sys.executable).parent
+    return [
+        Stage('types (mypy)', python('-m', 'mypy'), CHECK_TIMEOUT_S),
+        Stage('import contract', (str(bin_dir / 'lint-imports'), '--no-logo'),
+              CHECK_TIMEOUT_S, judge=contracts_judge),
+        Stage('lint (ruff)', python('-m', 'ruff', 'check', '--quiet',
+                                    '--output-format', 'concise', '.'),
+              CHECK_TIMEOUT_S),
+        Stage('lint (hacking)',
+              python('-m', 'flake8', 'mydriver', 'lab', 'tests', 'tools'),
+              CHECK_TIMEOUT_S),
+    ]
+
+
+def unit_stages() -> list[Stage]:
+    """Return the unit tests: one stage, stestr spreads it over the cores."""
+    return [Stage('unit tests', python('-m', 'stestr', 'run', '--subunit'),
+                  UNIT_TIMEOUT_S, tests=True)]
+
+
+def functional_stages(root: Path = ROOT) -> list[Stage]:
+    """Return a stage for each module of functional tests.
+
+    :param root: the repository.
+    """
+    return [node_stage(path.relative_to(root))
+            for path in sorted(root.glob('tests/functional/**/test_*.py'))]
+
+
+def node_stage(module: Path) -> Stage:
+    """Return the stage that runs a module's tests in a kernel node.
+
+    :param module: its path below the repository.
+    """
+    name = '.'.join(module.with_suffix('').parts)
+    return Stage(
+        f'node {name.removeprefix("tests.functional.")}',
+        python('-m', 'lab', 'kernel', 'run', '--disk', '4G', '--',
+               *python('-m', 'subunit.run', name)),
+        NODE_TIMEOUT_S, tests=True)
+
+
+class Runner:
+    """Runs stages, prints their lines, keeps the outcomes.
+
+    :param state: folder for the stages' output.
+    :param out: where the report goes, one call a line.
+    """
+
+    def __init__(self, state: Path, out: Callable[[str], None]) -> None:
+        self.outcomes: list[outcome.Outcome] = []
+        self._state = state
+        self._out = out
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+        state.mkdir(parents=True, exist_ok=True)
+
+    def run(self, stages: Sequence[Stage], workers: int) -> None:
+        """Run stages, ``workers`` of them at a time."""
+        with futures.ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(self._one, stages):
+                pass
+
+    def fail(self, stage: str, details: str) -> None:
+        """Note a stage that could not even begin."""
+        self._note(outcome.Outcome(stage, 0, 1, 0.0, details))
+
+    def end(self) -> None:
+        """End what runs now, and start nothing more."""
+        with self._lock:
+            self._ended = True
+            running = list(self._running)
+        for process in running:
+            _signal_group(process, signal.SIGTERM)
+
+    def _one(self, stage: Stage) -> None:
+        start = time.monotonic()
+        slug = re.sub(r'[^a-z0-9._-]+', '-', stage.name.lower()).strip('-')
+        stdout = self._state / f'{slug}.out'
+        stderr = self._state / f'{slug}.err'
+        status = self._execute(stage, stdout, stderr)
+        errors = stderr.read_text(errors='replace')
+        judged = judge_tests if stage.tests else judge_check
+        passed, failed, details = judged(stage, status, stdout, errors)
+        self._note(outcome.Outcome(stage.name, passed, failed,
+                                   time.monotonic() - start, details))
+
+    def _execute(self, stage: Stage, stdout: Path, stderr: Path) -> str:
+        """Run a stage's command; returns what is wrong, or an empty text."""
+        with stdout.open('wb') as out, stderr.open('wb') as err:
+            with self._lock:
+                if self._ended:
+                    return 'not started: the run was ended'
+                try:
+                    process = subprocess.Popen(
+                        stage.command, stdin=subprocess.DEVNULL, stdout=out,
+                        stderr=err, cwd=ROOT, start_new_session=True)
+                except OSError as e:
+                    return f'{stage.command[0]} cannot be started: {e}'
+                self._running.add(process)
+            try:
+                code = process.wait(stage.timeout_s)
+            except subprocess.TimeoutExpired:
+                _stop(process)
+                return f'ended after {stage.timeout_s:g} s'
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+        return f'exit status {code}' if code else ''
+
+    def _note(self, result: outcome.Outcome) -> None:
+        with self._lock:
+            self.outcomes.append(result)
+            self._out(result.line())
+            if result.details:
+                self._out('\n'.join(
+                    '    ' + line for line in result.details.splitlines()))
+
+
+def judge_check(stage: Stage, status: str, stdout: Path,
+                errors: str) -> tuple[int, int, str]:
+    """Judge a check: one passed or one failed.
+
+    :param status: what is wrong with how it ended, or an empty text.
+    :param stdout: file of its standard output.
+    :param errors: its standard error.
+    :returns: passed, failed, details.
+    """
+    output = stdout.read_text(errors='replace')
+    wrong = status or stage.judge(output)
+    if not wrong:
+        return 1, 0, ''
+    return 0, 1, outcome.tail(f'{output}{errors}'.strip() + f'\n{wrong}')
+
+
+def judge_tests(_stage: Stage, status: str, stdout: Path,
+                errors: str) -> tuple[int, int, str]:
+    """Judge a stage of tests by its subunit stream.
+
+    A stage that ended badly although no test failed, and one without any
+    test, is a failure in itself. Parameters and result as
+    :func:`judge_check` has them.
+    """
+    tally = outcome.read_subunit(stdout)
+    parts = [f'{name}: {why}' for name, why in sorted(tally.failures.items())]
+    failed = len(parts)
+    if not tally.passed and not failed and not status:
+        status = 'no test was run'
+    if status:
+        failed = failed or 1
+        noise = bytes(tally.noise).decode(errors='replace')
+        parts += [outcome.tail(f'{noise}\n{errors}'.strip()), status]
+    return len(tally.passed), failed, '\n'.join(parts)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal a process that leads its own group, and the group."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process group: kindly, so that it can clean up, then at once."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def save(outcomes: Iterable[outcome.Outcome], path: Path) -> tuple[int, int]:
+    """Write the totals and the stages to a file of JSON.
+
+    :returns: how many passed, and how many failed.
+    """
+    stages = [dataclasses.asdict(o) for o in outcomes]
+    passed = sum(s['passed'] for s in stages)
+    failed = sum(s['failed'] for s in stages)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(
+        {'passed': passed, 'failed': failed, 'stages': stages}, indent=1)
+        + '\n')
+    return passed, failed
+
+
+def plan(quick: bool, only: Sequence[str]) -> list[tuple[list[Stage], int]]:
+    """Return what to run, in order: stages, and how many at a time.
+
+    :param quick: leave the functional tests out.
+    :param only: words; a stage whose name has none of them is left out.
+    """
+    rounds = [(static_stages(), WORKERS), (unit_stages(), 1)]
+    if not quick:
+        rounds.append((functional_stages(), WORKERS))
+    if only:
+        rounds = [([s for s in stages if any(w in s.name for w in only)], n)
+                  for stages, n in rounds]
+    return rounds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true',
+                        help='leave the functional tests out')
+    parser.add_argument('only', nargs='*', metavar='WORD',
+                        help='only the stages whose name has one of these')
+    args = parser.parse_args(argv)
+    start = time.monotonic()
+    RESULT.unlink(missing_ok=True)
+    runner = Runner(STATE, lambda line: print(line, flush=True))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: runner.end())
+    rounds = plan(args.quick, args.only)
+    for stages, workers in rounds:
+        runner.run(stages, workers)
+    if not args.quick and not args.only and not rounds[-1][0]:
+        runner.fail('functional tests', 'no test was found')
+    passed, failed = save(runner.outcomes, RESULT)
+    print(f'all of it in {time.monotonic() - start:.0f} s')
+    print(f'{passed} passed, {failed} failed')
+    return 1 if failed or not passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

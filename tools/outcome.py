@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outcomes of stages, and how test results in subunit become one.
+
+Only a test that says ``success`` has passed. A skipped test, an expected
+failure, a test that began and never ended and one that was announced and
+never ran all count as failed: what a test needs must be there.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import subunit
+import testtools
+
+#: How much of one test's details is shown, characters from the end.
+DETAILS_MAX = 6000
+
+_UNFINISHED = {
+    'inprogress': 'began, but never ended',
+    'exists': 'never ran',
+    'unknown': 'left output, but no result',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a stage.
+
+    :param stage: its name.
+    :param passed: how many of its tests passed.
+    :param failed: how many did not.
+    :param duration_s: how long it took, seconds.
+    :param details: what to show of the failures; empty where all passed.
+    """
+
+    stage: str
+    passed: int
+    failed: int
+    duration_s: float
+    details: str = ''
+
+    def line(self) -> str:
+        """Return the stage's line of the report."""
+        word = 'FAILED' if self.failed else 'ok'
+        counts = f'{self.passed} passed'
+        if self.failed:
+            counts += f', {self.failed} failed'
+        return f'{self.stage:<32} {word:<6} {self.duration_s:7.1f} s  {counts}'
+
+
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """Results of tests, as they come in.
+
+    :param planned: ids of tests that were announced.
+    :param passed: ids of those that passed.
+    :param failures: by id, why the others did not.
+    :param noise: what stood between the results, such as output of programs.
+    """
+
+    planned: set[str] = dataclasses.field(default_factory=set)
+    passed: set[str] = dataclasses.field(default_factory=set)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    noise: bytearray = dataclasses.field(default_factory=bytearray)
+
+    def add(self, test: dict[str, Any]) -> None:
+        """Take one test's record, as testtools.StreamToDict gives it."""
+        name, status = test['id'], test['status']
+        if status == 'exists':
+            self.planned.add(name)
+        elif status == 'success':
+            self.passed.add(name)
+        else:
+            text = _details(test['details'])
+            why = _UNFINISHED.get(status, status)
+            self.failures[name] = f'{why}\n{text}' if text else why
+
+    def close(self) -> None:
+        """Count what was announced and did not run; a failure outweighs."""
+        for name in self.planned - self.passed - set(self.failures):
+            self.failures[name] = _UNFINISHED['exists']
+        self.passed -= set(self.failures)
+
+
+def read_subunit(path: Path) -> Tally:
+    """Read a file of subunit packets, version 2, with noise in between."""
+    tally = Tally()
+    records = testtools.StreamToDict(tally.add)
+    noise = _Noise(tally.noise)
+    both = testtools.CopyStreamResult([records, noise])
+    both.startTestRun()
+    with path.open('rb') as stream:
+        subunit.ByteStreamToStreamResult(
+            stream, non_subunit_name='stdout').run(both)
+    both.stopTestRun()
+    tally.close()
+    return tally
+
+
+class _Noise(testtools.StreamResult):
+    """Keeps what belongs to no test."""
+
+    def __init__(self, buffer: bytearray) -> None:
+        super().__init__()
+        self._buffer = buffer
+
+    def status(self, test_id: str | None = None,
+               file_bytes: bytes | None = None, **_: Any) -> None:
+        """Take one event of the stream."""
+        if test_id is None and file_bytes:
+            self._buffer += file_bytes
+
+
+def _details(contents: dict[str, Any]) -> str:
+    """Return the text of a test's attachments, tracebacks last."""
+    parts = []
+    for name in sorted(contents, key=lambda n: ('traceback' in n, n)):
+        if contents[name].content_type.type == 'text':
+            text = contents[name].as_text().strip()
+            if text:
+                parts.append(text)
+    return tail('\n'.join(parts))
+
+
+def tail(text: str, limit: int = DETAILS_MAX) -> str:
+    """Return the end of a text, whole lines of it."""
+    if len(text) <= limit:
+        return text
+    return '...\n' + text[-limit:].partition('\n')[2]

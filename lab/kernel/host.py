@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node needs of the machine: programs, modules, a processor."""
+
+import hashlib
+import os
+from pathlib import Path
+import shutil
+import subprocess
+
+from lab import errors, paths
+
+#: The kernel that nodes run (Debian's package user-mode-linux).
+LINUX = '/usr/bin/linux.uml'
+
+#: Search path of the programs, on the host and in a node.
+PROGRAM_PATH = ('/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:'
+                '/sbin:/bin')
+
+_MODULES = Path('/usr/lib/uml/modules')
+
+_PROGRAMS = ((LINUX, 'user-mode-linux'), ('taskset', 'util-linux'),
+             ('setpriv', 'util-linux'), ('modprobe', 'kmod'),
+             ('udevadm', 'udev'), ('iscsid', 'open-iscsi'),
+             ('multipathd', 'multipath-tools'), ('mkfs.xfs', 'xfsprogs'))
+
+
+def check() -> None:
+    """Check that nodes can run here.
+
+    :raises MissingProgram: where something of Debian's is not there.
+    :raises LabError: where we are not root.
+    """
+    for program, package in _PROGRAMS:
+        if not shutil.which(program, path=PROGRAM_PATH):
+            raise errors.MissingProgram(program, package)
+    if not any(_MODULES.glob('*/modules.dep')):
+        raise errors.MissingProgram(str(_MODULES), 'user-mode-linux')
+    if os.geteuid():
+        raise errors.LabError(
+            'a kernel node reads the whole machine as its root filesystem: '
+            'start it as root')
+
+
+def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:
+    """Return the environment for a node's kernel, on the host.
+
+    TMPDIR is not in it: the kernel keeps its memory in an unlinked file
+    there, else in /dev/shm. On a disk it would be slow.
+
+    :param cpuinfo: description of the processor.
+    """
+    found = {'PATH': PROGRAM_PATH, 'HOME': '/root'}
+    if 'amx_tile' in cpuinfo.read_text().split():
+        found['LD_PRELOAD'] = str(_xstate())
+    return found
+
+
+def _xstate() -> Path:
+    """Build the library that AMX makes necessary; see xstate.c."""
+    source = paths.KERNEL_SHELL / 'xstate.c'
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    library = paths.STATE / 'kernel' / f'xstate-{digest}.so'
+    if library.exists():
+        return library
+    if not shutil.which('gcc'):
+        raise errors.MissingProgram('gcc', 'gcc libc6-dev')
+    library.parent.mkdir(parents=True, exist_ok=True)
+    scratch = library.with_suffix(f'.{os.getpid()}')
+    done = subprocess.run(
+        ['gcc', '-O2', '-fPIC', '-shared', '-o', scratch, source],
+        capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise errors.LabError(f'gcc cannot build {source}:\n{done.stderr}')
+    scratch.replace(library)
+    return library

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lab kernel run``: one command in a fresh node, then the node is gone."""
+
+from collections.abc import Mapping, Sequence
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+import secrets
+import shlex
+import shutil
+import sys
+import time
+
+from lab import errors, paths, process
+from lab.kernel import node
+
+#: What a command in a node gets of the caller's environment.
+_PASSED = ('COLUMNS', 'LANG', 'LC_ALL', 'TERM', 'TZ')
+
+#: Folders of ours under paths.RUN; the number is the caller's process id.
+_PREFIX = 'kernel-'
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to run and in which node.
+
+    :param argv: the command.
+    :param memory_mib: memory of the node.
+    :param cpu: core of the host, None to choose.
+    :param disks: sizes in bytes.
+    :param timeout_s: for boot and command together.
+    :param environ: added to the command's environment.
+    """
+
+    argv: Sequence[str]
+    memory_mib: int = 2048
+    cpu: int | None = None
+    disks: tuple[int, ...] = ()
+    timeout_s: int = 900
+    environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def run(request: Request) -> int:
+    """Run a command in a fresh node, its output to ours.
+
+    :returns: the command's exit status; above 128 where a signal ended it.
+    :raises DeadlinePassed: when it was not done in time; the node is ended.
+    :raises ProcessEnded: when the node ended before the command.
+    """
+    _sweep()
+    folder = paths.RUN / f'{_PREFIX}{os.getpid()}-{secrets.token_hex(3)}'
+    share = folder / 'share'
+    share.mkdir(parents=True)
+    guest = None
+    try:
+        spec = _spec(request, share)
+        deadline = time.monotonic() + request.timeout_s
+        guest = node.start(spec, folder, log=folder / 'console',
+                           die_with_parent=True)
+        guest.save(folder / 'process.json')
+        status = _follow(guest, share, deadline, request)
+        node.wait_end(guest, 5)
+        return status
+    finally:
+        if guest:
+            guest.end(grace_s=0)
+        shutil.rmtree(folder)
+
+
+def _spec(request: Request, share: Path) -> node.NodeSpec:
+    """Write what the payload reads, and describe the node."""
+    environ = {k: v for k in _PASSED if (v := os.environ.get(k))}
+    environ |= request.environ
+    _write(share / 'environ', ''.join(
+        f'{k}={shlex.quote(v)}\n' for k, v in environ.items()))
+    _write(share / 'argv', ''.join(f'{a}\0' for a in request.argv))
+    outputs = _outputs()
+    for name in set(outputs):
+        _write(share / name, '')
+    cwd = Path.cwd()
+    return node.NodeSpec(
+        name='node', memory_mib=request.memory_mib, cpu=request.cpu,
+        disks=request.disks, shares=(share,),
+        init=paths.KERNEL_SHELL / 'run.sh',
+        environ={
+            'RUN_DIR': str(share),
+            'RUN_STDOUT': outputs[0], 'RUN_STDERR': outputs[1],
+            'RUN_CWD': str(cwd if cwd.is_relative_to(paths.ROOT)
+                           else paths.ROOT),
+            'RUN_TIMEOUT': str(request.timeout_s),
+            'RUN_INITIATOR':
+                f'iqn.1993-08.org.debian:01:{secrets.token_hex(6)}',
+        })
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only root may read."""
+    path.touch(0o600)
+    path.write_text(text)
+
+
+def _outputs() -> tuple[str, str]:
+    """Name the files for both outputs: one, where ours are one as well.
+
+    So the order of the lines holds under ``2>&1``.
+    """
+    with contextlib.suppress(OSError):
+        out, err = os.fstat(1), os.fstat(2)
+        if (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino):
+            return 'stdout', 'stdout'
+    return 'stdout', 'stderr'
+
+
+def _follow(guest: process.Process, share: Path, deadline: float,
+            request: Request) -> int:
+    """Copy the command's output until its status is there; return it."""
+    with contextlib.ExitStack() as stack:
+        followers = [
+            stack.enter_context(process.Follower(share / name, to.buffer))
+            for name, to in (('stdout', sys.stdout), ('stderr', sys.stderr))
+            if (share / name).exists()]
+        status = share / 'status'
+        while True:
+            alive = guest.alive()
+            done = status.exists()
+            for follower in followers:
+                follower.copy()
+            if done:
+                return int(status.read_text())
+            if not alive:
+                raise errors.ProcessEnded(
+                    f'{guest.name}, before its command', _console(guest))
+            if time.monotonic() >= deadline:
+                raise errors.DeadlinePassed(
+                    f'{shlex.join(request.argv)} in {guest.name}, which was '
+                    'ended', request.timeout_s, _console(guest))
+            time.sleep(process.POLL_S)
+
+
+def _console(guest: process.Process) -> str:
+    """Quote the end of the node's console."""
+    return 'The end of its console:\n' + guest.tail()
+
+
+def _sweep() -> None:
+    """Remove what callers left that were killed."""
+    for folder in paths.RUN.glob(f'{_PREFIX}*'):
+        owner = folder.name.removeprefix(_PREFIX).partition('-')[0]
+        if Path('/proc', owner).exists():
+            continue
+        guest = process.Process.load(folder / 'process.json')
+        if guest:
+            guest.end(grace_s=0)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# Payload of `lab kernel run`: everything a test may want, then the command in
+# RUN_DIR/argv. Its output goes to files there, which the host reads as they
+# grow, since a console would garble it; its status to a file that appears
+# whole.
+node_udev
+node_lio && node_dm && node_initiator "$RUN_INITIATOR" && ready=1
+(
+    # The host ends the node at its deadline. This is for the case that the
+    # host's side was killed and cannot.
+    exec sleep $((RUN_TIMEOUT + 30)) <> /dev/null > /dev/null 2>&1
+) && node_poweroff &
+status=125
+if [ "$ready" ]; then
+    mapfile -d '' -t argv < "$RUN_DIR/argv"
+    node_log "run ${argv[0]}"
+    (
+        set -a
+        . "$RUN_DIR/environ"
+        set +a
+        cd "$RUN_CWD" || exit 125
+        exec "${argv[@]}"
+    ) >> "$RUN_DIR/$RUN_STDOUT" 2>> "$RUN_DIR/$RUN_STDERR" < /dev/null
+    status=$?
+fi
+node_log "status $status"
+echo $status > "$RUN_DIR/status.new"
+mv "$RUN_DIR/status.new" "$RUN_DIR/status"

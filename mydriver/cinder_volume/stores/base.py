@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every store can do, and the names under which it keeps things.
+
+A store knows bytes and names, nothing of Cinder's objects and nothing of the
+target. Volumes and snapshots are the same kind of thing to it: a backing of a
+fixed size, under a name. Only a volume is ever exported or written to.
+"""
+
+import dataclasses
+import re
+from typing import Protocol
+
+from mydriver import exception, model
+
+#: Sizes are multiples of the logical block that the target shows (SBC-3).
+BLOCK_BYTES = 512
+
+# Lower-case hex only: one backing has one spelling.
+_NAME = re.compile(r'(volume|snapshot)-'
+                   r'[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\Z')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capacity:
+    """Room in a store.
+
+    :param total_bytes: size of the place that holds the store.
+    :param free_bytes: what can still be written there.
+    :param provisioned_bytes: sum of the sizes that its backings show, which
+        may be more than ``total_bytes``: backings are thin.
+    """
+
+    total_bytes: int
+    free_bytes: int
+    provisioned_bytes: int
+
+
+class VolumeStore(Protocol):
+    """A place for thin backings with instant snapshots and clones.
+
+    Everything that a method did is durable when it returns. After a crash in
+    the middle a name is either there, whole, or not there at all. Methods
+    block, may be called from any thread, and need no lock of the caller for
+    different names.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where the store is: a folder, a volume group and pool."""
+
+    def check(self) -> None:
+        """Make sure that the store can do its work.
+
+        :raises ConfigurationError: with what is wrong and the remedy.
+        """
+
+    def create(self, name: str, size_bytes: int) -> None:
+        """Make an empty backing that reads as zeros.
+
+        Doing it twice is fine as long as nothing was written in between.
+
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when another backing has that name.
+        """
+
+    def delete(self, name: str) -> None:
+        """Remove a backing; it is fine when there is none."""
+
+    def extend(self, name: str, size_bytes: int) -> None:
+        """Grow a backing to a size, the new part reading as zeros.
+
+        What was written by way of the local path before is made durable too,
+        also where the size is right already. It never shrinks.
+
+        :raises BackingNotFound: when there is no such backing.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when it is larger than that already.
+        """
+
+    def snapshot(self, source: str, name: str) -> None:
+        """Keep what a backing holds now under another name.
+
+        The source may be exported and written to meanwhile: what its users
+        were told to be written is in the snapshot. Where a snapshot of the
+        source's size has that name already it is kept as it is.
+
+        :raises BackingNotFound: when there is no such source.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when another backing has that name.
+        """
+
+    def clone(self, source: str, name: str, size_bytes: int) -> None:
+        """Make a backing with the contents of another, or larger.
+
+        :param source: a volume, which may be in use, or a snapshot.
+        :raises BackingNotFound: when there is no such source.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when something has that name already, or the
+            source is larger than ``size_bytes``.
+        """
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a backing of that name."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all backings, sorted."""
+
+    def device(self, name: str) -> model.BackingDevice:
+        """Return what the target exports, its path readable on this host.
+
+        :raises BackingNotFound: when there is no such backing.
+        """
+
+    def capacity(self) -> Capacity:
+        """Return how much room there is."""
+
+
+def volume_name(volume_id: str) -> str:
+    """Return the name of a volume's backing."""
+    return check_name(f'volume-{volume_id}')
+
+
+def snapshot_name(snapshot_id: str) -> str:
+    """Return the name of a snapshot's backing."""
+    return check_name(f'snapshot-{snapshot_id}')
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a store keeps something under such a name."""
+    return _NAME.match(text) is not None
+
+
+def check_name(name: str) -> str:
+    """Return the name when it is one of ours; it goes into paths.
+
+    :raises StoreError: when it is not.
+    """
+    if not is_name(name):
+        raise exception.StoreError(
+            f'take the name {name!r}', 'it is not volume- or snapshot- and a '
+            'UUID in lower case')
+    return name
+
+
+def check_size(name: str, size_bytes: int) -> int:
+    """Return the size when a backing can have it.
+
+    :raises StoreError: when it is not a positive number of whole blocks.
+    """
+    if size_bytes <= 0 or size_bytes % BLOCK_BYTES:
+        raise exception.StoreError(
+            f'make {name} of {size_bytes} bytes',
+            f'sizes are positive multiples of {BLOCK_BYTES}')
+    return size_bytes

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every store must hold to, whatever it is made of.
+
+A run of it mixes :class:`StoreContract` into a test case and says in
+``make_store`` which store to test. The unit tests run it on a folder in
+memory with a copying stand-in for FICLONE, the functional tests on the real
+filesystem in a kernel node.
+"""
+
+import concurrent.futures
+import os
+import uuid
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import base
+
+MIB = 1024 * 1024
+
+
+def volume() -> str:
+    """Return the name of a new volume's backing."""
+    return base.volume_name(str(uuid.uuid4()))
+
+
+def snapshot() -> str:
+    """Return the name of a new snapshot's backing."""
+    return base.snapshot_name(str(uuid.uuid4()))
+
+
+def write(path: str, data: bytes, offset: int = 0) -> None:
+    """Write as a guest does: in place, the size stays."""
+    with open(path, 'r+b') as f:
+        f.seek(offset)
+        f.write(data)
+
+
+def read(path: str, length: int, offset: int = 0) -> bytes:
+    """Read a part."""
+    with open(path, 'rb') as f:
+        f.seek(offset)
+        return f.read(length)
+
+
+class StoreContract:
+    """Mix this into a test case that has :meth:`make_store`."""
+
+    def make_store(self) -> base.VolumeStore:
+        """Return an empty store; ``setUp`` calls it once a test."""
+        raise NotImplementedError
+
+    def setUp(self):
+        """Start from an empty store."""
+        super().setUp()
+        self.store = self.make_store()
+
+    def path(self, name):
+        """Return the local path of a backing."""
+        return self.store.device(name).path
+
+    def made(self, size_bytes=MIB, data=b''):
+        """Return the name of a new volume that holds some data."""
+        name = volume()
+        self.store.create(name, size_bytes)
+        if data:
+            write(self.path(name), data)
+        return name
+
+    # The store itself
+
+    def test_it_can_do_its_work(self):
+        self.store.check()
+        self.store.check()
+        self.assertEqual((), self.store.names())
+
+    def test_names_that_are_not_ours_go_nowhere(self):
+        good = self.made()
+        for bad in ('', '.', '..', 'volume-', 'volume-../../etc/passwd',
+                    f'../{good}', f'{good}/x', f'{good}\n', good.upper(),
+                    f'{good}x', 'snapshot-x'):
+            for call in (lambda n: self.store.create(n, MIB),
+                         self.store.delete, self.store.exists,
+                         self.store.device,
+                         lambda n: self.store.extend(n, MIB),
+                         lambda n: self.store.snapshot(good, n),
+                         lambda n: self.store.snapshot(n, snapshot()),
+                         lambda n: self.store.clone(good, n, MIB)):
+                with self.assertRaisesRegex(exception.StoreError, 'UUID'):
+                    call(bad)
+        self.assertEqual((good,), self.store.names())
+
+    def test_capacity_counts_what_backings_show(self):
+        before = self.store.capacity()
+        self.assertEqual(0, before.provisioned_bytes)
+        self.assertGreater(before.total_bytes, 0)
+        self.assertGreaterEqual(before.total_bytes, before.free_bytes)
+        size_bytes = 2 * before.total_bytes // MIB * MIB
+        name = self.made(size_bytes)
+        self.store.snapshot(name, snapshot())
+        after = self.store.capacity()
+        self.assertEqual(2 * size_bytes, after.provisioned_bytes)
+        self.assertGreater(after.free_bytes, before.free_bytes - 8 * MIB)
+
+    # Create
+
+    def test_a_new_volume_reads_as_zeros(self):
+        name = volume()
+        self.assertFalse(self.store.exists(name))
+        self.store.create(name, 3 * MIB)
+        self.assertTrue(self.store.exists(name))
+        device = self.store.device(name)
+        self.assertEqual(3 * MIB, device.size_bytes)
+        self.assertTrue(os.path.isabs(device.path))
+        self.assertEqual(bytes(3 * MIB), read(device.path, 4 * MIB))
+        self.assertEqual((name,), self.store.names())
+
+    def test_create_twice_is_once(self):
+        name = self.made()
+        self.store.create(name, MIB)
+        self.assertEqual(MIB, self.store.device(name).size_bytes)
+
+    def test_create_never_replaces_another_volume(self):
+        empty, full = self.made(), self.made(data=b'precious')
+        for name, size_bytes in ((empty, 2 * MIB), (full, MIB)):
+            with self.assertRaisesRegex(exception.StoreError, 'already'):
+                self.store.create(name, size_bytes)
+        self.assertEqual(MIB, self.store.device(empty).size_bytes)
+        self.assertEqual(b'precious', read(self.path(full), 8))
+
+    def test_sizes_are_whole_blocks(self):
+        for size_bytes in (0, -512, 511, MIB + 1):
+            with self.assertRaisesRegex(exception.StoreError, '512'):
+                self.store.create(volume(), size_bytes)
+        self.assertEqual((), self.store.names())
+
+    # Delete
+
+    def test_delete_twice_is_once(self):
+        name, other = self.made(), self.made()
+        self.store.delete(name)
+        self.store.delete(name)
+        self.assertFalse(self.store.exists(name))
+        self.assertEqual((other,), self.store.names())
+        with self.assertRaises(exception.BackingNotFound):
+            self.store.device(name)
+
+    def test_a_deleted_volume_leaks_nothing_into_the_next(self):
+        name = self.made(data=b'secret of one tenant' * 1000)
+        self.store.delete(name)
+        self.store.create(name, MIB)
+        self.assertEqual(bytes(MIB), read(self.path(name), MIB))
+
+    # Extend
+
+    def test_extend_keeps_the_data_and_adds_zeros(self):
+        name = self.made(data=b'x' * MIB)
+        self.store.extend(name, 2 * MIB)
+        self.store.extend(name, 2 * MIB)
+        self.assertEqual(2 * MIB, self.store.device(name).size_bytes)
+        self.assertEqual(b'x' * MIB + bytes(MIB),
+                         read(self.path(name), 3 * MIB))
+
+    def test_extend_never_shrinks(self):
+        name = self.made(2 * MIB)
+        with self.assertRaisesRegex(exception.StoreError, 'shrunk'):
+            self.store.extend(name, MIB)
+        self.assertEqual(2 * MIB, self.store.device(name).size_bytes)
+
+    def test_extend_is_seen_by_those_who_have_it_open(self):
+        name = self.made()
+        with open(self.path(name), 'r+b') as user:
+            self.store.extend(name, 2 * MIB)
+            user.seek(0, os.SEEK_END)
+            self.assertEqual(2 * MIB, user.tell())
+
+    # Snapshot
+
+    def test_a_snapshot_keeps_what_was_there(self):
+        name, kept = self.made(data=b'before'), snapshot()
+        self.store.snapshot(name, kept)
+        write(self.path(name), b'after!')
+        self.assertEqual(b'before', read(self.path(kept), 6))
+        self.assertEqual(b'after!', read(self.path(name), 6))
+        self.assertEqual(MIB, self.store.device(kept).size_bytes)
+        self.assertEqual(sorted([kept, name]), list(self.store.names()))
+
+    def test_a_snapshot_has_what_an_open_user_wrote(self):
+        name, kept = self.made(), snapshot()
+        fd = os.open(self.path(name), os.O_RDWR)
+        try:
+            os.pwrite(fd, b'not yet flushed', 4096)
+            self.store.snapshot(name, kept)
+            os.pwrite(fd, b'later..........', 4096)
+        finally:
+            os.close(fd)
+        self.assertEqual(b'not yet flushed',
+                         read(self.path(kept), 15, 4096))
+
+    def test_snapshot_twice_keeps_the_first(self):
+        name, kept = self.made(data=b'first'), snapshot()
+        self.store.snapshot(name, kept)
+        write(self.path(name), b'other')
+        self.store.snapshot(name, kept)
+        self.assertEqual(b'first', read(self.path(kept), 5))
+
+    def test_a_snapshot_outlives_its_volume(self):
+        name, kept = self.made(data=b'kept'), snapshot()
+        self.store.snapshot(name, kept)
+        self.store.delete(name)
+        self.assertEqual(b'kept', read(self.path(kept), 4))
+
+    def test_a_volume_outlives_its_snapshot(self):
+        name, kept = self.made(data=b'kept'), snapshot()
+        self.store.snapshot(name, kept)
+        self.store.delete(kept)
+        self.store.delete(kept)
+        self.assertEqual(b'kept', read(self.path(name), 4))
+
+    # Clone
+
+    def test_a_clone_and_its_source_go_separate_ways(self):
+        for make_source in (self.made, self._snapshot_of):
+            source, name = make_source(data=b'same'), volume()
+            self.store.clone(source, name, MIB)
+            self.assertEqual(b'same', read(self.path(name), 4))
+            write(self.path(name), b'mine')
+            self.assertEqual(b'same', read(self.path(source), 4))
+            self.store.delete(source)
+            self.assertEqual(b'mine', read(self.path(name), 4))
+
+    def _snapshot_of(self, data):
+        kept = snapshot()
+        self.store.snapshot(self.made(data=data), kept)
+        return kept
+
+    def test_a_clone_may_be_larger(self):
+        source, name = self.made(data=b'x' * MIB), volume()
+        self.store.clone(source, name, 3 * MIB)
+        self.assertEqual(3 * MIB, self.store.device(name).size_bytes)
+        self.assertEqual(b'x' * MIB + bytes(2 * MIB),
+                         read(self.path(name), 4 * MIB))
+        self.assertEqual(MIB, self.store.device(source).size_bytes)
+
+    def test_a_clone_is_never_smaller(self):
+        source, name = self.made(2 * MIB), volume()
+        with self.assertRaises(exception.StoreError):
+            self.store.clone(source, name, MIB)
+        self.assertFalse(self.store.exists(name))
+
+    def test_a_clone_of_a_clone(self):
+        first, second, third = self.made(data=b'gene'), volume(), volume()
+        self.store.clone(first, second, MIB)
+        self.store.clone(second, third, MIB)
+        self.store.delete(first)
+        self.store.delete(second)
+        self.assertEqual(b'gene', read(self.path(third), 4))
+
+    def test_copies_never_replace_another_volume(self):
+        source, other = self.made(data=b'source'), self.made(data=b'other')
+        smaller = self.made(MIB // 2)
+        for call in (lambda: self.store.clone(source, other, MIB),
+                     lambda: self.store.snapshot(source, smaller)):
+            with self.assertRaisesRegex(exception.StoreError, 'already'):
+                call()
+        self.assertEqual(b'other', read(self.path(other), 5))
+        self.assertEqual(MIB // 2, self.store.device(smaller).size_bytes)
+
+    # What is missing, and many at once
+
+    def test_a_missing_backing_is_named(self):
+        name = volume()
+        for call in (lambda: self.store.extend(name, MIB),
+                     lambda: self.store.snapshot(name, snapshot()),
+                     lambda: self.store.clone(name, volume(), MIB),
+                     lambda: self.store.device(name)):
+            with self.assertRaisesRegex(exception.BackingNotFound, name):
+                call()
+        self.assertEqual((), self.store.names())
+
+    def test_many_threads_at_once(self):
+        source = self.made(data=b'shared')
+        names = [volume() for _ in range(24)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(self.store.clone, source, n, MIB)
+                         for n in names]:
+                done.result()
+        self.assertEqual(sorted([source, *names]), list(self.store.names()))
+        for name in names:
+            self.assertEqual(b'shared', read(self.path(name), 6))
+
+    def test_one_of_many_gets_the_name(self):
+        sources = [self.made(data=bytes([i]) * 512) for i in range(8)]
+        name = volume()
+
+        def attempt(source):
+            try:
+                self.store.clone(source, name, MIB)
+            except exception.StoreError:
+                return None
+            return source
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            winners = [w for w in pool.map(attempt, sources) if w]
+        self.assertEqual(1, len(winners))
+        self.assertEqual(read(self.path(winners[0]), MIB),
+                         read(self.path(name), MIB))

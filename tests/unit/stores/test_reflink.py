@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reflink store on a folder in memory, with a copying FICLONE.
+
+What only a real filesystem can show is in tests/functional.
+"""
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+import unittest
+
+import ddt
+
+from mydriver import exception
+from mydriver.cinder_volume import stores
+from mydriver.cinder_volume.stores import base, reflink
+from tests.contract import store as contract
+
+#: tmpfs has files without a name (O_TMPFILE) on every kernel.
+MEMORY = '/dev/shm'
+NOBODY = 65534
+
+
+def copy(source_fd: int, target_fd: int) -> None:
+    """Stand in for FICLONE where extents cannot be shared."""
+    size_bytes = os.fstat(source_fd).st_size
+    os.ftruncate(target_fd, size_bytes)
+    data = os.pread(source_fd, min(size_bytes, 4 * contract.MIB), 0)
+    if data.strip(b'\0'):
+        os.pwrite(target_fd, data, 0)
+
+
+def folder(case: unittest.TestCase) -> str:
+    """Return a new folder in memory, gone after the test."""
+    path = tempfile.mkdtemp(prefix='mydriver-', dir=MEMORY)
+    case.addCleanup(shutil.rmtree, path)
+    return path
+
+
+class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
+    """The contract, with copies in the place of shared extents."""
+
+    def make_store(self) -> base.VolumeStore:
+        """Return a store in memory."""
+        return reflink.ReflinkStore(folder(self), copy)
+
+
+def failing(number: int) -> reflink.Clone:
+    """Return a clone function that fails as the kernel does."""
+    def clone(source_fd: int, target_fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+    return clone
+
+
+class NoRoomStore(reflink.ReflinkStore):
+    """A store whose filesystem is full."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, failing(errno.ENOSPC))
+
+
+@ddt.ddt
+class ReflinkTest(unittest.TestCase):
+    """What is this store's own."""
+
+    def setUp(self):
+        super().setUp()
+        self.path = folder(self)
+        self.store = reflink.ReflinkStore(self.path, copy)
+
+    def problem(self, store):
+        """Return the text of the configuration error that it must raise."""
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            store.check()
+        self.assertEqual('mydriver_store_path', caught.exception.option)
+        self.assertTrue(caught.exception.remedy)
+        return str(caught.exception)
+
+    def test_a_relative_path_is_refused(self):
+        self.assertIn('absolute', self.problem(reflink.ReflinkStore('x')))
+
+    def test_a_missing_folder_is_named(self):
+        missing = os.path.join(self.path, 'missing')
+        text = self.problem(reflink.ReflinkStore(missing))
+        self.assertIn(f'{missing} does not exist', text)
+
+    def test_a_file_is_no_folder(self):
+        path = os.path.join(self.path, 'file')
+        with open(path, 'w'):
+            pass
+        self.assertIn('is not a folder',
+                      self.problem(reflink.ReflinkStore(path)))
+
+    def test_the_kernel_says_whether_extents_can_be_shared(self):
+        # tmpfs cannot: this is the real ioctl.
+        text = self.problem(reflink.ReflinkStore(self.path))
+        self.assertIn('cannot share extents', text)
+        self.assertIn('reflink=1', text)
+        self.assertEqual([], os.listdir(self.path))
+
+    def test_a_folder_of_another_user_is_refused(self):
+        os.chmod(self.path, 0o555)
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+        text = self.problem(self.store)
+        self.assertIn('cannot be written', text)
+        self.assertIn(f'user id {os.geteuid()}', text)
+
+    def test_a_broken_filesystem_is_told_apart(self):
+        text = self.problem(reflink.ReflinkStore(
+            self.path, failing(errno.EIO)))
+        self.assertIn('Input/output error', text)
+        self.assertNotIn('reflink=1', text)
+
+    def test_only_the_owner_can_read(self):
+        name = contract.volume()
+        self.store.create(name, contract.MIB)
+        mode = os.stat(os.path.join(self.path, name)).st_mode
+        self.assertEqual(0o600, stat.S_IMODE(mode))
+
+    def test_files_are_sparse(self):
+        name = contract.volume()
+        self.store.create(name, 1024 ** 4)
+        self.store.extend(name, 2 * 1024 ** 4)
+        found = os.stat(os.path.join(self.path, name))
+        self.assertEqual((2 * 1024 ** 4, 0), (found.st_size, found.st_blocks))
+
+    def test_files_of_others_are_not_ours(self):
+        for other in ('lost+found', 'volume-notes.txt', '.volume'):
+            with open(os.path.join(self.path, other), 'w') as f:
+                f.write('x')
+        self.assertEqual((), self.store.names())
+        self.assertEqual(0, self.store.capacity().provisioned_bytes)
+
+    def test_a_symbolic_link_is_not_followed(self):
+        target = os.path.join(self.path, 'elsewhere')
+        with open(target, 'w') as f:
+            f.write('not a volume')
+        name = contract.volume()
+        os.symlink(target, os.path.join(self.path, name))
+        for call in (lambda: self.store.device(name),
+                     lambda: self.store.extend(name, contract.MIB),
+                     lambda: self.store.snapshot(name, contract.snapshot()),
+                     lambda: self.store.create(name, contract.MIB)):
+            with self.assertRaises(exception.StoreError):
+                call()
+        self.store.delete(name)
+        self.assertEqual(['elsewhere'], os.listdir(self.path))
+
+    def test_no_room_says_how_much_there_is(self):
+        full = NoRoomStore(self.path)
+        source = contract.volume()
+        full.create(source, contract.MIB)
+        with self.assertRaises(exception.StoreFull) as caught:
+            full.clone(source, contract.volume(), contract.MIB)
+        self.assertEqual(self.path, caught.exception.where)
+        self.assertGreater(caught.exception.free_bytes, 0)
+        self.assertEqual((source,), full.names())
+
+    @ddt.data(errno.EIO, errno.EOPNOTSUPP, errno.EINTR)
+    def test_a_failed_copy_leaves_nothing(self, number):
+        broken = reflink.ReflinkStore(self.path, failing(number))
+        source = contract.volume()
+        broken.create(source, contract.MIB)
+        for call in (lambda: broken.clone(source, contract.volume(),
+                                          contract.MIB),
+                     lambda: broken.snapshot(source, contract.snapshot())):
+            with self.assertRaisesRegex(exception.StoreError,
+                                        os.strerror(number)):
+                call()
+        self.assertEqual([source], os.listdir(self.path))
+
+    def test_a_folder_that_went_away_is_named(self):
+        gone = reflink.ReflinkStore(os.path.join(self.path, 'gone'))
+        for call in (gone.names, gone.capacity,
+                     lambda: gone.exists(contract.volume())):
+            with self.assertRaisesRegex(exception.StoreError, 'gone'):
+                call()
+
+
+class BuildTest(unittest.TestCase):
+    """The choice of a store by its name."""
+
+    def test_reflink(self):
+        store = stores.build('reflink', '/srv/volumes')
+        self.assertIsInstance(store, reflink.ReflinkStore)
+        self.assertEqual('/srv/volumes', store.location)
+
+    def test_an_unknown_kind_is_refused_with_the_choice(self):
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'mydriver_store.*reflink'):
+            stores.build('tape', '/dev/st0')

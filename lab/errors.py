@@ -34,7 +34,7 @@ class DeadlinePassed(LabError):
 
     def __init__(self, what: str, timeout_s: float,
                  details: str = '') -> None:
-        text = f'waited {timeout_s:g} s for {what}, in vain'
+        text = f'timed out after {timeout_s:g} s: waiting for {what}'
         super().__init__(f'{text}\n{details}' if details else text)
         self.what = what
         self.timeout_s = timeout_s

@@ -44,7 +44,7 @@ node_hosts() {
 # node_udev: device nodes and links come from udev from now on.
 node_udev() {
     /lib/systemd/systemd-udevd --daemon 2> /dev/null
-    udevadm trigger
+    udevadm trigger --subsystem-match=block --subsystem-match=misc
     udevadm settle
     node_log udev
 }

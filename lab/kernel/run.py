@@ -131,10 +131,10 @@ def _follow(guest: process.Process, share: Path, deadline: float,
                 return int(status.read_text())
             if not alive:
                 raise errors.ProcessEnded(
-                    f'{guest.name}, before its command', _console(guest))
+                    'the kernel node, before its command,', _console(guest))
             if time.monotonic() >= deadline:
                 raise errors.DeadlinePassed(
-                    f'{shlex.join(request.argv)} in {guest.name}, which was '
+                    f'{shlex.join(request.argv)} in a kernel node, which was '
                     'ended', request.timeout_s, _console(guest))
             time.sleep(process.POLL_S)
 

@@ -65,22 +65,25 @@ class NodeSpec:
 
 
 def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
-          log: Path, die_with_parent: bool = False) -> process.Process:
+          log: Path, die_with_parent: bool = False,
+          keep_disks: bool = False) -> process.Process:
     """Boot a node.
 
     :param spec: what to boot.
     :param state_dir: for its disks and settings; made if it is missing. The
-        disks there are made anew.
+        disks there are made anew, unless ``keep_disks``.
     :param netns: network namespace that has ``spec.tap``.
     :param log: the node's console is appended to it.
     :param die_with_parent: end the node when the calling thread ends.
+    :param keep_disks: go on with the disks that are there, as after a reboot.
     :returns: the node's process; it has not booted yet.
     :raises LabError: when a program or kernel is missing, or a path does not
         fit on the kernel's command line.
     """
     host.check()
     state_dir.mkdir(parents=True, exist_ok=True)
-    disks = [_make_disk(state_dir / f'ubd{chr(ord("a") + n)}', size)
+    disks = [_make_disk(state_dir / f'ubd{chr(ord("a") + n)}', size,
+                        keep_disks)
              for n, size in enumerate(spec.disks)]
     environ = state_dir / 'node.env'
     environ.write_text(_environ(spec, state_dir))
@@ -104,8 +107,10 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
     return node
 
 
-def _make_disk(path: Path, size_bytes: int) -> Path:
-    """Make an empty sparse file of that size."""
+def _make_disk(path: Path, size_bytes: int, keep: bool = False) -> Path:
+    """Make an empty sparse file of that size, unless it is to be kept."""
+    if keep and path.exists():
+        return path
     path.unlink(missing_ok=True)
     with path.open('wb') as f:
         f.truncate(size_bytes)

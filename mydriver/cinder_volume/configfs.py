@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in the kernel target, read without privileges.
+
+Layout: Documentation/target/tcm_mod_builder.rst and
+drivers/target/iscsi/iscsi_target_configfs.c. Secrets are not readable here.
+"""
+
+import dataclasses
+from pathlib import Path
+import re
+
+from mydriver import model
+
+#: Where the target's configfs tree begins.
+ROOT = Path('/sys/kernel/config/target')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenExport:
+    """A LUN of a TPG and the backstore that it leads to.
+
+    :param lun: LUN number in the TPG.
+    :param name: name of the backstore.
+    :param kind: ``fileio``, ``iblock`` or another plugin of LIO.
+    :param serial: unit serial of the backstore.
+    :param path: what backs it.
+    :param size_bytes: its size as the target has it; 0 where the plugin
+        does not tell, as iblock.
+    """
+
+    lun: int
+    name: str
+    kind: str
+    serial: str
+    path: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenMapping:
+    """A mapped LUN of a NodeACL.
+
+    :param initiator: name of the NodeACL.
+    :param lun: the LUN that the initiator sees.
+    :param tpg_lun: the LUN of the TPG that it leads to.
+    :param read_only: write-protected.
+    """
+
+    initiator: str
+    lun: int
+    tpg_lun: int
+    read_only: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenTarget:
+    """One target's TPG 1.
+
+    :param iqn: name of the target.
+    :param enabled: it takes logins.
+    :param portals: where it listens, ``ADDRESS:PORT``.
+    :param exports: its LUNs.
+    :param acls: the initiators that have a NodeACL, with or without LUNs.
+    :param mappings: their mapped LUNs.
+    """
+
+    iqn: str
+    enabled: bool
+    portals: frozenset[str]
+    exports: tuple[SeenExport, ...]
+    acls: frozenset[str]
+    mappings: tuple[SeenMapping, ...]
+
+
+def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
+    """Return what the kernel has of a target, None where it has none."""
+    tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
+    if not tpg.is_dir():
+        return None
+    exports = tuple(e for p in sorted((tpg / 'lun').iterdir())
+                    if (e := _export(p)))
+    acls = [p for p in sorted((tpg / 'acls').iterdir()) if p.is_dir()]
+    mappings = tuple(
+        m for acl in acls for p in sorted(acl.glob('lun_*'))
+        if (m := _mapping(acl.name, p)))
+    return SeenTarget(
+        str(iqn), _read(tpg / 'enable') == '1',
+        frozenset(p.name for p in (tpg / 'np').iterdir()), exports,
+        frozenset(p.name for p in acls), mappings)
+
+
+def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
+    """Return the backstores whose name begins with ``prefix``.
+
+    :returns: kind, name, and unit serial (empty while not set up) of each.
+    """
+    return [(p.parent.name.rpartition('_')[0], p.name, _serial(p))
+            for p in sorted((root / 'core').glob(f'*_*/{prefix}*'))]
+
+
+def _export(folder: Path) -> SeenExport | None:
+    link = next((p for p in folder.iterdir() if p.is_symlink()), None)
+    if link is None:
+        return None
+    store = link.resolve()
+    return SeenExport(_number(folder), store.name,
+                      store.parent.name.rpartition('_')[0],
+                      _serial(store), _read(store / 'udev_path'),
+                      _size(store))
+
+
+def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
+    link = next((p for p in folder.iterdir() if p.is_symlink()), None)
+    if link is None:
+        return None
+    return SeenMapping(initiator, _number(folder), _number(link.resolve()),
+                       _read(folder / 'write_protect') == '1')
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.removeprefix('lun_'))
+
+
+def _serial(store: Path) -> str:
+    return _read(store / 'wwn/vpd_unit_serial').partition(':')[2].strip()
+
+
+def _size(store: Path) -> int:
+    match = re.search(r'\bSize: (\d+)', _read(store / 'info'))
+    return int(match[1]) if match else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ''

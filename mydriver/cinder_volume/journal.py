@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The desired state of the exports, in sqlite.
+
+What stands here shall be in the kernel; :mod:`.target` makes it so. Each
+change is one transaction, on disk before it is applied. No secret is ever in
+it: CHAP credentials are derived anew (see :mod:`.chap`).
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import functools
+import os
+import sqlite3
+import threading
+import time
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from mydriver import exception, model
+
+_P = ParamSpec('_P')
+_R = TypeVar('_R')
+
+SCHEMA_VERSION = 1
+
+#: LUNs that initiators see. 0 stays free: every target answers on it (SAM-5,
+#: 4.7.4). Up to 16383 a LUN is one level, peripheral addressing, in Linux.
+FIRST_LUN, LAST_LUN = 1, 16383
+
+#: LUN numbers inside of a TPG: what rtslib takes (rtslib_fb.target.LUN).
+LAST_TPG_LUN = 65535
+
+#: A released LUN number is not used again for the same initiator and target
+#: before this time, and not before all higher ones were used.
+QUARANTINE_S = 24 * 3600
+
+_SCHEMA = """
+CREATE TABLE target (
+    iqn TEXT PRIMARY KEY) STRICT;
+CREATE TABLE export (
+    volume_id TEXT PRIMARY KEY,
+    target TEXT NOT NULL REFERENCES target (iqn),
+    tpg_lun INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    UNIQUE (target, tpg_lun)) STRICT;
+CREATE TABLE node (
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL REFERENCES target (iqn),
+    mutual INTEGER NOT NULL,
+    PRIMARY KEY (initiator, target)) STRICT;
+CREATE TABLE mapping (
+    volume_id TEXT NOT NULL REFERENCES export (volume_id),
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL,
+    lun INTEGER NOT NULL,
+    read_only INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    PRIMARY KEY (volume_id, initiator),
+    UNIQUE (initiator, target, lun),
+    FOREIGN KEY (initiator, target) REFERENCES node (initiator, target))
+    STRICT;
+CREATE TABLE quarantine (
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL,
+    lun INTEGER NOT NULL,
+    volume_id TEXT NOT NULL,
+    released_at INTEGER NOT NULL,
+    PRIMARY KEY (initiator, target, lun)) STRICT;
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placed:
+    """A mapping with all that it stands on.
+
+    :param mapping: the mapping.
+    :param export: its export.
+    :param mutual: the NodeACL asks for mutual CHAP.
+    :param created: this very call made it.
+    """
+
+    mapping: model.Mapping
+    export: model.Export
+    mutual: bool
+    created: bool = False
+
+
+def _translated(method: Callable[Concatenate['Journal', _P], _R]
+                ) -> Callable[Concatenate['Journal', _P], _R]:
+    @functools.wraps(method)
+    def wrapper(self: 'Journal', /, *args: _P.args, **kwargs: _P.kwargs
+                ) -> _R:
+        try:
+            return method(self, *args, **kwargs)
+        except (sqlite3.Error, OSError) as e:
+            raise exception.JournalError(self.path, str(e)) from e
+    return wrapper
+
+
+class Journal:
+    """The journal of one backend.
+
+    :param path: the database's file; its folder must be there.
+    :param run: names this run of the service; mappings remember it.
+    :param clock: seconds since the epoch.
+    :raises JournalError: from every method, when it cannot be used.
+    """
+
+    def __init__(self, path: str, run: str,
+                 clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._run = run
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._db = self._open()
+
+    @_translated
+    def _open(self) -> sqlite3.Connection:
+        # The file is ours alone from its first byte on.
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        db = sqlite3.connect(self.path, timeout=10, isolation_level=None,
+                             check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        db.execute('PRAGMA journal_mode = WAL')
+        db.execute('PRAGMA synchronous = FULL')
+        db.execute('PRAGMA foreign_keys = ON')
+        version = db.execute('PRAGMA user_version').fetchone()[0]
+        if version == 0:
+            db.executescript(f'BEGIN IMMEDIATE; {_SCHEMA} '
+                             f'PRAGMA user_version = {SCHEMA_VERSION}; '
+                             'COMMIT;')
+        elif version != SCHEMA_VERSION:
+            raise exception.JournalError(
+                self.path, f'its version is {version}, this release knows '
+                f'version {SCHEMA_VERSION}')
+        return db
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute('BEGIN IMMEDIATE')
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute('ROLLBACK')
+                raise
+            self._db.execute('COMMIT')
+
+    def _rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, args).fetchall()
+
+    # -- targets
+
+    @_translated
+    def add_targets(self, targets: list[model.Iqn]) -> list[model.Iqn]:
+        """Add targets of the pool; return all, those of earlier runs too."""
+        with self._transaction() as db:
+            db.executemany('INSERT OR IGNORE INTO target VALUES (?)',
+                           [(str(t),) for t in targets])
+        return [model.Iqn(r['iqn']) for r in self._rows(
+            'SELECT iqn FROM target ORDER BY iqn')]
+
+    # -- exports
+
+    @_translated
+    def add_export(self, volume_id: str, device: model.BackingDevice,
+                   target: model.Iqn) -> model.Export:
+        """Say that a volume shall be exported, with this very device.
+
+        :param target: the target of the pool for a new export.
+        :raises LunsExhausted: when the target is full.
+        """
+        with self._transaction() as db:
+            row = db.execute('SELECT * FROM export WHERE volume_id = ?',
+                             (volume_id,)).fetchone()
+            if row is None:
+                lun = _free_tpg_lun(db, str(target))
+                db.execute(
+                    'INSERT INTO export VALUES (?, ?, ?, ?, ?, ?)',
+                    (volume_id, str(target), lun, device.kind, device.path,
+                     device.size_bytes))
+                return model.Export(volume_id, device, target, lun)
+            export = dataclasses.replace(_export(row), device=device)
+            if export != _export(row):
+                db.execute(
+                    'UPDATE export SET kind = ?, path = ?, size_bytes = ? '
+                    'WHERE volume_id = ?', (device.kind, device.path,
+                                            device.size_bytes, volume_id))
+            return export
+
+    @_translated
+    def export(self, volume_id: str) -> model.Export:
+        """Return an export.
+
+        :raises ExportNotFound: when the volume is not exported.
+        """
+        rows = self._rows('SELECT * FROM export WHERE volume_id = ?',
+                          volume_id)
+        if not rows:
+            raise exception.ExportNotFound(volume_id)
+        return _export(rows[0])
+
+    @_translated
+    def exports(self) -> list[model.Export]:
+        """Return all exports."""
+        return [_export(r) for r in self._rows(
+            'SELECT * FROM export ORDER BY target, tpg_lun')]
+
+    @_translated
+    def remove_export(self, volume_id: str) -> None:
+        """Say that a volume shall not be exported any more.
+
+        :raises TargetInUse: while it is mapped.
+        """
+        with self._transaction() as db:
+            users = [r[0] for r in db.execute(
+                'SELECT initiator FROM mapping WHERE volume_id = ?',
+                (volume_id,))]
+            if users:
+                raise exception.TargetInUse(volume_id, ', '.join(users))
+            db.execute('DELETE FROM export WHERE volume_id = ?',
+                       (volume_id,))
+
+    # -- mappings
+
+    @_translated
+    def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
+                    read_only: bool, mutual: bool) -> Placed:
+        """Say that an initiator shall see an export.
+
+        An existing mapping keeps its LUN. A NodeACL keeps its kind of CHAP
+        as long as it has mappings, since live sessions depend on it.
+
+        :raises ExportNotFound: when the volume is not exported.
+        :raises LunsExhausted: when the initiator has no LUN left.
+        """
+        export = self.export(volume_id)
+        key = (volume_id, str(initiator))
+        with self._transaction() as db:
+            row = db.execute(
+                'SELECT lun FROM mapping WHERE volume_id = ? AND '
+                'initiator = ?', key).fetchone()
+            node = (str(initiator), str(export.target))
+            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
+                       (*node, mutual))
+            if row is None:
+                lun = self._take_lun(db, *node)
+                db.execute('INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?)',
+                           (volume_id, *node, lun, read_only, self._run))
+            else:
+                lun = row['lun']
+                db.execute('UPDATE mapping SET read_only = ?, run = ? WHERE '
+                           'volume_id = ? AND initiator = ?',
+                           (read_only, self._run, *key))
+            mutual = bool(db.execute(
+                'SELECT mutual FROM node WHERE initiator = ? AND target = ?',
+                node).fetchone()[0])
+        return Placed(model.Mapping(volume_id, initiator, lun, read_only),
+                      export, mutual, created=row is None)
+
+    @_translated
+    def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
+                       quarantine: bool = True) -> None:
+        """Say that an initiator shall not see an export any more.
+
+        :param quarantine: False only where no host ever heard of the LUN.
+        """
+        key = (volume_id, str(initiator))
+        with self._transaction() as db:
+            row = db.execute('SELECT * FROM mapping WHERE volume_id = ? AND '
+                             'initiator = ?', key).fetchone()
+            if row is None:
+                return
+            db.execute('DELETE FROM mapping WHERE volume_id = ? AND '
+                       'initiator = ?', key)
+            node = (row['initiator'], row['target'])
+            if quarantine:
+                db.execute('INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)',
+                           (*node, row['lun'], volume_id,
+                            int(self._clock())))
+            db.execute(
+                'DELETE FROM node WHERE initiator = ? AND target = ? AND '
+                'NOT EXISTS (SELECT 1 FROM mapping m WHERE '
+                'm.initiator = node.initiator AND m.target = node.target)',
+                node)
+
+    @_translated
+    def mappings(self, volume_id: str | None = None) -> list[Placed]:
+        """Return the mappings of one volume, or all."""
+        return [_placed(r) for r in self._rows(
+            'SELECT * FROM mapping JOIN export USING (volume_id, target) '
+            'JOIN node USING (initiator, target) '
+            'WHERE volume_id = ? OR ? IS NULL ORDER BY volume_id, initiator',
+            volume_id, volume_id)]
+
+    @_translated
+    def earlier_mappings(self) -> list[Placed]:
+        """Return the mappings that an earlier run made or last confirmed."""
+        return [_placed(r) for r in self._rows(
+            'SELECT * FROM mapping JOIN export USING (volume_id, target) '
+            'JOIN node USING (initiator, target) '
+            'WHERE run <> ? ORDER BY volume_id, initiator', self._run)]
+
+    # -- what the kernel has and the journal lost
+
+    @_translated
+    def adopt_export(self, export: model.Export) -> bool:
+        """Take over an export that the kernel has.
+
+        :returns: False when it contradicts the journal.
+        """
+        device = export.device
+        with self._transaction() as db:
+            return db.execute(
+                'INSERT OR IGNORE INTO export VALUES (?, ?, ?, ?, ?, ?)',
+                (export.volume_id, str(export.target), export.lun,
+                 device.kind, device.path, device.size_bytes)).rowcount == 1
+
+    @_translated
+    def adopt_mapping(self, export: model.Export, mapping: model.Mapping,
+                      mutual: bool) -> bool:
+        """Take over a mapping that the kernel has, as one of an earlier run.
+
+        :returns: False when it contradicts the journal.
+        """
+        node = (str(mapping.initiator), str(export.target))
+        with self._transaction() as db:
+            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
+                       (*node, mutual))
+            db.execute('DELETE FROM quarantine WHERE initiator = ? AND '
+                       'target = ? AND lun = ?', (*node, mapping.lun))
+            return db.execute(
+                'INSERT OR IGNORE INTO mapping SELECT volume_id, ?, target, '
+                "?, ?, 'adopted' FROM export WHERE volume_id = ? AND "
+                'target = ? AND tpg_lun = ?',
+                (str(mapping.initiator), mapping.lun, mapping.read_only,
+                 mapping.volume_id, str(export.target), export.lun)
+            ).rowcount == 1
+
+    def _take_lun(self, db: sqlite3.Connection, initiator: str,
+                  target: str) -> int:
+        node = (initiator, target)
+        highest = db.execute(
+            'SELECT max(lun) FROM (SELECT max(lun) AS lun FROM mapping '
+            'WHERE initiator = ?1 AND target = ?2 UNION ALL SELECT max(lun) '
+            'FROM quarantine WHERE initiator = ?1 AND target = ?2)',
+            node).fetchone()[0]
+        lun = FIRST_LUN if highest is None else highest + 1
+        if lun <= LAST_LUN:
+            return lun
+        row = db.execute(
+            'DELETE FROM quarantine WHERE rowid = (SELECT rowid FROM '
+            'quarantine WHERE initiator = ? AND target = ? AND '
+            'released_at <= ? ORDER BY released_at, lun LIMIT 1) '
+            'RETURNING lun',
+            (*node, int(self._clock()) - QUARANTINE_S)).fetchone()
+        if row is None:
+            raise exception.LunsExhausted(
+                f'initiator {initiator} at {target}', LAST_LUN)
+        return int(row[0])
+
+
+def _free_tpg_lun(db: sqlite3.Connection, target: str) -> int:
+    """Return the lowest free LUN of a TPG."""
+    row = db.execute(
+        'SELECT min(lun) FROM (SELECT 0 AS lun UNION ALL '
+        'SELECT tpg_lun + 1 FROM export WHERE target = ?1) AS candidate '
+        'WHERE NOT EXISTS (SELECT 1 FROM export e WHERE e.target = ?1 AND '
+        'e.tpg_lun = candidate.lun)', (target,)).fetchone()
+    if row[0] > LAST_TPG_LUN:
+        raise exception.LunsExhausted(target, LAST_TPG_LUN + 1)
+    return int(row[0])
+
+
+def _export(row: sqlite3.Row) -> model.Export:
+    return model.Export(
+        row['volume_id'],
+        model.BackingDevice(row['kind'], row['path'], row['size_bytes']),
+        model.Iqn(row['target']), row['tpg_lun'])
+
+
+def _placed(row: sqlite3.Row) -> Placed:
+    mapping = model.Mapping(row['volume_id'], model.Iqn(row['initiator']),
+                            row['lun'], bool(row['read_only']))
+    return Placed(mapping, _export(row), bool(row['mutual']))

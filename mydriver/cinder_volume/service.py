@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The use cases: their order, and what is undone when a step fails.
+
+Each change goes the same way: the journal says what shall be, then the target
+is made so. A crash between the two is mended by :meth:`ExportService.start`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+import socket
+import time
+from typing import Any
+import uuid
+import zlib
+
+from oslo_concurrency import lockutils
+from oslo_log import log as logging
+from oslo_utils import excutils
+
+from mydriver import connection, discovery, exception, model
+from mydriver.cinder_volume import chap
+from mydriver.cinder_volume import journal as journals
+from mydriver.cinder_volume import target as targets
+
+LOG = logging.getLogger(__name__)
+
+#: (target, initiator, portals, timeout_s) -> the portals that show it
+Discover = Callable[
+    [model.Iqn, model.Iqn, Sequence[model.Portal], float],
+    tuple[model.Portal, ...]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What a backend is made of.
+
+    :param backend: its name, the section of cinder.conf.
+    :param target_prefix: how the names of its targets begin.
+    :param portals: at least one; the first is the preferred one.
+    :param chap: ask initiators for CHAP.
+    :param state_path: folder of the journal and the CHAP key.
+    :param targets: how many targets the pool has.
+    :param discovery_timeout_s: how long a portal may take to answer.
+    """
+
+    backend: str
+    target_prefix: str
+    portals: tuple[model.Portal, ...]
+    chap: bool
+    state_path: str
+    targets: int = 4
+    discovery_timeout_s: float = 2.0
+
+
+def pool(settings: ServiceSettings,
+         host: str | None = None) -> list[model.Iqn]:
+    """Return the names of the targets of a backend's pool.
+
+    :param host: name of this host, this very one by default.
+    :raises ConfigurationError: when the prefix makes no valid name.
+    """
+    name = '-'.join(re.sub('[^a-z0-9]+', '-', part.lower()).strip('-')
+                    for part in (host or socket.gethostname(),
+                                 settings.backend))
+    try:
+        return [model.Iqn(f'{settings.target_prefix}mydriver-{name}-{n}')
+                for n in range(settings.targets)]
+    except exception.InvalidIqn as e:
+        raise exception.ConfigurationError(
+            'target_prefix', str(e),
+            'Set it to a name such as iqn.2010-10.org.openstack: .') from e
+
+
+def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
+    """Return the initiator of a connector.
+
+    :raises InvalidConnector: when it has none, or one that the target
+        cannot take.
+    """
+    name = connector.get('initiator')
+    if not name:
+        raise exception.InvalidConnector(
+            'it has no initiator name. Is open-iscsi installed on host '
+            f'{connector.get("host", "?")}, and /etc/iscsi/'
+            'initiatorname.iscsi there')
+    try:
+        return model.Iqn(name)
+    except exception.InvalidIqn as e:
+        raise exception.InvalidConnector(str(e).rstrip('.')) from e
+
+
+class ExportService:
+    """Exports and their mappings, of one backend.
+
+    :param settings: what the backend is made of.
+    :param journal: the desired state.
+    :param target: where it is made so.
+    :param key: from which CHAP credentials are derived; None without CHAP.
+    :param name_prefix: how the names of our backstores begin.
+    :param discover: how portals are asked.
+    """
+
+    def __init__(self, settings: ServiceSettings, journal: journals.Journal,
+                 target: targets.KernelTarget, key: chap.ChapKey | None,
+                 name_prefix: str,
+                 discover: Discover = discovery.portals_showing) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._target = target
+        self._key = key
+        self._name_prefix = name_prefix
+        self._discover = discover
+        self._pool = pool(settings)
+
+    # -- life
+
+    def check(self) -> None:
+        """See that the host can serve.
+
+        :raises ConfigurationError: names what is missing, and the remedy.
+        """
+        self._target.check()
+
+    def start(self) -> None:
+        """Make the kernel have what the journal says.
+
+        It disturbs nothing that is right already. An export that cannot be
+        made is logged and left out: it must not keep the others down.
+
+        :raises TargetError: when the pool of targets cannot be made.
+        """
+        known = self._journal.add_targets(self._pool)
+        self._target.ensure_pool(known)
+        self._adopt(known)
+        mapped = self._journal.mappings()
+        for placed in mapped:
+            with self._left_out(placed.export.volume_id):
+                self._target.ensure_mapping(placed)
+        done = {p.export.volume_id for p in mapped}
+        for export in self._journal.exports():
+            if export.volume_id not in done:
+                with self._left_out(export.volume_id):
+                    self._target.ensure_export(export)
+        LOG.info('Backend %s exports %d volumes, %d mappings',
+                 self._settings.backend, len(self._journal.exports()),
+                 len(mapped))
+
+    def settle(self, is_live: Callable[[str, model.Iqn], bool]) -> int:
+        """Drop mappings of earlier runs that Cinder knows nothing of.
+
+        A crash in the middle of an attach leaves such a one: Cinder never
+        heard of it and will never ask for its end.
+
+        :param is_live: tells for a volume and an initiator whether the
+            mapping must stay.
+        :returns: how many were dropped.
+        """
+        stale = [p for p in self._journal.earlier_mappings() if not is_live(
+            p.mapping.volume_id, p.mapping.initiator)]
+        for placed in stale:
+            LOG.warning('Volume %s is mapped to %s, of which Cinder knows '
+                        'nothing: unmapping', placed.mapping.volume_id,
+                        placed.mapping.initiator)
+            with self._lock(placed.mapping.volume_id):
+                self._unmap(placed)
+        for volume_id in {p.mapping.volume_id for p in stale}:
+            self.remove_export(volume_id)
+        return len(stale)
+
+    # -- exports
+
+    def create_export(self, volume_id: str,
+                      device: model.BackingDevice) -> model.Export:
+        """Export a volume; it does no harm to do it again.
+
+        :param volume_id: UUID of the backing.
+        :param device: what to export, with its present size.
+        :raises TargetError: when the kernel refuses.
+        """
+        with self._lock(volume_id), _timed('Exported volume %s', volume_id):
+            place = zlib.crc32(uuid.UUID(volume_id).bytes) % len(self._pool)
+            known = self.is_exported(volume_id)
+            export = self._journal.add_export(volume_id, device,
+                                              self._pool[place])
+            try:
+                self._target.ensure_export(export)
+            except Exception:
+                with excutils.save_and_reraise_exception():
+                    if not known:
+                        self._withdraw(export)
+            return export
+
+    ensure_export = create_export
+
+    def remove_export(self, volume_id: str) -> bool:
+        """Withdraw a volume, unless an initiator still uses it.
+
+        Cinder calls this too when one of several attachments failed.
+
+        :returns: True when the volume is not exported any more.
+        """
+        with self._lock(volume_id):
+            users = [str(p.mapping.initiator)
+                     for p in self._journal.mappings(volume_id)]
+            if users:
+                LOG.info('Volume %s stays exported, %s use it', volume_id,
+                         ', '.join(users))
+                return False
+            if self.is_exported(volume_id):
+                with _timed('Withdrew volume %s', volume_id):
+                    self._withdraw(self._journal.export(volume_id))
+            return True
+
+    def resize(self, volume_id: str, size_bytes: int) -> None:
+        """Tell the initiators of a volume its new size.
+
+        :param size_bytes: which the backing has already.
+        """
+        with self._lock(volume_id):
+            if not self.is_exported(volume_id):
+                return
+            old = self._journal.export(volume_id)
+            device = dataclasses.replace(old.device, size_bytes=size_bytes)
+            export = self._journal.add_export(volume_id, device, old.target)
+            self._target.resize(export)
+
+    def is_exported(self, volume_id: str) -> bool:
+        """Tell whether a volume is exported."""
+        try:
+            self._journal.export(volume_id)
+        except exception.ExportNotFound:
+            return False
+        return True
+
+    # -- connections
+
+    def initialize_connection(self, volume_id: str,
+                              connector: Mapping[str, Any], *,
+                              read_only: bool = False,
+                              encrypted: bool = False) -> dict[str, Any]:
+        """Let the connector's initiator use an exported volume.
+
+        :param connector: of the host that attaches.
+        :param read_only: write-protect the LUN for that initiator.
+        :param encrypted: the host encrypts.
+        :returns: ``connection_info['data']``; it holds secrets.
+        :raises InvalidConnector: when nothing can be done for it; nothing
+            was changed then.
+        :raises ExportNotFound: when the volume is not exported.
+        :raises TargetError: when the kernel refuses.
+        :raises TargetNotDiscovered: when no portal shows the target to the
+            initiator; all is as before then.
+        """
+        initiator = initiator_of(connector)
+        can = connection.Capabilities.of(connector)
+        with self._lock(volume_id), _timed(
+                'Mapped volume %s to %s', volume_id, initiator):
+            placed = self._journal.add_mapping(
+                volume_id, initiator, read_only=read_only,
+                mutual=self._key is not None and can.mutual_chap)
+            try:
+                self._target.ensure_mapping(placed)
+                portals = self._discover(
+                    placed.export.target, initiator, self._settings.portals,
+                    self._settings.discovery_timeout_s)
+            except Exception:
+                with excutils.save_and_reraise_exception():
+                    if placed.created:
+                        self._unmap(placed, quarantine=False)
+        return connection.Connection(
+            volume_id=volume_id, target=placed.export.target,
+            portals=portals, lun=placed.mapping.lun,
+            chap=self._credentials(placed), read_only=read_only,
+            encrypted=encrypted, wwn=model.naa_id(volume_id)).to_data(can)
+
+    def terminate_connection(self, volume_id: str,
+                             connector: Mapping[str, Any] | None) -> bool:
+        """Take a volume from an initiator.
+
+        :param connector: of the host that detached; None means all hosts.
+        :returns: True while other initiators use the volume.
+        """
+        initiator = None if connector is None else initiator_of(connector)
+        with self._lock(volume_id), _timed(
+                'Unmapped volume %s from %s', volume_id,
+                initiator or 'everybody'):
+            for placed in self._journal.mappings(volume_id):
+                if initiator in (None, placed.mapping.initiator):
+                    self._unmap(placed)
+            return bool(self._journal.mappings(volume_id))
+
+    # -- inside
+
+    def _credentials(self, placed: journals.Placed
+                     ) -> model.ChapCredentials | None:
+        if self._key is None:
+            return None
+        return self._key.credentials(placed.mapping.initiator,
+                                     placed.export.target, placed.mutual)
+
+    def _unmap(self, placed: journals.Placed, *,
+               quarantine: bool = True) -> None:
+        # The kernel first: a removal that it refuses can be asked for again.
+        mapping = placed.mapping
+        self._target.drop_mapping(placed.export, mapping.initiator,
+                                  mapping.lun)
+        self._journal.remove_mapping(
+            mapping.volume_id, mapping.initiator, quarantine=quarantine)
+
+    def _withdraw(self, export: model.Export) -> None:
+        self._target.drop_export(export)
+        self._journal.remove_export(export.volume_id)
+
+    def _adopt(self, known: Sequence[model.Iqn]) -> None:
+        """Take over what is ours in the kernel and not in the journal.
+
+        That is so when the journal was lost or an old copy restored. Hosts
+        may be using it: what is to go, Cinder decides (see :meth:`settle`).
+        """
+        exports, mappings = self._journal.exports(), self._journal.mappings()
+        for iqn in known:
+            seen = self._target.observe(iqn)
+            if seen is None:
+                continue
+            new_exports, new_mappings = targets.unknown(
+                seen, self._name_prefix, exports, mappings)
+            for export in new_exports:
+                taken = self._journal.adopt_export(export)
+                LOG.warning('LUN %d of %s, volume %s, is not in the journal: '
+                            '%s', export.lun, iqn, export.volume_id,
+                            'taken over' if taken else 'left alone')
+            for export, mapping in new_mappings:
+                taken = self._journal.adopt_mapping(
+                    export, mapping,
+                    self._target.is_mutual(iqn, mapping.initiator))
+                LOG.warning('LUN %d of %s at %s is not in the journal: %s',
+                            mapping.lun, mapping.initiator, iqn,
+                            'taken over' if taken else 'left alone')
+
+    def _lock(self, volume_id: str) -> contextlib.AbstractContextManager[Any]:
+        lock: contextlib.AbstractContextManager[Any] = lockutils.lock(
+            f'mydriver-{self._settings.backend}-{volume_id}')
+        return lock
+
+    @contextlib.contextmanager
+    def _left_out(self, volume_id: str) -> Iterator[None]:
+        try:
+            yield
+        except exception.MyDriverError as e:
+            LOG.error('Volume %s cannot be exported: %s', volume_id, e)
+
+
+@contextlib.contextmanager
+def _timed(text: str, *args: object) -> Iterator[None]:
+    """Log one line when an operation is done, with its duration."""
+    started = time.monotonic()
+    yield
+    LOG.info('%s in %.1f ms', text % args,
+             (time.monotonic() - started) * 1e3)
+
+
+@functools.cache
+def run_id() -> str:
+    """Return what tells this run of the service from earlier ones."""
+    return uuid.uuid4().hex
+
+
+def build(settings: ServiceSettings) -> ExportService:
+    """Put a service together: journal, LIO and discovery.
+
+    :raises ConfigurationError: when the state's folder cannot be used.
+    """
+    try:
+        os.makedirs(settings.state_path, mode=0o750, exist_ok=True)
+    except OSError as e:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{settings.state_path}: {e.strerror}',
+            'Make the folder and give it to the user that cinder-volume '
+            'runs as.') from e
+    key = (chap.ChapKey.load(os.path.join(settings.state_path, 'chap.key'))
+           if settings.chap else None)
+    journal = journals.Journal(
+        os.path.join(settings.state_path, 'journal.sqlite'), run_id())
+    target = targets.LioTarget(settings.backend, settings.portals, key)
+    return ExportService(settings, journal, target, key, target.name_prefix)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan and apply: what the journal says, in the kernel target.
+
+:class:`KernelTarget` is what the service needs of a target; :class:`LioTarget`
+does it with LIO. Both the in-memory one of the tests and LIO pass the same
+contract suite.
+"""
+
+from collections.abc import Iterable, Sequence
+import os
+import socket
+from typing import Any, Protocol
+
+from mydriver import exception, model
+from mydriver.cinder_volume import chap, configfs, journal
+import mydriver.privileged.lio
+
+#: Attributes of each TPG: real ACLs, and discovery that shows a target to
+#: those only that have one (drivers/target/iscsi/iscsi_target_tpg.c).
+TPG_ATTRIBUTES = {
+    'generate_node_acls': 0,
+    'cache_dynamic_acls': 0,
+    'demo_mode_discovery': 0,
+    'demo_mode_write_protect': 1,
+    'prod_mode_write_protect': 0,
+}
+
+
+class KernelTarget(Protocol):
+    """A target that can be told what shall be. Every method is idempotent."""
+
+    def check(self) -> None:
+        """See that the host can serve.
+
+        :raises ConfigurationError: when something is missing.
+        """
+
+    def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
+        """Make the targets of the pool, with their portals.
+
+        :raises TargetError: when the kernel refuses.
+        """
+
+    def ensure_export(self, export: model.Export) -> None:
+        """Make the LUN of a volume.
+
+        :raises ForeignObject: when another object has its place.
+        :raises TargetError: when the kernel refuses.
+        """
+
+    def ensure_mapping(self, placed: journal.Placed) -> None:
+        """Make the LUN of a volume and map it to an initiator.
+
+        :raises ForeignObject: when another object has its place.
+        :raises TargetError: when the kernel refuses.
+        """
+
+    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
+                     lun: int) -> None:
+        """Unmap a LUN; the NodeACL goes with the last of its LUNs.
+
+        :raises TargetError: when the kernel refuses.
+        """
+
+    def drop_export(self, export: model.Export) -> None:
+        """Remove the LUN of a volume.
+
+        :raises TargetError: when the kernel refuses, as while it is mapped.
+        """
+
+    def resize(self, export: model.Export) -> None:
+        """Tell initiators the size of the grown device.
+
+        :raises TargetError: when the kernel refuses.
+        """
+
+    def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
+        """Tell whether a NodeACL asks for mutual CHAP.
+
+        :raises TargetError: when there is none.
+        """
+
+    def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
+        """Return what there is of a target, None where it is not."""
+
+
+def unknown(seen: configfs.SeenTarget, name_prefix: str,
+            exports: Iterable[model.Export],
+            mappings: Iterable[journal.Placed]
+            ) -> tuple[list[model.Export],
+                       list[tuple[model.Export, model.Mapping]]]:
+    """Return what of ours is at a target and not in the journal.
+
+    :param seen: what the kernel has.
+    :param name_prefix: how the names of our backstores begin; LUNs with
+        others, and what is mapped to them, are not ours.
+    :param exports: those of the journal, of any target.
+    :param mappings: those of the journal, of any target.
+    :returns: exports; and mappings with the export that each leads to.
+    """
+    target = model.Iqn(seen.iqn)
+    ours = {e.lun: model.Export(
+        e.serial,
+        model.BackingDevice('iblock' if e.kind == 'iblock' else 'fileio',
+                            e.path, e.size_bytes), target, e.lun)
+            for e in seen.exports if e.name == name_prefix + e.serial}
+    known = {(e.target, e.lun) for e in exports}
+    known_mappings = {(p.export.target, p.mapping.initiator, p.mapping.lun)
+                      for p in mappings}
+    return (
+        [e for e in ours.values() if (target, e.lun) not in known],
+        [(ours[m.tpg_lun], model.Mapping(ours[m.tpg_lun].volume_id, initiator,
+                                         m.lun, m.read_only))
+         for m in seen.mappings if m.tpg_lun in ours
+         and (target, initiator := model.Iqn(m.initiator), m.lun)
+         not in known_mappings])
+
+
+class LioTarget:
+    """The Linux kernel target.
+
+    :param backend: name of the backend; backstores are named after it.
+    :param portals: addresses on which the targets listen.
+    :param key: from which CHAP credentials are derived; None without CHAP.
+    """
+
+    def __init__(self, backend: str, portals: Sequence[model.Portal],
+                 key: chap.ChapKey | None) -> None:
+        self.name_prefix = f'mydriver-{backend}-'
+        self._portals = tuple(portals)
+        self._key = key
+
+    def check(self) -> None:
+        """See :meth:`KernelTarget.check`."""
+        if not os.path.ismount(configfs.ROOT.parent):
+            raise exception.ConfigurationError(
+                'Kernel target', f'configfs is not mounted at '
+                f'{configfs.ROOT.parent}',
+                'Run mount -t configfs configfs /sys/kernel/config, or '
+                'systemctl start sys-kernel-config.mount.')
+        if not configfs.ROOT.is_dir():
+            raise exception.ConfigurationError(
+                'Kernel target', 'module target_core_mod is not loaded',
+                'Run modprobe -a target_core_mod iscsi_target_mod, and name '
+                'them in /etc/modules-load.d/.')
+        for portal in self._portals:
+            _check_local(portal)
+
+    def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
+        """See :meth:`KernelTarget.ensure_pool`."""
+        attributes = {**TPG_ATTRIBUTES,
+                      'authentication': int(self._key is not None)}
+        for target in targets:
+            mydriver.privileged.lio.ensure_target(
+                str(target), [[p.host, p.port] for p in self._portals],
+                attributes)
+
+    def ensure_export(self, export: model.Export) -> None:
+        """See :meth:`KernelTarget.ensure_export`."""
+        mydriver.privileged.lio.ensure_export(self._primitives(export))
+
+    def ensure_mapping(self, placed: journal.Placed) -> None:
+        """See :meth:`KernelTarget.ensure_mapping`."""
+        mapping = placed.mapping
+        mydriver.privileged.lio.ensure_mapping(
+            self._primitives(placed.export),
+            {'initiator': str(mapping.initiator), 'lun': mapping.lun,
+             'read_only': mapping.read_only},
+            self._chap(placed))
+
+    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
+                     lun: int) -> None:
+        """See :meth:`KernelTarget.drop_mapping`."""
+        mydriver.privileged.lio.drop_mapping(
+            self._primitives(export), str(initiator), lun)
+
+    def drop_export(self, export: model.Export) -> None:
+        """See :meth:`KernelTarget.drop_export`."""
+        mydriver.privileged.lio.drop_export(self._primitives(export))
+
+    def resize(self, export: model.Export) -> None:
+        """See :meth:`KernelTarget.resize`."""
+        mydriver.privileged.lio.resize(self._primitives(export))
+
+    def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
+        """See :meth:`KernelTarget.is_mutual`."""
+        return bool(mydriver.privileged.lio.is_mutual(
+            str(target), str(initiator)))
+
+    def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
+        """See :meth:`KernelTarget.observe`."""
+        return configfs.target(target)
+
+    def _primitives(self, export: model.Export) -> dict[str, Any]:
+        return {'target': str(export.target), 'lun': export.lun,
+                'name': self.name_prefix + export.volume_id,
+                'volume_id': export.volume_id, 'kind': export.device.kind,
+                'path': export.device.path,
+                'size_bytes': export.device.size_bytes}
+
+    def _chap(self, placed: journal.Placed) -> dict[str, str] | None:
+        if self._key is None:
+            return None
+        secrets = self._key.credentials(
+            placed.mapping.initiator, placed.export.target, placed.mutual)
+        return {'username': secrets.username, 'password': secrets.password,
+                'mutual_username': secrets.mutual_username or '',
+                'mutual_password': secrets.mutual_password or ''}
+
+
+def _check_local(portal: model.Portal) -> None:
+    """See that an address is one of this host's, by binding to it."""
+    family = socket.AF_INET6 if ':' in portal.address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.bind((portal.address, 0))
+    except OSError as e:
+        raise exception.ConfigurationError(
+            'target_ip_address', f'{portal.address} cannot be served from '
+            f'this host: {e.strerror}', 'Name an address of this host in '
+            'target_ip_address and target_secondary_ip_addresses.') from e

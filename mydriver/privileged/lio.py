@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named verbs over the kernel target; the only importer of rtslib_fb.
+
+Each verb is idempotent, takes and returns primitives only, and makes what it
+is told exactly so: what exists is compared with what is asked for. Objects
+that have our place and are not ours are left alone, with an error.
+
+rtslib makes the objects and knows the configfs layout. Three of its calls
+walk over all objects of a target, which would make an attach slower with
+every volume, so these steps are done here: linking a mapped LUN, removing a
+LUN, removing a storage object. rtslib's name cache is never asked: each
+backstore has an index of its own, far above those that rtslib hands out.
+"""
+
+from collections.abc import Callable
+import contextlib
+import functools
+import os
+from pathlib import Path
+import stat
+import threading
+from typing import Any
+import uuid
+
+import rtslib_fb
+from rtslib_fb import utils
+
+from mydriver import exception, privileged
+
+#: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
+_FIRST_INDEX = 1 << 20
+_TPG = 1
+_LINK = 'mydriver'
+_KINDS = {'fileio': (rtslib_fb.FileIOStorageObject, 'fileio'),
+          'iblock': (rtslib_fb.BlockStorageObject, 'iblock')}
+
+# One writer at a time: the daemon has a pool of threads, and the kernel's
+# and rtslib's checks are not atomic with what follows them.
+_lock = threading.Lock()
+
+
+def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Serialise a verb and turn rtslib's and the kernel's errors into ours.
+
+    :param what: what the verb does, for the error's text.
+    """
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            try:
+                with _lock:
+                    return function(*args, **kwargs)
+            except OSError as e:
+                # The path tells the object; never the value that was written.
+                where = f' ({e.filename})' if e.filename else ''
+                raise exception.TargetError(
+                    what, f'{e.strerror or type(e).__name__}{where}') from e
+            except utils.RTSLibError as e:
+                raise exception.TargetError(what, str(e)) from e
+        return wrapper
+    return decorate
+
+
+# -- targets
+
+@privileged.target_context.entrypoint
+@_verb('set up a target')
+def ensure_target(iqn: str, portals: list[list[Any]],
+                  attributes: dict[str, int]) -> None:
+    """Make a target with one TPG, its portals and attributes; enable it.
+
+    Portals that are there and not asked for are left: removing one under
+    load can hang the kernel.
+
+    :param iqn: name of the target.
+    :param portals: ``[address, port]`` each, IPv6 in brackets.
+    :param attributes: TPG attributes and their values.
+    :raises TargetError: when the kernel refuses.
+    """
+    tpg = rtslib_fb.TPG(rtslib_fb.Target(_fabric(), iqn), _TPG)
+    for name, value in attributes.items():
+        _set_attribute(tpg, name, value)
+    for address, port in portals:
+        rtslib_fb.NetworkPortal(tpg, address, port)
+    if not tpg.enable:
+        tpg.enable = True
+
+
+# -- exports
+
+@privileged.target_context.entrypoint
+@_verb('export a volume')
+def ensure_export(export: dict[str, Any]) -> None:
+    """Make the backstore of a volume and its LUN in the TPG.
+
+    :param export: ``target`` (IQN), ``lun`` (in the TPG), ``name`` of the
+        backstore, ``volume_id`` (unit serial), ``kind``, ``path``,
+        ``size_bytes``.
+    :raises ForeignObject: when the LUN or the name is taken by another.
+    :raises TargetError: when the kernel refuses.
+    """
+    _ensure_export(export)
+
+
+@privileged.target_context.entrypoint
+@_verb('withdraw a volume')
+def drop_export(export: dict[str, Any]) -> None:
+    """Remove the LUN and the backstore of a volume, if they are there.
+
+    The kernel refuses while the LUN is mapped.
+
+    :param export: ``target``, ``lun``, ``name``, ``volume_id``, ``kind``.
+    :raises TargetError: when the kernel refuses.
+    """
+    storage_object = _storage_object_path(export)
+    lun = _tpg_path(export['target']) / 'lun' / f'lun_{export["lun"]}'
+    link = _link_of(lun)
+    if link is None or link.resolve() == storage_object.resolve():
+        _remove_linked(lun)
+    _remove_storage_object(storage_object)
+
+
+@privileged.target_context.entrypoint
+@_verb('resize a volume')
+def resize(export: dict[str, Any]) -> None:
+    """Tell a live fileio backstore the size of its grown file.
+
+    iblock reads the size from the device and needs nothing. Source:
+    drivers/target/target_core_file.c, fd_set_configfs_dev_params.
+
+    :param export: as for :func:`ensure_export`.
+    :raises TargetError: when the kernel refuses.
+    """
+    path = _storage_object_path(export)
+    if export['kind'] == 'fileio' and _is_enabled(path):
+        _check_backing(export)
+        (path / 'control').write_text(f'fd_dev_size={export["size_bytes"]}')
+
+
+# -- mappings
+
+@privileged.target_context.entrypoint
+@_verb('map a volume to an initiator')
+def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
+                   chap: dict[str, str] | None) -> None:
+    """Make the export, the NodeACL and the mapped LUN: all of an attach.
+
+    :param export: as for :func:`ensure_export`.
+    :param mapping: ``initiator`` (IQN), ``lun``, ``read_only``.
+    :param chap: ``username``, ``password``, ``mutual_username``,
+        ``mutual_password`` (both empty without mutual CHAP); None leaves
+        CHAP unset.
+    :raises ForeignObject: when a LUN is taken by another object.
+    :raises TargetError: when the kernel refuses.
+    """
+    tpg = _ensure_export(export)
+    acl = rtslib_fb.NodeACL(tpg, mapping['initiator'])
+    if chap is not None:
+        _ensure_chap(acl, chap)
+    tpg_lun = Path(tpg.path) / 'lun' / f'lun_{export["lun"]}'
+    lun = Path(acl.path) / f'lun_{mapping["lun"]}'
+    _ensure_link(lun, tpg_lun,
+                 f'Mapped LUN {mapping["lun"]} of {mapping["initiator"]}')
+    protect, wanted = lun / 'write_protect', str(int(mapping['read_only']))
+    if protect.read_text().strip() != wanted:
+        protect.write_text(wanted)
+
+
+@privileged.target_context.entrypoint
+@_verb('unmap a volume from an initiator')
+def drop_mapping(export: dict[str, Any], initiator: str, lun: int) -> None:
+    """Remove a mapped LUN, and the NodeACL with the last of them.
+
+    :param export: ``target`` and ``lun`` that the mapping must lead to.
+    :param initiator: whose mapping.
+    :param lun: the LUN that the initiator sees.
+    :raises TargetError: when the kernel refuses.
+    """
+    tpg = _tpg_path(export['target'])
+    acl = tpg / 'acls' / initiator
+    mapped = acl / f'lun_{lun}'
+    link = _link_of(mapped)
+    tpg_lun = tpg / 'lun' / f'lun_{export["lun"]}'
+    if link is None or link.resolve() == tpg_lun.resolve():
+        _remove_linked(mapped)
+    if acl.is_dir() and not any(acl.glob('lun_*')):
+        acl.rmdir()
+
+
+@privileged.target_context.entrypoint
+@_verb('read a NodeACL')
+def is_mutual(target: str, initiator: str) -> bool:
+    """Tell whether a NodeACL makes the target prove itself (mutual CHAP).
+
+    :param target: name of the target.
+    :param initiator: whose NodeACL; it must exist.
+    :raises TargetError: when the kernel refuses.
+    """
+    auth = _tpg_path(target) / 'acls' / initiator / 'auth'
+    return (auth / 'authenticate_target').read_text().strip() == '1'
+
+
+# -- what the verbs are made of
+
+def _configfs() -> Path:
+    # A function, so that tests can put a tree of their own there.
+    return Path(rtslib_fb.RTSRoot.configfs_dir)
+
+
+def _fabric() -> Any:
+    fabric = rtslib_fb.FabricModule('iscsi')
+    try:
+        fabric._check_self()  # makes its folder, which loads the module
+    except (OSError, utils.RTSLibError) as e:
+        raise exception.ConfigurationError(
+            'Kernel target', 'module iscsi_target_mod cannot be loaded',
+            'Run modprobe iscsi_target_mod, and name it in '
+            '/etc/modules-load.d/.') from e
+    return fabric
+
+
+def _tpg_path(target: str) -> Path:
+    return _configfs() / 'iscsi' / target / f'tpgt_{_TPG}'
+
+
+def _index(volume_id: str) -> int:
+    """Return the index of a volume's backstore, always the same one."""
+    return _FIRST_INDEX + (uuid.UUID(volume_id).int >> 97)
+
+
+def _storage_object_path(export: dict[str, Any]) -> Path:
+    index = _index(export['volume_id'])
+    prefix = _KINDS[export['kind']][1]
+    return Path(_configfs(), 'core', f'{prefix}_{index}', export['name'])
+
+
+def _set_attribute(node: Any, name: str, value: int) -> None:
+    if node.get_attribute(name) != str(value):
+        node.set_attribute(name, value)
+
+
+def _ensure_export(export: dict[str, Any]) -> rtslib_fb.TPG:
+    target = rtslib_fb.Target(_fabric(), export['target'], 'lookup')
+    tpg = rtslib_fb.TPG(target, _TPG, 'lookup')
+    storage_object = _ensure_storage_object(export)
+    _ensure_link(Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
+                 storage_object, f'LUN {export["lun"]} of {target.wwn}')
+    return tpg
+
+
+def _ensure_storage_object(export: dict[str, Any]) -> Path:
+    path = _storage_object_path(export)
+    _check_backing(export)
+    if path.is_dir() and not _is_enabled(path):
+        _remove_storage_object(path)  # a crash came between its two steps
+    if path.is_dir():
+        _check_same(path, export)
+    else:
+        _create_storage_object(export)
+    node = _KINDS[export['kind']][0](export['name'],
+                                     index=_index(export['volume_id']))
+    # UNMAP on; EXTENDED COPY off, since it goes past LUN masking
+    # (drivers/target/target_core_xcopy.c finds devices by NAA id alone).
+    for name, value in (('emulate_tpu', 1), ('emulate_tpws', 1),
+                        ('emulate_3pc', 0)):
+        _set_attribute(node, name, value)
+    return path
+
+
+def _create_storage_object(export: dict[str, Any]) -> None:
+    make, _prefix = _KINDS[export['kind']]
+    args = {'dev': export['path'], 'wwn': export['volume_id'],
+            'index': _index(export['volume_id'])}
+    if export['kind'] == 'fileio':
+        # A guest's flush reaches fsync: drivers/target/target_core_file.c,
+        # fd_execute_sync_cache.
+        args.update(size=export['size_bytes'], write_back=True)
+    make(export['name'], **args)
+
+
+def _check_backing(export: dict[str, Any]) -> None:
+    """See that the backing is there; fileio would make an empty file."""
+    mode = os.stat(export['path'])
+    if export['kind'] == 'iblock':
+        if not stat.S_ISBLK(mode.st_mode):
+            raise exception.TargetError(
+                'export a volume', f'{export["path"]} is no block device')
+    elif (not stat.S_ISREG(mode.st_mode)
+          or mode.st_size < export['size_bytes']):
+        raise exception.TargetError(
+            'export a volume', f'{export["path"]} is no regular file of '
+            f'{export["size_bytes"]} bytes')
+
+
+def _check_same(path: Path, export: dict[str, Any]) -> None:
+    """Compare a backstore with what it shall be; a size is brought up."""
+    serial = (path / 'wwn/vpd_unit_serial').read_text().partition(':')[2]
+    backing = (path / 'udev_path').read_text().strip()
+    if serial.strip() != export['volume_id'] or backing != export['path']:
+        raise exception.ForeignObject(
+            f'Backstore {path}', f'it has serial {serial.strip()} and '
+            f'device {backing}')
+    if export['kind'] == 'fileio':
+        info = (path / 'info').read_text().split()
+        if int(info[info.index('Size:') + 1]) != export['size_bytes']:
+            (path / 'control').write_text(
+                f'fd_dev_size={export["size_bytes"]}')
+
+
+def _is_enabled(path: Path) -> bool:
+    try:
+        return (path / 'enable').read_text().strip() == '1'
+    except FileNotFoundError:
+        return False
+
+
+def _remove_storage_object(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.rmdir()
+    with contextlib.suppress(OSError):  # not empty: it is another's, too
+        path.parent.rmdir()
+
+
+def _ensure_chap(acl: rtslib_fb.NodeACL, chap: dict[str, str]) -> None:
+    for attribute, key in (('chap_userid', 'username'),
+                           ('chap_password', 'password'),
+                           ('chap_mutual_userid', 'mutual_username'),
+                           ('chap_mutual_password', 'mutual_password')):
+        if getattr(acl, attribute) != chap[key]:
+            setattr(acl, attribute, chap[key])
+
+
+def _link_of(folder: Path) -> Path | None:
+    """Return the symbolic link in a LUN's folder, None if there is none."""
+    if not folder.is_dir():
+        return None
+    return next((p for p in folder.iterdir() if p.is_symlink()), None)
+
+
+def _ensure_link(folder: Path, to: Path, what: str) -> None:
+    folder.mkdir(exist_ok=True)
+    link = _link_of(folder)
+    if link is None:
+        os.symlink(to, folder / _LINK)
+    elif link.resolve() != to.resolve():
+        raise exception.ForeignObject(what, f'it leads to {link.resolve()}')
+
+
+def _remove_linked(folder: Path) -> None:
+    link = _link_of(folder)
+    if link is not None:
+        link.unlink()
+    with contextlib.suppress(FileNotFoundError):
+        folder.rmdir()

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner of all checks: what it counts, and that it can fail."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+
+import ddt
+import subunit
+
+from tools import check, outcome, total
+
+# A child that writes a subunit stream: (test id, status) pairs.
+_CHILD = textwrap.dedent('''
+    import sys, subunit
+    stream = subunit.StreamResultToBytes(sys.stdout.buffer)
+    for pair in sys.argv[2:]:
+        test, status = pair.split("=")
+        stream.status(test_id=test, test_status=status)
+    sys.exit(int(sys.argv[1]))
+''')
+
+
+def tests_stage(exit_status: int, *pairs: str) -> check.Stage:
+    """Return a stage whose child reports ``TEST=STATUS`` pairs."""
+    return check.Stage(
+        'tests', check.python('-c', _CHILD, str(exit_status), *pairs), 60,
+        tests=True)
+
+
+def check_stage(code: str, timeout_s: float = 60, **kwargs) -> check.Stage:
+    """Return a stage that runs Python code and counts its exit status."""
+    return check.Stage('check', check.python('-c', code), timeout_s, **kwargs)
+
+
+class Case(unittest.TestCase):
+    """Has a scratch folder and a runner."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.lines: list[str] = []
+        self.runner = check.Runner(self.folder / 'state', self.lines.append)
+
+    def run_one(self, stage: check.Stage) -> outcome.Outcome:
+        """Run a stage; returns its outcome."""
+        self.runner.run([stage], 1)
+        return self.runner.outcomes[-1]
+
+
+@ddt.ddt
+class TestStages(Case):
+    """Stages that count tests."""
+
+    def test_each_success_counts_once(self):
+        result = self.run_one(tests_stage(
+            0, 'a=exists', 'b=exists', 'a=inprogress', 'a=success',
+            'b=inprogress', 'b=success'))
+        self.assertEqual((2, 0, ''),
+                         (result.passed, result.failed, result.details))
+
+    @ddt.data('fail', 'skip', 'xfail', 'uxsuccess', 'inprogress', 'exists')
+    def test_whatever_is_not_success_failed(self, status):
+        result = self.run_one(tests_stage(0, 'a=success', f'b={status}'))
+        self.assertEqual((1, 1), (result.passed, result.failed))
+        self.assertIn('b: ', result.details)
+
+    def test_failed_and_passed_is_failed(self):
+        result = self.run_one(tests_stage(0, 'a=success', 'a=fail'))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+
+    def test_no_test_is_a_failure(self):
+        result = self.run_one(tests_stage(0))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('no test was run', result.details)
+
+    def test_bad_end_without_failing_test_is_a_failure(self):
+        result = self.run_one(tests_stage(3, 'a=success'))
+        self.assertEqual((1, 1), (result.passed, result.failed))
+        self.assertIn('exit status 3', result.details)
+
+    def test_bad_end_with_failing_test_is_told_not_counted(self):
+        result = self.run_one(tests_stage(3, 'a=fail'))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('exit status 3', result.details)
+
+    def test_real_unittest_run_with_noise(self):
+        module = self.folder / 'test_sample.py'
+        module.write_text(textwrap.dedent('''
+            import unittest
+            class T(unittest.TestCase):
+                def test_good(self):
+                    print("noise")
+                def test_bad(self):
+                    self.assertEqual(4, 2 + 3)
+        '''))
+        result = self.run_one(check.Stage('real', check.python(
+            '-c', f'import sys; sys.path.insert(0, {str(self.folder)!r}); '
+            'from subunit import run; '
+            'run.main(["subunit.run", "test_sample"])'), 60, tests=True))
+        self.assertEqual((1, 1), (result.passed, result.failed))
+        self.assertIn('test_sample.T.test_bad', result.details)
+        self.assertIn('4 != 5', result.details)
+
+    def test_details_are_bounded(self):
+        stream = io.BytesIO()
+        out = subunit.StreamResultToBytes(stream)
+        out.status(test_id='a', test_status='fail', file_name='log',
+                   file_bytes=b'x' * 70 + b'\nlast', mime_type='text/plain')
+        path = self.folder / 'stream'
+        path.write_bytes(stream.getvalue())
+        self.assertIn('last', outcome.read_subunit(path).failures['a'])
+        self.assertEqual('...\nlast', outcome.tail('x' * 70 + '\nlast', 10))
+
+
+class TestChecks(Case):
+    """Stages that count as one check."""
+
+    def test_exit_status_zero_passes(self):
+        result = self.run_one(check_stage('print("fine")'))
+        self.assertEqual((1, 0, ''),
+                         (result.passed, result.failed, result.details))
+
+    def test_other_exit_status_fails_and_shows_the_output(self):
+        result = self.run_one(check_stage(
+            'import sys; print("line 3: wrong"); sys.exit(1)'))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('line 3: wrong', result.details)
+        self.assertIn('    line 3: wrong', '\n'.join(self.lines))
+
+    def test_missing_program_fails(self):
+        result = self.run_one(check.Stage(
+            'check', (str(self.folder / 'absent'),), 60))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('absent', result.details)
+
+    def test_deadline_ends_the_process_and_fails(self):
+        start = time.monotonic()
+        result = self.run_one(check_stage(
+            'import time; time.sleep(300)', timeout_s=0.2))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('ended after 0.2 s', result.details)
+        self.assertLess(time.monotonic() - start, 60)
+
+    def test_import_contract_needs_a_kept_contract(self):
+        self.assertEqual(
+            '', check.contracts_judge('Contracts: 5 kept, 0 broken.'))
+        for output in ('', 'Contracts: 0 kept, 0 broken.',
+                       'Contracts: 4 kept, 1 broken.'):
+            self.assertNotEqual('', check.contracts_judge(output))
+
+    def test_nothing_starts_after_the_end(self):
+        self.runner.end()
+        marker = self.folder / 'marker'
+        result = self.run_one(check_stage(
+            f'open({str(marker)!r}, "w")'))
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertFalse(marker.exists())
+
+
+class TestPlan(Case):
+    """What is run."""
+
+    def test_each_functional_module_is_found(self):
+        for name in ('test_a.py', 'deep/test_b.py', 'helper.py'):
+            path = self.folder / 'tests' / 'functional' / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        stages = check.functional_stages(self.folder)
+        self.assertEqual(['node deep.test_b', 'node test_a'],
+                         [s.name for s in stages])
+        self.assertEqual('tests.functional.deep.test_b',
+                         stages[0].command[-1])
+        self.assertTrue(all(s.tests for s in stages))
+
+    def test_quick_leaves_the_nodes_out(self):
+        names = [s.name for stages, _ in check.plan(True, []) for s in stages]
+        self.assertIn('unit tests', names)
+        self.assertEqual([], [n for n in names if n.startswith('node ')])
+
+    def test_words_choose(self):
+        names = [s.name for stages, _ in check.plan(False, ['mypy', 'hack'])
+                 for s in stages]
+        self.assertEqual(['types (mypy)', 'lint (hacking)'], names)
+
+
+@ddt.ddt
+class TestTotal(Case):
+    """The sum over several commands."""
+
+    def result_file(self, **content) -> str:
+        """Write a file of counts; returns its path."""
+        path = self.folder / f'{len(list(self.folder.iterdir()))}.json'
+        path.write_text(json.dumps(content))
+        return str(path)
+
+    def sum_up(self, *arguments: str) -> tuple[int, str]:
+        """Return the exit status and the last line."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            status = total.main(arguments)
+        return status, out.getvalue().splitlines()[-1]
+
+    def test_sum_of_two(self):
+        self.assertEqual((0, '30 passed, 0 failed'), self.sum_up(
+            'test', '0', self.result_file(passed=20, failed=0),
+            'demo', '0', self.result_file(passed=10, failed=0)))
+
+    def test_failures_add_up(self):
+        self.assertEqual((1, '29 passed, 3 failed'), self.sum_up(
+            'test', '2', self.result_file(passed=20, failed=1),
+            'demo', '2', self.result_file(passed=9, failed=2)))
+
+    @ddt.data(('0', {}), ('0', {'passed': 'many', 'failed': 0}))
+    @ddt.unpack
+    def test_unreadable_counts_are_a_failure(self, status, content):
+        self.assertEqual((1, '20 passed, 1 failed'), self.sum_up(
+            'test', '0', self.result_file(passed=20, failed=0),
+            'demo', status, self.result_file(**content)))
+
+    def test_missing_file_is_a_failure(self):
+        self.assertEqual((1, '0 passed, 1 failed'), self.sum_up(
+            'demo', '0', str(self.folder / 'absent')))
+
+    def test_exit_status_without_failed_check_is_a_failure(self):
+        self.assertEqual((1, '5 passed, 1 failed'), self.sum_up(
+            'demo', '2', self.result_file(passed=5, failed=0)))
+
+    def test_nothing_passed_is_a_failure(self):
+        self.assertEqual((1, '0 passed, 1 failed'), self.sum_up(
+            'demo', '0', self.result_file(passed=0, failed=0)))
+
+    def test_saved_outcomes_can_be_summed(self):
+        self.run_one(tests_stage(0, 'a=success', 'b=fail', 'c=success'))
+        self.run_one(check_stage('pass'))
+        path = self.folder / 'lab' / 'test.json'
+        self.assertEqual((3, 1), check.save(self.runner.outcomes, path))
+        self.assertEqual((1, '3 passed, 1 failed'),
+                         self.sum_up('test', '1', str(path)))
+
+    def test_runs_without_the_environment(self):
+        # Nothing but the standard library may be needed.
+        result = self.run_one(check.Stage('total', (
+            sys.executable, '-I', '-S', str(check.ROOT / 'tools/total.py'),
+            'test', '0', self.result_file(passed=1, failed=0)), 60))
+        self.assertEqual((1, 0), (result.passed, result.failed))

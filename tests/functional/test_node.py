@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kernel node has what the other tests build on.
+
+Nothing of the driver is used here: when one of these fails, the lab is what is
+broken.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+import sys
+import uuid
+
+from lab import paths, process
+from mydriver import model
+from tests.functional import base
+
+_TARGET = 'iqn.2010-10.org.openstack:node-test'
+_CONFIGFS = Path('/sys/kernel/config/target')
+_FICLONE = 0x40049409  # _IOW(0x94, 9, int), linux/fs.h
+
+
+class TestNode(base.NodeTestCase):
+    """The node itself."""
+
+    def test_programs_are_those_of_the_environment(self):
+        self.assertEqual(paths.VENV, Path(sys.prefix))
+        first = os.environ['PATH'].split(os.pathsep)[0]
+        self.assertEqual(f'{sys.prefix}/bin', first)
+        self.assertTrue(Path.cwd().is_relative_to(paths.ROOT))
+
+    def test_root_is_an_overlay_and_temporary_folders_are_empty(self):
+        types = {}
+        for line in Path('/proc/mounts').read_text().splitlines():
+            _, folder, kind, *_ = line.split()
+            types[folder] = kind
+        self.assertEqual('overlay', types['/'])
+        for folder in ('/tmp', '/run', '/dev/shm', '/var/log'):
+            self.assertEqual('tmpfs', types[folder], folder)
+
+    def test_device_mapper(self):
+        targets = base.run('dmsetup', 'targets')
+        for name in ('linear', 'thin-pool', 'multipath'):
+            self.assertIn(name, targets)
+
+    def test_xfs_shares_blocks(self):
+        folder = self.mount_xfs(Path('/mnt/test-node'))
+        (folder / 'a').write_bytes(b'pattern' * 100000)
+        with (folder / 'a').open('rb') as a, (folder / 'b').open('wb') as b:
+            fcntl.ioctl(b, _FICLONE, a.fileno())
+        self.assertEqual((folder / 'a').read_bytes(),
+                         (folder / 'b').read_bytes())
+
+
+class TestTarget(base.NodeTestCase):
+    """The kernel's target and initiator, with configfs and iscsiadm alone."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume_id = str(uuid.uuid4())
+        self.image = Path('/tmp', self.volume_id)
+        with self.image.open('wb') as f:
+            f.truncate(64 << 20)
+        self.addCleanup(self.image.unlink)
+        self.addCleanup(self._check_nothing_is_left)
+
+    def _check_nothing_is_left(self) -> None:
+        self.assertEqual(set(), base.sessions())
+        self.assertEqual(set(), base.scsi_devices())
+        self.assertFalse((_CONFIGFS / 'core/fileio_4711').exists())
+
+    def _export(self, *addresses: str) -> None:
+        """Export the image to this node, without CHAP."""
+        (_CONFIGFS / 'iscsi').mkdir(exist_ok=True)
+        backstore = self._mkdir('core/fileio_4711')
+        backstore = self._mkdir('core/fileio_4711/image')
+        (backstore / 'control').write_text(
+            f'fd_dev_name={self.image},fd_dev_size={64 << 20}')
+        (backstore / 'wwn/vpd_unit_serial').write_text(self.volume_id)
+        (backstore / 'enable').write_text('1')
+        self._mkdir(f'iscsi/{_TARGET}')
+        tpg = self._mkdir(f'iscsi/{_TARGET}/tpgt_1')
+        lun = self._mkdir(f'iscsi/{_TARGET}/tpgt_1/lun/lun_5')
+        self._link(lun / 'image', backstore)
+        acl = f'iscsi/{_TARGET}/tpgt_1/acls/{base.initiator_name()}'
+        self._mkdir(acl)
+        self._link(self._mkdir(f'{acl}/lun_300') / 'image', lun)
+        for address in addresses:
+            self._mkdir(f'iscsi/{_TARGET}/tpgt_1/np/{address}:3260')
+        (tpg / 'attrib/authentication').write_text('0')
+        (tpg / 'enable').write_text('1')
+
+    def _mkdir(self, name: str) -> Path:
+        folder = _CONFIGFS / name
+        folder.mkdir()
+        self.addCleanup(folder.rmdir)
+        return folder
+
+    def _link(self, link: Path, to: Path) -> None:
+        link.symlink_to(to)
+        self.addCleanup(link.unlink)
+
+    def _login(self, *addresses: str) -> None:
+        for address in addresses:
+            base.run('iscsiadm', '-m', 'node', '-T', _TARGET, '-p', address,
+                     '-o', 'new')
+            self.addCleanup(base.run, 'iscsiadm', '-m', 'node', '-T', _TARGET,
+                            '-p', address, '-o', 'delete')
+            base.run('iscsiadm', '-m', 'node', '-T', _TARGET, '-p', address,
+                     '--login')
+            self.addCleanup(base.run, 'iscsiadm', '-m', 'node', '-T', _TARGET,
+                            '-p', address, '--logout')
+
+    def _link_by_id(self, prefix: str) -> Path:
+        link = Path('/dev/disk/by-id',
+                    prefix + model.naa_id(self.volume_id))
+        return process.wait_for(
+            lambda: link.exists() and link, f'udev to make {link}', 60)
+
+    def test_a_lun_is_a_disk_with_the_volumes_identity(self):
+        self._export('127.0.0.1')
+        self._login('127.0.0.1')
+        link = self._link_by_id('wwn-0x')
+        self.assertIn('lun-0x012c000000000000', base.run(
+            'udevadm', 'info', '--query=symlink', str(link)))
+        pattern = os.urandom(4096)
+        with link.open('r+b', buffering=0) as disk:
+            disk.write(pattern)
+            os.fsync(disk)
+        self.assertEqual(pattern, self.image.read_bytes()[:4096])
+        self.assertEqual(64 << 20, int(base.run(
+            'blockdev', '--getsize64', str(link))))
+
+    def test_two_portals_are_one_multipath_device(self):
+        self.start_multipathd()
+        addresses = ('127.0.0.1', '127.0.0.2')
+        self._export(*addresses)
+        self._login(*addresses)
+        name = '3' + model.naa_id(self.volume_id)
+        device = Path('/dev/mapper', name)
+        self.addCleanup(self._flush, name)
+        process.wait_for(
+            lambda: device.exists() and base.run(
+                'multipath', '-ll', name).count('active ready') == 2,
+            f'both paths of {device}', 60)
+        self.assertEqual(2, len(base.scsi_devices()))
+
+    @staticmethod
+    def _flush(name: str) -> None:
+        # udev's probes hold a new map open for a moment.
+        base.run('udevadm', 'settle')
+        base.run('multipath', '-f', name)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sphinx settings of the documentation."""
+
+extensions = ['oslo_config.sphinxext']
+project = 'mydriver'
+author = 'The mydriver authors'
+root_doc = 'index'
+html_theme = 'alabaster'
+exclude_patterns: list[str] = []
+nitpicky = True

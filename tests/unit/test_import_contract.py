@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The import contract holds, and it notices each way to break it."""
+
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import ddt
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@ddt.ddt
+class TestImportContract(unittest.TestCase):
+    """import-linter on a copy of the package with one line added."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.copy = Path(folder.name)
+        shutil.copytree(ROOT / 'mydriver', self.copy / 'mydriver',
+                        ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'pyproject.toml', self.copy)
+
+    def lint(self) -> subprocess.CompletedProcess:
+        """Run import-linter in the copy, as `make test` does."""
+        return subprocess.run(
+            [Path(sys.executable).parent / 'lint-imports', '--no-logo',
+             '--no-cache'], cwd=self.copy, capture_output=True, text=True,
+            check=False)
+
+    def test_kept_as_it_is(self):
+        result = self.lint()
+        self.assertEqual(0, result.returncode, result.stdout)
+
+    @ddt.data(
+        ('model.py', 'from mydriver import discovery', 'Rooms'),
+        ('privileged/lio.py', 'from mydriver.cinder_volume import journal',
+         'Rooms'),
+        ('connection.py', 'from mydriver import privileged', 'Rooms'),
+        ('cinder_volume/service.py', 'import mydriver.nova_virt', 'Rooms'),
+        ('cinder_volume/journal.py',
+         'from mydriver.cinder_volume import service', 'layers'),
+        ('cinder_volume/stores/base.py',
+         'from mydriver.cinder_volume import journal', 'layers'),
+        ('cinder_volume/target.py', 'import rtslib_fb', 'rtslib'),
+        ('nova_virt/__init__.py', 'import cinder.volume', 'cinder'),
+        ('discovery.py', 'from cinder import exception', 'cinder'),
+        ('cinder_volume/service.py', 'import nova.conf', 'nova'),
+        ('opts.py', 'import nova', 'nova'),
+    )
+    @ddt.unpack
+    def test_broken(self, module, line, contract):
+        path = self.copy / 'mydriver' / module
+        path.write_text(f'{path.read_text()}\n{line}\n')
+        result = self.lint()
+        self.assertEqual(1, result.returncode, result.stdout)
+        broken = [found for found in result.stdout.splitlines()
+                  if 'BROKEN' in found]
+        self.assertTrue(any(contract in found for found in broken), broken)
+
+    def test_a_new_room_needs_its_place(self):
+        (self.copy / 'mydriver' / 'attic.py').write_text('')
+        self.assertEqual(1, self.lint().returncode)

@@ -30,10 +30,12 @@ RESULT = ROOT / '.lab' / 'test.json'
 #: How many stages run at the same time, where they can.
 WORKERS = 2
 
-#: Deadlines in seconds; generous, since machines may be shared and noisy.
+#: Deadlines in seconds; generous, since machines may be shared and noisy. A
+#: node ends itself at its own; ours is for the case that it does not.
 CHECK_TIMEOUT_S = 600
 UNIT_TIMEOUT_S = 1800
 NODE_TIMEOUT_S = 1200
+NODE_GRACE_S = 120
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,9 +108,10 @@ def node_stage(module: Path) -> Stage:
     name = '.'.join(module.with_suffix('').parts)
     return Stage(
         f'node {name.removeprefix("tests.functional.")}',
-        python('-m', 'lab', 'kernel', 'run', '--disk', '4G', '--',
+        python('-m', 'lab', 'kernel', 'run', '--disk', '4G',
+               '--timeout', str(NODE_TIMEOUT_S), '--',
                *python('-m', 'subunit.run', name)),
-        NODE_TIMEOUT_S, tests=True)
+        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True)
 
 
 class Runner:

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images, by Cinder's own means, straight to and from a local path.
+
+No export, no session, no root: the paths belong to the service's user.
+"""
+
+from typing import Any
+
+from cinder import monkey_patch
+from cinder.image import image_utils
+from cinder.volume import volume_utils
+from eventlet import tpool
+
+
+def fetch(context: Any, image_service: Any, image_id: str, path: str, *,
+          size_gib: int, block_size: str, disable_sparse: bool) -> None:
+    """Write an image to a volume, converted to raw; holes stay holes.
+
+    qemu-img makes the file as long as the image, and flushes nothing: the
+    caller gives it its size again and makes it durable.
+
+    :param size_gib: size of the volume; larger images are refused.
+    :param block_size: for dd, where qemu-img is not installed.
+    """
+    image_utils.fetch_to_raw(
+        context, image_service, image_id, path, block_size, size=size_gib,
+        run_as_root=False, disable_sparse=disable_sparse)
+
+
+def upload(context: Any, image_service: Any, image_meta: dict[str, Any],
+           path: str, volume: Any) -> None:
+    """Write a volume to an image, converted to the image's format."""
+    volume_utils.upload_volume(
+        context, image_service, image_meta, path, volume, run_as_root=False)
+
+
+def suit_thread_pool() -> None:
+    """Let eventlet's pool of native threads suit cinder-volume's mode.
+
+    Cinder reads and writes images by way of ``eventlet.tpool`` in both of its
+    modes (cinder/image/image_utils.py, fetch). With green threads the pool
+    does what it is for. With native threads it hands the result to a loop in
+    whichever thread came first, and any other waits for ever; a pool of no
+    threads makes it call straight through, which is all that is needed then.
+    """
+    if not monkey_patch.is_patched():
+        tpool.set_num_threads(0)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the Cinder driver, in the section of each backend.
+
+Where Cinder has an option of its own for a thing, that one is used; see
+:data:`USED_OF_CINDER`. Nothing here imports cinder: the sample file and the
+``mydriver`` command do without it.
+"""
+
+from oslo_config import cfg
+
+#: Cinder's own options that the driver reads (cinder/volume/driver.py).
+USED_OF_CINDER = (
+    'volume_backend_name', 'target_prefix', 'target_ip_address',
+    'target_secondary_ip_addresses', 'target_port', 'target_protocol',
+    'use_chap_auth', 'max_over_subscription_ratio', 'reserved_percentage',
+    'filter_function', 'goodness_function', 'volume_dd_blocksize',
+)
+
+#: Our own.
+VOLUME_OPTS = (
+    cfg.StrOpt(
+        'mydriver_store',
+        default='reflink',
+        choices=[
+            ('reflink',
+             ('Raw sparse files in a folder on XFS or btrfs. Snapshots and '
+              'clones share extents with their source and are made in '
+              'milliseconds. Needs nothing but the folder.')),
+        ],
+        help="""
+Kind of store that keeps the bytes of volumes and snapshots.
+
+It is chosen once: volumes are not carried over when it is changed.
+
+Related options:
+
+* ``mydriver_store_path``
+"""),
+    cfg.StrOpt(
+        'mydriver_store_path',
+        help="""
+Where the store keeps volumes and snapshots. Required.
+
+For the ``reflink`` store: absolute path of a folder on XFS (made with
+``reflink=1``, the default of mkfs.xfs) or btrfs. The folder belongs to the
+user that cinder-volume runs as, with mode 0750 or less. Use a filesystem that
+holds nothing else: all of its room is reported to the scheduler.
+
+Each backend needs a folder of its own.
+
+Related options:
+
+* ``mydriver_store``
+* ``reserved_percentage``
+* ``max_over_subscription_ratio``
+"""),
+    cfg.StrOpt(
+        'mydriver_state_path',
+        default='$state_path/mydriver',
+        help="""
+Folder under which each backend keeps its state, in a folder of its own name.
+
+In it are the journal of exports and mappings, from which ``mydriver restore``
+rebuilds the target after a boot, and the key from which CHAP secrets are
+derived. It is made with mode 0700 when it is missing. Keep it on a disk that
+outlives a reboot, and keep copies of it as secret as passwords.
+
+Related options:
+
+* ``use_chap_auth``
+"""),
+    cfg.IntOpt(
+        'mydriver_targets',
+        default=4,
+        min=1,
+        max=64,
+        help="""
+Number of iSCSI targets that a backend spreads its volumes over.
+
+A compute host has one session (one TCP connection a portal, served by one
+pair of kernel threads) to each target that it uses volumes of. More targets
+let one host move more data at a time; fewer make fewer sessions. Raising the
+number is fine at any time: volumes stay where they are. After lowering it,
+targets that are still in use are kept.
+
+Related options:
+
+* ``target_prefix``
+* ``target_ip_address``
+* ``target_secondary_ip_addresses``
+* ``target_port``
+"""),
+    cfg.FloatOpt(
+        'mydriver_discovery_timeout',
+        default=2.0,
+        min=0.1,
+        max=60.0,
+        help="""
+Seconds that each portal has to answer when a volume is attached.
+
+Before a volume is handed to a compute host, the driver asks every portal, all
+at the same time, whether it offers the volume's target to that host. Portals
+that do not answer in this time are left out of the answer to the host; when
+none answers, the attach fails and is undone.
+
+Related options:
+
+* ``target_ip_address``
+* ``target_secondary_ip_addresses``
+"""),
+)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a backend's section of cinder.conf to what the rooms below take.
+
+Both the driver and the ``mydriver`` command come through here, so that they
+never disagree about a backend.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import os
+from typing import Any, Protocol
+
+from mydriver import exception, model
+from mydriver.cinder_volume import service, stores
+from mydriver.cinder_volume.stores import base
+
+
+class Configuration(Protocol):
+    """A backend's options: its own section, then the shared one."""
+
+    def safe_get(self, value: str) -> Any:
+        """Return an option's value, None where there is no such option."""
+
+
+def of_service(conf: Configuration, backend: str) -> service.ServiceSettings:
+    """Return what the export service needs to know.
+
+    :param backend: name of the backend's section.
+    :raises ConfigurationError: for the first setting that is wrong.
+    """
+    if conf.safe_get('target_protocol') not in (None, 'iscsi'):
+        raise exception.ConfigurationError(
+            'target_protocol', f'{conf.safe_get("target_protocol")} is not '
+            'supported', 'Remove it or set it to iscsi.')
+    return service.ServiceSettings(
+        backend=backend,
+        target_prefix=_prefix(conf.safe_get('target_prefix')),
+        portals=_portals(conf),
+        chap=conf.safe_get('use_chap_auth'),
+        state_path=_state_path(conf, backend),
+        targets=conf.safe_get('mydriver_targets'),
+        discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'))
+
+
+def store_of(conf: Configuration) -> base.VolumeStore:
+    """Return the backend's store, not checked yet.
+
+    :raises ConfigurationError: when it is not said where it is.
+    """
+    path = conf.safe_get('mydriver_store_path')
+    if not path:
+        raise exception.ConfigurationError(
+            'mydriver_store_path', 'it is not set',
+            "Set it in the backend's section to a folder on XFS or btrfs.")
+    return stores.build(conf.safe_get('mydriver_store'), path)
+
+
+def prepare_state(path: str) -> None:
+    """Make sure that the state's folder is there and can be used.
+
+    :raises ConfigurationError: when it cannot.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(None, 'it cannot be written')
+    except OSError as e:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path}: {e.strerror}',
+            'Give it to the user that cinder-volume runs as, user id '
+            f'{os.geteuid()}.') from e
+
+
+def _prefix(prefix: str) -> str:
+    """Check that names of targets can begin so."""
+    with _named('target_prefix', 'It looks like iqn.2010-10.org.openstack:'):
+        model.Iqn(f'{prefix}x')
+    return prefix
+
+
+def _portals(conf: Configuration) -> tuple[model.Portal, ...]:
+    """Return the portals, the preferred one first, each once."""
+    port = conf.safe_get('target_port')
+    remedy = 'Give addresses of this host, without a port.'
+    with _named('target_ip_address', remedy):
+        portals = [model.Portal(conf.safe_get('target_ip_address'), port)]
+    with _named('target_secondary_ip_addresses', remedy):
+        portals += [model.Portal(address, port) for address in
+                    conf.safe_get('target_secondary_ip_addresses') or ()]
+    return tuple(dict.fromkeys(portals))
+
+
+def _state_path(conf: Configuration, backend: str) -> str:
+    """Return the backend's own folder below ``mydriver_state_path``."""
+    if '/' in backend or backend in ('', '.', '..'):
+        raise exception.ConfigurationError(
+            f'[{backend}]', 'the name of the section cannot name a folder',
+            'Give the section another name.')
+    path = conf.safe_get('mydriver_state_path')
+    if not os.path.isabs(path):
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path!r} is not an absolute path',
+            'Give the full path of a folder.')
+    return os.path.join(path, backend)
+
+
+@contextlib.contextmanager
+def _named(option: str, remedy: str) -> Iterator[None]:
+    """Name the option whose value does not make sense."""
+    try:
+        yield
+    except (exception.InvalidIqn, exception.InvalidPortal) as e:
+        raise exception.ConfigurationError(option, str(e), remedy) from e

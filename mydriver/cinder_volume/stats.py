@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a backend tells Cinder's scheduler about itself."""
+
+import dataclasses
+from typing import Any
+
+from oslo_log import log as logging
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import base
+
+LOG = logging.getLogger(__name__)
+
+GIB = 1024 ** 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backend:
+    """What is settled when the driver is set up.
+
+    :param name: name of the backend and of its only pool.
+    :param version: version of the driver.
+    :param location: ``LIODriver:HOST:PLACE``, the same for two backends only
+        when they are the same place.
+    :param reserved_percentage: of the room that Cinder may not fill.
+    :param max_over_subscription_ratio: as configured, a number or ``auto``.
+    :param filter_function: for the scheduler, or None.
+    :param goodness_function: for the scheduler, or None.
+    """
+
+    name: str
+    version: str
+    location: str
+    reserved_percentage: int
+    max_over_subscription_ratio: float | str
+    filter_function: str | None = None
+    goodness_function: str | None = None
+
+
+def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
+    """Return the answer to ``get_volume_stats``.
+
+    Volumes share the targets of a pool (``shared_targets``): hosts whose
+    initiator cannot scan by hand take a lock. The store is thin, what was
+    never written reads as zeros, so that copies may skip zeros
+    (``sparse_copy_volume``).
+
+    A store that cannot be read makes the backend ``down``, with no room, so
+    that nothing new is put there.
+    """
+    state, room, backings = 'up', base.Capacity(0, 0, 0), 0
+    try:
+        room, backings = store.capacity(), len(store.names())
+    except exception.MyDriverError as e:
+        LOG.error('Backend %s is down: %s', backend.name, e)
+        state = 'down'
+    pool = {
+        'pool_name': backend.name,
+        'total_capacity_gb': _gib(room.total_bytes),
+        'free_capacity_gb': _gib(room.free_bytes),
+        'provisioned_capacity_gb': _gib(room.provisioned_bytes),
+        'total_volumes': backings,
+        'reserved_percentage': backend.reserved_percentage,
+        'max_over_subscription_ratio': backend.max_over_subscription_ratio,
+        'thin_provisioning_support': True,
+        'thick_provisioning_support': False,
+        'online_extend_support': True,
+        'multiattach': False,
+        'QoS_support': False,
+        'location_info': backend.location,
+        'filter_function': backend.filter_function,
+        'goodness_function': backend.goodness_function,
+        'backend_state': state,
+    }
+    return {
+        'volume_backend_name': backend.name,
+        'vendor_name': 'Open Source',
+        'driver_version': backend.version,
+        'storage_protocol': 'iSCSI',
+        'shared_targets': True,
+        'sparse_copy_volume': True,
+        'pools': [pool],
+    }
+
+
+def _gib(size_bytes: int) -> float:
+    return round(size_bytes / GIB, 2)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny guest: Debian's cloud kernel and busybox on a bootable disk.
+
+It needs no network: it says on its serial console what it sees, and acts on
+what it sees. The lines, each ending in ``uptime=SECONDS``::
+
+    GUEST booted linux=RELEASE
+    GUEST disk vda added bytes=N serial=S
+    GUEST disk vda booted image=ID boots=N
+    GUEST disk vdb added bytes=N serial=S
+    GUEST disk vdb wrote token=UUID bytes=N sha256=SUM ok
+    GUEST disk vdb verified token=UUID bytes=N sha256=SUM ok
+    GUEST disk vdb resized from=N to=N
+    GUEST disk vdb wrote-beyond token=UUID offset=N bytes=N sha256=SUM ok
+    GUEST disk vdb removed
+
+To a data disk that has no pattern it writes one, under a random token, flushes
+it and reads it back from the device (``wrote``). On a disk that has one it
+reads that and compares (``verified``). A disk that grows gets another one
+behind its old end (``wrote-beyond``). ``BAD`` in place of ``ok`` says that
+what was read is not what was written. The disk that it booted from counts its
+boots, in a sector that no file system has.
+"""

@@ -1,0 +1,152 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0
+# The guest's only program. It says on its console what disks it sees, and
+# proves that they keep what is written; see lab/guest/__init__.py for the
+# lines. It runs in software emulation: what can be a builtin is one, and the
+# loop does not fork.
+/bin/busybox mkdir -p /proc /sys /dev /bin /tmp
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+echo 1 > /proc/sys/kernel/printk
+while read -r module; do
+    insmod "/modules/$module" || echo "GUEST module $module failed"
+done < /modules/order
+
+PATTERN_BYTES=4194304
+BEYOND_BYTES=1048576
+
+say() {
+    local up rest
+    read -r up rest < /proc/uptime
+    echo "GUEST $* uptime=$up"
+}
+
+# settle DISK: wait for its device node.
+settle() {
+    local i=0
+    until [ -b "/dev/$1" ] || [ $((i += 1)) -gt 50 ]; do pause 0.1; done
+}
+
+# pause SECONDS: without a fork.
+pause() {
+    read -r -t "$1" _ <&9
+}
+
+# checksum DISK OFFSET BYTES: of what the device has; offset in 4 KiB blocks.
+checksum() {
+    echo 3 > /proc/sys/vm/drop_caches
+    set -- $(dd if="/dev/$1" bs=4096 skip="$2" count=$(($3 / 4096)) \
+        2> /dev/null | sha256sum)
+    sum=$1
+}
+
+# pattern TOKEN BYTES: make /tmp/pattern, 64 bytes to a record, each with its
+# place in it, so that blocks at the wrong place are noticed.
+pattern() {
+    awk -v token="$1" -v records=$(($2 / 64)) 'BEGIN {
+        for (i = 0; i < records; i++) printf "%s %026d\n", token, i
+    }' > /tmp/pattern
+    set -- $(sha256sum < /tmp/pattern)
+    want=$1
+}
+
+# put DISK BLOCK: write /tmp/pattern there and flush it.
+put() {
+    dd if=/tmp/pattern of="/dev/$1" bs=65536 seek=$(($2 / 16)) \
+        conv=notrunc,fsync 2> /dev/null
+}
+
+verdict() {
+    if [ "$1" = "$2" ]; then echo ok; else echo BAD; fi
+}
+
+# boot_disk DISK: which image it is, and how often it was booted from.
+boot_disk() {
+    local image boots
+    set -- "$1" $(dd if="/dev/$1" bs=512 skip=2 count=1 2> /dev/null |
+        tr -d '\0')
+    image=$2
+    set -- "$1" $(dd if="/dev/$1" bs=512 skip=4 count=1 2> /dev/null |
+        tr -d '\0')
+    boots=$((${2:-0} + 1))
+    echo $boots | dd of="/dev/$1" bs=512 seek=4 conv=notrunc,sync,fsync \
+        2> /dev/null && say "disk $1 booted image=$image boots=$boots"
+}
+
+# data_disk DISK: verify the pattern that an earlier guest left, else write
+# one. The header, in the first sector, is written last.
+data_disk() {
+    local disk=$1 token bytes sum want
+    set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
+        tr -c ' -~' ' ')
+    if [ "$1" = mydriver-pattern ]; then
+        token=$2 bytes=$3 want=$4
+        checksum "$disk" 256 "$bytes"
+        say "disk $disk verified token=$token bytes=$bytes sha256=$sum" \
+            "$(verdict "$sum" "$want")"
+        return
+    fi
+    read -r token < /proc/sys/kernel/random/uuid
+    pattern "$token" $PATTERN_BYTES
+    put "$disk" 256
+    echo "mydriver-pattern $token $PATTERN_BYTES $want" |
+        dd of="/dev/$disk" bs=512 conv=notrunc,sync,fsync 2> /dev/null
+    checksum "$disk" 256 $PATTERN_BYTES
+    say "disk $disk wrote token=$token bytes=$PATTERN_BYTES sha256=$sum" \
+        "$(verdict "$sum" "$want")"
+}
+
+# beyond DISK SECTORS: write behind the old end, and read it back.
+beyond() {
+    local token sum want block=$(($2 / 8 / 16 * 16))
+    read -r token < /proc/sys/kernel/random/uuid
+    pattern "$token" $BEYOND_BYTES
+    put "$1" $block
+    checksum "$1" $block $BEYOND_BYTES
+    say "disk $1 wrote-beyond token=$token offset=$((block * 4096))" \
+        "bytes=$BEYOND_BYTES sha256=$sum $(verdict "$sum" "$want")"
+}
+
+# added DISK
+added() {
+    local serial='' size
+    read -r size < "/sys/block/$1/size"
+    read -r serial < "/sys/block/$1/serial"
+    eval "size_$1=$size"
+    say "disk $1 added bytes=$((size * 512)) serial=$serial"
+    settle "$1"
+    case $1 in vda) boot_disk "$1" ;; *) data_disk "$1" ;; esac
+}
+
+mkfifo /tmp/tick
+exec 9<> /tmp/tick
+known=''
+say "booted linux=$(uname -r)"
+while :; do
+    now=''
+    for path in /sys/block/vd*; do
+        [ -e "$path/size" ] || continue
+        disk=${path##*/} now="$now $disk"
+        case " $known " in
+        *" $disk "*)
+            read -r size < "$path/size" || continue
+            eval "old=\$size_$disk"
+            [ "$size" = "$old" ] && continue
+            eval "size_$disk=$size"
+            say "disk $disk resized from=$((old * 512)) to=$((size * 512))"
+            [ "$size" -gt "$old" ] && beyond "$disk" "$old"
+            ;;
+        *) added "$disk" ;;
+        esac
+    done
+    for disk in $known; do
+        case " $now " in
+        *" $disk "*) ;;
+        *) say "disk $disk removed" ;;
+        esac
+    done
+    known=$now
+    pause 1
+done

@@ -14,6 +14,7 @@ backstore has an index of its own, far above those that rtslib hands out.
 
 from collections.abc import Callable
 import contextlib
+import errno
 import functools
 import os
 from pathlib import Path
@@ -116,6 +117,7 @@ def drop_export(export: dict[str, Any]) -> None:
     lun = _tpg_path(export['target']) / 'lun' / f'lun_{export["lun"]}'
     link = _link_of(lun)
     if link is None or link.resolve() == storage_object.resolve():
+        _refuse_if_mapped(lun)
         _remove_linked(lun)
     _remove_storage_object(storage_object)
 
@@ -344,6 +346,23 @@ def _ensure_link(folder: Path, to: Path, what: str) -> None:
         os.symlink(to, folder / _LINK)
     elif link.resolve() != to.resolve():
         raise exception.ForeignObject(what, f'it leads to {link.resolve()}')
+
+
+def _refuse_if_mapped(lun: Path) -> None:
+    """Raise EBUSY while mapped LUNs lead to a LUN.
+
+    The kernel lets the LUN's own link go even then, and with it the data of
+    a live initiator. But its rmdir looks first for links to the folder
+    (EBUSY) and then for links in it (ENOTEMPTY): fs/configfs/dir.c,
+    configfs_detach_prep.
+    """
+    try:
+        lun.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        if e.errno != errno.ENOTEMPTY:
+            raise
 
 
 def _remove_linked(folder: Path) -> None:

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every kernel target must do: one suite for the fake and for LIO."""
+
+import dataclasses
+import os
+import uuid
+
+from mydriver.cinder_volume import journal
+from mydriver import exception
+from mydriver import model
+
+IQN = model.Iqn('iqn.2010-10.org.openstack:mydriver-contract-0')
+INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:contract-a')
+OTHER = model.Iqn('iqn.1993-08.org.debian:01:contract-b')
+PORTALS = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2', 3261))
+MIB = 1 << 20
+
+
+class TargetContract:
+    """Mix it into a TestCase that sets ``target`` and ``folder``."""
+
+    def device(self, size_bytes: int = 16 * MIB) -> model.BackingDevice:
+        """Return a new backing file."""
+        path = os.path.join(self.folder, uuid.uuid4().hex)
+        with open(path, 'wb') as f:
+            f.truncate(size_bytes)
+        return model.BackingDevice('fileio', path, size_bytes)
+
+    def export(self, lun: int = 0, **changes: object) -> model.Export:
+        """Return an export that is not made yet."""
+        return dataclasses.replace(model.Export(
+            str(uuid.uuid4()), self.device(), IQN, lun), **changes)
+
+    def placed(self, export: model.Export, lun: int = 1,
+               initiator: model.Iqn = INITIATOR, read_only: bool = False,
+               mutual: bool = False) -> journal.Placed:
+        """Return a mapping that is not made yet."""
+        return journal.Placed(
+            model.Mapping(export.volume_id, initiator, lun, read_only),
+            export, mutual)
+
+    def seen(self):
+        """Return what there is of the target."""
+        seen = self.target.observe(IQN)
+        self.assertIsNotNone(seen)
+        return seen
+
+    def test_check_passes(self):
+        self.target.check()
+
+    def test_unknown_target_is_not_seen(self):
+        self.assertIsNone(self.target.observe(
+            model.Iqn('iqn.2010-10.org.openstack:nowhere')))
+
+    def test_pool_twice(self):
+        for _ in range(2):
+            self.target.ensure_pool([IQN])
+            seen = self.seen()
+            self.assertTrue(seen.enabled)
+            self.assertEqual({'127.0.0.1:3260', '127.0.0.2:3261'},
+                             seen.portals)
+            self.assertEqual((), seen.exports)
+
+    def test_export_twice(self):
+        export = self.export(3)
+        for _ in range(2):
+            self.target.ensure_export(export)
+            seen, = self.seen().exports
+            self.assertEqual(
+                (3, self.target.name_prefix + export.volume_id, 'fileio',
+                 export.volume_id, export.device.path, 16 * MIB),
+                dataclasses.astuple(seen))
+
+    def test_export_at_a_taken_lun_is_refused(self):
+        first = self.export()
+        self.target.ensure_export(first)
+        self.assertRaises(exception.ForeignObject, self.target.ensure_export,
+                          self.export())
+        self.assertEqual([first.volume_id],
+                         [e.serial for e in self.seen().exports])
+
+    def test_export_of_another_device_under_the_same_id_is_refused(self):
+        first = self.export()
+        self.target.ensure_export(first)
+        other = dataclasses.replace(first, device=self.device())
+        self.assertRaises(exception.ForeignObject, self.target.ensure_export,
+                          other)
+        self.assertEqual([first.device.path],
+                         [e.path for e in self.seen().exports])
+
+    def test_export_without_its_file_is_refused(self):
+        export = self.export()
+        os.unlink(export.device.path)
+        self.assertRaises(exception.TargetError, self.target.ensure_export,
+                          export)
+        self.assertEqual((), self.seen().exports)
+        self.assertFalse(os.path.exists(export.device.path))
+
+    def test_export_of_a_short_file_is_refused(self):
+        export = self.export()
+        os.truncate(export.device.path, MIB)
+        self.assertRaises(exception.TargetError, self.target.ensure_export,
+                          export)
+        self.assertEqual((), self.seen().exports)
+
+    def test_export_at_an_unknown_target_is_refused(self):
+        export = self.export(
+            target=model.Iqn('iqn.2010-10.org.openstack:nowhere'))
+        self.assertRaises(exception.TargetError, self.target.ensure_export,
+                          export)
+
+    def test_drop_export_twice(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        for _ in range(2):
+            self.target.drop_export(export)
+            self.assertEqual((), self.seen().exports)
+
+    def test_drop_export_leaves_another_at_its_lun(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        self.target.drop_export(self.export())
+        self.assertEqual([export.volume_id],
+                         [e.serial for e in self.seen().exports])
+
+    def test_mapping_makes_all(self):
+        export = self.export(7)
+        for _ in range(2):
+            self.target.ensure_mapping(self.placed(export, lun=300))
+            seen = self.seen()
+            self.assertEqual([(7, export.volume_id)],
+                             [(e.lun, e.serial) for e in seen.exports])
+            self.assertEqual({str(INITIATOR)}, seen.acls)
+            mapping, = seen.mappings
+            self.assertEqual((str(INITIATOR), 300, 7, False),
+                             dataclasses.astuple(mapping))
+
+    def test_mapping_read_only_and_back(self):
+        export = self.export()
+        for read_only in (True, False, True):
+            self.target.ensure_mapping(
+                self.placed(export, read_only=read_only))
+            self.assertEqual([read_only],
+                             [m.read_only for m in self.seen().mappings])
+
+    def test_mapping_at_a_taken_lun_is_refused(self):
+        first, second = self.export(0), self.export(1)
+        self.target.ensure_mapping(self.placed(first))
+        self.assertRaises(exception.ForeignObject,
+                          self.target.ensure_mapping, self.placed(second))
+        mapping, = self.seen().mappings
+        self.assertEqual(0, mapping.tpg_lun)
+
+    def test_mutual_chap_is_told(self):
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export, mutual=True))
+        self.target.ensure_mapping(self.placed(export, initiator=OTHER))
+        self.assertTrue(self.target.is_mutual(IQN, INITIATOR))
+        self.assertFalse(self.target.is_mutual(IQN, OTHER))
+
+    def test_mutual_chap_can_be_taken_back(self):
+        export = self.export()
+        for mutual in (True, False):
+            self.target.ensure_mapping(self.placed(export, mutual=mutual))
+            self.assertEqual(mutual, self.target.is_mutual(IQN, INITIATOR))
+
+    def test_acl_goes_with_its_last_lun(self):
+        first, second = self.export(0), self.export(1)
+        self.target.ensure_mapping(self.placed(first, lun=1))
+        self.target.ensure_mapping(self.placed(second, lun=2))
+        self.target.ensure_mapping(self.placed(first, initiator=OTHER))
+        self.target.drop_mapping(first, INITIATOR, 1)
+        self.assertEqual({str(INITIATOR), str(OTHER)}, self.seen().acls)
+        for _ in range(2):
+            self.target.drop_mapping(second, INITIATOR, 2)
+            self.assertEqual({str(OTHER)}, self.seen().acls)
+        self.assertEqual([str(OTHER)],
+                         [m.initiator for m in self.seen().mappings])
+
+    def test_drop_mapping_leaves_another_at_its_lun(self):
+        first, second = self.export(0), self.export(1)
+        self.target.ensure_mapping(self.placed(first))
+        self.target.ensure_export(second)
+        self.target.drop_mapping(second, INITIATOR, 1)
+        mapping, = self.seen().mappings
+        self.assertEqual((1, 0), (mapping.lun, mapping.tpg_lun))
+
+    def test_drop_export_while_mapped_is_refused(self):
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export))
+        self.assertRaises(exception.TargetError, self.target.drop_export,
+                          export)
+        self.assertEqual(1, len(self.seen().mappings))
+        self.assertEqual(1, len(self.seen().exports))
+        self.target.drop_mapping(export, INITIATOR, 1)
+        self.target.drop_export(export)
+        self.assertEqual((), self.seen().exports)
+
+    def test_resize(self):
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export))
+        os.truncate(export.device.path, 32 * MIB)
+        grown = dataclasses.replace(export, device=dataclasses.replace(
+            export.device, size_bytes=32 * MIB))
+        for _ in range(2):
+            self.target.resize(grown)
+            self.assertEqual([32 * MIB],
+                             [e.size_bytes for e in self.seen().exports])
+
+    def test_resize_beyond_the_file_is_refused(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        grown = dataclasses.replace(export, device=dataclasses.replace(
+            export.device, size_bytes=32 * MIB))
+        self.assertRaises(exception.TargetError, self.target.resize, grown)
+        self.assertEqual([16 * MIB],
+                         [e.size_bytes for e in self.seen().exports])
+
+    def test_ensure_export_brings_the_size_up(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        os.truncate(export.device.path, 32 * MIB)
+        grown = dataclasses.replace(export, device=dataclasses.replace(
+            export.device, size_bytes=32 * MIB))
+        self.target.ensure_export(grown)
+        self.assertEqual([32 * MIB],
+                         [e.size_bytes for e in self.seen().exports])

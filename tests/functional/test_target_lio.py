@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LIO keeps the target's contract, on the real kernel."""
+
+import os
+from pathlib import Path
+import tempfile
+import unittest
+
+from mydriver.cinder_volume import chap
+from mydriver.cinder_volume import configfs
+from mydriver.cinder_volume import target
+from mydriver import exception
+from mydriver import model
+from tests.contract import target as contract
+from tests.functional import lio
+
+
+class LioTargetTest(contract.TargetContract, unittest.TestCase):
+    """The same suite as the fake's, and what only a kernel can show."""
+
+    def setUp(self):
+        super().setUp()
+        lio.use(self)
+        folder = tempfile.TemporaryDirectory(dir='/var/tmp')
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.addCleanup(lio.clear)
+        self.target = target.LioTarget('contract', contract.PORTALS,
+                                       chap.ChapKey(b'k' * 32))
+        self.target.ensure_pool([contract.IQN])
+
+    def tpg(self, *parts: str) -> Path:
+        return configfs.ROOT.joinpath(
+            'iscsi', str(contract.IQN), 'tpgt_1', *parts)
+
+    def test_attributes(self):
+        self.assertEqual(
+            {'authentication': '1', 'generate_node_acls': '0',
+             'demo_mode_discovery': '0', 'cache_dynamic_acls': '0'},
+            {n: self.tpg('attrib', n).read_text().strip() for n in (
+                'authentication', 'generate_node_acls',
+                'demo_mode_discovery', 'cache_dynamic_acls')})
+
+    def test_changed_attributes_are_put_right(self):
+        self.tpg('attrib/generate_node_acls').write_text('1')
+        self.target.ensure_pool([contract.IQN])
+        self.assertEqual('0', self.tpg(
+            'attrib/generate_node_acls').read_text().strip())
+
+    def test_backstore_attributes(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        store = next(p for p in self.tpg('lun/lun_0').iterdir()
+                     if p.is_symlink()).resolve()
+        self.assertEqual(
+            {'emulate_tpu': '1', 'emulate_tpws': '1', 'emulate_3pc': '0',
+             'emulate_write_cache': '1'},
+            {n: (store / 'attrib' / n).read_text().strip() for n in (
+                'emulate_tpu', 'emulate_tpws', 'emulate_3pc',
+                'emulate_write_cache')})
+        self.assertIn('Mode: Buffered-WCE', (store / 'info').read_text())
+
+    def test_half_made_backstore_is_made_anew(self):
+        export = self.export()
+        name = self.target.name_prefix + export.volume_id
+        self.target.ensure_export(export)
+        store = next(p for p in self.tpg('lun/lun_0').iterdir()
+                     if p.is_symlink()).resolve()
+        self.target.drop_export(export)
+        store.mkdir(parents=True)  # the crash: made, not configured
+        self.target.ensure_export(export)
+        self.assertEqual([name], [e.name for e in self.seen().exports])
+
+    def test_lun_folder_without_link_is_completed(self):
+        export = self.export()
+        self.tpg('lun/lun_0').mkdir()
+        self.target.ensure_export(export)
+        self.assertEqual([export.volume_id],
+                         [e.serial for e in self.seen().exports])
+
+    def test_nothing_is_left_in_core(self):
+        before = sorted(os.listdir(configfs.ROOT / 'core'))
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export))
+        self.assertNotEqual(before, sorted(os.listdir(
+            configfs.ROOT / 'core')))
+        self.target.drop_mapping(export, contract.INITIATOR, 1)
+        self.target.drop_export(export)
+        self.assertEqual(before, sorted(os.listdir(configfs.ROOT / 'core')))
+
+    def test_secret_is_in_configfs_and_in_no_error(self):
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export))
+        secret = chap.ChapKey(b'k' * 32).credentials(
+            contract.INITIATOR, contract.IQN, False).password
+        stored = self.tpg('acls', str(contract.INITIATOR), 'auth/password')
+        self.assertEqual(secret, stored.read_text().strip())
+        with self.assertRaises(exception.ForeignObject) as caught:
+            self.target.ensure_mapping(self.placed(self.export(1)))
+        self.assertNotIn(secret, repr(caught.exception)
+                         + str(caught.exception))
+
+    def test_portal_of_another_host_is_refused(self):
+        strange = target.LioTarget('contract', [model.Portal('192.0.2.1')],
+                                   None)
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            strange.check()
+        self.assertIn('192.0.2.1 cannot be served from this host',
+                      str(caught.exception))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The in-memory target keeps the contract; what is unknown is found."""
+
+import unittest
+
+import fixtures
+
+from mydriver.cinder_volume import target
+from tests.contract import target as contract
+from tests.fakes.target import MemoryTarget
+
+
+class MemoryTargetTest(contract.TargetContract, unittest.TestCase):
+    """The fake passes the same suite as LIO."""
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.folder = temporary.path
+        self.target = MemoryTarget('contract', contract.PORTALS)
+        self.target.ensure_pool([contract.IQN])
+
+
+class UnknownTest(MemoryTargetTest):
+    """What is in the kernel and not in the journal."""
+
+    def unknown(self, exports, placed):
+        return target.unknown(self.seen(), self.target.name_prefix, exports,
+                              placed)
+
+    def test_all_known(self):
+        placed = self.placed(self.export())
+        self.target.ensure_mapping(placed)
+        self.assertEqual(([], []), self.unknown([placed.export], [placed]))
+
+    def test_nothing_known(self):
+        placed = self.placed(self.export(5), lun=9, read_only=True)
+        self.target.ensure_mapping(placed)
+        self.assertEqual(
+            ([placed.export], [(placed.export, placed.mapping)]),
+            self.unknown([], []))
+
+    def test_foreign_objects_are_not_ours(self):
+        placed = self.placed(self.export())
+        ours, self.target.name_prefix = self.target.name_prefix, 'theirs-'
+        self.target.ensure_mapping(placed)
+        self.target.name_prefix = ours
+        self.assertEqual(1, len(self.seen().mappings))
+        self.assertEqual(([], []), self.unknown([], []))

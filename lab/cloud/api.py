@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other Python code may use of the cloud.
+
+::
+
+    from lab.cloud import api
+
+    api.up()                       # or with options, see settings.Options
+    cloud = api.Cloud()
+    connection = cloud.connect()   # openstack.connection.Connection, admin
+    status, output = cloud.node_exec('compute', ['lsblk'])
+    api.down()
+
+The APIs are reached only from within the cloud's network namespace.
+:func:`up` and :meth:`Cloud.connect` move the calling thread into it
+(:func:`lab.cloud.network.enter`); threads and processes that are started
+afterwards are in it too. Nothing else of the process changes: files and
+programs are the machine's.
+"""
+
+from collections.abc import Sequence
+import os
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from lab.cloud import down as cloud_down
+from lab.cloud import (
+    errors,
+    network,
+    nodes,
+    plan,
+    processes,
+    report,
+    settings,
+    starter,
+)
+from lab.cloud import site as cloud_site
+from lab.cloud import up as cloud_up
+
+if TYPE_CHECKING:
+    from openstack import connection
+
+#: Names and ids in a fresh cloud.
+IMAGE, IMAGE_ID = settings.IMAGE, settings.IMAGE_ID
+FLAVOR, FLAVOR_ID = settings.FLAVOR, settings.FLAVOR_ID
+VOLUME_TYPE = 'mydriver'
+
+#: Microversion of servers without a network (``networks='none'``), and the
+#: one that the lab was tried with.
+COMPUTE_MICROVERSION = '2.79'
+
+
+def up(options: settings.Options | None = None) -> None:
+    """Bring the cloud up, as ``python -m lab cloud up`` does."""
+    cloud_up.up(options or settings.Options(), settings.Layout())
+
+
+def down() -> None:
+    """End it, as ``python -m lab cloud down`` does."""
+    cloud_down.down(settings.Layout())
+
+
+class Cloud:
+    """The cloud that is up.
+
+    :raises CloudError: when none is.
+    """
+
+    def __init__(self) -> None:
+        self._layout = settings.Layout()
+        if not self._layout.read_status():
+            raise errors.CloudError(
+                'the cloud is not up: run "python -m lab cloud up"')
+        self._site = cloud_site.load(self._layout)
+        self._registry = processes.Registry(
+            self._layout.pids, self._layout.logs)
+
+    @property
+    def options(self) -> settings.Options:
+        """What it was brought up with."""
+        return self._site.options
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that OpenStack's clients read, for admin."""
+        return self._site.admin_environment()
+
+    def connect(self) -> 'connection.Connection':
+        """Return an SDK connection as admin, from within the namespace."""
+        import openstack
+        network.enter()
+        env = self.environment()
+        return openstack.connection.Connection(
+            auth={'auth_url': env['OS_AUTH_URL'],
+                  'username': env['OS_USERNAME'],
+                  'password': env['OS_PASSWORD'],
+                  'project_name': env['OS_PROJECT_NAME'],
+                  'user_domain_id': env['OS_USER_DOMAIN_ID'],
+                  'project_domain_id': env['OS_PROJECT_DOMAIN_ID']},
+            region_name=env['OS_REGION_NAME'],
+            compute_api_version=COMPUTE_MICROVERSION,
+            compute_default_microversion=COMPUTE_MICROVERSION)
+
+    def node_exec(self, name: str, argv: Sequence[str], *,
+                  timeout_s: int = 120) -> tuple[int, str]:
+        """Run a command on a node.
+
+        :returns: its exit status, and its output with its error output
+            after it.
+        """
+        box = self._node(name).mailbox()
+        box.wait_ready()
+        result = box.run(argv, timeout_s=timeout_s)
+        return result.status, (result.stdout + result.stderr).decode(
+            errors='replace')
+
+    def node_stream(self, name: str, argv: Sequence[str], stdout: BinaryIO,
+                    stderr: BinaryIO, *, timeout_s: int = 3600) -> int:
+        """Run a command on a node, its output copied as it comes.
+
+        :returns: its exit status.
+        """
+        box = self._node(name).mailbox()
+        box.wait_ready()
+        return box.stream(argv, stdout, stderr, timeout_s=timeout_s)
+
+    def node_service(self, name: str, action: str) -> None:
+        """Start, stop, kill or restart a node's OpenStack service.
+
+        ``kill`` is SIGKILL for it and for its privsep daemons.
+
+        :param name: of the node.
+        """
+        self._node(name).service(action)
+
+    def wait_service(self, name: str, since: float) -> None:
+        """Wait until a node's OpenStack service reports itself up.
+
+        :param since: only a report after it counts, seconds since the epoch.
+        """
+        network.enter()
+        todo = plan.Plan(report.step)
+        start = starter.Starter(self._site, self._registry, todo.abort)
+        start.since = since
+        start.reported(nodes.service_of(name))()
+
+    def kill(self, name: str) -> None:
+        """End a node as a power cut would."""
+        self._node(name).kill()
+
+    def reboot(self, name: str) -> None:
+        """Power-cycle a node and wait until its service is up again.
+
+        A clean one: its service is stopped first and its disks are synced,
+        if the node runs at all.
+        """
+        since = time.time()
+        machine = self._node(name)
+        network.enter()
+        todo = plan.Plan(report.step)
+        start = starter.Starter(self._site, self._registry, todo.abort)
+        todo.add(f'{name} off', machine.shut_down)
+        todo.add(f'node {name}', start.boot(name), (f'{name} off',))
+        todo.add('start of its service', start.agent(name),
+                 (f'node {name}',))
+        service = nodes.service_of(name)
+        start.since = since
+        todo.add(f'{service} reports up', start.reported(service),
+                 ('start of its service',))
+        todo.run()
+
+    def log(self, name: str) -> Path:
+        """Return the path of a service's log."""
+        return self._layout.log(name)
+
+    def logs(self) -> list[Path]:
+        """Return the paths of all logs."""
+        return sorted(self._layout.logs.glob('*.log'))
+
+    def shell(self, argv: Sequence[str]) -> int:
+        """Replace this process by a command in the namespace.
+
+        :param argv: the command; a shell where it is empty.
+        """
+        network.enter()
+        env = {**os.environ, **self.environment(),
+               'PATH': f'{self._site.venv}/bin:{os.environ["PATH"]}'}
+        command = list(argv) or [os.environ.get('SHELL', '/bin/bash')]
+        os.execvpe(command[0], command, env)
+
+    def _node(self, name: str) -> nodes.Node:
+        return nodes.Node(self._site, self._registry, name)

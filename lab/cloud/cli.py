@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m lab cloud``."""
+
+import argparse
+import shlex
+import sys
+
+from lab.cloud import api, down, logs, settings, status, up
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    """Add the commands to ``python -m lab``."""
+    cloud = subparsers.add_parser(
+        'cloud', help='a real OpenStack on this machine',
+        description='A real OpenStack in a network namespace of its own, '
+        'with a storage and a compute node. All state is in .lab/cloud.')
+    commands = cloud.add_subparsers(required=True, metavar='COMMAND')
+    _register_up(commands)
+    for name, func, text in (
+            ('down', _down, 'end everything that "up" started'),
+            ('status', _status, ('show processes, nodes and services; the '
+             'exit status is 0 when all is well')),
+            ('openrc', _openrc, ('print the admin user\'s variables, for '
+             'eval "$(python -m lab cloud openrc)"'))):
+        commands.add_parser(name, help=text, description=text).set_defaults(
+            func=func)
+    run = commands.add_parser(
+        'exec', help='run a command on a node',
+        description='Runs a command on a node as root and passes its output '
+        'and exit status through. Waits while the node boots.')
+    run.add_argument('node', choices=settings.NODES)
+    run.add_argument('--timeout', type=int, default=3600, metavar='S',
+                     help='end the command then (default: %(default)s)')
+    run.add_argument('argv', nargs='+', metavar='CMD')
+    run.set_defaults(func=_exec)
+    shell = commands.add_parser(
+        'shell', help='run a command, or a shell, where the APIs are',
+        description='Runs a command in the cloud\'s network namespace with '
+        'the admin user\'s variables, such as: openstack volume list')
+    shell.add_argument('argv', nargs='*', metavar='CMD')
+    shell.set_defaults(func=_shell)
+    for name, func, text in (
+            ('reboot', _reboot, ('power-cycle a node; its disks are kept, and '
+             'its services come up again')),
+            ('kill', _kill, ('end a node as a power cut would; "reboot" '
+             'starts it again'))):
+        node = commands.add_parser(name, help=text, description=text)
+        node.add_argument('node', choices=settings.NODES)
+        node.set_defaults(func=func)
+    log = commands.add_parser(
+        'logs', help='list the logs, or show the end of one')
+    log.add_argument('service', nargs='?')
+    log.add_argument('-n', '--lines', type=int, default=40, metavar='N')
+    log.add_argument('-f', '--follow', action='store_true')
+    log.set_defaults(func=_logs)
+
+
+def _register_up(commands: argparse._SubParsersAction) -> None:
+    default = settings.Options()
+    parser = commands.add_parser(
+        'up', help='bring the cloud up', description='Brings the cloud up. '
+        'Takes root, for a network namespace with taps, and for nodes that '
+        'read the machine\'s own /usr. The first run makes the databases and '
+        'keeps a copy of them; later ones start from it.')
+    parser.add_argument(
+        '--compute-driver', default=default.compute_driver, metavar='NAME',
+        help='of nova-compute; libvirt.LibvirtDriver is stock Nova '
+        '(default: %(default)s)')
+    parser.add_argument(
+        '--volume-driver', default=','.join(default.backends),
+        metavar='NAME[,NAME]', type=_backends, dest='backends',
+        help='mydriver, lvm (the in-tree driver with LIO, as a baseline), or '
+        'both; the first is the default volume type (default: %(default)s)')
+    parser.add_argument(
+        '--portals', type=int, choices=(1, 2), default=default.portals,
+        help='addresses of the target; 2 turns multipath on')
+    parser.add_argument(
+        '--debug-all', action='store_true', default=default.debug_all,
+        help='log at DEBUG in every service, not only in cinder-volume and '
+        'nova-compute')
+    parser.set_defaults(func=_up)
+
+
+def _backends(text: str) -> tuple[str, ...]:
+    """Read ``NAME[,NAME]``."""
+    names = tuple(text.split(','))
+    unknown = set(names) - set(settings.BACKENDS)
+    if unknown or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not out of {", ".join(settings.BACKENDS)}')
+    return names
+
+
+def _up(args: argparse.Namespace) -> int:
+    up.up(settings.Options(
+        compute_driver=args.compute_driver, backends=args.backends,
+        portals=args.portals, debug_all=args.debug_all), settings.Layout())
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    del args
+    down.down(settings.Layout())
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    del args
+    return status.show(settings.Layout())
+
+
+def _openrc(args: argparse.Namespace) -> int:
+    del args
+    print('# The APIs are reached only from within the namespace:')
+    print(f'#   ip netns exec {settings.NAMESPACE} openstack volume list')
+    for name, value in api.Cloud().environment().items():
+        print(f'export {name}={shlex.quote(value)}')
+    return 0
+
+
+def _exec(args: argparse.Namespace) -> int:
+    sys.stdout.flush()
+    return api.Cloud().node_stream(
+        args.node, args.argv, sys.stdout.buffer, sys.stderr.buffer,
+        timeout_s=args.timeout)
+
+
+def _shell(args: argparse.Namespace) -> int:
+    return api.Cloud().shell(args.argv)
+
+
+def _reboot(args: argparse.Namespace) -> int:
+    api.Cloud().reboot(args.node)
+    return 0
+
+
+def _kill(args: argparse.Namespace) -> int:
+    api.Cloud().kill(args.node)
+    return 0
+
+
+def _logs(args: argparse.Namespace) -> int:
+    return logs.show(settings.Layout(), args.service, args.lines, args.follow)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cinder.conf of the control plane and of node ``storage``."""
+
+from lab.cloud import settings
+from lab.cloud.config import common, ini
+from lab.cloud.site import Site
+
+#: File name of cinder-volume's configuration.
+VOLUME_CONF = 'cinder-volume.conf'
+
+#: On node ``storage`` all of this is one XFS, on a disk that is kept across
+#: reboots (lab/cloud/node/storage.sh mounts it).
+STATE_PATH = '/var/lib/cinder'
+STORE_PATH = f'{STATE_PATH}/mydriver'
+JOURNAL_PATH = f'{STATE_PATH}/mydriver-state'
+
+TARGET_PREFIX = 'iqn.2010-10.org.openstack:'
+
+
+def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
+    """Return what the control plane and the storage node share."""
+    return ini.merge(
+        common.messaging(site, lock_path),
+        common.database(site, 'database', 'cinder'),
+        common.authtoken(site),
+        common.client(site, 'nova'),
+        common.service_user(site), {
+            'DEFAULT': {
+                'state_path': state_path,
+                'auth_strategy': 'keystone',
+                'rootwrap_config': str(site.layout.conf(
+                    'cinder', 'rootwrap.conf')),
+                'enabled_backends': ','.join(site.options.backends),
+                'default_volume_type': site.options.backends[0],
+                'glance_api_servers': settings.url('glance'),
+                'periodic_interval': 60,
+                'report_interval': 3,
+                'backend_stats_polling_interval': 60,
+                'image_conversion_dir': f'{state_path}/conversion',
+            },
+            'coordination': {
+                'backend_url': f'file://{state_path}/coordination'},
+        })
+
+
+def cinder(site: Site) -> ini.Sections:
+    """Return the sections of cinder-api and cinder-scheduler."""
+    return ini.merge(
+        common.logging(site.options.debug_all),
+        _both(site, str(site.layout.lib / 'cinder'),
+              str(site.layout.locks)), {
+            'DEFAULT': {
+                'host': 'control',
+                'my_ip': settings.CONTROL,
+                'api_paste_config': str(site.layout.conf(
+                    'cinder', 'api-paste.ini')),
+                'resource_query_filters_file': str(site.layout.conf(
+                    'cinder', 'resource_filters.json')),
+                'osapi_volume_listen': settings.CONTROL,
+                'osapi_volume_listen_port': settings.PORTS['cinder'],
+                'osapi_volume_workers': 1,
+            },
+        })
+
+
+def volume(site: Site) -> ini.Sections:
+    """Return the sections of cinder-volume, the chosen backends among them."""
+    conf = str(site.layout.conf('cinder', VOLUME_CONF))
+    makers = {'mydriver': mydriver_backend, 'lvm': lvm_backend}
+    return ini.merge(
+        common.logging(True),
+        _both(site, STATE_PATH, f'{STATE_PATH}/lock'),
+        common.privsep(site, conf, 'cinder_sys_admin', 'privsep_osbrick',
+                       'mydriver_privsep_target'), {
+            'DEFAULT': {'host': 'storage',
+                        'my_ip': settings.address('storage')},
+        }, *({name: makers[name](site)} for name in site.options.backends))
+
+
+def mydriver_backend(site: Site) -> ini.Section:
+    """Return the section of our driver."""
+    section: ini.Section = {
+        'volume_driver': 'mydriver.cinder_volume.driver.LIODriver',
+        'volume_backend_name': 'mydriver',
+        'mydriver_store': 'reflink',
+        'mydriver_store_path': STORE_PATH,
+        'mydriver_state_path': JOURNAL_PATH,
+        'target_prefix': TARGET_PREFIX,
+        'target_ip_address': settings.address('storage'),
+        'target_port': 3260,
+        'use_chap_auth': True,
+    }
+    if site.options.portals > 1:
+        section['target_secondary_ip_addresses'] = settings.address(
+            'storage', 1)
+    return section
+
+
+def lvm_backend(site: Site) -> ini.Section:
+    """Return the section of the in-tree driver that we are measured by."""
+    section: ini.Section = {
+        'volume_driver': 'cinder.volume.drivers.lvm.LVMVolumeDriver',
+        'volume_backend_name': 'lvm',
+        'volume_group': 'stack-volumes',
+        'lvm_type': 'thin',
+        'target_helper': 'lioadm',
+        'target_protocol': 'iscsi',
+        'target_prefix': TARGET_PREFIX,
+        'target_ip_address': settings.address('storage'),
+        'volume_clear': 'none',
+    }
+    if site.options.portals > 1:
+        section['target_secondary_ip_addresses'] = settings.address(
+            'storage', 1)
+    return section

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# Payload of node "compute": iscsid, libvirtd, a place for guests.
+# nova-compute itself is started by the host (lab/cloud/node/service).
+. "$CLOUD_SHELL/functions.sh"
+
+node_udev
+cloud_network
+cloud_disk /var/lib/nova
+cloud_keep /var/lib/nova/system /etc/iscsi /etc/libvirt /var/lib/libvirt
+node_modules iscsi_tcp sd_mod tun dm-mod
+mkdir -p /sys/fs/cgroup /dev/net /run/lock/iscsi /var/log/libvirt/qemu
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
+
+# The machine's own records of targets are none of the node's; its own ones
+# outlive a reboot, like a real host's.
+if [ ! -e /etc/iscsi/cloud ]; then
+    rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets
+    echo "InitiatorName=$CLOUD_INITIATOR" > /etc/iscsi/initiatorname.iscsi
+    : > /etc/iscsi/cloud
+fi
+iscsid
+node_log iscsid
+if [ "$CLOUD_PORTALS" -gt 1 ]; then
+    node_modules dm-multipath
+    node_multipathd
+fi
+
+# A node has no AppArmor, no cgroup v1, and QEMU runs as its root.
+printf '%s\n' 'security_driver = "none"' 'cgroup_controllers = []' \
+    'namespaces = []' 'user = "root"' 'group = "root"' \
+    'remember_owner = 0' > /etc/libvirt/qemu.conf
+printf '%s\n' "host_uuid = \"$CLOUD_HOST_UUID\"" 'auth_unix_rw = "none"' \
+    > /etc/libvirt/libvirtd.conf
+rm -f /etc/libvirt/qemu/networks/autostart/*.xml
+virtlogd -d
+libvirtd -d
+node_log libvirtd
+
+mkdir -p /var/lib/nova/{instances,lock}
+echo "$CLOUD_COMPUTE_ID" > /var/lib/nova/compute_id
+node_mailbox "$CLOUD_MAILBOX"

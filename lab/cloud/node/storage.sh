@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Payload of node "storage": the kernel's target and the backends' disks.
+# cinder-volume itself is started by the host (lab/cloud/node/service), as
+# soon as what it talks to is up.
+. "$CLOUD_SHELL/functions.sh"
+
+node_udev
+cloud_network
+cloud_disk /var/lib/cinder
+cloud_keep /var/lib/cinder/system /etc/target
+node_lio
+node_modules iscsi_tcp sd_mod
+case " $CLOUD_BACKENDS " in *' lvm '*)
+    # The in-tree driver's volume group, on the second disk.
+    node_modules dm-thin-pool
+    if vgs stack-volumes > /dev/null 2>&1; then
+        vgchange -q -ay stack-volumes
+    else
+        pvcreate -q /dev/ubdb && vgcreate -q stack-volumes /dev/ubdb
+    fi
+    node_log 'volume group'
+esac
+mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,mydriver}
+mkdir -p -m 700 /var/lib/cinder/mydriver-state
+# cinder copies images by way of os-brick, which wants an initiator's name.
+mkdir -p /etc/iscsi
+rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets
+echo "InitiatorName=$CLOUD_INITIATOR" > /etc/iscsi/initiatorname.iscsi
+iscsid
+if [ -n "$CLOUD_RESTORE" ]; then
+    # The boot order of a real storage host: exports are back before the
+    # control plane is asked anything.
+    mydriver --config-file "$CLOUD_ETC/cinder/cinder-volume.conf" restore \
+        >> "$CLOUD_LOGS/restore.log" 2>&1 &&
+        node_log 'exports restored' || node_log 'restore failed: restore.log'
+fi
+node_mailbox "$CLOUD_MAILBOX"

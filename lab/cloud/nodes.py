@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two kernel nodes and the service that each of them is there for."""
+
+import dataclasses
+from pathlib import Path
+import subprocess
+
+from lab import process
+from lab.cloud import errors, network, processes, settings
+from lab.cloud.site import Site
+from lab.kernel import mailbox, node
+
+_SHELL = Path(__file__).parent / 'node'
+
+_GIB = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kind:
+    """What tells one node from the other.
+
+    :param service: the OpenStack service that runs on it.
+    :param memory_mib: its memory.
+    :param disks_gib: sizes of its disks, sparse files.
+    """
+
+    service: str
+    memory_mib: int
+    disks_gib: tuple[int, ...]
+
+
+_KINDS = {
+    'storage': _Kind('cinder-volume', 1536, (200, 200)),
+    'compute': _Kind('nova-compute', 4096, (40,)),
+}
+
+#: Initiator names of the nodes, as their open-iscsi has them.
+INITIATORS = {name: f'iqn.1993-08.org.debian:01:{name}' for name in _KINDS}
+
+
+def service_of(name: str) -> str:
+    """Return the name of a node's OpenStack service."""
+    return _KINDS[name].service
+
+
+class Node:
+    """A node of the cloud.
+
+    :param site: the cloud.
+    :param registry: where processes are noted.
+    :param name: ``storage`` or ``compute``.
+    """
+
+    def __init__(self, site: Site, registry: processes.Registry,
+                 name: str) -> None:
+        if name not in _KINDS:
+            raise errors.CloudError(
+                f'no node {name!r}; there are {", ".join(_KINDS)}')
+        self._site = site
+        self._registry = registry
+        self._kind = _KINDS[name]
+        self.name = name
+        self._box = site.layout.run / 'box' / name
+
+    def boot(self) -> None:
+        """Start it; its disks are kept where it has some already."""
+        mailbox.Mailbox.reset(self._box)
+        layout = self._site.layout
+        disks = self._kind.disks_gib
+        if 'lvm' not in self._site.options.backends:
+            disks = disks[:1]   # the second one is the volume group's
+        spec = node.NodeSpec(
+            self.name, self._kind.memory_mib,
+            disks=tuple(size * _GIB for size in disks),
+            tap=network.tap(self.name), shares=(layout.logs, self._box),
+            init=_SHELL / f'{self.name}.sh', environ=self._environ())
+        started = node.start(
+            spec, layout.disks / self.name,
+            log=layout.log(f'console-{self.name}'), keep_disks=True)
+        self._registry.note(dataclasses.replace(started, name=self.note))
+
+    @property
+    def note(self) -> str:
+        """The name under which its process is noted."""
+        return f'node-{self.name}'
+
+    def process(self) -> process.Process:
+        """Return its process.
+
+        :raises CloudError: when it was not started.
+        """
+        found = self._registry.get(self.note)
+        if found is None or not found.alive():
+            raise errors.CloudError(
+                f'node {self.name} is down; "python -m lab cloud reboot '
+                f'{self.name}" starts it')
+        return found
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._registry.end([self.note])
+
+    def shut_down(self) -> None:
+        """Power it off in an orderly way; no error when it is off already."""
+        found = self._registry.get(self.note)
+        if found and found.alive():
+            box = mailbox.Mailbox(self._box, found)
+            box.wait_ready()
+            box.run([str(_SHELL / 'service'), self._kind.service, 'stop'],
+                    timeout_s=90)
+            box.run(['sync'], timeout_s=60)
+        self.kill()
+
+    def mailbox(self) -> mailbox.Mailbox:
+        """Return the way to run commands on it."""
+        return mailbox.Mailbox(self._box, self.process())
+
+    def wait_booted(self, timeout_s: float) -> None:
+        """Wait until it takes commands."""
+        self.mailbox().wait_ready(timeout_s)
+
+    def service(self, action: str) -> None:
+        """Start, stop, kill or restart its OpenStack service."""
+        self.mailbox().check(
+            [str(_SHELL / 'service'), self._kind.service, action])
+
+    def _restores(self) -> bool:
+        """Tell whether our driver's exports come back at boot."""
+        return (self.name == 'storage'
+                and 'mydriver' in self._site.options.backends
+                and subprocess.run(
+                    [self._site.program('mydriver'), 'restore', '--help'],
+                    check=False, capture_output=True).returncode == 0)
+
+    def _environ(self) -> dict[str, str]:
+        """Return what its payload reads; no secrets."""
+        hosts = [settings.CONTROL, 'control']
+        for other in settings.NODES:
+            hosts += [settings.address(other), other]
+        options = self._site.options
+        return {
+            'CLOUD_SHELL': str(_SHELL),
+            'CLOUD_ADDRESS': settings.address(self.name),
+            'CLOUD_ADDRESS2': settings.address(self.name, 1),
+            'CLOUD_HOSTS': ' '.join(hosts),
+            'CLOUD_INITIATOR': INITIATORS[self.name],
+            'CLOUD_PORTALS': str(options.portals),
+            'CLOUD_BACKENDS': ' '.join(options.backends),
+            'CLOUD_COMPUTE_ID': settings.COMPUTE_ID,
+            'CLOUD_HOST_UUID': settings.HOST_UUID,
+            'CLOUD_ETC': str(self._site.layout.etc),
+            'CLOUD_LOGS': str(self._site.layout.logs),
+            'CLOUD_MAILBOX': str(self._box),
+            'CLOUD_RESTORE': 'yes' if self._restores() else '',
+        }

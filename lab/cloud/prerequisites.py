@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must be on the machine before ``up`` can work."""
+
+from collections.abc import Iterable
+import os
+from pathlib import Path
+import shutil
+
+from lab.cloud import errors, settings
+
+#: Programs and the Debian packages that bring them.
+BINARIES = {
+    'ip': 'iproute2',
+    'taskset': 'util-linux',
+    'mariadbd': 'mariadb-server-core',
+    'mariadb-install-db': 'mariadb-server-core',
+    'epmd': 'erlang-base',
+    '/usr/lib/rabbitmq/bin/rabbitmq-server': 'rabbitmq-server',
+    'linux.uml': 'user-mode-linux',
+    '/lib/systemd/systemd-udevd': 'udev',
+    'modprobe': 'kmod',
+    'mkfs.xfs': 'xfsprogs',
+    'iscsid': 'open-iscsi',
+    'iscsiadm': 'open-iscsi',
+    'multipathd': 'multipath-tools',
+    'libvirtd': 'libvirt-daemon',
+    'virtlogd': 'libvirt-daemon',
+    'qemu-system-x86_64': 'qemu-system-x86',
+    'qemu-img': 'qemu-utils',
+    'lvs': 'lvm2',
+    'thin_check': 'thin-provisioning-tools',
+}
+
+#: Programs of the virtual environment.
+PROGRAMS = (
+    'uwsgi', 'keystone-manage', 'glance-manage', 'placement-manage',
+    'neutron-db-manage', 'nova-manage', 'nova-conductor', 'nova-scheduler',
+    'nova-compute', 'cinder-manage', 'cinder-scheduler', 'cinder-volume',
+    'privsep-helper', 'mydriver',
+)
+
+_SBIN = '/usr/sbin:/usr/bin:/sbin:/bin'
+
+
+def missing_packages(binaries: dict[str, str] = BINARIES) -> list[str]:
+    """Return the Debian packages that lack, sorted."""
+    return sorted({package for binary, package in binaries.items()
+                   if not shutil.which(binary, path=_SBIN)})
+
+
+def missing_programs(venv: Path = settings.VENV,
+                     programs: Iterable[str] = PROGRAMS) -> list[str]:
+    """Return the programs that the virtual environment lacks."""
+    return [p for p in programs if not (venv / 'bin' / p).exists()]
+
+
+def check_root() -> None:
+    """Say why root is needed, unless we are root."""
+    if os.geteuid():
+        raise errors.CloudError(
+            'run this as root: it makes a network namespace with a bridge '
+            'and taps, and the nodes read the whole of the machine\'s /usr')
+
+
+def check() -> None:
+    """Check everything.
+
+    :raises CloudError: naming what lacks and how to get it.
+    """
+    check_root()
+    packages = missing_packages()
+    if packages:
+        raise errors.CloudError(
+            'programs are missing; install them with: apt-get install '
+            '--no-install-recommends ' + ' '.join(packages))
+    programs = missing_programs()
+    if programs:
+        raise errors.CloudError(
+            f'{settings.VENV} has no {", ".join(programs)}: make it with '
+            '"make venv", and run the lab with its python')
+    if not Path('/dev/net/tun').exists():
+        raise errors.CloudError('/dev/net/tun is missing: modprobe tun')

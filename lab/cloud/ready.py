@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a service counts as ready: it answers, and reports itself up."""
+
+from collections.abc import Callable
+import datetime
+from typing import Any
+
+from lab.cloud import rest, wait
+
+
+def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
+    """Return a probe for each API: true when a real request succeeds."""
+    def asks(service: str, path: str) -> Callable[[], Any]:
+        return lambda: client.get(service, path) is not None
+
+    return {
+        'keystone': asks('keystone', '/v3/users'),
+        'glance': asks('glance', '/v2/images?limit=1'),
+        'placement': asks('placement', '/resource_providers'),
+        # Networks first: as its very first request, a list of ports is a
+        # 500 (Port.port_forwardings, a backref, is there only after
+        # SQLAlchemy has configured its mappers).
+        'neutron': lambda: (asks('neutron', '/v2.0/networks')()
+                            and asks('neutron', '/v2.0/ports')()),
+        'nova-api': asks('nova', '/v2.1/flavors'),
+        'cinder-api': asks('cinder', '/v3/types'),
+    }
+
+
+def fresh(row: dict[str, Any], since: float) -> bool:
+    """Tell whether a service's report is of this start.
+
+    A row in a copied or kept database looks "up" for a minute although
+    nobody wrote it lately.
+
+    :param row: of ``os-services``; ``updated_at`` is UTC.
+    :param since: seconds since the epoch.
+    """
+    at = row.get('updated_at')
+    if not at:
+        return False
+    parsed = datetime.datetime.fromisoformat(str(at)[:19])
+    return parsed.replace(tzinfo=datetime.UTC).timestamp() >= since - 1
+
+
+def _up(rows: list[dict[str, Any]], binary: str, since: float) -> None:
+    """Check that a binary reports itself up.
+
+    :raises NotReady: saying what its row looks like.
+    """
+    mine = [r for r in rows if r['binary'] == binary]
+    if not any(r['state'] == 'up' and fresh(r, since) for r in mine):
+        raise wait.NotReady(f'{binary}: ' + (', '.join(
+            f'{r["state"]}, updated {r["updated_at"]}' for r in mine)
+            or 'no report'))
+
+
+def nova_service(client: rest.Client, binary: str, since: float) -> bool:
+    """Tell whether a nova service is up, as nova-api sees it."""
+    _up(client.get('nova', '/v2.1/os-services')['services'], binary, since)
+    return True
+
+
+def cinder_service(client: rest.Client, binary: str, since: float) -> bool:
+    """Tell whether a cinder service is up, as cinder-api sees it."""
+    _up(client.get('cinder', '/v3/os-services')['services'], binary, since)
+    return True
+
+
+def compute(client: rest.Client, since: float) -> bool:
+    """Tell whether servers can be scheduled to node ``compute``.
+
+    nova-compute is up, its host is mapped to the cell (else it is not in
+    this list), and placement knows what it has.
+    """
+    nova_service(client, 'nova-compute', since)
+    shown = client.get('nova', '/v2.1/os-hypervisors')['hypervisors']
+    if not any(h['state'] == 'up' for h in shown):
+        raise wait.NotReady('the host is not mapped to the cell yet')
+    for provider in client.get('placement', '/resource_providers')[
+            'resource_providers']:
+        inventory = client.get(
+            'placement',
+            f'/resource_providers/{provider["uuid"]}/inventories')
+        if 'VCPU' in inventory['inventories']:
+            return True
+    raise wait.NotReady('placement has no inventory of it yet')
+
+
+def volume(client: rest.Client, backends: tuple[str, ...],
+           since: float) -> bool:
+    """Tell whether volumes can be scheduled to every backend."""
+    rows = client.get('cinder', '/v3/os-services')['services']
+    pools = {p['name'] for p in client.get(
+        'cinder', '/v3/scheduler-stats/get_pools')['pools']}
+    for backend in backends:
+        host = f'storage@{backend}'
+        _up([r for r in rows if r['host'] == host], 'cinder-volume', since)
+        if not any(p.startswith(host) for p in pools):
+            raise wait.NotReady(f'the scheduler knows no pool of {host} yet')
+    return True

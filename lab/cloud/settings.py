@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names, addresses, paths and options of the cloud."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from lab import paths
+
+ROOT = paths.ROOT
+
+#: The virtual environment whose programs are run.
+VENV = paths.VENV
+
+#: Everything that the cloud writes. Not below it: the namespace's name in
+#: /run/netns, which goes with the namespace.
+STATE = paths.STATE / 'cloud'
+
+#: Address of the control plane on the bridge.
+CONTROL = '10.77.0.1'
+#: Prefixes of the bridge's two subnets; the second one is for multipath.
+SUBNETS = ('10.77.0', '10.77.1')
+#: Last octet of each node's addresses.
+NODES = {'storage': 11, 'compute': 12}
+
+# The standard ports: the namespace is the cloud's own.
+PORTS = {
+    'keystone': 5000, 'glance': 9292, 'placement': 8778, 'nova': 8774,
+    'cinder': 8776, 'neutron': 9696, 'mariadb': 3306, 'rabbitmq': 5672,
+    'epmd': 4369, 'erlang': 25672,
+}
+
+REGION = 'RegionOne'
+
+#: Fixed identities in the seeded databases.
+IMAGE_ID = '11111111-1111-4111-8111-111111111111'
+IMAGE_ALT_ID = '22222222-2222-4222-8222-222222222222'
+IMAGE = 'tiny'
+FLAVOR_ID = '42'
+FLAVOR = 'm1.nano'
+COMPUTE_ID = '5f0c2a1e-6d8b-4a55-9d43-0c0ffee00012'
+HOST_UUID = '7a1d5c1e-0b8f-4f0e-9a77-0c0ffee00012'
+
+#: Names of the volume backends that the lab can configure.
+BACKENDS = ('mydriver', 'lvm')
+
+
+def url(service: str) -> str:
+    """Return the address of an API, without a version."""
+    return f'http://{CONTROL}:{PORTS[service]}'
+
+
+def address(node: str, subnet: int = 0) -> str:
+    """Return a node's address in one of the two subnets."""
+    return f'{SUBNETS[subnet]}.{NODES[node]}'
+
+
+def clone_id(root: Path = ROOT) -> str:
+    """Return eight hex digits that tell this clone from others here."""
+    return hashlib.sha256(str(root).encode()).hexdigest()[:8]
+
+
+#: Name of the network namespace, as ``ip netns`` shows it.
+NAMESPACE = f'lab-{clone_id()}'
+
+#: Variable that marks every process that ``up`` starts.
+MARKER = 'LAB_CLOUD'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What the person chose with ``up``.
+
+    :param compute_driver: nova's ``compute_driver``.
+    :param backends: names out of :data:`BACKENDS`; the first is the default.
+    :param portals: how many addresses the target listens on, 1 or 2.
+    :param debug_all: log at DEBUG in every service, not in the two agents.
+    """
+
+    compute_driver: str = 'mydriver.LibvirtDriver'
+    backends: tuple[str, ...] = ('mydriver',)
+    portals: int = 1
+    debug_all: bool = False
+
+    def dump(self) -> dict[str, Any]:
+        """Return them as JSON's types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        """Make them of what :meth:`dump` returned."""
+        return cls(**{**data, 'backends': tuple(data['backends'])})
+
+
+class Layout:
+    """Where things lie.
+
+    :param state: the folder that holds them all.
+    """
+
+    def __init__(self, state: Path = STATE) -> None:
+        self.state = state
+        self.run = state / 'run'      # gone with the next ``up``
+        self.seeds = state / 'seed'   # kept copies, one folder a key
+        self.logs = state / 'log'
+        self.pids = state / 'pid'
+        self.disks = state / 'disk'
+        self.etc = self.run / 'etc'
+        self.lib = self.run / 'lib'
+        self.mysql = self.run / 'mysql'
+        self.rabbit = self.run / 'rabbit'
+        self.locks = self.run / 'lock'
+        self.credentials = self.run / 'credentials.json'
+        self.status = state / 'status.json'
+        self.lock = state / 'lock'
+
+    def conf(self, service: str, name: str) -> Path:
+        """Return the path of a configuration file."""
+        return self.etc / service / name
+
+    def log(self, name: str) -> Path:
+        """Return the path of a service's log."""
+        return self.logs / f'{name}.log'
+
+    def read_status(self) -> dict[str, Any]:
+        """Return what ``up`` noted last, empty when it is not up."""
+        try:
+            return dict(json.loads(self.status.read_text()))
+        except FileNotFoundError:
+            return {}

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lab cloud status``."""
+
+from collections.abc import Callable
+import time
+from typing import Any
+
+import requests
+
+from lab import errors as lab_errors
+from lab.cloud import network, processes, ready, rest, settings, wait
+from lab.cloud import site as cloud_site
+
+#: A service's report may be this old, seconds; they come every 5 or 10.
+_OLD_S = 60
+
+
+def show(layout: settings.Layout) -> int:
+    """Print how things are; return 0 when all is well, else 1."""
+    noted = layout.read_status()
+    if not noted:
+        print('down')
+        return 1
+    since = time.strftime('%Y-%m-%d %H:%M:%S',
+                          time.localtime(noted['since']))
+    print(f'{noted["phase"]} since {since}, namespace {settings.NAMESPACE}, '
+          + ', '.join(f'{k}: {v}' for k, v in noted['options'].items()))
+    well = noted['phase'] == 'up'
+    for note in processes.Registry(layout.pids, layout.logs).all():
+        alive = note.alive()
+        well &= alive
+        print(f'{"runs" if alive else "GONE":5} {note.name:18} '
+              f'pid {note.pid:<8} {len(note.members())} processes')
+    if not network.exists():
+        print('GONE  the network namespace')
+        return 1
+    network.enter()
+    client = rest.Client(cloud_site.load(layout))
+    backends = tuple(noted['options']['backends'])
+    for name, probe in _probes(client, backends).items():
+        text = look(probe)
+        well &= not text
+        print(f'{"up" if not text else "DOWN":5} {name:18} {text}')
+    return 0 if well else 1
+
+
+def look(probe: Callable[[], Any]) -> str:
+    """Return why a probe fails, empty when it does not."""
+    try:
+        return '' if probe() else 'not ready'
+    except (wait.NotReady, OSError, ValueError, requests.RequestException,
+            lab_errors.LabError) as e:
+        return str(e)[:200]
+
+
+def _probes(client: rest.Client,
+            backends: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+    """Return what to look at: every API, every service's report."""
+    old = time.time() - _OLD_S
+    return {
+        **ready.apis(client),
+        'nova-conductor': lambda: ready.nova_service(
+            client, 'nova-conductor', old),
+        'nova-scheduler': lambda: ready.nova_service(
+            client, 'nova-scheduler', old),
+        'nova-compute': lambda: ready.compute(client, old),
+        'cinder-scheduler': lambda: ready.cinder_service(
+            client, 'cinder-scheduler', old),
+        'cinder-volume': lambda: ready.volume(client, backends, old),
+    }

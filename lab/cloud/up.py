@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring the cloud up: what is done, and in which order."""
+
+import json
+from pathlib import Path
+import time
+
+from lab.cloud import (
+    credentials,
+    database,
+    down,
+    image,
+    network,
+    plan,
+    prerequisites,
+    processes,
+    report,
+    seed,
+    seedcopy,
+    services,
+    settings,
+    starter,
+)
+from lab.cloud import site as cloud_site
+from lab.cloud.config import write
+
+
+def up(options: settings.Options, layout: settings.Layout) -> None:
+    """Bring the cloud up; the calling thread is in its namespace afterwards.
+
+    :raises LabError: when something does not work; everything that was
+        started is ended before, its logs are kept.
+    """
+    prerequisites.check()
+    start = time.monotonic()
+    with down.exclusively(layout):
+        if is_up(layout):
+            since = layout.read_status()['since']
+            report.say('The cloud is up already, since ' + time.strftime(
+                '%H:%M:%S', time.localtime(since)) + '. "down" ends it.')
+            network.enter()
+            return
+        if down.leftovers(layout):
+            report.say('Cleaning up what an earlier run left ...')
+        down.clean(layout)
+        try:
+            _bring_up(options, layout)
+        except BaseException:
+            report.say(f'Ending it again; the logs stay in {layout.logs}')
+            down.end(layout)
+            raise
+    report.say(f'Up after {time.monotonic() - start:.1f} s. Logs: '
+               f'{layout.logs}; "python -m lab cloud openrc" has the rest.')
+
+
+def is_up(layout: settings.Layout) -> bool:
+    """Tell whether an ``up`` came to its end and its processes live."""
+    notes = processes.Registry(layout.pids, layout.logs).all()
+    return (layout.read_status().get('phase') == 'up' and bool(notes)
+            and all(n.alive() for n in notes))
+
+
+def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
+    note(layout, options, 'starting')
+    report.say(f'State in {layout.state}, network namespace '
+               f'{settings.NAMESPACE}, {options.compute_driver}, '
+               f'{"+".join(options.backends)}')
+    guest = image.ensure()
+    kept = seedcopy.SeedCopy(layout, seedcopy.key(guest))
+    if kept.there():
+        kept.restore()
+        passwords = credentials.Credentials.load(layout.credentials)
+    else:
+        report.say('No copy of seeded databases for this state of the '
+                   'software: making them, which takes a while.')
+        passwords = credentials.Credentials.generate()
+        passwords.save(layout.credentials)
+    site = cloud_site.Site(options, layout, passwords)
+    write.write(site)
+    network.create()
+    network.enter()
+    registry = processes.Registry(layout.pids, layout.logs)
+    todo = plan.Plan(report.step)
+    start = starter.Starter(site, registry, todo.abort)
+    if kept.there():
+        todo.add('mariadb', start.mariadb)
+        add_apis(todo, start, after='mariadb')
+        add_workers(todo, start, after=('mariadb',))
+        add_nodes(todo, start, after=())
+    else:
+        add_seeding(todo, start, site, kept, guest)
+        add_workers(todo, start, after=('seeded copy',))
+        add_nodes(todo, start, after=('seeded copy',))
+    add_reports(todo, start)
+    todo.run()
+    note(layout, options, 'up')
+
+
+def note(layout: settings.Layout, options: settings.Options,
+         phase: str) -> None:
+    """Write down what there is, for the other commands."""
+    layout.state.mkdir(parents=True, exist_ok=True)
+    scratch = layout.status.with_suffix('.new')
+    scratch.write_text(json.dumps({
+        'phase': phase, 'since': time.time(), 'options': options.dump()}))
+    scratch.replace(layout.status)
+
+
+#: The APIs in an order of dependence. One after another: two processors, and
+#: the workers are a second lane.
+_APIS = (('keystone', services.keystone), ('placement', services.placement),
+         ('nova-api', services.nova_api), ('cinder-api', services.cinder_api),
+         ('neutron', services.neutron), ('glance', services.glance))
+
+
+def add_apis(todo: plan.Plan, start: starter.Starter, after: str) -> None:
+    """Add the APIs, their databases being there."""
+    for name, make in _APIS:
+        todo.add(name, start.api(name, make), (after,))
+        after = name
+
+
+def add_workers(todo: plan.Plan, start: starter.Starter,
+                after: tuple[str, ...]) -> None:
+    """Add RabbitMQ and the services without an API."""
+    todo.add('rabbitmq', start.rabbitmq, after)
+    need: tuple[str, ...] = ('rabbitmq', *after)
+    for name in ('nova-conductor', 'cinder-scheduler', 'nova-scheduler'):
+        todo.add(name, start.worker(name), need)
+        need = (name,)
+
+
+def add_nodes(todo: plan.Plan, start: starter.Starter,
+              after: tuple[str, ...]) -> None:
+    """Add the nodes, and their services when they can be of use.
+
+    nova-compute comes after the conductor, else it sits in time-outs of
+    10 s; cinder-volume after cinder-scheduler, else its first report is lost
+    until the next one.
+    """
+    todo.add('node storage', start.boot('storage'), after)
+    todo.add('node compute', start.boot('compute'), after)
+    todo.add('start of cinder-volume', start.agent('storage'),
+             ('node storage', 'cinder-scheduler'))
+    todo.add('start of nova-compute', start.agent('compute'),
+             ('node compute', 'nova-conductor', 'keystone', 'placement'))
+
+
+def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
+    """Add the last steps: every service reports itself up."""
+    nova = ('nova-api', 'keystone')
+    cinder = ('cinder-api', 'keystone')
+    for name, needs in (
+            ('nova-conductor', (*nova, 'nova-conductor')),
+            ('nova-scheduler', (*nova, 'nova-scheduler')),
+            ('nova-compute', (*nova, 'placement', 'start of nova-compute')),
+            ('cinder-scheduler', (*cinder, 'cinder-scheduler')),
+            ('cinder-volume', (*cinder, 'start of cinder-volume'))):
+        todo.add(f'{name} reports up', start.reported(name), needs)
+
+
+def add_seeding(todo: plan.Plan, start: starter.Starter,
+                site: cloud_site.Site, kept: seedcopy.SeedCopy,
+                guest: Path) -> None:
+    """Add what makes the databases from nothing, and keeps a copy."""
+    todo.add('mariadb-install', lambda: database.install(site))
+    todo.add('mariadb', start.mariadb, ('mariadb-install',))
+    database.add_steps(todo, site, 'mariadb')
+    needs: tuple[str, ...] = ('keystone-bootstrap',)
+    for name, make in _APIS:
+        todo.add(name, start.api(name, make), (*needs, *_DATABASES[name]))
+        needs = (name,)
+        if name == 'keystone':
+            todo.add('catalogue', lambda: seed.catalogue(
+                start.client, site.passwords.service), ('keystone',))
+            needs = ('catalogue',)
+    todo.add('flavours', lambda: seed.flavors(start.client), ('nova-api',))
+    todo.add('volume types', lambda: seed.volume_types(start.client),
+             ('cinder-api',))
+    todo.add('image', lambda: seed.image(start.client, guest), ('glance',))
+
+    def keep() -> None:
+        start.stop_mariadb()
+        kept.keep()
+        start.mariadb()   # services take up a lost connection by themselves
+
+    todo.add('seeded copy', keep, ('flavours', 'volume types', 'image'))
+
+
+_DATABASES: dict[str, tuple[str, ...]] = {
+    'keystone': (), 'placement': ('placement-db',), 'nova-api': ('nova-db',),
+    'cinder-api': ('cinder-db',), 'neutron': ('neutron-db',),
+    'glance': ('glance-db',)}

@@ -5,9 +5,8 @@ import dataclasses
 import os
 import uuid
 
+from mydriver import exception, model
 from mydriver.cinder_volume import journal
-from mydriver import exception
-from mydriver import model
 
 IQN = model.Iqn('iqn.2010-10.org.openstack:mydriver-contract-0')
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:contract-a')
@@ -16,7 +15,7 @@ PORTALS = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2', 3261))
 MIB = 1 << 20
 
 
-class TargetContract:
+class TargetMaker:
     """Mix it into a TestCase that sets ``target`` and ``folder``."""
 
     def device(self, size_bytes: int = 16 * MIB) -> model.BackingDevice:
@@ -44,6 +43,10 @@ class TargetContract:
         seen = self.target.observe(IQN)
         self.assertIsNotNone(seen)
         return seen
+
+
+class TargetContract(TargetMaker):
+    """The suite."""
 
     def test_check_passes(self):
         self.target.check()

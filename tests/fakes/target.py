@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import os
 
-from mydriver.cinder_volume import configfs
-from mydriver.cinder_volume import journal
-from mydriver import exception
-from mydriver import model
+from mydriver import exception, model
+from mydriver.cinder_volume import configfs, journal
 
 
 @dataclasses.dataclass

@@ -6,8 +6,8 @@ import unittest
 from oslo_config import cfg
 import rtslib_fb
 
-from mydriver.cinder_volume import configfs
 from mydriver import privileged
+from mydriver.cinder_volume import configfs
 
 
 def use(test: unittest.TestCase) -> None:

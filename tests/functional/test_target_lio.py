@@ -6,11 +6,8 @@ from pathlib import Path
 import tempfile
 import unittest
 
-from mydriver.cinder_volume import chap
-from mydriver.cinder_volume import configfs
-from mydriver.cinder_volume import target
-from mydriver import exception
-from mydriver import model
+from mydriver import exception, model
+from mydriver.cinder_volume import chap, configfs, target
 from tests.contract import target as contract
 from tests.functional import lio
 

@@ -10,8 +10,8 @@ from tests.contract import target as contract
 from tests.fakes.target import MemoryTarget
 
 
-class MemoryTargetTest(contract.TargetContract, unittest.TestCase):
-    """The fake passes the same suite as LIO."""
+class MemoryTargetCase(contract.TargetMaker, unittest.TestCase):
+    """The fake, with one target."""
 
     def setUp(self):
         super().setUp()
@@ -23,7 +23,11 @@ class MemoryTargetTest(contract.TargetContract, unittest.TestCase):
         self.target.ensure_pool([contract.IQN])
 
 
-class UnknownTest(MemoryTargetTest):
+class MemoryTargetTest(contract.TargetContract, MemoryTargetCase):
+    """The fake passes the same suite as LIO."""
+
+
+class UnknownTest(MemoryTargetCase):
     """What is in the kernel and not in the journal."""
 
     def unknown(self, exports, placed):

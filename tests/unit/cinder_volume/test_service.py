@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The use cases, with a crash at every step."""
+
+import os
+import unittest
+import uuid
+
+import fixtures
+from oslo_concurrency import lockutils
+
+from mydriver import connection, exception, model
+from mydriver.cinder_volume import chap, journal, service
+from tests.fakes.target import MemoryTarget
+
+ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
+BOB = {'initiator': 'iqn.1993-08.org.debian:01:bob', 'host': 'b'}
+OURS = {**ALICE, connection.MARKER:
+        connection.Capabilities(True, True).mark()}
+MIB = 1 << 20
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class ServiceCase(unittest.TestCase):
+    """A service on a real journal and a target in memory."""
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.folder = temporary.path
+        lockutils.set_defaults(self.folder)
+        self.portals = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
+        self.settings = service.ServiceSettings(
+            'be', 'iqn.2010-10.org.openstack:', self.portals, True,
+            self.folder)
+        self.target = MemoryTarget('be', self.portals)
+        self.reachable = self.portals
+        self.runs = 0
+        self.restart()
+
+    def restart(self):
+        """Start the service anew, on what the earlier run left."""
+        self.runs += 1
+        if self.runs > 1:
+            self.journal.close()
+        self.journal = journal.Journal(
+            os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
+        self.addCleanup(self.journal.close)
+        self.key = chap.ChapKey.load(os.path.join(self.folder, 'chap.key'))
+        self.service = service.ExportService(
+            self.settings, self.journal, self.target, self.key,
+            self.target.name_prefix, self.discover)
+        self.service.start()
+
+    def discover(self, target, initiator, portals, timeout_s):
+        """Show a target to those that have a NodeACL there."""
+        seen = self.target.observe(target)
+        if not self.reachable or str(initiator) not in seen.acls:
+            raise exception.TargetNotDiscovered(
+                str(target), str(initiator), 'Nobody answers.')
+        return tuple(p for p in portals if p in self.reachable)
+
+    def volume(self):
+        """Return the id and the device of a new volume."""
+        path = os.path.join(self.folder, uuid.uuid4().hex)
+        with open(path, 'wb') as f:
+            f.truncate(MIB)
+        return str(uuid.uuid4()), model.BackingDevice('fileio', path, MIB)
+
+    def exported(self):
+        """Return the id of a new, exported volume."""
+        volume_id, device = self.volume()
+        self.service.create_export(volume_id, device)
+        return volume_id
+
+    def seen(self):
+        """Return volumes, (initiator, LUN, volume) and ACLs in the kernel."""
+        targets = [self.target.observe(i) for i in service.pool(
+            self.settings)]
+        serials = {(t.iqn, e.lun): e.serial for t in targets
+                   for e in t.exports}
+        return (sorted(serials.values()),
+                sorted((m.initiator, m.lun, serials[t.iqn, m.tpg_lun])
+                       for t in targets for m in t.mappings),
+                sorted(a for t in targets for a in t.acls))
+
+
+class ServiceTest(ServiceCase):
+    """What each use case leaves."""
+
+    def test_attach_and_detach(self):
+        volume_id = self.exported()
+        data = self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual(([volume_id],
+                          [(ALICE['initiator'], 1, volume_id)],
+                          [ALICE['initiator']]), self.seen())
+        parsed = connection.Connection.parse(data)
+        self.assertEqual((volume_id, self.portals, 1),
+                         (parsed.volume_id, parsed.portals, parsed.lun))
+        self.assertFalse(self.service.terminate_connection(volume_id, ALICE))
+        self.assertTrue(self.service.remove_export(volume_id))
+        self.assertEqual(([], [], []), self.seen())
+        self.assertEqual([], self.journal.exports())
+
+    def test_stock_host_gets_stock_data(self):
+        data = self.service.initialize_connection(self.exported(), ALICE)
+        self.assertEqual([], [k for k in data if k.startswith('mydriver')])
+        self.assertEqual('CHAP', data['auth_method'])
+
+    def test_our_host_gets_identity_and_mutual_chap(self):
+        volume_id = self.exported()
+        data = self.service.initialize_connection(volume_id, OURS)
+        parsed = connection.Connection.parse(data)
+        self.assertEqual(model.naa_id(volume_id), parsed.wwn)
+        self.assertEqual(str(parsed.target), parsed.chap.mutual_username)
+        self.assertTrue(self.target.is_mutual(
+            parsed.target, model.Iqn(OURS['initiator'])))
+
+    def test_without_chap_there_is_none(self):
+        self.service = service.ExportService(
+            self.settings, self.journal, self.target, None,
+            self.target.name_prefix, self.discover)
+        data = self.service.initialize_connection(self.exported(), OURS)
+        self.assertIsNone(connection.Connection.parse(data).chap)
+
+    def test_attach_twice_is_the_same(self):
+        volume_id = self.exported()
+        self.assertEqual(
+            self.service.initialize_connection(volume_id, ALICE),
+            self.service.initialize_connection(volume_id, ALICE))
+        self.assertEqual(1, len(self.seen()[1]))
+
+    def test_export_stays_while_another_uses_it(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, BOB)
+        self.assertTrue(self.service.terminate_connection(volume_id, ALICE))
+        self.assertFalse(self.service.remove_export(volume_id))
+        self.assertEqual([(BOB['initiator'], 1, volume_id)], self.seen()[1])
+
+    def test_no_connector_means_all(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, BOB)
+        self.assertFalse(self.service.terminate_connection(volume_id, None))
+        self.assertEqual([], self.seen()[1])
+
+    def test_wrong_connectors_change_nothing(self):
+        volume_id = self.exported()
+        before = self.seen(), self.journal.mappings()
+        for connector in ({}, {'initiator': ''}, {'initiator': 'iqn.x'},
+                          {'initiator': 'iqn.2026-11.a.b:under_score'}):
+            with self.assertRaises(exception.InvalidConnector):
+                self.service.initialize_connection(volume_id, connector)
+            self.assertEqual(before, (self.seen(), self.journal.mappings()))
+
+    def test_unreachable_portals_roll_back(self):
+        volume_id = self.exported()
+        self.reachable = ()
+        with self.assertRaises(exception.TargetNotDiscovered):
+            self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual(([volume_id], [], []), self.seen())
+        self.assertEqual([], self.journal.mappings())
+        self.reachable = self.portals
+        data = self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual(1, data['target_lun'])
+
+    def test_unreachable_portals_keep_a_live_mapping(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE)
+        self.reachable = ()
+        with self.assertRaises(exception.TargetNotDiscovered):
+            self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual([(ALICE['initiator'], 1, volume_id)],
+                         self.seen()[1])
+
+    def test_only_answering_portals_are_returned(self):
+        self.reachable = self.portals[1:]
+        data = self.service.initialize_connection(self.exported(), ALICE)
+        self.assertEqual(self.portals[1:],
+                         connection.Connection.parse(data).portals)
+
+    def test_failed_export_leaves_nothing(self):
+        volume_id, device = self.volume()
+        os.unlink(device.path)
+        with self.assertRaises(exception.TargetError):
+            self.service.create_export(volume_id, device)
+        self.assertFalse(self.service.is_exported(volume_id))
+
+    def test_resize(self):
+        volume_id, device = self.volume()
+        self.service.resize(volume_id, 2 * MIB)  # not exported: nothing
+        self.service.create_export(volume_id, device)
+        os.truncate(device.path, 2 * MIB)
+        self.service.resize(volume_id, 2 * MIB)
+        export = self.journal.export(volume_id)
+        self.assertEqual(2 * MIB, export.device.size_bytes)
+        seen = self.target.observe(export.target)
+        self.assertEqual([2 * MIB], [e.size_bytes for e in seen.exports])
+
+    def test_reboot_brings_all_back(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE)
+        other = self.exported()
+        before = self.seen()
+        self.target.targets.clear()
+        self.restart()
+        self.assertEqual(before, self.seen())
+        self.assertIn(other, before[0])
+
+    def test_one_lost_file_does_not_keep_the_others_down(self):
+        lost, device = self.volume()
+        self.service.create_export(lost, device)
+        good = self.exported()
+        os.unlink(device.path)
+        self.target.targets.clear()
+        self.restart()
+        self.assertEqual([good], self.seen()[0])
+
+    def test_lost_journal_is_rebuilt_from_the_kernel(self):
+        volume_id = self.exported()
+        data = self.service.initialize_connection(volume_id, OURS)
+        before = self.seen()
+        self.journal.close()
+        for name in os.listdir(self.folder):
+            if name.startswith('journal'):
+                os.unlink(os.path.join(self.folder, name))
+        self.restart()
+        self.assertEqual(before, self.seen())
+        self.assertEqual(data, self.service.initialize_connection(
+            volume_id, OURS))
+
+    def test_settle_drops_what_cinder_does_not_know(self):
+        known, stale = self.exported(), self.exported()
+        self.service.initialize_connection(known, ALICE)
+        self.service.initialize_connection(stale, BOB)
+        self.restart()
+        current = self.exported()
+        self.service.initialize_connection(current, BOB)
+        self.assertEqual(1, self.service.settle(
+            lambda volume_id, initiator: (volume_id, str(initiator)) == (
+                known, ALICE['initiator'])))
+        self.assertEqual(sorted([known, current]), self.seen()[0])
+        self.assertEqual(
+            {(ALICE['initiator'], known), (BOB['initiator'], current)},
+            {(initiator, v) for initiator, _lun, v in self.seen()[1]})
+
+    def test_foreign_objects_are_untouched(self):
+        volume_id = self.exported()
+        theirs, device = self.volume()
+        iqn = service.pool(self.settings)[0]
+        prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
+        placed = journal.Placed(
+            model.Mapping(theirs, model.Iqn(BOB['initiator']), 5),
+            model.Export(theirs, device, iqn, 99), False)
+        self.target.ensure_mapping(placed)
+        self.target.name_prefix = prefix
+        self.restart()
+        self.service.settle(lambda _v, _i: False)
+        self.service.initialize_connection(volume_id, ALICE)
+        self.service.terminate_connection(volume_id, ALICE)
+        self.service.remove_export(volume_id)
+        self.assertEqual(([theirs], [(BOB['initiator'], 5, theirs)],
+                          [BOB['initiator']]), self.seen())
+        self.assertEqual([], self.journal.exports())
+
+
+class CrashTest(ServiceCase):
+    """A crash at each step of an attach and of a detach."""
+
+    def crash_at(self, step, action):
+        """Run an action whose n-th step crashes, then a restart.
+
+        :returns: False when the action has no such step.
+        """
+        left = [step]
+
+        def on_change(_verb):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+
+        self.target.on_change = on_change
+        try:
+            action()
+            return False
+        except Crash:
+            return True
+        finally:
+            self.target.on_change = lambda _verb: None
+            self.restart()
+
+    def test_attach_after_a_crash_completes(self):
+        for step in range(1, 20):
+            volume_id, device = self.volume()
+
+            def attach(volume_id=volume_id, device=device):
+                self.service.create_export(volume_id, device)
+                return self.service.initialize_connection(volume_id, ALICE)
+
+            crashed = self.crash_at(step, attach)
+            attach()
+            self.assertIn((ALICE['initiator'], volume_id),
+                          [(i, v) for i, _lun, v in self.seen()[1]])
+            self.service.terminate_connection(volume_id, ALICE)
+            self.service.remove_export(volume_id)
+            self.assertEqual(([], [], []), self.seen())
+            if not crashed:
+                break
+        self.assertGreaterEqual(step, 4)
+
+    def test_rollback_after_a_crash_leaves_nothing(self):
+        for step in range(1, 20):
+            volume_id, device = self.volume()
+
+            def attach(volume_id=volume_id, device=device):
+                self.service.create_export(volume_id, device)
+                return self.service.initialize_connection(volume_id, ALICE)
+
+            crashed = self.crash_at(step, attach)
+            self.service.settle(lambda _v, _i: False)
+            self.service.remove_export(volume_id)
+            self.assertEqual(([], [], []), self.seen())
+            self.assertEqual([], self.journal.exports())
+            if not crashed:
+                break
+        self.assertGreaterEqual(step, 4)
+
+    def test_detach_after_a_crash_completes(self):
+        for step in range(1, 20):
+            volume_id = self.exported()
+            self.service.initialize_connection(volume_id, ALICE)
+
+            def detach(volume_id=volume_id):
+                self.service.terminate_connection(volume_id, ALICE)
+                self.service.remove_export(volume_id)
+
+            crashed = self.crash_at(step, detach)
+            detach()
+            self.assertEqual(([], [], []), self.seen())
+            self.assertEqual([], self.journal.exports())
+            if not crashed:
+                break
+        self.assertGreaterEqual(step, 4)
+
+
+class PoolTest(unittest.TestCase):
+    """Names of targets."""
+
+    def settings(self, **changes):
+        return service.ServiceSettings(**{
+            'backend': 'Fast_1', 'target_prefix': 'iqn.2010-10.org.os:',
+            'portals': (model.Portal('127.0.0.1'),), 'chap': True,
+            'state_path': '/nowhere', 'targets': 2, **changes})
+
+    def test_names(self):
+        self.assertEqual(
+            ['iqn.2010-10.org.os:mydriver-store-1-example-fast-1-0',
+             'iqn.2010-10.org.os:mydriver-store-1-example-fast-1-1'],
+            [str(i) for i in service.pool(self.settings(),
+                                          'Store_1.example')])
+
+    def test_wrong_prefix_is_named(self):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            service.pool(self.settings(target_prefix='iqn.2026-11.lab:'))
+        self.assertTrue(str(caught.exception).startswith('target_prefix: '))

@@ -9,7 +9,6 @@ from lab.cloud import (
     credentials,
     database,
     down,
-    image,
     network,
     plan,
     prerequisites,
@@ -23,6 +22,7 @@ from lab.cloud import (
 )
 from lab.cloud import site as cloud_site
 from lab.cloud.config import write
+from lab.guest import image
 
 
 def up(options: settings.Options, layout: settings.Layout) -> None:
@@ -65,7 +65,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
     report.say(f'State in {layout.state}, network namespace '
                f'{settings.NAMESPACE}, {options.compute_driver}, '
                f'{"+".join(options.backends)}')
-    guest = image.ensure()
+    guest = image.build()
     kept = seedcopy.SeedCopy(layout, seedcopy.key(guest))
     if kept.there():
         kept.restore()

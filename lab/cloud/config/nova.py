@@ -54,6 +54,9 @@ def nova(site: Site) -> ini.Sections:
                 'my_ip': settings.CONTROL,
                 'state_path': str(site.layout.lib / 'nova'),
                 'enabled_apis': 'osapi_compute',
+                # Periodic tasks, the scheduler's discovery of hosts among
+                # them, begin at once and not somewhen in a minute.
+                'periodic_fuzzy_delay': 0,
             },
             'conductor': {'workers': 1},
             # The seeded databases know no compute host: the scheduler

@@ -9,14 +9,11 @@ cloud_network() {
     node_hosts $CLOUD_HOSTS
 }
 
-# cloud_disk FOLDER: the node's own disk, which outlives a reboot. Made into a
-# file system only when it is empty.
+# cloud_disk FOLDER: the node's own disk, which outlives a reboot. The host has
+# made an XFS on it.
 cloud_disk() {
     mkdir -p "$1"
-    if ! mount -t xfs /dev/ubda "$1" 2> /dev/null; then
-        mkfs.xfs -q -m reflink=1 /dev/ubda && mount -t xfs /dev/ubda "$1" ||
-            { node_log "no XFS on /dev/ubda"; return 1; }
-    fi
+    mount -t xfs /dev/ubda "$1" || { node_log "no XFS on /dev/ubda"; return 1; }
     node_log "disk $1"
 }
 

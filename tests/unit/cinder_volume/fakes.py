@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder's surroundings of a driver: configuration, objects, images, locks.
+
+Objects, configuration and locks are Cinder's real ones. In memory are the
+kernel's target, the filesystem's shared extents, Glance and the database.
+"""
+
+import os
+import shutil
+import tempfile
+import textwrap
+import unittest
+import uuid
+
+from cinder import context as cinder_context
+from cinder import coordination, objects
+from cinder.volume import configuration
+from cinder.volume import driver as cinder_driver
+from oslo_config import cfg
+
+from mydriver.cinder_volume import driver, service
+from mydriver.cinder_volume import journal as journals
+from tests.fakes import target as fake_target
+from tests.unit.stores import test_reflink
+
+objects.register_all()
+
+CONF = cfg.CONF
+BACKEND = 'disks'
+HOST = f'storage@{BACKEND}'
+INITIATOR = 'iqn.1993-08.org.debian:01:compute'
+PORTALS = ('192.0.2.1:3260', '192.0.2.2:3260')
+
+CINDER_CONF = """
+    [DEFAULT]
+    state_path = {folder}/state
+    my_ip = 192.0.2.1
+    enabled_backends = disks
+    image_conversion_dir = {folder}/conversion
+    rootwrap_config = /nonexistent
+    [disks]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    volume_backend_name = fast
+    target_secondary_ip_addresses = 192.0.2.2
+    mydriver_store_path = {folder}/store
+    {options}
+"""
+
+
+def context():
+    """Return an administrator's request context."""
+    return cinder_context.get_admin_context()
+
+
+def volume(size=1, **fields):
+    """Return a Cinder volume."""
+    values = {
+        'id': str(uuid.uuid4()), '_name_id': None, 'size': size,
+        'host': f'{HOST}#fast', 'status': 'available',
+        'migration_status': None, 'encryption_key_id': None,
+        'multiattach': False, 'admin_metadata': {}, 'glance_metadata': {},
+        'volume_type_id': None, 'volume_type': objects.VolumeType(
+            context(), id=str(uuid.uuid4()), extra_specs={}), **fields}
+    attached = values.pop('volume_attachment', [])
+    return objects.Volume(
+        context(), volume_attachment=objects.VolumeAttachmentList(
+            objects=attached), **values)
+
+
+def snapshot(of, **fields):
+    """Return a Cinder snapshot of a volume."""
+    return objects.Snapshot(
+        context(), id=str(uuid.uuid4()), volume=of, volume_id=of.id,
+        volume_size=of.size, **fields)
+
+
+def attachment(initiator=INITIATOR, attach_status='attached', **connector):
+    """Return an attachment record; no initiator, no connector."""
+    return objects.VolumeAttachment(
+        context(), id=str(uuid.uuid4()), attach_status=attach_status,
+        connector={'initiator': initiator, **connector} if initiator
+        else None)
+
+
+def connector(initiator=INITIATOR, host='compute'):
+    """Return the connector of a stock compute host."""
+    return {'initiator': initiator, 'host': host, 'ip': '192.0.2.9',
+            'multipath': False, 'os_type': 'linux', 'platform': 'x86_64'}
+
+
+class ImageService:
+    """Glance in memory."""
+
+    def __init__(self):
+        self.images = {}
+
+    def add(self, data, disk_format='raw'):
+        """Keep an image; return its id."""
+        image_id = str(uuid.uuid4())
+        self.images[image_id] = {
+            'id': image_id, 'disk_format': disk_format, 'size': len(data),
+            'container_format': 'bare', 'properties': {}, 'data': data}
+        return image_id
+
+    def show(self, _context, image_id):
+        """Return what is known of an image."""
+        return {k: v for k, v in self.images[image_id].items()
+                if k != 'data'}
+
+    def download(self, _context, image_id, data):
+        """Write an image to an open file."""
+        data.write(self.images[image_id]['data'])
+
+    def update(self, _context, image_id, _meta, data, **_store):
+        """Take over an image's data."""
+        self.images[image_id]['data'] = data.read()
+
+
+class Driver(driver.LIODriver):
+    """The driver on a target and extents in memory.
+
+    Set ``unreachable`` and no portal answers; put volumes into ``records``
+    and they are in Cinder's database.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.records = []
+        self.unreachable = False
+
+    def _make_store(self):
+        proxy = super()._make_store()
+        proxy._obj._clone = test_reflink.copy
+        return proxy
+
+    def _make_service(self, wanted):
+        self.journal = journals.Journal(
+            os.path.join(wanted.state_path, 'journal.sqlite'),
+            uuid.uuid4().hex)
+        self.target = fake_target.MemoryTarget(wanted.backend,
+                                               wanted.portals)
+        return service.ExportService(
+            wanted, self.journal, self.target, None,
+            self.target.name_prefix, self._discover)
+
+    def _discover(self, target, initiator, portals, timeout_s):
+        seen = self.target.observe(target)
+        if self.unreachable or str(initiator) not in seen.acls:
+            raise service.exception.TargetNotDiscovered(
+                str(target), str(initiator), 'nobody answers.')
+        return tuple(portals)
+
+    def _volumes(self):
+        return self.records
+
+    def mapped(self):
+        """Return (volume, initiator, read only) of each mapped LUN."""
+        found = []
+        for iqn in self.target.targets:
+            seen = self.target.observe(service.model.Iqn(iqn))
+            of_lun = {e.lun: e.serial for e in seen.exports}
+            found += [(of_lun[m.tpg_lun], m.initiator, m.read_only)
+                      for m in seen.mappings]
+        return sorted(found)
+
+    def exported(self):
+        """Return the volumes that the target has, with their sizes."""
+        return {e.serial: e.size_bytes for iqn in self.target.targets
+                for e in self.target.observe(
+                    service.model.Iqn(iqn)).exports}
+
+
+class CinderTestCase(unittest.TestCase):
+    """A test with a cinder.conf and Cinder's coordination of its own."""
+
+    def setUp(self):
+        """Make the folders and start Cinder's locks."""
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix='mydriver-',
+                                       dir=test_reflink.MEMORY)
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.store_path = os.path.join(self.folder, 'store')
+        for name in ('store', 'state', 'conversion', 'locks'):
+            os.mkdir(os.path.join(self.folder, name))
+        self.configure()
+        CONF.set_override('backend_url', f'file://{self.folder}/locks',
+                          group='coordination')
+        CONF.set_override('lock_path', f'{self.folder}/locks',
+                          group='oslo_concurrency')
+        coordination.COORDINATOR.start()
+        self.addCleanup(coordination.COORDINATOR.stop)
+
+    def configure(self, options=''):
+        """Read a cinder.conf with these options for the backend."""
+        path = os.path.join(self.folder, 'cinder.conf')
+        with open(path, 'w') as f:
+            f.write(textwrap.dedent(CINDER_CONF).format(
+                folder=self.folder,
+                options=textwrap.dedent(options).strip()))
+        CONF.reset()
+        CONF(['--config-file', path], project='cinder')
+        self.addCleanup(CONF.reset)
+
+    def new_driver(self, kind=Driver):
+        """Return a driver as the manager makes one, not set up."""
+        return kind(
+            configuration=configuration.Configuration(
+                cinder_driver.volume_opts, config_group=BACKEND),
+            host=HOST, cluster_name=None, is_vol_db_empty=False,
+            active_backend_id=None)
+
+    def started_driver(self):
+        """Return a driver that is set up."""
+        made = self.new_driver()
+        made.do_setup(context())
+        made.check_for_setup_error()
+        self.addCleanup(made.journal.close)
+        return made
+
+    def path(self, of):
+        """Return the file of a volume or snapshot."""
+        name = (f'volume-{of.name_id}' if isinstance(of, objects.Volume)
+                else f'snapshot-{of.id}')
+        return os.path.join(self.store_path, name)
+
+    def write(self, of, data, offset=0):
+        """Write into a volume as a guest does."""
+        with open(self.path(of), 'r+b') as f:
+            f.seek(offset)
+            f.write(data)
+
+    def read(self, of, length, offset=0):
+        """Read from a volume or snapshot."""
+        with open(self.path(of), 'rb') as f:
+            f.seek(offset)
+            return f.read(length)

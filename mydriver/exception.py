@@ -84,6 +84,13 @@ class TargetNotDiscovered(MyDriverError):
                 'portals can be reached from the Cinder host.')
 
 
+class PrivilegedError(MyDriverError):
+    """The privileged daemon cannot do its work."""
+
+    fields = ('verb', 'reason')
+    template = 'The privileged daemon cannot do {verb}: {reason}.'
+
+
 class TargetError(MyDriverError):
     """The kernel target refused what was asked."""
 
@@ -165,3 +172,24 @@ class DeviceNotFound(MyDriverError):
 
     fields = ('target', 'lun', 'reason')
     template = 'LUN {lun} of {target} did not appear: {reason}.'
+
+
+class InitiatorError(MyDriverError):
+    """The compute host's initiator could not do what was asked."""
+
+    fields = ('what', 'reason')
+    template = 'The initiator could not {what}: {reason}.'
+
+
+class LoginError(MyDriverError):
+    """No session with a target at one portal."""
+
+    fields = ('target', 'portal', 'reason')
+    template = 'Login to {target} at {portal} failed: {reason}.'
+
+
+class WaitTimeout(MyDriverError):
+    """Something did not come about in time."""
+
+    fields = ('what', 'timeout_s')
+    template = 'Waited {timeout_s} s in vain for {what}.'

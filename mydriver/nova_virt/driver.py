@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``compute_driver = mydriver.LibvirtDriver``: nova's, with our volumes."""
+
+import logging
+from typing import Any
+
+from nova.virt.libvirt import driver
+
+from mydriver import connection
+from mydriver.nova_virt import plugins
+from mydriver.nova_virt.properties import ConnectorProperties
+
+__all__ = ('LibvirtDriver',)
+
+LOG = logging.getLogger(__name__)
+
+#: What this host can do beyond stock os-brick.
+CAPABILITIES = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
+
+
+class LibvirtDriver(driver.LibvirtDriver):
+    """Nova's libvirt driver, with volume drivers from other packages.
+
+    :param args: as nova's.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._classes = plugins.volume_driver_classes()
+        self._connector_properties = ConnectorProperties()
+
+    def init_host(self, host: str) -> None:
+        """Make the volume drivers now, so that a broken one stops the start.
+
+        :param host: name of this host.
+        """
+        for driver_type in self._classes:
+            self._get_volume_driver({'driver_volume_type': driver_type})
+        super().init_host(host)
+
+    def _get_volume_driver(self, connection_info: dict[str, Any]) -> Any:
+        """Return the volume driver for a connection: a plugin's, or nova's.
+
+        :param connection_info: as Cinder gave it.
+        """
+        driver_type = connection_info.get('driver_volume_type')
+        if driver_type in self._classes:
+            if driver_type not in self.volume_drivers:
+                self.volume_drivers[driver_type] = plugins.volume_driver(
+                    driver_type, self._classes[driver_type], self._host)
+            return self.volume_drivers[driver_type]
+        return super()._get_volume_driver(connection_info)
+
+    def get_volume_connector(self, instance: Any) -> dict[str, Any]:
+        """Say who this host is, to Cinder, and what it can do.
+
+        :param instance: not used.
+        """
+        properties = self._connector_properties.get(
+            lambda: super(LibvirtDriver, self).get_volume_connector(instance))
+        properties[connection.MARKER] = CAPABILITIES.mark()
+        return properties

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed front of what runs as root, and the edge of this process.
+
+The use cases know the Protocol; tests give them a host made of a folder.
+"""
+
+import socket
+import sys
+from typing import Protocol
+
+from mydriver.model import ChapCredentials, Portal
+from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
+import mydriver.privileged.initiator
+
+#: Abstract socket of multipathd (multipath-tools, multipathd.socket);
+#: connecting needs no privileges, nor do its ``show`` commands.
+_MULTIPATHD = '\0/org/kernel/linux/storage/multipathd'
+_MULTIPATHD_TIMEOUT_S = 10
+
+
+class Initiator(Protocol):
+    """What the compute host does for a volume; errors are ours."""
+
+    def reach(self, portal: Portal, timeout_s: float) -> None:
+        """Open a TCP connection and close it; OSError when it cannot."""
+
+    def login(self, target: str, portal: Portal,
+              chap: ChapCredentials | None, timeout_s: float) -> None:
+        """Make a session, LoginError when it cannot."""
+
+    def logout(self, session: Session) -> None:
+        """End a session."""
+
+    def forget(self, target: str, portal: Portal) -> None:
+        """Delete the node record."""
+
+    def scan(self, session: Session, lun: int) -> None:
+        """Look for one LUN."""
+
+    def read_naa(self, device: ScsiDevice) -> str:
+        """Ask the device which volume it is; empty without an answer."""
+
+    def rescan(self, device: ScsiDevice, naa: str) -> None:
+        """Read the device's size again."""
+
+    def delete(self, device: ScsiDevice, naa: str) -> None:
+        """Remove the device that the kernel knows under that NAA id."""
+
+    def flush(self, name: str) -> None:
+        """Write out the page cache of a block device."""
+
+    def multipath_paths(self) -> set[str] | None:
+        """Return the disks that multipathd knows, None if it is not there."""
+
+    def multipath_claim(self, naa: str) -> None:
+        """Tell multipathd that a volume is multipath."""
+
+    def multipath_unclaim(self, naa: str) -> None:
+        """Take that back."""
+
+    def multipath_add_path(self, name: str) -> None:
+        """Make multipathd look at a disk again."""
+
+    def multipath_del_path(self, name: str) -> None:
+        """Make multipathd let go of a disk."""
+
+    def multipath_remove_map(self, naa: str, force: bool) -> None:
+        """Remove a volume's map."""
+
+    def multipath_resize_map(self, naa: str) -> None:
+        """Make a volume's map as large as its paths."""
+
+
+class RootInitiator:
+    """The real one, by way of the privileged daemon."""
+
+    def reach(self, portal: Portal, timeout_s: float) -> None:
+        """See :class:`Initiator`."""
+        socket.create_connection(
+            (portal.address, portal.port), timeout_s).close()
+
+    def login(self, target: str, portal: Portal,
+              chap: ChapCredentials | None, timeout_s: float) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.login(
+            target, portal.address, portal.port,
+            [chap.username, chap.password, chap.mutual_username,
+             chap.mutual_password] if chap else [], timeout_s)
+
+    def logout(self, session: Session) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.logout(session.sid, session.target)
+
+    def forget(self, target: str, portal: Portal) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.forget(
+            target, portal.address, portal.port)
+
+    def scan(self, session: Session, lun: int) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.scan(
+            session.host, CHANNEL, session.target_id, lun)
+
+    def read_naa(self, device: ScsiDevice) -> str:
+        """See :class:`Initiator`."""
+        return str(mydriver.privileged.initiator.read_naa(list(device.hctl)))
+
+    def rescan(self, device: ScsiDevice, naa: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.rescan_device(list(device.hctl), naa)
+
+    def delete(self, device: ScsiDevice, naa: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.delete_device(list(device.hctl), naa)
+
+    def flush(self, name: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.flush(name)
+
+    def multipath_paths(self) -> set[str] | None:
+        """See :class:`Initiator`."""
+        try:
+            return set(_ask_multipathd('show paths raw format %d').split())
+        except OSError:
+            return None
+
+    def multipath_claim(self, naa: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_claim(naa)
+
+    def multipath_unclaim(self, naa: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_unclaim(naa)
+
+    def multipath_add_path(self, name: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_add_path(name)
+
+    def multipath_del_path(self, name: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_del_path(name)
+
+    def multipath_remove_map(self, naa: str, force: bool) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_remove_map(naa, force)
+
+    def multipath_resize_map(self, naa: str) -> None:
+        """See :class:`Initiator`."""
+        mydriver.privileged.initiator.multipath_resize_map(naa)
+
+
+def _ask_multipathd(command: str, address: str = _MULTIPATHD) -> str:
+    """Send multipathd a command that anybody may give.
+
+    :param command: such as ``show paths``.
+    :returns: its answer.
+    :raises OSError: when there is no multipathd, or it does not answer.
+    """
+    # Both ways: length as a size_t, then a C string (libmpathcmd/mpath_cmd.c).
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(_MULTIPATHD_TIMEOUT_S)
+        s.connect(address)
+        text = command.encode() + b'\0'
+        s.sendall(len(text).to_bytes(8, sys.byteorder) + text)
+        size = int.from_bytes(_receive(s, 8), sys.byteorder)
+        return _receive(s, size).rstrip(b'\0').decode(errors='replace')
+
+
+def _receive(s: socket.socket, size: int) -> bytes:
+    """Read exactly so many bytes."""
+    data = b''
+    while len(data) < size:
+        if not (part := s.recv(size - len(data))):
+            raise ConnectionResetError('multipathd hung up')
+        data += part
+    return data

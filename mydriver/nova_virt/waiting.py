@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for the kernel, a few milliseconds at a time.
+
+sysfs has no events for most of what is waited for here (a block device below
+a SCSI device, a slave below a map), and what there is usually comes within a
+few milliseconds. So look often at first and more seldom later.
+"""
+
+from collections.abc import Callable
+import time
+from typing import TypeVar
+
+from mydriver import exception
+
+T = TypeVar('T')
+
+_FIRST_S = 0.002
+_FACTOR = 1.5
+_LONGEST_S = 0.1
+
+
+def wait_for(probe: Callable[[], T | None], what: str,
+             timeout_s: float) -> T:
+    """Call ``probe`` until it returns something true.
+
+    :param probe: looks once, without blocking.
+    :param what: what is waited for, for the error's text.
+    :param timeout_s: how long; ``probe`` is called once more at the end.
+    :returns: what ``probe`` returned.
+    :raises WaitTimeout: when time is up.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause_s = _FIRST_S
+    while True:
+        late = time.monotonic() >= deadline
+        found = probe()
+        if found:
+            return found
+        if late:
+            raise exception.WaitTimeout(what, round(timeout_s, 1))
+        time.sleep(max(0, min(pause_s, deadline - time.monotonic())))
+        pause_s = min(pause_s * _FACTOR, _LONGEST_S)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a SCSI device itself, past all that the kernel remembers of it.
+
+The kernel reads page 0x83 when it first sees a device and keeps it. Where a
+LUN was mapped anew meanwhile, ``vpd_pg83`` still names the old volume while
+reads and writes reach the new one.
+"""
+
+import ctypes
+import fcntl
+import os
+from pathlib import Path
+
+from mydriver import exception
+from mydriver.privileged import vpd
+
+SYS = Path('/sys')
+DEV = Path('/dev')
+
+# include/scsi/sg.h
+_SG_IO = 0x2285
+_SG_DXFER_FROM_DEV = -3
+_INQUIRY = 0x12
+_EVPD = 0x01
+# A page 0x83 of LIO has 200 to 400 bytes.
+_ANSWER_BYTES = 4096
+_SENSE_BYTES = 64
+_TIMEOUT_MS = 30_000
+
+
+class _SgIoHdr(ctypes.Structure):
+    """``struct sg_io_hdr`` of include/scsi/sg.h."""
+
+    _fields_ = [
+        ('interface_id', ctypes.c_int), ('dxfer_direction', ctypes.c_int),
+        ('cmd_len', ctypes.c_ubyte), ('mx_sb_len', ctypes.c_ubyte),
+        ('iovec_count', ctypes.c_ushort), ('dxfer_len', ctypes.c_uint),
+        ('dxferp', ctypes.c_void_p), ('cmdp', ctypes.c_void_p),
+        ('sbp', ctypes.c_void_p), ('timeout', ctypes.c_uint),
+        ('flags', ctypes.c_uint), ('pack_id', ctypes.c_int),
+        ('usr_ptr', ctypes.c_void_p), ('status', ctypes.c_ubyte),
+        ('masked_status', ctypes.c_ubyte), ('msg_status', ctypes.c_ubyte),
+        ('sb_len_wr', ctypes.c_ubyte), ('host_status', ctypes.c_ushort),
+        ('driver_status', ctypes.c_ushort), ('resid', ctypes.c_int),
+        ('duration', ctypes.c_uint), ('info', ctypes.c_uint),
+    ]
+
+
+def device_folder(hctl: tuple[int, int, int, int]) -> Path:
+    """Return the folder of a SCSI device in sysfs.
+
+    :param hctl: host, channel, target and LUN.
+    :raises InitiatorError: when one is not a number that can be.
+    """
+    if len(hctl) != 4 or any(type(n) is not int or n < 0 for n in hctl):
+        raise exception.InitiatorError(
+            'find a SCSI device',
+            f'{hctl!r} is not host, channel, target, LUN')
+    return SYS / 'bus/scsi/devices' / ':'.join(str(n) for n in hctl)
+
+
+def remembered_naa(hctl: tuple[int, int, int, int]) -> str:
+    """Return the NAA id that the kernel read when it found the device."""
+    try:
+        return vpd.naa_of_page((device_folder(hctl) / 'vpd_pg83').read_bytes())
+    except OSError:
+        return ''
+
+
+def open_block_device(name: str) -> int:
+    """Open a block device, sure that the node is the one that sysfs means.
+
+    :param name: such as ``sda`` or ``dm-3``.
+    :returns: a file descriptor.
+    :raises OSError: when there is no such device.
+    :raises InitiatorError: when the node in /dev is another device's.
+    """
+    major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
+    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if os.fstat(fd).st_rdev != os.makedev(int(major), int(minor)):
+        os.close(fd)
+        raise exception.InitiatorError(
+            f'open {name}', f'{DEV / name} is not device {major}:{minor}')
+    return fd
+
+
+def present_naa(hctl: tuple[int, int, int, int]) -> str:
+    """Return the NAA id that the device gives now.
+
+    :returns: hex digits; empty where the device does not answer, as when its
+        LUN is no longer mapped.
+    """
+    try:
+        names = sorted(os.listdir(device_folder(hctl) / 'block'))
+        fd = open_block_device(names[0])
+    except (OSError, IndexError):
+        return ''
+    try:
+        return vpd.naa_of_page(_inquiry(fd, vpd.DEVICE_IDENTIFICATION))
+    except OSError:
+        return ''
+    finally:
+        os.close(fd)
+
+
+def _inquiry(fd: int, page: int) -> bytes:
+    """Read a vital product data page (SPC-4, 6.6).
+
+    :raises OSError: when the device refused or did not answer.
+    """
+    command = (ctypes.c_ubyte * 6)(
+        _INQUIRY, _EVPD, page, *_ANSWER_BYTES.to_bytes(2, 'big'), 0)
+    answer = ctypes.create_string_buffer(_ANSWER_BYTES)
+    sense = ctypes.create_string_buffer(_SENSE_BYTES)
+    header = _SgIoHdr(
+        interface_id=ord('S'), dxfer_direction=_SG_DXFER_FROM_DEV,
+        cmd_len=len(command), mx_sb_len=_SENSE_BYTES,
+        dxfer_len=_ANSWER_BYTES, dxferp=ctypes.addressof(answer),
+        cmdp=ctypes.addressof(command), sbp=ctypes.addressof(sense),
+        timeout=_TIMEOUT_MS)
+    fcntl.ioctl(fd, _SG_IO, header)
+    if header.status or header.host_status or header.driver_status:
+        raise OSError(f'INQUIRY: status {header.status:#x}, host '
+                      f'{header.host_status:#x}, driver '
+                      f'{header.driver_status:#x}')
+    return answer.raw[:_ANSWER_BYTES - header.resid]

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCSI's device identification page, which says which volume a device is."""
+
+from collections.abc import Iterator
+
+#: Number of the vital product data page that identifies a device (SPC-4,
+#: 7.8.6). The kernel shows it as ``vpd_pg83`` below each SCSI device.
+DEVICE_IDENTIFICATION = 0x83
+
+_HEADER_BYTES = 4
+_CODE_SET_BINARY = 1
+_ASSOCIATION_LOGICAL_UNIT = 0
+_TYPE_NAA = 3
+
+
+def naa_of_page(page: bytes) -> str:
+    """Return the NAA id of the logical unit that a page 0x83 names.
+
+    Designators of ports and target devices, which the page lists as well, are
+    passed over (SPC-4, 7.8.6.1).
+
+    :param page: the page with its header of four bytes.
+    :returns: hex digits without prefix, as :func:`mydriver.model.naa_id`
+        makes them; empty where the page is not one or names none.
+    """
+    if len(page) < _HEADER_BYTES or page[1] != DEVICE_IDENTIFICATION:
+        return ''
+    for code_set, association, kind, body in _designators(page):
+        if (code_set == _CODE_SET_BINARY and kind == _TYPE_NAA
+                and association == _ASSOCIATION_LOGICAL_UNIT):
+            return body.hex()
+    return ''
+
+
+def _designators(page: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield code set, association, type and body of each designator."""
+    end = min(len(page), _HEADER_BYTES + int.from_bytes(page[2:4], 'big'))
+    at = _HEADER_BYTES
+    while at + _HEADER_BYTES <= end:
+        length = page[at + 3]
+        body = page[at + _HEADER_BYTES:at + _HEADER_BYTES + length]
+        if len(body) < length:
+            return
+        yield (page[at] & 0xf, (page[at + 1] >> 4) & 0x3, page[at + 1] & 0xf,
+               body)
+        at += _HEADER_BYTES + length

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m lab demo``."""
+
+import argparse
+import time
+
+from lab import paths
+
+#: What became of the last demo.
+RESULT = paths.STATE / 'demo.json'
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command to ``python -m lab``."""
+    demo = subparsers.add_parser(
+        'demo', help='take a volume to a server in a real OpenStack',
+        description='Brings the cloud up, takes a volume to servers through '
+        'the public APIs, proves it by what the guests, the target and the '
+        'compute host show, checks that nothing is left, and ends the cloud. '
+        'A cloud that is up already is used and stays. Exit status 0 only if '
+        'all held.')
+    demo.add_argument('--compute-driver', metavar='NAME',
+                      help='of nova-compute; libvirt.LibvirtDriver is stock '
+                      'Nova (default: mydriver.LibvirtDriver)')
+    demo.add_argument('--portals', type=int, choices=(1, 2),
+                      help='addresses of the target; 2 turns multipath on '
+                      '(default: 1)')
+    demo.add_argument('--keep', action='store_true',
+                      help='leave the cloud up')
+    demo.set_defaults(func=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    # Late: the SDK takes a while to import, and other commands do without.
+    from lab.demo import stage
+    start = time.monotonic()
+    told = stage.play(args.compute_driver, args.portals, args.keep)
+    told.write(RESULT)
+    print(f'\n{told.table()}\n')
+    print(f'Demo: {time.monotonic() - start:.0f} s; {RESULT}')
+    print(told.summary())
+    return int(told.failed)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What target and compute host have, as their own kernels say."""
+
+from collections.abc import Callable
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from lab import errors, paths
+from lab.cloud import api
+from lab.cloud.config import cinder
+from mydriver import model
+
+_PROBE = paths.ROOT / 'lab' / 'demo' / 'probe.py'
+
+#: Folders on the storage node in which nothing may be left.
+_FOLDERS = (cinder.STORE_PATH, f'{cinder.STATE_PATH}/conversion')
+
+
+class NotSeen(errors.LabError):
+    """A node does not show what it should."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Both nodes at one time, as probe.py describes them.
+
+    :param target: of the storage node.
+    :param initiator: of the compute node.
+    """
+
+    target: dict[str, Any]
+    initiator: dict[str, Any]
+
+    def mapped(self, volume_id: str) -> list[str]:
+        """Say where a volume is mapped: target, initiator and LUN."""
+        names = {name for name, b in self.target['backstores'].items()
+                 if b['serial'] == volume_id}
+        return [f'{iqn} maps {lun.removeprefix("lun_")} to {initiator}'
+                for iqn, found in self.target['targets'].items()
+                for initiator, luns in found['acls'].items()
+                for lun, name in luns.items() if name in names]
+
+    def backing(self, volume_id: str) -> dict[str, str] | None:
+        """Return the backstore whose unit serial is the volume's UUID."""
+        return next((b for b in self.target['backstores'].values()
+                     if b['serial'] == volume_id), None)
+
+    def disks(self, volume_id: str) -> list[dict[str, Any]]:
+        """Return the compute host's SCSI disks that are the volume."""
+        return [d for d in self.initiator['devices'].values()
+                if d['naa'] == model.naa_id(volume_id)]
+
+    def inventory(self) -> dict[str, set[str]]:
+        """List what an attach or a volume makes, by kind."""
+        targets = self.target['targets']
+        return {
+            'sessions': {f'{name} {s["target"]}' for name, s in
+                         self.initiator['sessions'].items()},
+            'SCSI devices': {f'{hctl} {d["name"]}' for hctl, d in
+                             self.initiator['devices'].items()},
+            'multipath maps': set(self.initiator['maps']),
+            'node records': set(self.initiator['records']),
+            'ACLs': {f'{iqn} {acl}' for iqn, t in targets.items()
+                     for acl in t['acls']},
+            'mapped LUNs': {f'{iqn} {acl} {lun}' for iqn, t in targets.items()
+                            for acl, luns in t['acls'].items()
+                            for lun in luns},
+            'LUNs': {f'{iqn} {lun}' for iqn, t in targets.items()
+                     for lun in t['luns']},
+            'backstores': set(self.target['backstores']),
+            'backing files': set(self.target['files']),
+        }
+
+
+class Observer:
+    """Asks both nodes.
+
+    :param cloud: the cloud that is up.
+    """
+
+    def __init__(self, cloud: api.Cloud) -> None:
+        self._cloud = cloud
+
+    def look(self) -> Seen:
+        """Return what both nodes have now."""
+        return Seen(self._probe('storage', 'target', *_FOLDERS),
+                    self._probe('compute', 'initiator'))
+
+    def _probe(self, node: str, *args: str) -> dict[str, Any]:
+        return json.loads(self.run(node, 'python3', '-I', '-S', str(_PROBE),
+                                   *args))
+
+    def run(self, node: str, *argv: str) -> str:
+        """Run a command on a node that must succeed; return its output."""
+        status, output = self._cloud.node_exec(node, argv)
+        if status:
+            raise NotSeen(f'{" ".join(argv)} on {node}: status {status}\n'
+                          f'{output}')
+        return output
+
+    def attached(self, volume_id: str, size_bytes: int) -> str:
+        """Prove an attachment on both sides; return the proof.
+
+        :raises NotSeen: when a side does not show it, or shows another one.
+        """
+        seen = self.look()
+        mapped, disks = seen.mapped(volume_id), seen.disks(volume_id)
+        if len(mapped) != 1:
+            raise NotSeen(f'the target maps volume {volume_id} '
+                          f'{len(mapped)} times: {mapped}')
+        if not disks:
+            raise NotSeen(
+                f'no SCSI device of compute has the NAA id '
+                f'{model.naa_id(volume_id)}: {seen.initiator["devices"]}')
+        sizes = {d['size_bytes'] for d in disks}
+        if sizes != {size_bytes}:
+            raise NotSeen(f'{disks} should have {size_bytes} bytes')
+        names = '+'.join(d['name'] for d in disks)
+        return (f'target: {mapped[0]}; host: {names}, VPD 0x83 naa.'
+                f'{disks[0]["naa"]}, {len(seen.initiator["sessions"])} '
+                'session(s)')
+
+    def detached(self, volume_id: str) -> str:
+        """Prove that no side has the volume any more; return the proof.
+
+        :raises NotSeen: when one has.
+        """
+        seen = self.look()
+        if left := seen.mapped(volume_id) + seen.disks(volume_id):
+            raise NotSeen(f'volume {volume_id} is detached, but: {left}')
+        return 'target: not mapped; host: no device'
+
+    def checksum(self, path: str, offset_mib: int, size_mib: int) -> str:
+        """Return the SHA-256 of a part of a backing file."""
+        return self.run(
+            'storage', 'bash', '-c', 'dd if="$1" bs=1M skip="$2" '
+            'count="$3" status=none | sha256sum', 'bash', path,
+            str(offset_mib), str(size_mib)).split()[0]
+
+
+def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:
+    """Return what there is now and was not before, by kind; all kinds."""
+    had = before.inventory()
+    return {kind: things - had[kind]
+            for kind, things in after.inventory().items()}
+
+
+def first_match(path: Path, wanted: Callable[[str], bool]) -> str | None:
+    """Return the first line of a log that is wanted."""
+    with path.open(errors='replace') as f:
+        return next((line.strip() for line in f if wanted(line)), None)

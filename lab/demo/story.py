@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of the demo, in order."""
+
+from collections.abc import Callable
+import dataclasses
+from pathlib import Path
+import re
+import time
+
+from lab import errors
+from lab.cloud import api
+from lab.demo import observe, openstack, report
+from lab.demo.console import Guest, Line
+from lab.demo.openstack import Timing
+from lab.guest import image
+
+_GIB = 1 << 30
+
+#: Where the guest puts its pattern, and how much of it (lab/guest/init.sh).
+_PATTERN_OFFSET_MIB, _PATTERN_MIB = 1, 4
+
+#: virtio-blk carries no more of a serial (VIRTIO 1.2, 5.2.6, GET_ID).
+_SERIAL_CHARACTERS = 20
+
+#: A line of our driver on an operation that is done, with its duration.
+_DONE = re.compile(r'INFO mydriver\S* .*?\] (\w+)[^\n]*? in ([0-9.]+) ms')
+
+
+class NotProven(errors.LabError):
+    """What was seen is not what should be."""
+
+
+def expect(wanted: object, found: object, what: str) -> None:
+    """:raises NotProven: when the two differ."""
+    if wanted != found:
+        raise NotProven(f'{what}: expected {wanted}, found {found}')
+
+
+@dataclasses.dataclass
+class Machine:
+    """A server of the demo.
+
+    :param server_id: its UUID.
+    :param guest: its console.
+    """
+
+    server_id: str
+    guest: Guest
+
+
+class Story:
+    """The demo's steps and what they hand on to each other.
+
+    :param cloud: the cloud that is up.
+    :param told: gets the timings.
+    """
+
+    def __init__(self, cloud: api.Cloud, told: report.Report) -> None:
+        self._cloud = cloud
+        self._told = told
+        self._observer = observe.Observer(cloud)
+        self._clients: openstack.Clients
+        self._machines: dict[str, Machine] = {}
+        self._volumes: dict[str, str] = {}
+        self._written: Line | None = None
+        self._before: observe.Seen | None = None
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps; each needs those before it."""
+        return [
+            ('Connect to the public APIs', self.connect),
+            ('Drivers in the services\' own logs', self.drivers),
+            ('Look at both nodes', self.look_before),
+            ('Create a volume of 1 GiB', self.create),
+            ('Boot servers A and B from the image', self.boot),
+            ('Attach the volume to A', lambda: self.attach('A', 1)),
+            ('A writes a pattern and reads it back', self.write),
+            ('Extend the attached volume to 2 GiB', self.extend),
+            ('Detach the volume from A', lambda: self.detach('A')),
+            ('Attach the volume to B', lambda: self.attach('B', 2)),
+            ('B reads the pattern that A wrote', self.verify),
+            ('Make a volume from the image', self.create_from_image),
+            ('Boot server C from that volume', self.boot_from_volume),
+            ('Detach the volume from B', lambda: self.detach('B')),
+        ]
+
+    def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps that come in any case."""
+        return [('Delete servers and volumes', self.clean_up),
+                ('Nothing is left on both nodes', self.nothing_left)]
+
+    def connect(self) -> str:
+        """Connect as a client does."""
+        connected = self._cloud.connect()
+        self._clients = openstack.Clients(connected)
+        return (f'{connected.config.get_auth_args()["auth_url"]}, compute API '
+                f'{api.COMPUTE_MICROVERSION}')
+
+    def drivers(self) -> str:
+        """Quote what nova-compute and cinder-volume say that they loaded."""
+        quoted = []
+        for service, words in (
+                ('nova-compute', 'Loading compute driver'),
+                ('cinder-volume', 'Starting volume driver')):
+            line = observe.first_match(self._cloud.log(service),
+                                       lambda text, w=words: w in text)
+            if line is None:
+                raise NotProven(f'the log of {service} lacks "{words}"')
+            quoted.append(f'{service}: {line[line.index(words):]}')
+        driver = self._cloud.options.compute_driver
+        if driver not in quoted[0]:
+            raise NotProven(f'{quoted[0]} rather than {driver}')
+        return '; '.join(quoted)
+
+    def look_before(self) -> str:
+        """Note what there is before anything was made."""
+        self._before = self._observer.look()
+        targets = self._before.target['targets']
+        return (f'{len(targets)} target(s) with '
+                f'{sum(len(t["luns"]) for t in targets.values())} LUN(s); '
+                f'{len(self._before.initiator["sessions"])} session(s)')
+
+    def create(self) -> str:
+        """Make the volume that all is about."""
+        volume_id = self._clients.create_volume('demo', 1)
+        self._volumes['demo'] = volume_id
+        path, size_bytes = self._backing_file(volume_id)
+        expect(_GIB, size_bytes, f'size of {path}')
+        return f'{volume_id}; storage: {path}, {size_bytes} bytes'
+
+    def _backing_file(self, volume_id: str) -> tuple[str, int]:
+        """Return path and size of the file that backs a volume."""
+        found = [(path, f['size_bytes']) for path, f in
+                 self._observer.look().target['files'].items()
+                 if volume_id in path]
+        if len(found) != 1:
+            raise NotProven(f'files of volume {volume_id}: {found}')
+        return found[0]
+
+    def boot(self) -> str:
+        """Boot both servers at once, and wait until both guests run."""
+        for name in ('A', 'B'):
+            self._boot(name, image_id=api.IMAGE_ID)
+        said = [self._up(name) for name in ('A', 'B')]
+        return '; '.join(said)
+
+    def _boot(self, name: str, **source: str) -> None:
+        server_id = self._clients.create_server(f'demo-{name}', **source)
+        self._machines[name] = Machine(
+            server_id, self._clients.guest(name, server_id))
+
+    def _up(self, name: str) -> str:
+        machine = self._machines[name]
+        self._clients.wait_server(machine.server_id)
+        line = machine.guest.wait('disk', 'vda', 'booted')
+        expect(image.image_id(image.path()), line.fields['image'],
+               f'image that {name} booted')
+        return f'guest {name}: {line.text}'
+
+    def attach(self, name: str, size_gib: int) -> str:
+        """Attach the volume; the guest, the target and the host show it."""
+        machine, volume_id = self._machines[name], self._volumes['demo']
+        since = time.monotonic()
+        logs = self._log_sizes()
+        timing = self._clients.attach(f'attach to {name}', machine.server_id,
+                                      volume_id)
+        line = machine.guest.wait('disk', 'vdb', 'added')
+        self._time(timing, since, logs, volume_id)
+        expect(volume_id[:_SERIAL_CHARACTERS], line.fields['serial'],
+               'serial that the guest sees')
+        expect(str(size_gib * _GIB), line.fields['bytes'],
+               'size that the guest sees')
+        return (f'guest {name}: {line.text}; '
+                + self._observer.attached(volume_id, size_gib * _GIB))
+
+    def write(self) -> str:
+        """Let A write its pattern; it is in the backing file."""
+        line = self._machines['A'].guest.wait('disk', 'vdb', 'wrote')
+        path, _ = self._backing_file(self._volumes['demo'])
+        expect(line.fields['sha256'], self._observer.checksum(
+            path, _PATTERN_OFFSET_MIB, _PATTERN_MIB),
+            'checksum of the pattern in the backing file')
+        self._written = line
+        return f'guest A: {_short(line)}; backing file: same checksum'
+
+    def extend(self) -> str:
+        """Grow the volume under the running guest, which writes beyond."""
+        volume_id = self._volumes['demo']
+        self._clients.extend_volume(volume_id, 2)
+        guest = self._machines['A'].guest
+        resized = guest.wait('disk', 'vdb', 'resized')
+        expect(str(2 * _GIB), resized.fields['to'], 'size after the growth')
+        beyond = guest.wait('disk', 'vdb', 'wrote-beyond')
+        path, size_bytes = self._backing_file(volume_id)
+        expect(2 * _GIB, size_bytes, f'size of {path}')
+        expect(beyond.fields['sha256'], self._observer.checksum(
+            path, int(beyond.fields['offset']) >> 20,
+            int(beyond.fields['bytes']) >> 20),
+            'checksum of what the guest wrote behind the old end')
+        return (f'guest A: {resized.text}; {_short(beyond)}; '
+                + self._observer.attached(volume_id, 2 * _GIB))
+
+    def detach(self, name: str) -> str:
+        """Detach the volume; neither the guest nor a node has it then."""
+        machine, volume_id = self._machines[name], self._volumes['demo']
+        since = time.monotonic()
+        logs = self._log_sizes()
+        timing = self._clients.detach(f'detach from {name}',
+                                      machine.server_id, volume_id)
+        line = machine.guest.wait('disk', 'vdb', 'removed')
+        self._time(timing, since, logs, volume_id)
+        return (f'guest {name}: {line.text}; '
+                + self._observer.detached(volume_id))
+
+    def verify(self) -> str:
+        """Let B read what A wrote."""
+        line = self._machines['B'].guest.wait('disk', 'vdb', 'verified')
+        for field in ('token', 'bytes', 'sha256'):
+            expect(self._written.fields[field], line.fields[field],
+                   f'{field} of the pattern')
+        return f'guest B: {_short(line)}, as A wrote it'
+
+    def create_from_image(self) -> str:
+        """Make a volume from the image."""
+        volume_id = self._clients.create_volume('demo-boot', 1, api.IMAGE_ID)
+        self._volumes['boot'] = volume_id
+        path, size_bytes = self._backing_file(volume_id)
+        expect(_GIB, size_bytes, f'size of {path}')
+        return f'{volume_id}; storage: {path}'
+
+    def boot_from_volume(self) -> str:
+        """Boot a server from that volume."""
+        volume_id = self._volumes['boot']
+        self._boot('C', volume_id=volume_id)
+        self._clients.wait_server(self._machines['C'].server_id)
+        added = self._machines['C'].guest.wait('disk', 'vda', 'added')
+        expect(volume_id[:_SERIAL_CHARACTERS], added.fields['serial'],
+               'serial of the disk that the guest booted from')
+        return (f'{self._up("C")}, serial={added.fields["serial"]}; '
+                + self._observer.attached(volume_id, _GIB))
+
+    def clean_up(self) -> str:
+        """Delete what the demo made, attached or not."""
+        machines, volumes = self._machines, self._volumes
+        for machine in machines.values():
+            self._clients.delete_server(machine.server_id)
+        for volume_id in volumes.values():
+            self._clients.wait_volume(volume_id, 'available')
+            self._clients.delete_volume(volume_id)
+        return f'{len(machines)} servers, {len(volumes)} volumes'
+
+    def nothing_left(self) -> str:
+        """Check both nodes for anything that was not there before."""
+        left = observe.left_over(self._before, self._observer.look())
+        if found := {kind: sorted(what) for kind, what in left.items()
+                     if what}:
+            raise NotProven(f'left over: {found}')
+        return ', '.join(f'0 {kind}' for kind in left)
+
+    def _log_sizes(self) -> dict[Path, int]:
+        return {log: log.stat().st_size for log in map(
+            self._cloud.log, ('cinder-volume', 'nova-compute'))}
+
+    def _time(self, timing: Timing, since: float, logs: dict[Path, int],
+              volume_id: str) -> None:
+        """Note a timing, with what our driver says of its own part."""
+        stages = []
+        for log, size in logs.items():
+            with log.open(errors='replace') as f:
+                f.seek(size)
+                stages += [(m[1].lower(), float(m[2])) for line in f
+                           if volume_id in line and (m := _DONE.search(line))]
+        self._told.timings.append(dataclasses.replace(
+            timing, guest_s=time.monotonic() - since, stages=tuple(stages)))
+
+
+def _short(line: Line) -> str:
+    """Return a line's text with the checksum cut."""
+    return line.text.replace(line.fields['sha256'],
+                             line.fields['sha256'][:16] + '...')

@@ -21,7 +21,6 @@ programs are the machine's.
 from collections.abc import Sequence
 import os
 from pathlib import Path
-import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from lab.cloud import down as cloud_down
@@ -127,21 +126,21 @@ class Cloud:
     def node_service(self, name: str, action: str) -> None:
         """Start, stop, kill or restart a node's OpenStack service.
 
-        ``kill`` is SIGKILL for it and for its privsep daemons.
+        ``kill`` is SIGKILL for it and for its privsep daemons. See
+        :meth:`wait_service` for when it is up again.
 
         :param name: of the node.
         """
         self._node(name).service(action)
 
-    def wait_service(self, name: str, since: float) -> None:
-        """Wait until a node's OpenStack service reports itself up.
+    def wait_service(self, name: str) -> None:
+        """Wait until a node's OpenStack service reports itself up, anew.
 
-        :param since: only a report after it counts, seconds since the epoch.
+        Only a report after the beginning of this call counts.
         """
         network.enter()
         todo = plan.Plan(report.step)
         start = starter.Starter(self._site, self._registry, todo.abort)
-        start.since = since
         start.reported(nodes.service_of(name))()
 
     def kill(self, name: str) -> None:
@@ -154,7 +153,6 @@ class Cloud:
         A clean one: its service is stopped first and its disks are synced,
         if the node runs at all.
         """
-        since = time.time()
         machine = self._node(name)
         network.enter()
         todo = plan.Plan(report.step)
@@ -164,7 +162,6 @@ class Cloud:
         todo.add('start of its service', start.agent(name),
                  (f'node {name}',))
         service = nodes.service_of(name)
-        start.since = since
         todo.add(f'{service} reports up', start.reported(service),
                  ('start of its service',))
         todo.run()

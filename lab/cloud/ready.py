@@ -5,7 +5,7 @@ from collections.abc import Callable
 import datetime
 from typing import Any
 
-from lab.cloud import rest, wait
+from lab.cloud import rest, settings, wait
 
 
 def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
@@ -99,3 +99,20 @@ def volume(client: rest.Client, backends: tuple[str, ...],
         if not any(p.startswith(host) for p in pools):
             raise wait.NotReady(f'the scheduler knows no pool of {host} yet')
     return True
+
+
+#: Takes the client, what the cloud was brought up with, and since when a
+#: report counts, seconds since the epoch.
+Report = Callable[[rest.Client, settings.Options, float], bool]
+
+#: How each service's own report is asked for.
+REPORTS: dict[str, Report] = {
+    'nova-conductor': lambda c, _, t: nova_service(
+        c, 'nova-conductor', t),
+    'nova-scheduler': lambda c, _, t: nova_service(
+        c, 'nova-scheduler', t),
+    'nova-compute': lambda c, _, t: compute(c, t),
+    'cinder-scheduler': lambda c, _, t: cinder_service(
+        c, 'cinder-scheduler', t),
+    'cinder-volume': lambda c, o, t: volume(c, o.backends, t),
+}

@@ -46,7 +46,9 @@ class Starter:
         self._registry = registry
         self._abort = abort
         self._client = rest.Client(site)
-        self.since = time.time()
+        # A report counts from here on; an agent's from its own start, since
+        # the one of before a reboot may be quite young.
+        self._since = dict.fromkeys(ready.REPORTS, time.time())
 
     @property
     def client(self) -> rest.Client:
@@ -94,30 +96,26 @@ class Starter:
     def agent(self, name: str) -> plan.Run:
         """Return a step that starts a node's OpenStack service."""
         def run() -> None:
+            self.restarted(nodes.service_of(name))
             nodes.Node(self._site, self._registry, name).service('start')
         return run
+
+    def restarted(self, service: str) -> None:
+        """Let only reports from now on count for a service."""
+        self._since[service] = time.time()
 
     def reported(self, name: str) -> plan.Run:
         """Return a step that waits until the APIs say a service is up.
 
         :param name: a binary's name.
         """
-        options = self._site.options
-        probes: dict[str, Callable[[], Any]] = {
-            'nova-conductor': lambda: ready.nova_service(
-                self._client, 'nova-conductor', self.since),
-            'nova-scheduler': lambda: ready.nova_service(
-                self._client, 'nova-scheduler', self.since),
-            'nova-compute': lambda: ready.compute(self._client, self.since),
-            'cinder-scheduler': lambda: ready.cinder_service(
-                self._client, 'cinder-scheduler', self.since),
-            'cinder-volume': lambda: ready.volume(
-                self._client, options.backends, self.since),
-        }
+        def probe() -> bool:
+            return ready.REPORTS[name](
+                self._client, self._site.options, self._since[name])
 
         def run() -> None:
             try:
-                wait.wait_for(probes[name], f'{name} to report itself up',
+                wait.wait_for(probe, f'{name} to report itself up',
                               poll_s=0.3, abort=self._abort)
             except lab_errors.DeadlinePassed as e:
                 raise lab_errors.DeadlinePassed(

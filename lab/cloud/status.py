@@ -2,6 +2,7 @@
 """``lab cloud status``."""
 
 from collections.abc import Callable
+import functools
 import time
 from typing import Any
 
@@ -26,7 +27,12 @@ def show(layout: settings.Layout) -> int:
     print(f'{noted["phase"]} since {since}, namespace {settings.NAMESPACE}, '
           + ', '.join(f'{k}: {v}' for k, v in noted['options'].items()))
     well = noted['phase'] == 'up'
-    for note in processes.Registry(layout.pids, layout.logs).all():
+    registry = processes.Registry(layout.pids, layout.logs)
+    for name in settings.NODES:
+        if not registry.get(f'node-{name}'):
+            well = False
+            print(f'OFF   node-{name}')
+    for note in registry.all():
         alive = note.alive()
         well &= alive
         print(f'{"runs" if alive else "GONE":5} {note.name:18} '
@@ -35,9 +41,9 @@ def show(layout: settings.Layout) -> int:
         print('GONE  the network namespace')
         return 1
     network.enter()
-    client = rest.Client(cloud_site.load(layout))
-    backends = tuple(noted['options']['backends'])
-    for name, probe in _probes(client, backends).items():
+    site = cloud_site.load(layout)
+    probes = _probes(rest.Client(site), site.options)
+    for name, probe in probes.items():
         text = look(probe)
         well &= not text
         print(f'{"up" if not text else "DOWN":5} {name:18} {text}')
@@ -54,17 +60,11 @@ def look(probe: Callable[[], Any]) -> str:
 
 
 def _probes(client: rest.Client,
-            backends: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+            options: settings.Options) -> dict[str, Callable[[], Any]]:
     """Return what to look at: every API, every service's report."""
     old = time.time() - _OLD_S
     return {
         **ready.apis(client),
-        'nova-conductor': lambda: ready.nova_service(
-            client, 'nova-conductor', old),
-        'nova-scheduler': lambda: ready.nova_service(
-            client, 'nova-scheduler', old),
-        'nova-compute': lambda: ready.compute(client, old),
-        'cinder-scheduler': lambda: ready.cinder_service(
-            client, 'cinder-scheduler', old),
-        'cinder-volume': lambda: ready.volume(client, backends, old),
+        **{name: functools.partial(report, client, options, old)
+           for name, report in ready.REPORTS.items()},
     }

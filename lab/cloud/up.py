@@ -55,9 +55,10 @@ def up(options: settings.Options, layout: settings.Layout) -> None:
 
 def is_up(layout: settings.Layout) -> bool:
     """Tell whether an ``up`` came to its end and its processes live."""
-    notes = processes.Registry(layout.pids, layout.logs).all()
-    return (layout.read_status().get('phase') == 'up' and bool(notes)
-            and all(n.alive() for n in notes))
+    registry = processes.Registry(layout.pids, layout.logs)
+    return (layout.read_status().get('phase') == 'up'
+            and all(n.alive() for n in registry.all())
+            and all(registry.get(f'node-{n}') for n in settings.NODES))
 
 
 def _bring_up(options: settings.Options, layout: settings.Layout) -> None:

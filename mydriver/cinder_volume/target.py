@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from mydriver import exception, model
 from mydriver.cinder_volume import chap, configfs, journal
+from mydriver.privileged import channel
 import mydriver.privileged.lio
 
 #: Attributes of each TPG: real ACLs, and discovery that shows a target to
@@ -150,42 +151,44 @@ class LioTarget:
         """See :meth:`KernelTarget.ensure_pool`."""
         attributes = {**TPG_ATTRIBUTES,
                       'authentication': int(self._key is not None)}
+        portals = [[p.host, p.port] for p in self._portals]
         for target in targets:
-            mydriver.privileged.lio.ensure_target(
-                str(target), [[p.host, p.port] for p in self._portals],
-                attributes)
+            channel.run(mydriver.privileged.lio.ensure_target,
+                        str(target), portals, attributes)
 
     def ensure_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.ensure_export`."""
-        mydriver.privileged.lio.ensure_export(self._primitives(export))
+        channel.run(mydriver.privileged.lio.ensure_export,
+                    self._primitives(export))
 
     def ensure_mapping(self, placed: journal.Placed) -> None:
         """See :meth:`KernelTarget.ensure_mapping`."""
         mapping = placed.mapping
-        mydriver.privileged.lio.ensure_mapping(
-            self._primitives(placed.export),
-            {'initiator': str(mapping.initiator), 'lun': mapping.lun,
-             'read_only': mapping.read_only},
-            self._chap(placed))
+        channel.run(mydriver.privileged.lio.ensure_mapping,
+                    self._primitives(placed.export),
+                    {'initiator': str(mapping.initiator), 'lun': mapping.lun,
+                     'read_only': mapping.read_only},
+                    self._chap(placed))
 
     def drop_mapping(self, export: model.Export, initiator: model.Iqn,
                      lun: int) -> None:
         """See :meth:`KernelTarget.drop_mapping`."""
-        mydriver.privileged.lio.drop_mapping(
-            self._primitives(export), str(initiator), lun)
+        channel.run(mydriver.privileged.lio.drop_mapping,
+                    self._primitives(export), str(initiator), lun)
 
     def drop_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.drop_export`."""
-        mydriver.privileged.lio.drop_export(self._primitives(export))
+        channel.run(mydriver.privileged.lio.drop_export,
+                    self._primitives(export))
 
     def resize(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.resize`."""
-        mydriver.privileged.lio.resize(self._primitives(export))
+        channel.run(mydriver.privileged.lio.resize, self._primitives(export))
 
     def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
         """See :meth:`KernelTarget.is_mutual`."""
-        return bool(mydriver.privileged.lio.is_mutual(
-            str(target), str(initiator)))
+        return bool(channel.run(mydriver.privileged.lio.is_mutual,
+                                str(target), str(initiator)))
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """See :meth:`KernelTarget.observe`."""

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling a privileged verb when the daemon may die, hang or not start.
+
+The verbs are idempotent, so a call whose daemon died is made once more; the
+new call starts a new daemon.
+"""
+
+import functools
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_privsep import comm, daemon
+
+from mydriver import exception
+
+LOG = logging.getLogger(__name__)
+
+#: How long a verb may take. The kernel's own waits, for the last command of
+#: a LUN that goes, are far below it as long as nothing hangs.
+TIMEOUT_S = 60.0
+
+
+def run(verb: functools.partial[Any], *args: Any) -> Any:
+    """Call a privileged verb.
+
+    :param verb: an entry point of a privilege context, idempotent.
+    :param args: primitives.
+    :returns: what the verb returns.
+    :raises PrivilegedError: when the daemon does not start, does not answer
+        in :data:`TIMEOUT_S`, or died twice.
+    :raises MyDriverError: what the verb raises.
+    """
+    name = verb.args[0].__name__  # partial(PrivContext._wrap, function)
+    try:
+        return _once(verb, name, *args)
+    except OSError as e:
+        LOG.warning('The privileged daemon was lost during %s (%s): trying '
+                    'once more', name, e)
+    try:
+        return _once(verb, name, *args)
+    except OSError as e:
+        raise exception.PrivilegedError(name, f'it was lost twice: {e}'
+                                        ) from e
+
+
+def _once(verb: functools.partial[Any], name: str, *args: Any) -> Any:
+    try:
+        return verb(*args, _wrap_timeout=TIMEOUT_S)
+    except comm.PrivsepTimeout as e:
+        raise exception.PrivilegedError(
+            name, f'no answer in {TIMEOUT_S:.0f} s; see the kernel log for '
+            'hung tasks') from e
+    except daemon.FailedToDropPrivileges as e:
+        raise exception.PrivilegedError(
+            name, f'it does not start: {e}; see helper_command of its '
+            'section, and sudoers') from e

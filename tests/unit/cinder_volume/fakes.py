@@ -14,6 +14,7 @@ import uuid
 
 from cinder import context as cinder_context
 from cinder import coordination, objects
+from cinder import privsep as cinder_privsep
 from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
@@ -93,6 +94,7 @@ class ImageService:
 
     def __init__(self):
         self.images = {}
+        self.temp_images = None  # image_utils.TemporaryImages sets it
 
     def add(self, data, disk_format='raw'):
         """Keep an image; return its id."""
@@ -187,6 +189,9 @@ class CinderTestCase(unittest.TestCase):
                           group='coordination')
         CONF.set_override('lock_path', f'{self.folder}/locks',
                           group='oslo_concurrency')
+        # Cinder's own privileged daemon, which looks at images, in process.
+        cinder_privsep.sys_admin_pctxt.set_client_mode(False)
+        self.addCleanup(cinder_privsep.sys_admin_pctxt.set_client_mode, True)
         coordination.COORDINATOR.start()
         self.addCleanup(coordination.COORDINATOR.stop)
 

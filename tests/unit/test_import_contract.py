@@ -52,6 +52,10 @@ class TestImportContract(unittest.TestCase):
         ('discovery.py', 'from cinder import exception', 'cinder'),
         ('cinder_volume/service.py', 'import nova.conf', 'nova'),
         ('opts.py', 'import nova', 'nova'),
+        ('nova_virt/entry_point.py',
+         'from mydriver.nova_virt import driver', 'entry point'),
+        ('nova_virt/sysfs.py', 'from mydriver.nova_virt import devices',
+         'layers'),
     )
     @ddt.unpack
     def test_broken(self, module, line, contract):

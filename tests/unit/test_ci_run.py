@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CI's script, in a tree whose two make targets only say that they ran."""
+
+from pathlib import Path
+import shutil
+import subprocess
+import tempfile
+import textwrap
+import unittest
+
+import ddt
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_MAKEFILE = textwrap.dedent('''\
+    .PHONY: test demo
+    test demo:
+    \t@echo "$@ with CI=$$CI" && mkdir -p .lab && read line || true
+    \t@cp $@.json .lab/ 2>/dev/null || true
+    \t@exit $$(cat $@.status)
+    ''')
+
+_GOOD = '{"passed": 5, "failed": 0}'
+
+
+@ddt.ddt
+class TestCiRun(unittest.TestCase):
+    """Exit status and last line."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.tree = Path(folder.name)
+        (self.tree / '.ci').mkdir()
+        (self.tree / 'tools').mkdir()
+        shutil.copy(ROOT / '.ci/run', self.tree / '.ci/run')
+        shutil.copy(ROOT / 'tools/total.py', self.tree / 'tools/total.py')
+        (self.tree / 'Makefile').write_text(_MAKEFILE)
+
+    def target(self, name: str, status: int, result: str | None) -> None:
+        """Say how a make target ends."""
+        (self.tree / f'{name}.status').write_text(str(status))
+        if result is not None:
+            (self.tree / f'{name}.json').write_text(result)
+
+    def ci(self) -> tuple[int, list[str]]:
+        """Run it; returns its exit status and its lines."""
+        done = subprocess.run(
+            ['bash', '.ci/run'], cwd=self.tree, capture_output=True,
+            text=True, check=False, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout.splitlines()
+
+    def test_both_are_summed_up(self):
+        self.target('test', 0, _GOOD)
+        self.target('demo', 0, '{"passed": 7, "failed": 0}')
+        status, lines = self.ci()
+        self.assertEqual((0, '12 passed, 0 failed'), (status, lines[-1]))
+        self.assertEqual(['test with CI=true', 'demo with CI=true'],
+                         [line for line in lines if 'with CI' in line])
+
+    @ddt.data(
+        ((2, '{"passed": 4, "failed": 1}'), (0, _GOOD), '9 passed, 1 failed'),
+        ((0, _GOOD), (2, '{"passed": 4, "failed": 2}'), '9 passed, 2 failed'),
+        ((2, None), (2, None), '0 passed, 2 failed'),
+        ((2, _GOOD), (0, _GOOD), '10 passed, 1 failed'),
+        ((0, _GOOD), (0, None), '5 passed, 1 failed'),
+    )
+    @ddt.unpack
+    def test_a_failure_is_the_result_and_the_other_runs(self, test, demo,
+                                                        last):
+        self.target('test', *test)
+        self.target('demo', *demo)
+        status, lines = self.ci()
+        self.assertNotEqual(0, status)
+        self.assertEqual(last, lines[-1])
+        self.assertIn('demo with CI=true', lines)
+
+    def test_counts_of_an_earlier_run_do_not_count(self):
+        (self.tree / '.lab').mkdir()
+        for name in ('test', 'demo'):
+            self.target(name, 0, None)
+            (self.tree / '.lab' / f'{name}.json').write_text(_GOOD)
+        status, lines = self.ci()
+        self.assertEqual((1, '0 passed, 2 failed'), (status, lines[-1]))

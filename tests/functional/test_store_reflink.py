@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reflink store on a real XFS, in a kernel node with a spare disk."""
+
+import os
+from pathlib import Path
+import shutil
+import signal
+import tempfile
+import time
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import reflink
+from tests.contract import store as contract
+from tests.functional import base
+
+GIB = 1024 ** 3
+
+#: Goals, reported by the test run; the machine may be busy.
+COPY_GOAL_S = 0.1
+DELETE_GOAL_S = 1.0
+
+
+class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
+    """The contract with the real FICLONE, and what only XFS can show."""
+
+    @classmethod
+    def setUpClass(cls):
+        """Put one XFS on the spare disk for all tests."""
+        super().setUpClass()
+        cls.mount = Path(tempfile.mkdtemp(dir='/run'))
+        base.node_function('node_xfs', str(base.DISK), str(cls.mount))
+        cls.addClassCleanup(base.run, 'umount', cls.mount)
+
+    def make_store(self):
+        """Return a store in an empty folder."""
+        self.folder = Path(tempfile.mkdtemp(dir=self.mount))
+        self.addCleanup(shutil.rmtree, self.folder)
+        return reflink.ReflinkStore(str(self.folder))
+
+    def used_bytes(self):
+        """Return what the filesystem has handed out."""
+        os.sync()
+        room = os.statvfs(self.mount)
+        return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+    def test_copies_share_their_extents(self):
+        name = self.made(64 * contract.MIB, os.urandom(64 * contract.MIB))
+        before = self.used_bytes()
+        for _ in range(10):
+            self.store.snapshot(name, contract.snapshot())
+            self.store.clone(name, contract.volume(), GIB)
+        self.assertLess(self.used_bytes() - before, 8 * contract.MIB)
+
+    def test_copies_and_deletes_take_no_time(self):
+        name = self.made(2 * GIB)
+        chunk = os.urandom(4 * contract.MIB)
+        for i in range(256):  # 1 GiB in pieces, to have many extents
+            contract.write(self.path(name), chunk, i * 8 * contract.MIB)
+        os.sync()
+        timed = {}
+        kept = contract.snapshot()
+        for what, call in (
+                ('snapshot', lambda: self.store.snapshot(name, kept)),
+                ('clone', lambda: self.store.clone(
+                    kept, contract.volume(), 4 * GIB)),
+                ('delete', lambda: self.store.delete(name))):
+            started = time.monotonic()
+            call()
+            timed[what] = time.monotonic() - started
+        print(*(f'{k} of 1 GiB in 256 extents: {v * 1e3:.1f} ms'
+                for k, v in timed.items()), sep='\n')
+        # Ten times the goals: copying 1 GiB takes longer than that here.
+        self.assertLess(timed['snapshot'], 10 * COPY_GOAL_S)
+        self.assertLess(timed['clone'], 10 * COPY_GOAL_S)
+        self.assertLess(timed['delete'], 10 * DELETE_GOAL_S)
+
+    def test_the_room_of_a_deleted_volume_comes_back(self):
+        before = self.used_bytes()
+        name = self.made(64 * contract.MIB, os.urandom(64 * contract.MIB))
+        self.assertGreater(self.used_bytes() - before, 60 * contract.MIB)
+        self.store.delete(name)
+        base.process.wait_for(
+            lambda: self.used_bytes() - before < 8 * contract.MIB,
+            'XFS to free the extents', 30)
+
+    def test_a_full_filesystem_is_told_and_left_in_order(self):
+        name = self.made(contract.MIB, b'kept')
+        with open(self.mount / 'ballast', 'wb') as ballast:
+            free = os.statvfs(self.mount)
+            os.posix_fallocate(ballast.fileno(), 0, (
+                free.f_bavail - 64) * free.f_frsize)
+        made = []
+        with self.assertRaises(exception.StoreFull) as caught:
+            for _ in range(100_000):
+                made.append(contract.volume())
+                self.store.create(made[-1], contract.MIB)
+        self.assertEqual(str(self.folder), caught.exception.where)
+        (self.mount / 'ballast').unlink()
+        self.assertEqual(sorted([name, *made[:-1]]),
+                         list(self.store.names()))
+        self.store.create(made[-1], contract.MIB)
+        self.assertEqual(b'kept', contract.read(self.path(name), 4))
+
+    def test_a_kill_at_any_moment_leaves_whole_files_or_none(self):
+        data = os.urandom(contract.MIB)
+        name = self.made(contract.MIB, data)
+        for i in range(20):
+            child = os.fork()
+            if child == 0:
+                while True:
+                    self.store.clone(name, contract.volume(),
+                                     contract.MIB)
+            time.sleep(0.02 + 0.003 * i)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        found = sorted(os.listdir(self.folder))
+        self.assertEqual(found, list(self.store.names()), 'no leftovers')
+        self.assertGreater(len(found), 20)
+        for other in found:
+            self.assertEqual(contract.MIB, self.store.device(other).size_bytes)
+        for other in found[::20]:
+            self.assertEqual(data, Path(self.path(other)).read_bytes())
+
+    def test_what_is_done_outlives_a_lost_mount(self):
+        # `xfs_io -c shutdown` without -f is a power failure to XFS: what is
+        # not in the log is lost.
+        name = self.made(contract.MIB)
+        kept, copy = contract.snapshot(), contract.volume()
+        contract.write(self.path(name), b'guest')
+        self.store.snapshot(name, kept)
+        self.store.clone(kept, copy, 2 * contract.MIB)
+        self.store.extend(copy, 4 * contract.MIB)
+        gone = self.made(contract.MIB)
+        self.store.delete(gone)
+        base.run('xfs_io', '-x', '-c', 'shutdown', self.mount)
+        base.run('umount', self.mount)
+        base.run('mount', base.DISK, self.mount)
+        self.assertEqual(sorted([name, kept, copy]),
+                         list(self.store.names()))
+        self.assertEqual(4 * contract.MIB,
+                         self.store.device(copy).size_bytes)
+        for of in (kept, copy):
+            self.assertEqual(b'guest', contract.read(self.path(of), 5))
+
+    def test_the_service_needs_no_root(self):
+        os.chown(self.folder, 65534, 65534)
+        os.chmod(self.mount, 0o755)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setgroups([])
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+                self.store.check()
+                name = self.made(contract.MIB, b'mine')
+                self.store.snapshot(name, contract.snapshot())
+                self.store.clone(name, contract.volume(), contract.MIB)
+                self.store.extend(name, 2 * contract.MIB)
+                self.store.delete(name)
+                status = 0
+            finally:
+                os._exit(status)
+        self.assertEqual(0, os.waitstatus_to_exitcode(
+            os.waitpid(child, 0)[1]))
+        self.assertEqual({(65534, 0o600)}, {
+            (p.stat().st_uid, p.stat().st_mode & 0o777)
+            for p in self.folder.iterdir()})
+        self.assertEqual(2, len(self.store.names()))
+
+
+class WithoutReflinkTest(base.NodeTestCase):
+    """Filesystems that will not do are refused with the reason."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp(dir='/run'))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def mounted(self, *mkfs):
+        """Return a store on a filesystem made this way."""
+        base.run(*mkfs, base.DISK)
+        base.run('mount', base.DISK, self.folder)
+        self.addCleanup(base.run, 'umount', self.folder)
+        return reflink.ReflinkStore(str(self.folder))
+
+    def refusal(self, store):
+        """Return the text of its refusal."""
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            store.check()
+        return str(caught.exception)
+
+    def test_xfs_without_reflink(self):
+        text = self.refusal(self.mounted('mkfs.xfs', '-q', '-f', '-m',
+                                         'reflink=0'))
+        self.assertIn('cannot share extents', text)
+
+    def test_ext4(self):
+        text = self.refusal(self.mounted('mkfs.ext4', '-q', '-F'))
+        self.assertIn('cannot share extents', text)
+
+    def test_a_read_only_mount(self):
+        store = self.mounted('mkfs.xfs', '-q', '-f')
+        base.run('mount', '-o', 'remount,ro', self.folder)
+        self.assertIn('cannot be written', self.refusal(store))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Cinder's records say about who uses a volume."""
+
+import unittest
+
+import ddt
+
+from mydriver import model
+from mydriver.cinder_volume import attachments
+from tests.unit.cinder_volume import fakes
+
+HOST = model.Iqn(fakes.INITIATOR)
+OTHER = 'iqn.1993-08.org.debian:01:other'
+
+
+def volume(*attached, **fields):
+    """Return a volume with these attachments."""
+    return fakes.volume(volume_attachment=list(attached), **fields)
+
+
+@ddt.ddt
+class AttachmentsTest(unittest.TestCase):
+    """Who shares, who may only read, who stays."""
+
+    @ddt.data(
+        ((), False),
+        ((fakes.attachment(),), False),
+        ((fakes.attachment(), fakes.attachment()), True),
+        ((fakes.attachment(), fakes.attachment(fakes.INITIATOR.upper())),
+         True),
+        ((fakes.attachment(), fakes.attachment(OTHER)), False),
+        ((fakes.attachment(), fakes.attachment(None)), False),
+        ((fakes.attachment(OTHER), fakes.attachment(OTHER)), False),
+        ((fakes.attachment(), fakes.attachment('nonsense')), False),
+    )
+    @ddt.unpack
+    def test_shared(self, attached, expected):
+        self.assertIs(expected, attachments.is_shared(volume(*attached),
+                                                      HOST))
+
+    @ddt.data(
+        ({}, False),
+        ({'readonly': 'True'}, True),
+        ({'readonly': 'False'}, False),
+        ({'attached_mode': 'ro'}, True),
+        ({'attached_mode': 'rw', 'readonly': 'True'}, False),
+    )
+    @ddt.unpack
+    def test_read_only(self, metadata, expected):
+        self.assertIs(expected, attachments.is_read_only(
+            volume(admin_metadata=metadata)))
+
+    @ddt.data(
+        # The attach was completed, or is being undone by its owner.
+        (volume(fakes.attachment(), status='in-use'), True),
+        (volume(fakes.attachment(attach_status='error_detaching'),
+                status='detaching'), True),
+        # A crash in the middle of an attach: no connector was recorded yet.
+        (volume(fakes.attachment(None, attach_status='reserved'),
+                status='reserved'), False),
+        (volume(fakes.attachment(None, attach_status='attaching'),
+                status='attaching'), False),
+        (volume(status='available'), False),
+        # Another host has it now.
+        (volume(fakes.attachment(OTHER), status='in-use'), False),
+        # Old clients leave no connector behind.
+        (volume(fakes.attachment(None), status='in-use'), True),
+        # Others than Nova connect without an attachment.
+        (volume(status='backing-up'), True),
+        (volume(status='restoring-backup'), True),
+        (volume(status='available', migration_status='migrating'), True),
+        (volume(status='available', migration_status='success'), False),
+    )
+    @ddt.unpack
+    def test_who_stays_at_start(self, record, expected):
+        is_live = attachments.liveness(lambda: [volume(), record])
+        self.assertIs(expected, is_live(record.name_id, HOST))
+
+    def test_a_volume_is_found_under_its_backing(self):
+        moved = volume(fakes.attachment(), _name_id=fakes.volume().id)
+        is_live = attachments.liveness(lambda: [moved])
+        self.assertTrue(is_live(moved.name_id, HOST))
+        self.assertFalse(is_live(moved.id, HOST))
+
+    def test_an_unknown_volume_has_no_users(self):
+        is_live = attachments.liveness(lambda: [volume()])
+        self.assertFalse(is_live(fakes.volume().id, HOST))
+
+    def test_records_are_read_once_and_only_when_needed(self):
+        times = []
+
+        def load():
+            times.append(1)
+            return []
+        is_live = attachments.liveness(load)
+        self.assertEqual(0, len(times))
+        is_live(fakes.volume().id, HOST)
+        is_live(fakes.volume().id, HOST)
+        self.assertEqual(1, len(times))

@@ -94,7 +94,7 @@ class Node:
             self.name, self._kind.memory_mib,
             disks=tuple(size * _GIB for size in disks),
             tap=network.tap(self.name), shares=(layout.logs, self._box),
-            init=_SHELL / f'{self.name}.sh', environ=self._environ())
+            init=_SHELL / f'{self.name}.sh', environ=self.environ())
         started = node.start(
             spec, layout.disks / self.name,
             log=layout.log(f'console-{self.name}'), keep_disks=True)
@@ -153,7 +153,7 @@ class Node:
                     [self._site.program('mydriver'), 'restore', '--help'],
                     check=False, capture_output=True).returncode == 0)
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
         """Return what its payload reads; no secrets."""
         hosts = [settings.CONTROL, 'control']
         for other in settings.NODES:

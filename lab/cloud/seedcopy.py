@@ -11,7 +11,7 @@ from pathlib import Path
 import shutil
 import subprocess
 
-from lab.cloud import settings
+from lab.cloud import errors, settings
 
 #: Folders below ``run`` that make up a copy; the passwords are among them,
 #: since the databases hold them too.
@@ -78,9 +78,15 @@ class SeedCopy:
 
 
 def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
-    """Copy files and folders; cp shares or skips blocks where it can."""
+    """Copy files and folders; cp shares or skips blocks where it can.
+
+    :raises CloudError: when one is missing or the disk is full.
+    """
     for part in parts:
         (target / part).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
+        done = subprocess.run(
             ['cp', '-a', '--sparse=always', '--reflink=auto',
-             str(source / part), str(target / part)], check=True)
+             str(source / part), str(target / part)],
+            check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise errors.CloudError(done.stderr.strip())

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the builders of configuration write, and where passwords go."""
+
+import configparser
+import dataclasses
+from pathlib import Path
+import tempfile
+import unittest
+
+import ddt
+
+from lab.cloud import credentials, services, settings, site
+from lab.cloud.config import cinder, infra, ini, nova, write
+
+
+def make_site(folder: Path = Path('/state'),
+              **options: object) -> site.Site:
+    return site.Site(settings.Options(**options), settings.Layout(folder),
+                     credentials.Credentials.generate())
+
+
+def secrets_of(cloud: site.Site) -> list[str]:
+    return list(dataclasses.asdict(cloud.passwords).values())
+
+
+class IniTest(unittest.TestCase):
+
+    def test_render_is_what_a_parser_reads(self) -> None:
+        text = ini.render({'DEFAULT': {'debug': True, 'host': 'a'},
+                           'lvm': {'size': 5, 'empty': ''}})
+        parser = configparser.ConfigParser(default_section='none')
+        parser.read_string(text)
+        self.assertEqual({'debug': 'true', 'host': 'a'},
+                         dict(parser['DEFAULT']))
+        self.assertEqual({'size': '5', 'empty': ''}, dict(parser['lvm']))
+
+    def test_line_break_cannot_smuggle_an_option_in(self) -> None:
+        with self.assertRaises(ValueError):
+            ini.render({'a': {'host': 'x\ndebug = true'}})
+
+    def test_merge_overrides_option_by_option(self) -> None:
+        first = {'a': {'x': 1, 'y': 2}}
+        merged = ini.merge(first, {'a': {'y': 3}, 'b': {'z': 4}})
+        self.assertEqual({'a': {'x': 1, 'y': 3}, 'b': {'z': 4}}, merged)
+        self.assertEqual({'a': {'x': 1, 'y': 2}}, first)
+
+
+@ddt.ddt
+class NovaTest(unittest.TestCase):
+
+    def test_compute_has_no_database(self) -> None:
+        cloud = make_site()
+        conf = nova.compute(cloud)
+        self.assertNotIn('database', conf)
+        self.assertNotIn('api_database', conf)
+        self.assertNotIn(cloud.passwords.database, ini.render(conf))
+
+    @ddt.data('mydriver.LibvirtDriver', 'libvirt.LibvirtDriver')
+    def test_compute_driver(self, driver: str) -> None:
+        conf = nova.compute(make_site(compute_driver=driver))
+        self.assertEqual(driver, conf['DEFAULT']['compute_driver'])
+        self.assertIs(True, conf['DEFAULT']['debug'])
+
+    @ddt.data((1, False), (2, True))
+    @ddt.unpack
+    def test_multipath_follows_portals(self, portals: int,
+                                       multipath: bool) -> None:
+        conf = nova.compute(make_site(portals=portals))
+        self.assertIs(multipath, conf['libvirt']['volume_use_multipath'])
+
+    def test_cell0_name_is_the_one_that_nova_makes_up(self) -> None:
+        # nova.cmd.manage, cell0_default_connection: database + '_cell0'.
+        url = nova.nova(make_site())['database']['connection']
+        name = str(url).rpartition('/')[2].partition('?')[0]
+        self.assertIn(f'{name}_cell0', infra.DATABASES)
+
+    def test_both_talk_to_the_same_places(self) -> None:
+        cloud = make_site()
+        for conf in (nova.nova(cloud), nova.compute(cloud)):
+            self.assertEqual(cloud.transport_url,
+                             conf['DEFAULT']['transport_url'])
+            self.assertEqual(settings.url('glance'),
+                             conf['glance']['endpoint_override'])
+
+    def test_privsep_needs_no_sudo(self) -> None:
+        conf = nova.compute(make_site())
+        for section in ('nova_sys_admin', 'privsep_osbrick',
+                        'mydriver_privsep_initiator'):
+            helper = str(conf[section]['helper_command'])
+            self.assertTrue(helper.startswith('/'), helper)
+            self.assertTrue(helper.endswith('/nova-cpu.conf'), helper)
+
+
+@ddt.ddt
+class CinderTest(unittest.TestCase):
+
+    def test_our_backend(self) -> None:
+        conf = cinder.volume(make_site())
+        self.assertEqual('mydriver', conf['DEFAULT']['enabled_backends'])
+        self.assertNotIn('lvm', conf)
+        self.assertEqual(
+            'mydriver.cinder_volume.driver.LIODriver',
+            conf['mydriver']['volume_driver'])
+        self.assertNotIn('target_secondary_ip_addresses', conf['mydriver'])
+        self.assertIn('mydriver_privsep_target', conf)
+
+    def test_store_and_journal_are_on_the_kept_disk_and_apart(self) -> None:
+        section = cinder.mydriver_backend(make_site())
+        store = Path(str(section['mydriver_store_path']))
+        journal = Path(str(section['mydriver_state_path']))
+        for path in (store, journal):
+            self.assertTrue(path.is_relative_to(cinder.STATE_PATH))
+        self.assertFalse(journal.is_relative_to(store))
+
+    @ddt.data('mydriver', 'lvm')
+    def test_second_portal(self, backend: str) -> None:
+        conf = cinder.volume(make_site(backends=(backend,), portals=2))
+        self.assertEqual('10.77.0.11', conf[backend]['target_ip_address'])
+        self.assertEqual('10.77.1.11',
+                         conf[backend]['target_secondary_ip_addresses'])
+
+    def test_both_backends(self) -> None:
+        conf = cinder.volume(make_site(backends=('lvm', 'mydriver')))
+        self.assertEqual('lvm,mydriver', conf['DEFAULT']['enabled_backends'])
+        self.assertEqual('lvm', conf['DEFAULT']['default_volume_type'])
+        self.assertEqual('cinder.volume.drivers.lvm.LVMVolumeDriver',
+                         conf['lvm']['volume_driver'])
+        self.assertIn('mydriver', conf)
+
+    def test_api_knows_no_backend_sections(self) -> None:
+        self.assertNotIn('mydriver', cinder.cinder(make_site()))
+
+
+class SecretsTest(unittest.TestCase):
+
+    def test_argv_of_no_service_has_a_password(self) -> None:
+        cloud = make_site()
+        made = [services.mariadb(cloud), services.epmd(cloud),
+                services.rabbitmq(cloud), services.keystone(cloud),
+                services.glance(cloud), services.placement(cloud),
+                services.neutron(cloud), services.nova_api(cloud),
+                services.cinder_api(cloud),
+                services.worker(cloud, 'nova-conductor')]
+        for service in made:
+            for secret in secrets_of(cloud):
+                self.assertNotIn(secret, ' '.join(service.argv))
+                self.assertNotIn(secret, ' '.join(service.env.values()))
+
+    def test_every_file_with_a_password_is_for_its_owner_alone(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            cloud = make_site(Path(folder))
+            cloud.passwords.save(cloud.layout.credentials)
+            write.write(cloud)
+            found = 0
+            for path in Path(folder).rglob('*'):
+                if path.is_file() and any(
+                        s in path.read_text() for s in secrets_of(cloud)):
+                    found += 1
+                    self.assertEqual(0, path.stat().st_mode & 0o077, path)
+            # Nine services' files, MariaDB's users, RabbitMQ's, Erlang's
+            # cookie and the passwords' own; placement.conf among the nine.
+            self.assertGreaterEqual(found, 11)
+
+    def test_passwords_survive_a_file_and_hide_in_repr(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            made = credentials.Credentials.generate()
+            path = Path(folder, 'credentials.json')
+            made.save(path)
+            self.assertEqual(made, credentials.Credentials.load(path))
+        self.assertNotIn(made.admin, repr(made))
+
+    def test_environment_is_not_the_callers(self) -> None:
+        env = make_site().environment(EXTRA='x')
+        self.assertEqual('x', env['EXTRA'])
+        self.assertNotIn('PYTHONDONTWRITEBYTECODE', env)
+        self.assertNotIn('http_proxy', env)
+
+
+class WriteTest(unittest.TestCase):
+
+    def test_rootwrap_points_at_our_filters_and_programs(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            cloud = make_site(Path(folder))
+            write.write(cloud)
+            path = cloud.layout.conf('cinder', 'rootwrap.conf')
+            parser = configparser.ConfigParser()
+            parser.read(path)
+            filters = Path(parser['DEFAULT']['filters_path'])
+            self.assertTrue((filters / 'volume.filters').exists())
+            self.assertTrue(parser['DEFAULT']['exec_dirs'].startswith(
+                f'{settings.VENV}/bin,'))
+
+    def test_sockets_name_does_not_grow_with_the_path(self) -> None:
+        for folder in ('/a', '/a' * 100):
+            conf = infra.mariadb(make_site(Path(folder)))
+            self.assertEqual('mysql.sock', conf['mariadbd']['socket'])
+
+    def test_nothing_listens_on_every_address(self) -> None:
+        cloud = make_site()
+        for text in write.files(cloud).values():
+            self.assertNotIn('0.0.0.0', text)
+        self.assertEqual(settings.CONTROL,
+                         infra.mariadb(cloud)['mariadbd']['bind-address'])
+        self.assertIn(f'listeners.tcp.default = {settings.CONTROL}:',
+                      infra.rabbitmq(cloud))

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept: options, the seeded copy; and when a report is fresh."""
+
+import argparse
+import contextlib
+import datetime
+import io
+from pathlib import Path
+import shutil
+import tempfile
+import unittest
+
+import ddt
+
+from lab.cloud import (
+    cli,
+    errors,
+    logs,
+    nodes,
+    prerequisites,
+    processes,
+    ready,
+    seedcopy,
+    settings,
+    status,
+    up,
+    wait,
+)
+from tests.unit.lab.test_cloud_config import make_site, secrets_of
+
+
+class FolderTestCase(unittest.TestCase):
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.layout = settings.Layout(self.folder / 'cloud')
+
+
+class OptionsTest(FolderTestCase):
+
+    def test_status_brings_them_back(self) -> None:
+        options = settings.Options('libvirt.LibvirtDriver',
+                                   ('lvm', 'mydriver'), 2, True)
+        up.note(self.layout, options, 'up')
+        noted = self.layout.read_status()
+        self.assertEqual('up', noted['phase'])
+        self.assertEqual(options, settings.Options.load(noted['options']))
+
+    def test_no_status_is_down(self) -> None:
+        self.assertEqual({}, self.layout.read_status())
+        self.assertFalse(up.is_up(self.layout))
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(1, status.show(self.layout))
+        self.assertEqual('down\n', out.getvalue())
+
+    def test_noted_as_up_but_without_nodes_is_not_up(self) -> None:
+        up.note(self.layout, settings.Options(), 'up')
+        self.assertFalse(up.is_up(self.layout))
+
+
+class SeedCopyTest(FolderTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.folder / 'image'
+        self.image.write_bytes(b'one')
+        (self.folder / 'constraints.txt').write_text('nova==34.0.0\n')
+
+    def key(self) -> str:
+        return seedcopy.key(self.image, self.folder)
+
+    def test_key_is_stable(self) -> None:
+        self.assertEqual(self.key(), self.key())
+
+    def test_key_follows_image_and_versions(self) -> None:
+        keys = {self.key()}
+        self.image.write_bytes(b'two')
+        keys.add(self.key())
+        (self.folder / 'constraints.txt').write_text('nova==34.0.1\n')
+        keys.add(self.key())
+        self.assertEqual(3, len(keys))
+
+    def fill(self, text: str) -> None:
+        for part in ('mysql', 'lib/keystone', 'lib/glance'):
+            (self.layout.run / part).mkdir(parents=True, exist_ok=True)
+            (self.layout.run / part / 'file').write_text(text)
+        self.layout.credentials.write_text(text)
+
+    def test_keep_and_restore(self) -> None:
+        self.fill('seeded')
+        kept = seedcopy.SeedCopy(self.layout, 'k1')
+        self.assertFalse(kept.there())
+        kept.keep()
+        self.assertTrue(kept.there())
+        shutil.rmtree(self.layout.run)
+        kept.restore()
+        self.assertEqual(
+            'seeded', (self.layout.mysql / 'file').read_text())
+        self.assertEqual('seeded', self.layout.credentials.read_text())
+
+    def test_only_the_newest_copy_stays(self) -> None:
+        self.fill('x')
+        first = seedcopy.SeedCopy(self.layout, 'k1')
+        first.keep()
+        seedcopy.SeedCopy(self.layout, 'k2').keep()
+        self.assertFalse(first.there())
+
+    def test_half_a_copy_does_not_count(self) -> None:
+        kept = seedcopy.SeedCopy(self.layout, 'k1')
+        self.fill('x')
+        shutil.rmtree(self.layout.run / 'lib')
+        with self.assertRaisesRegex(errors.CloudError, 'lib/keystone'):
+            kept.keep()
+        self.assertFalse(kept.there())
+
+
+class _Client:
+    """APIs with these answers."""
+
+    def __init__(self, **answers: dict[str, object]) -> None:
+        self.answers = answers
+
+    def get(self, service: str, path: str) -> object:
+        return self.answers[service][path]
+
+
+def _row(binary: str, at: float, state: str = 'up',
+         host: str = 'control') -> dict[str, str]:
+    stamp = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    return {'binary': binary, 'state': state, 'host': host,
+            'updated_at': stamp.strftime('%Y-%m-%dT%H:%M:%S.000000')}
+
+
+@ddt.ddt
+class ReadyTest(unittest.TestCase):
+
+    NOW = 1_800_000_000.0
+
+    @ddt.data((0, True), (30, True), (-30, False))
+    @ddt.unpack
+    def test_fresh(self, offset: int, expected: bool) -> None:
+        row = _row('x', self.NOW + offset)
+        self.assertIs(expected, ready.fresh(row, self.NOW))
+
+    def test_never_reported_is_not_fresh(self) -> None:
+        self.assertFalse(ready.fresh({'updated_at': None}, self.NOW))
+
+    def test_report_of_a_copy_does_not_count(self) -> None:
+        client = _Client(nova={'/v2.1/os-services': {
+            'services': [_row('nova-conductor', self.NOW - 600)]}})
+        with self.assertRaisesRegex(wait.NotReady, 'nova-conductor: up'):
+            ready.nova_service(client, 'nova-conductor', self.NOW)
+
+    def volume_client(self, *pools: str) -> _Client:
+        return _Client(cinder={
+            '/v3/os-services': {'services': [
+                _row('cinder-volume', self.NOW, host='storage@mydriver'),
+                _row('cinder-volume', self.NOW, host='storage@lvm',
+                     state='down')]},
+            '/v3/scheduler-stats/get_pools': {
+                'pools': [{'name': p} for p in pools]}})
+
+    def test_volume_wants_every_backend(self) -> None:
+        client = self.volume_client('storage@mydriver#mydriver')
+        self.assertTrue(ready.volume(client, ('mydriver',), self.NOW))
+        with self.assertRaises(wait.NotReady):
+            ready.volume(client, ('mydriver', 'lvm'), self.NOW)
+
+    def test_volume_wants_the_scheduler_to_know(self) -> None:
+        with self.assertRaisesRegex(wait.NotReady, 'pool'):
+            ready.volume(self.volume_client(), ('mydriver',), self.NOW)
+
+    def test_compute_wants_its_host_mapped(self) -> None:
+        client = _Client(nova={
+            '/v2.1/os-services': {
+                'services': [_row('nova-compute', self.NOW)]},
+            '/v2.1/os-hypervisors': {'hypervisors': []}})
+        with self.assertRaisesRegex(wait.NotReady, 'mapped'):
+            ready.compute(client, self.NOW)
+
+    def test_compute_wants_its_inventory(self) -> None:
+        client = _Client(
+            nova={'/v2.1/os-services': {
+                'services': [_row('nova-compute', self.NOW)]},
+                '/v2.1/os-hypervisors': {'hypervisors': [{'state': 'up'}]}},
+            placement={'/resource_providers': {
+                'resource_providers': [{'uuid': 'u'}]},
+                '/resource_providers/u/inventories': {'inventories': {}}})
+        with self.assertRaisesRegex(wait.NotReady, 'inventory'):
+            ready.compute(client, self.NOW)
+        client.answers['placement']['/resource_providers/u/inventories'] = {
+            'inventories': {'VCPU': {}}}
+        self.assertTrue(ready.compute(client, self.NOW))
+
+    def test_look_says_why_not(self) -> None:
+        def probe() -> bool:
+            raise OSError('refused')
+
+        self.assertEqual('refused', status.look(probe))
+        self.assertEqual('', status.look(lambda: True))
+        self.assertNotEqual('', status.look(lambda: None))
+
+
+class NodesTest(FolderTestCase):
+
+    def node(self, name: str, **options: object) -> nodes.Node:
+        self.cloud = make_site(self.folder / 'cloud', **options)
+        return nodes.Node(self.cloud, processes.Registry(
+            self.layout.pids, self.layout.logs), name)
+
+    def test_environment_has_no_secret(self) -> None:
+        for name in settings.NODES:
+            env = self.node(name).environ()
+            for secret in secrets_of(self.cloud):
+                self.assertNotIn(secret, str(env))
+            self.assertEqual(settings.address(name), env['CLOUD_ADDRESS'])
+
+    def test_node_that_was_not_started(self) -> None:
+        with self.assertRaisesRegex(Exception, 'reboot storage'):
+            self.node('storage').process()
+
+    def test_unknown_node(self) -> None:
+        with self.assertRaisesRegex(Exception, 'storage, compute'):
+            self.node('other')
+
+
+@ddt.ddt
+class CliTest(FolderTestCase):
+
+    def parse(self, *argv: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        cli.register(parser.add_subparsers())
+        return parser.parse_args(['cloud', *argv])
+
+    def test_defaults_are_ours(self) -> None:
+        args = self.parse('up')
+        self.assertEqual('mydriver.LibvirtDriver', args.compute_driver)
+        self.assertEqual(('mydriver',), args.backends)
+
+    def test_backends(self) -> None:
+        self.assertEqual(('lvm', 'mydriver'), self.parse(
+            'up', '--volume-driver', 'lvm,mydriver').backends)
+
+    @ddt.data('nfs', 'lvm,lvm', '')
+    def test_wrong_backends(self, text: str) -> None:
+        with contextlib.redirect_stderr(io.StringIO()) as err, \
+                self.assertRaises(SystemExit):
+            self.parse('up', '--volume-driver', text)
+        self.assertIn('mydriver, lvm', err.getvalue())
+
+    def test_exec_takes_a_command_with_options(self) -> None:
+        args = self.parse('exec', 'compute', '--', 'ls', '-l')
+        self.assertEqual(['ls', '-l'], args.argv)
+
+    def test_logs(self) -> None:
+        self.layout.logs.mkdir(parents=True)
+        self.layout.log('keystone').write_text('one\ntwo\nthree\n')
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(0, logs.show(self.layout, 'keystone', 2, False))
+        self.assertEqual('two\nthree\n', out.getvalue())
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            logs.show(self.layout, None, 2, False)
+        self.assertIn('keystone', out.getvalue())
+
+    def test_no_such_log(self) -> None:
+        with self.assertRaisesRegex(Exception, 'no log of'):
+            logs.show(self.layout, 'nope', 2, False)
+
+
+class PrerequisitesTest(FolderTestCase):
+
+    def test_missing_program_names_its_package(self) -> None:
+        self.assertEqual(
+            ['such-package'], prerequisites.missing_packages(
+                {'no-such-program-here': 'such-package', 'sh': 'dash'}))
+
+    def test_missing_program_of_the_environment(self) -> None:
+        (self.folder / 'bin').mkdir()
+        (self.folder / 'bin' / 'uwsgi').touch()
+        self.assertEqual(['nova-compute'], prerequisites.missing_programs(
+            self.folder, ('uwsgi', 'nova-compute')))

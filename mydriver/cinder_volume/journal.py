@@ -17,22 +17,12 @@ import time
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mydriver import exception, model
+from mydriver.cinder_volume import luns
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
 
 SCHEMA_VERSION = 1
-
-#: LUNs that initiators see. 0 stays free: every target answers on it (SAM-5,
-#: 4.7.4). Up to 16383 a LUN is one level, peripheral addressing, in Linux.
-FIRST_LUN, LAST_LUN = 1, 16383
-
-#: LUN numbers inside of a TPG: what rtslib takes (rtslib_fb.target.LUN).
-LAST_TPG_LUN = 65535
-
-#: A released LUN number is not used again for the same initiator and target
-#: before this time, and not before all higher ones were used.
-QUARANTINE_S = 24 * 3600
 
 _SCHEMA = """
 CREATE TABLE target (
@@ -182,7 +172,7 @@ class Journal:
             row = db.execute('SELECT * FROM export WHERE volume_id = ?',
                              (volume_id,)).fetchone()
             if row is None:
-                lun = _free_tpg_lun(db, str(target))
+                lun = luns.free_of_tpg(db, str(target))
                 db.execute(
                     'INSERT INTO export VALUES (?, ?, ?, ?, ?, ?)',
                     (volume_id, str(target), lun, device.kind, device.path,
@@ -252,7 +242,7 @@ class Journal:
             db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
                        (*node, mutual))
             if row is None:
-                lun = self._take_lun(db, *node)
+                lun = luns.take(db, *node, int(self._clock()))
                 db.execute('INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?)',
                            (volume_id, *node, lun, read_only, self._run))
             else:
@@ -344,40 +334,6 @@ class Journal:
                 (str(mapping.initiator), mapping.lun, mapping.read_only,
                  mapping.volume_id, str(export.target), export.lun)
             ).rowcount == 1
-
-    def _take_lun(self, db: sqlite3.Connection, initiator: str,
-                  target: str) -> int:
-        node = (initiator, target)
-        highest = db.execute(
-            'SELECT max(lun) FROM (SELECT max(lun) AS lun FROM mapping '
-            'WHERE initiator = ?1 AND target = ?2 UNION ALL SELECT max(lun) '
-            'FROM quarantine WHERE initiator = ?1 AND target = ?2)',
-            node).fetchone()[0]
-        lun = FIRST_LUN if highest is None else highest + 1
-        if lun <= LAST_LUN:
-            return lun
-        row = db.execute(
-            'DELETE FROM quarantine WHERE rowid = (SELECT rowid FROM '
-            'quarantine WHERE initiator = ? AND target = ? AND '
-            'released_at <= ? ORDER BY released_at, lun LIMIT 1) '
-            'RETURNING lun',
-            (*node, int(self._clock()) - QUARANTINE_S)).fetchone()
-        if row is None:
-            raise exception.LunsExhausted(
-                f'initiator {initiator} at {target}', LAST_LUN)
-        return int(row[0])
-
-
-def _free_tpg_lun(db: sqlite3.Connection, target: str) -> int:
-    """Return the lowest free LUN of a TPG."""
-    row = db.execute(
-        'SELECT min(lun) FROM (SELECT 0 AS lun UNION ALL '
-        'SELECT tpg_lun + 1 FROM export WHERE target = ?1) AS candidate '
-        'WHERE NOT EXISTS (SELECT 1 FROM export e WHERE e.target = ?1 AND '
-        'e.tpg_lun = candidate.lun)', (target,)).fetchone()
-    if row[0] > LAST_TPG_LUN:
-        raise exception.LunsExhausted(target, LAST_TPG_LUN + 1)
-    return int(row[0])
 
 
 def _export(row: sqlite3.Row) -> model.Export:

@@ -22,7 +22,7 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import chap
+from mydriver.cinder_volume import chap, recovery
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 
@@ -135,7 +135,7 @@ class ExportService:
         """
         known = self._journal.add_targets(self._pool)
         self._target.ensure_pool(known)
-        self._adopt(known)
+        recovery.adopt(known, self._name_prefix, self._journal, self._target)
         mapped = self._journal.mappings()
         for placed in mapped:
             with self._left_out(placed.export.volume_id):
@@ -314,32 +314,6 @@ class ExportService:
     def _withdraw(self, export: model.Export) -> None:
         self._target.drop_export(export)
         self._journal.remove_export(export.volume_id)
-
-    def _adopt(self, known: Sequence[model.Iqn]) -> None:
-        """Take over what is ours in the kernel and not in the journal.
-
-        That is so when the journal was lost or an old copy restored. Hosts
-        may be using it: what is to go, Cinder decides (see :meth:`settle`).
-        """
-        exports, mappings = self._journal.exports(), self._journal.mappings()
-        for iqn in known:
-            seen = self._target.observe(iqn)
-            if seen is None:
-                continue
-            new_exports, new_mappings = targets.unknown(
-                seen, self._name_prefix, exports, mappings)
-            for export in new_exports:
-                taken = self._journal.adopt_export(export)
-                LOG.warning('LUN %d of %s, volume %s, is not in the journal: '
-                            '%s', export.lun, iqn, export.volume_id,
-                            'taken over' if taken else 'left alone')
-            for export, mapping in new_mappings:
-                taken = self._journal.adopt_mapping(
-                    export, mapping,
-                    self._target.is_mutual(iqn, mapping.initiator))
-                LOG.warning('LUN %d of %s at %s is not in the journal: %s',
-                            mapping.lun, mapping.initiator, iqn,
-                            'taken over' if taken else 'left alone')
 
     def _lock(self, volume_id: str) -> contextlib.AbstractContextManager[Any]:
         lock: contextlib.AbstractContextManager[Any] = lockutils.lock(

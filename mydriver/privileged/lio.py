@@ -14,7 +14,6 @@ backstore has an index of its own, far above those that rtslib hands out.
 
 from collections.abc import Callable
 import contextlib
-import errno
 import functools
 import os
 from pathlib import Path
@@ -27,11 +26,11 @@ import rtslib_fb
 from rtslib_fb import utils
 
 from mydriver import exception, privileged
+from mydriver.privileged import links
 
 #: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
 _FIRST_INDEX = 1 << 20
 _TPG = 1
-_LINK = 'mydriver'
 _KINDS = {'fileio': (rtslib_fb.FileIOStorageObject, 'fileio'),
           'iblock': (rtslib_fb.BlockStorageObject, 'iblock')}
 
@@ -115,10 +114,10 @@ def drop_export(export: dict[str, Any]) -> None:
     """
     storage_object = _storage_object_path(export)
     lun = _tpg_path(export['target']) / 'lun' / f'lun_{export["lun"]}'
-    link = _link_of(lun)
+    link = links.target_of(lun)
     if link is None or link.resolve() == storage_object.resolve():
-        _refuse_if_mapped(lun)
-        _remove_linked(lun)
+        links.refuse_if_mapped(lun)
+        links.remove(lun)
     _remove_storage_object(storage_object)
 
 
@@ -161,7 +160,7 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
         _ensure_chap(acl, chap)
     tpg_lun = Path(tpg.path) / 'lun' / f'lun_{export["lun"]}'
     lun = Path(acl.path) / f'lun_{mapping["lun"]}'
-    _ensure_link(lun, tpg_lun,
+    links.ensure(lun, tpg_lun,
                  f'Mapped LUN {mapping["lun"]} of {mapping["initiator"]}')
     protect, wanted = lun / 'write_protect', str(int(mapping['read_only']))
     if protect.read_text().strip() != wanted:
@@ -181,10 +180,10 @@ def drop_mapping(export: dict[str, Any], initiator: str, lun: int) -> None:
     tpg = _tpg_path(export['target'])
     acl = tpg / 'acls' / initiator
     mapped = acl / f'lun_{lun}'
-    link = _link_of(mapped)
+    link = links.target_of(mapped)
     tpg_lun = tpg / 'lun' / f'lun_{export["lun"]}'
     if link is None or link.resolve() == tpg_lun.resolve():
-        _remove_linked(mapped)
+        links.remove(mapped)
     if acl.is_dir() and not any(acl.glob('lun_*')):
         acl.rmdir()
 
@@ -245,7 +244,7 @@ def _ensure_export(export: dict[str, Any]) -> rtslib_fb.TPG:
     target = rtslib_fb.Target(_fabric(), export['target'], 'lookup')
     tpg = rtslib_fb.TPG(target, _TPG, 'lookup')
     storage_object = _ensure_storage_object(export)
-    _ensure_link(Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
+    links.ensure(Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
                  storage_object, f'LUN {export["lun"]} of {target.wwn}')
     return tpg
 
@@ -330,44 +329,3 @@ def _ensure_chap(acl: rtslib_fb.NodeACL, chap: dict[str, str]) -> None:
                            ('chap_mutual_password', 'mutual_password')):
         if getattr(acl, attribute) != chap[key]:
             setattr(acl, attribute, chap[key])
-
-
-def _link_of(folder: Path) -> Path | None:
-    """Return the symbolic link in a LUN's folder, None if there is none."""
-    if not folder.is_dir():
-        return None
-    return next((p for p in folder.iterdir() if p.is_symlink()), None)
-
-
-def _ensure_link(folder: Path, to: Path, what: str) -> None:
-    folder.mkdir(exist_ok=True)
-    link = _link_of(folder)
-    if link is None:
-        os.symlink(to, folder / _LINK)
-    elif link.resolve() != to.resolve():
-        raise exception.ForeignObject(what, f'it leads to {link.resolve()}')
-
-
-def _refuse_if_mapped(lun: Path) -> None:
-    """Raise EBUSY while mapped LUNs lead to a LUN.
-
-    The kernel lets the LUN's own link go even then, and with it the data of
-    a live initiator. But its rmdir looks first for links to the folder
-    (EBUSY) and then for links in it (ENOTEMPTY): fs/configfs/dir.c,
-    configfs_detach_prep.
-    """
-    try:
-        lun.rmdir()
-    except FileNotFoundError:
-        return
-    except OSError as e:
-        if e.errno != errno.ENOTEMPTY:
-            raise
-
-
-def _remove_linked(folder: Path) -> None:
-    link = _link_of(folder)
-    if link is not None:
-        link.unlink()
-    with contextlib.suppress(FileNotFoundError):
-        folder.rmdir()

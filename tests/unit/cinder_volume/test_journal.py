@@ -11,7 +11,7 @@ import uuid
 import fixtures
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal
+from mydriver.cinder_volume import journal, luns
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -131,18 +131,18 @@ class JournalTest(unittest.TestCase):
         export = self.export()
         with sqlite3.connect(self.path) as db:
             db.execute('INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)',
-                       (str(ALICE), str(TARGET), journal.LAST_LUN, 'x', 900))
+                       (str(ALICE), str(TARGET), luns.LAST_LUN, 'x', 900))
             db.execute('INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)',
                        (str(ALICE), str(TARGET), 7, 'x', 800))
         with self.assertRaises(exception.LunsExhausted):
             self.map(export)
         self.assertEqual([], self.journal.mappings())
-        self.now = 800 + journal.QUARANTINE_S
+        self.now = 800 + luns.QUARANTINE_S
         self.assertEqual(7, self.map(export).mapping.lun)
         with self.assertRaises(exception.LunsExhausted):
             self.map(self.export())
-        self.now = 900 + journal.QUARANTINE_S
-        self.assertEqual(journal.LAST_LUN,
+        self.now = 900 + luns.QUARANTINE_S
+        self.assertEqual(luns.LAST_LUN,
                          self.map(self.export()).mapping.lun)
 
     def test_kind_of_chap_stays_with_the_acl(self):

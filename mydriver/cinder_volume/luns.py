@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which LUN number is next; for :mod:`.journal`, within its transactions."""
+
+import sqlite3
+
+from mydriver import exception
+
+#: LUNs that initiators see. 0 stays free: every target answers on it (SAM-5,
+#: 4.7.4). Up to 16383 a LUN is one level, peripheral addressing, in Linux.
+FIRST_LUN, LAST_LUN = 1, 16383
+
+#: LUN numbers inside of a TPG: what rtslib takes (rtslib_fb.target.LUN).
+LAST_TPG_LUN = 65535
+
+#: A released LUN number is not used again for the same initiator and target
+#: before this time, and not before all higher ones were used.
+QUARANTINE_S = 24 * 3600
+
+
+def take(db: sqlite3.Connection, initiator: str, target: str,
+         now: int) -> int:
+    """Return the next LUN for an initiator at a target.
+
+    They rise; once the last one was used, those come back that were released
+    longest ago and are out of quarantine.
+
+    :param now: seconds since the epoch.
+    :raises LunsExhausted: when there is none.
+    """
+    highest = db.execute(
+        'SELECT max(lun) FROM (SELECT max(lun) AS lun FROM mapping '
+        'WHERE initiator = ?1 AND target = ?2 UNION ALL SELECT max(lun) '
+        'FROM quarantine WHERE initiator = ?1 AND target = ?2)',
+        (initiator, target)).fetchone()[0]
+    lun = FIRST_LUN if highest is None else int(highest) + 1
+    if lun <= LAST_LUN:
+        return lun
+    row = db.execute(
+        'DELETE FROM quarantine WHERE rowid = (SELECT rowid FROM '
+        'quarantine WHERE initiator = ? AND target = ? AND '
+        'released_at <= ? ORDER BY released_at, lun LIMIT 1) '
+        'RETURNING lun', (initiator, target, now - QUARANTINE_S)).fetchone()
+    if row is None:
+        raise exception.LunsExhausted(
+            f'initiator {initiator} at {target}', LAST_LUN)
+    return int(row[0])
+
+
+def free_of_tpg(db: sqlite3.Connection, target: str) -> int:
+    """Return the lowest free LUN of a target's TPG.
+
+    :raises LunsExhausted: when there is none.
+    """
+    row = db.execute(
+        'SELECT min(lun) FROM (SELECT 0 AS lun UNION ALL '
+        'SELECT tpg_lun + 1 FROM export WHERE target = ?1) AS candidate '
+        'WHERE NOT EXISTS (SELECT 1 FROM export e WHERE e.target = ?1 AND '
+        'e.tpg_lun = candidate.lun)', (target,)).fetchone()
+    if row[0] > LAST_TPG_LUN:
+        raise exception.LunsExhausted(target, LAST_TPG_LUN + 1)
+    return int(row[0])

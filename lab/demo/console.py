@@ -4,11 +4,11 @@
 from collections.abc import Callable
 import dataclasses
 import re
-from typing import Self
 
 from lab import errors, process
 
-_LINE = re.compile(r'^GUEST (.*) uptime=([0-9.]+)\s*$', re.MULTILINE)
+_LINE = re.compile(
+    r'^GUEST ((.*) uptime=([0-9.]+)) length=([0-9]+)\s*$', re.MULTILINE)
 
 
 class GuestError(errors.LabError):
@@ -19,25 +19,39 @@ class GuestError(errors.LabError):
 class Line:
     """One line of a guest.
 
-    :param text: without ``GUEST`` and uptime.
-    :param words: those without ``=``.
-    :param fields: those with.
+    :param text: without ``GUEST``, uptime and length.
+    :param uptime_s: the guest's.
     """
 
     text: str
-    words: tuple[str, ...]
-    fields: dict[str, str]
+    uptime_s: float
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Split a line's text."""
-        words = text.split()
-        return cls(text, tuple(w for w in words if '=' not in w),
-                   dict(w.split('=', 1) for w in words if '=' in w))
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Those without ``=``."""
+        return tuple(w for w in self.text.split() if '=' not in w)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Those with it."""
+        return dict(w.split('=', 1) for w in self.text.split() if '=' in w)
 
     def says(self, *words: str) -> bool:
         """Tell whether its words begin with these."""
         return self.words[:len(words)] == words
+
+
+def lines(text: str) -> list[Line]:
+    """Return the whole lines in a console, each one once.
+
+    libvirt's log daemon and nova both write to the file: nova appends what it
+    read from the terminal (nova.virt.libvirt.driver.LibvirtDriver.
+    get_console_output). Until the daemon has written over that, lines are
+    torn, or there twice.
+    """
+    whole = [Line(m[2], float(m[3])) for m in _LINE.finditer(
+        text.replace('\r', '')) if len(m[1]) == int(m[4])]
+    return list(dict.fromkeys(whole))
 
 
 class Guest:
@@ -50,7 +64,7 @@ class Guest:
     def __init__(self, name: str, read: Callable[[], str]) -> None:
         self.name = name
         self._read = read
-        self._seen = 0
+        self._passed: set[Line] = set()
 
     def wait(self, *words: str, timeout_s: float = 300) -> Line:
         """Wait for a line that begins with these words; return it.
@@ -61,19 +75,17 @@ class Guest:
         :raises DeadlinePassed: with the end of the console.
         """
         def said() -> Line | None:
-            lines = self._lines()
-            for number, line in enumerate(lines[self._seen:], self._seen):
-                if 'BAD' in line.words or 'failed' in line.words:
+            now = lines(self._read())
+            for number, line in enumerate(now):
+                if line in self._passed:
+                    continue
+                if {'BAD', 'failed'} & set(line.words):
                     raise GuestError(f'{self.name} says: {line.text}')
                 if line.says(*words):
-                    self._seen = number + 1
+                    self._passed.update(now[:number + 1])
                     return line
             return None
 
         return process.wait_for(
             said, f'guest {self.name} to say "{" ".join(words)}"', timeout_s,
             poll_s=0.3, details=lambda: self._read()[-1500:])
-
-    def _lines(self) -> list[Line]:
-        return [Line.parse(m[1]) for m in _LINE.finditer(
-            self._read().replace('\r', ''))]

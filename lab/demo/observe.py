@@ -37,7 +37,7 @@ class Seen:
         """Say where a volume is mapped: target, initiator and LUN."""
         names = {name for name, b in self.target['backstores'].items()
                  if b['serial'] == volume_id}
-        return [f'{iqn} maps {lun.removeprefix("lun_")} to {initiator}'
+        return [f'{iqn} has LUN {lun.removeprefix("lun_")} for {initiator}'
                 for iqn, found in self.target['targets'].items()
                 for initiator, luns in found['acls'].items()
                 for lun, name in luns.items() if name in names]

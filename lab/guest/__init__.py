@@ -2,7 +2,8 @@
 """A tiny guest: Debian's cloud kernel and busybox on a bootable disk.
 
 It needs no network: it says on its serial console what it sees, and acts on
-what it sees. The lines, each ending in ``uptime=SECONDS``::
+what it sees. The lines, each ending in ``uptime=SECONDS length=N``, which is the
+length of the text between ``GUEST`` and ``length``::
 
     GUEST booted linux=RELEASE
     GUEST disk vda added bytes=N serial=S

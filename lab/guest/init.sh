@@ -10,17 +10,15 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 echo 1 > /proc/sys/kernel/printk
-while read -r module; do
-    insmod "/modules/$module" || echo "GUEST module $module failed"
-done < /modules/order
-
 PATTERN_BYTES=4194304
 BEYOND_BYTES=1048576
 
+# say TEXT...: a line with its own length, since nova may show it torn.
 say() {
-    local up rest
+    local up rest text
     read -r up rest < /proc/uptime
-    echo "GUEST $* uptime=$up"
+    text="$* uptime=$up"
+    echo "GUEST $text length=${#text}"
 }
 
 # settle DISK: wait for its device node.
@@ -122,7 +120,11 @@ added() {
 
 mkfifo /tmp/tick
 exec 9<> /tmp/tick
+while read -r module; do
+    insmod "/modules/$module" || say "module $module failed"
+done < /modules/order
 known=''
+echo  # the boot loader leaves its last line open
 say "booted linux=$(uname -r)"
 while :; do
     now=''

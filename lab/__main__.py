@@ -3,21 +3,21 @@
 
 import argparse
 import importlib
-import importlib.util
 import signal
 import sys
 
 from lab import errors
 
-#: Modules whose ``register(subparsers)`` adds commands; each command sets
+#: Command -> module whose ``register(subparsers)`` adds it. Each command sets
 #: ``func``, which takes the parsed arguments and returns an exit status.
-_COMMANDS = ('lab.kernel.cli', 'lab.cloud.cli', 'lab.guest.cli',
-             'lab.demo.cli')
+_COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
+             'guest': 'lab.guest.cli', 'demo': 'lab.demo.cli'}
 
 
-def _exists(name: str) -> bool:
-    return bool(importlib.util.find_spec(name.rpartition('.')[0])
-                and importlib.util.find_spec(name))
+def _modules(argv: list[str]) -> list[str]:
+    """Return the modules to import: the one that is asked for, else all."""
+    named = _COMMANDS.get(argv[0]) if argv else None
+    return [named] if named else list(_COMMANDS.values())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m lab', description=(
         'A real kernel and a real OpenStack on one small machine.'))
     subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
-    for name in _COMMANDS:
-        if _exists(name):
-            importlib.import_module(name).register(subparsers)
+    argv = sys.argv[1:] if argv is None else argv
+    for name in _modules(argv):
+        importlib.import_module(name).register(subparsers)
     args = parser.parse_args(argv)
     try:
         return args.func(args)

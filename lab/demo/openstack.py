@@ -69,10 +69,12 @@ class Clients:
         self.wait_volume(volume_id, volume.status)
 
     def wait_volume(self, volume_id: str, wanted: str,
-                    given_up: tuple[str, ...] = ()) -> None:
+                    given_up: tuple[str, ...] = (),
+                    timeout_s: float = _TIMEOUT_S) -> None:
         """Wait for a volume's status.
 
         :param given_up: states that say that it will not come to that.
+        :param timeout_s: for how long, seconds.
         :raises ServiceFailed: on one of these, or on an error state.
         """
         def reached() -> bool:
@@ -83,7 +85,7 @@ class Clients:
             return status == wanted
 
         process.wait_for(reached, f'volume {volume_id} to be {wanted}',
-                         _TIMEOUT_S, poll_s=_POLL_S)
+                         timeout_s, poll_s=_POLL_S)
 
     def delete_volume(self, volume_id: str) -> None:
         """Delete a volume and wait until it is gone."""

@@ -245,12 +245,14 @@ class Story:
         for machine in machines.values():
             self._clients.delete_server(machine.server_id)
         for volume_id in volumes.values():
-            self._clients.wait_volume(volume_id, 'available')
+            self._clients.wait_volume(volume_id, 'available', timeout_s=60)
             self._clients.delete_volume(volume_id)
         return f'{len(machines)} servers, {len(volumes)} volumes'
 
     def nothing_left(self) -> str:
         """Check both nodes for anything that was not there before."""
+        if self._before is None:
+            raise NotProven('what there was before is not known')
         left = observe.left_over(self._before, self._observer.look())
         if found := {kind: sorted(what) for kind, what in left.items()
                      if what}:

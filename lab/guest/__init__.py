@@ -2,7 +2,7 @@
 """A tiny guest: Debian's cloud kernel and busybox on a bootable disk.
 
 It needs no network: it says on its serial console what it sees, and acts on
-what it sees. The lines, each ending in ``uptime=SECONDS length=N``, which is the
+what it sees. The lines, each ending in ``uptime=SECONDS length=N``, with the
 length of the text between ``GUEST`` and ``length``::
 
     GUEST booted linux=RELEASE

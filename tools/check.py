@@ -225,7 +225,7 @@ def judge_tests(_stage: Stage, status: str, stdout: Path,
         failed = failed or 1
         noise = bytes(tally.noise).decode(errors='replace')
         parts += [outcome.tail(f'{noise}\n{errors}'.strip()), status]
-    return len(tally.passed), failed, '\n'.join(parts)
+    return len(tally.passed), failed, '\n'.join(filter(None, parts))
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

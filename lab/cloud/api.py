@@ -134,9 +134,9 @@ class Cloud:
         self._node(name).service(action)
 
     def wait_service(self, name: str) -> None:
-        """Wait until a node's OpenStack service reports itself up, anew.
+        """Wait until a node's OpenStack service is up, since its start.
 
-        Only a report after the beginning of this call counts.
+        Its last start by :meth:`node_service`, :meth:`reboot` or ``up``.
         """
         network.enter()
         todo = plan.Plan(report.step)

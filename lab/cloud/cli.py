@@ -47,6 +47,13 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         node = commands.add_parser(name, help=text, description=text)
         node.add_argument('node', choices=settings.NODES)
         node.set_defaults(func=func)
+    text = ('start, stop, kill (SIGKILL) or restart the OpenStack service of '
+            'a node')
+    service = commands.add_parser('service', help=text, description=text)
+    service.add_argument('node', choices=settings.NODES)
+    service.add_argument('action', choices=(
+        'start', 'stop', 'kill', 'restart'))
+    service.set_defaults(func=_service)
     log = commands.add_parser(
         'logs', help='list the logs, or show the end of one')
     log.add_argument('service', nargs='?')
@@ -136,6 +143,14 @@ def _reboot(args: argparse.Namespace) -> int:
 
 def _kill(args: argparse.Namespace) -> int:
     api.Cloud().kill(args.node)
+    return 0
+
+
+def _service(args: argparse.Namespace) -> int:
+    cloud = api.Cloud()
+    cloud.node_service(args.node, args.action)
+    if args.action in ('start', 'restart'):
+        cloud.wait_service(args.node)
     return 0
 
 

@@ -2,8 +2,10 @@
 """The two kernel nodes and the service that each of them is there for."""
 
 import dataclasses
+import json
 from pathlib import Path
 import subprocess
+import time
 
 from lab import process
 from lab.cloud import errors, network, processes, settings
@@ -141,9 +143,36 @@ class Node:
         self.mailbox().wait_ready(timeout_s)
 
     def service(self, action: str) -> None:
-        """Start, stop, kill or restart its OpenStack service."""
-        self.mailbox().check(
-            [str(_SHELL / 'service'), self._kind.service, action])
+        """Start, stop, kill or restart its OpenStack service.
+
+        :raises LabError: when it runs already and is to start, and the like.
+        """
+        box = self.mailbox()
+        if action in ('start', 'restart'):
+            self._note_start()
+        box.check([str(_SHELL / 'service'), self._kind.service, action])
+
+    def _note_start(self) -> None:
+        """Note when the service started, and where its log begins then."""
+        log = self._site.layout.log(self._kind.service)
+        self._start_note.write_text(json.dumps({
+            'since': time.time(),
+            'offset': log.stat().st_size if log.exists() else 0}))
+
+    @property
+    def _start_note(self) -> Path:
+        return self._site.layout.run / f'{self._kind.service}.start'
+
+    def started_at(self) -> float:
+        """Return when its service was started, seconds since the epoch."""
+        return float(json.loads(self._start_note.read_text())['since'])
+
+    def log_since_start(self) -> str:
+        """Return its service's log from the last start on."""
+        offset = int(json.loads(self._start_note.read_text())['offset'])
+        with self._site.layout.log(self._kind.service).open('rb') as f:
+            f.seek(offset)
+            return f.read().decode(errors='replace')
 
     def _restores(self) -> bool:
         """Tell whether our driver's exports come back at boot."""

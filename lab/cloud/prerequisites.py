@@ -19,6 +19,7 @@ BINARIES = {
     'linux.uml': 'user-mode-linux',
     '/lib/systemd/systemd-udevd': 'udev',
     'modprobe': 'kmod',
+    'pgrep': 'procps',
     'mkfs.xfs': 'xfsprogs',
     'iscsid': 'open-iscsi',
     'iscsiadm': 'open-iscsi',

@@ -101,6 +101,25 @@ def volume(client: rest.Client, backends: tuple[str, ...],
     return True
 
 
+_SERVES = 'Driver post RPC initialization completed successfully'
+
+
+def drivers_serve(log: str, count: int) -> bool:
+    """Tell whether all drivers of cinder-volume are up.
+
+    A report says less: it comes before the driver has begun, and the
+    scheduler remembers a pool from before a reboot.
+
+    :param log: cinder-volume's, from its last start on.
+    :param count: of backends, each of which is a process of its own.
+    :raises NotReady: when some are not.
+    """
+    served = log.count(_SERVES)
+    if served < count:
+        raise wait.NotReady(f'{served} of {count} drivers are initialized')
+    return True
+
+
 #: Takes the client, what the cloud was brought up with, and since when a
 #: report counts, seconds since the epoch.
 Report = Callable[[rest.Client, settings.Options, float], bool]

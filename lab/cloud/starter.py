@@ -2,7 +2,6 @@
 """Steps that start something and wait until it is ready."""
 
 from collections.abc import Callable
-import re
 import socket
 import threading
 import time
@@ -26,9 +25,9 @@ from lab.cloud.site import Site
 #: What a worker logs when it is about to serve; its report to the database,
 #: which readiness asks for in the end, comes some seconds later.
 _SERVES = {
-    'nova-conductor': r'Starting conductor node',
-    'nova-scheduler': r'Starting scheduler node',
-    'cinder-scheduler': r'Starting cinder-scheduler node',
+    'nova-conductor': 'Starting conductor node',
+    'nova-scheduler': 'Starting scheduler node',
+    'cinder-scheduler': 'Starting cinder-scheduler node',
 }
 
 
@@ -46,9 +45,7 @@ class Starter:
         self._registry = registry
         self._abort = abort
         self._client = rest.Client(site)
-        # A report counts from here on; an agent's from its own start, since
-        # the one of before a reboot may be quite young.
-        self._since = dict.fromkeys(ready.REPORTS, time.time())
+        self._since = time.time()
 
     @property
     def client(self) -> rest.Client:
@@ -80,15 +77,14 @@ class Starter:
     def worker(self, name: str) -> plan.Run:
         """Return a step for a service without an API."""
         def run() -> None:
-            log = self._site.layout.log(name)
-            self._start(services.worker(self._site, name), lambda: re.search(
-                _SERVES[name], log.read_text(errors='replace')))
+            self._start(services.worker(self._site, name),
+                        lambda: _SERVES[name] in self._log(name))
         return run
 
     def boot(self, name: str) -> plan.Run:
         """Return a step that boots a node, its service not yet."""
         def run() -> None:
-            machine = nodes.Node(self._site, self._registry, name)
+            machine = self._node(name)
             machine.boot()
             machine.wait_booted(wait.DEADLINE_S)
         return run
@@ -96,32 +92,50 @@ class Starter:
     def agent(self, name: str) -> plan.Run:
         """Return a step that starts a node's OpenStack service."""
         def run() -> None:
-            self.restarted(nodes.service_of(name))
-            nodes.Node(self._site, self._registry, name).service('start')
+            self._node(name).service('start')
         return run
-
-    def restarted(self, service: str) -> None:
-        """Let only reports from now on count for a service."""
-        self._since[service] = time.time()
 
     def reported(self, name: str) -> plan.Run:
         """Return a step that waits until the APIs say a service is up.
 
         :param name: a binary's name.
         """
-        def probe() -> bool:
-            return ready.REPORTS[name](
-                self._client, self._site.options, self._since[name])
-
         def run() -> None:
             try:
-                wait.wait_for(probe, f'{name} to report itself up',
+                wait.wait_for(lambda: self._reports(name),
+                              f'{name} to report itself up',
                               poll_s=0.3, abort=self._abort)
             except lab_errors.DeadlinePassed as e:
                 raise lab_errors.DeadlinePassed(
                     e.what, e.timeout_s, f'{e}\n' + process.tail(
                         self._site.layout.log(name))) from e
         return run
+
+    def _reports(self, name: str) -> bool:
+        """Tell whether a service reported itself up since its start.
+
+        An agent's start, since the report from before a reboot may be young.
+        """
+        options = self._site.options
+        probe = ready.REPORTS[name]
+        agent = next((self._node(n) for n in settings.NODES
+                      if nodes.service_of(n) == name), None)
+        if not agent:
+            return probe(self._client, options, self._since)
+        if name == 'cinder-volume':
+            ready.drivers_serve(agent.log_since_start(),
+                                len(options.backends))
+        return probe(self._client, options, agent.started_at())
+
+    def _node(self, name: str) -> nodes.Node:
+        return nodes.Node(self._site, self._registry, name)
+
+    def _log(self, name: str) -> str:
+        """Return a service's log, empty when there is none yet."""
+        try:
+            return self._site.layout.log(name).read_text(errors='replace')
+        except FileNotFoundError:
+            return ''
 
     def _spawn(self, service: services.Service) -> process.Process:
         return self._registry.spawn(

@@ -30,7 +30,7 @@ iscsid
 if [ -n "$CLOUD_RESTORE" ]; then
     # The boot order of a real storage host: exports are back before the
     # control plane is asked anything.
-    mydriver --config-file "$CLOUD_ETC/cinder/cinder-volume.conf" restore \
+    mydriver restore --config-file "$CLOUD_ETC/cinder/cinder-volume.conf" \
         >> "$CLOUD_LOGS/restore.log" 2>&1 &&
         node_log 'exports restored' || node_log 'restore failed: restore.log'
 fi

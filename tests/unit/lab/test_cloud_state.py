@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 import shutil
 import tempfile
+import time
 import unittest
 
 import ddt
@@ -194,6 +195,12 @@ class ReadyTest(unittest.TestCase):
             'inventories': {'VCPU': {}}}
         self.assertTrue(ready.compute(client, self.NOW))
 
+    def test_every_driver_serves(self) -> None:
+        line = 'INFO Driver post RPC initialization completed successfully.\n'
+        self.assertTrue(ready.drivers_serve(line * 2, 2))
+        with self.assertRaisesRegex(wait.NotReady, '1 of 2'):
+            ready.drivers_serve(line, 2)
+
     def test_look_says_why_not(self) -> None:
         def probe() -> bool:
             raise OSError('refused')
@@ -220,6 +227,22 @@ class NodesTest(FolderTestCase):
     def test_node_that_was_not_started(self) -> None:
         with self.assertRaisesRegex(Exception, 'reboot storage'):
             self.node('storage').process()
+
+    def test_log_counts_from_the_last_start(self) -> None:
+        node = self.node('storage')
+        self.layout.run.mkdir(parents=True)
+        self.layout.logs.mkdir()
+        log = self.layout.log('cinder-volume')
+        log.write_text('of before\n')
+        before = time.time()
+        with self.assertRaisesRegex(Exception, 'is down'):
+            node.service('start')   # noted only when there is a node
+        self.assertFalse((self.layout.run / 'cinder-volume.start').exists())
+        node._note_start()
+        with log.open('a') as f:
+            f.write('of now\n')
+        self.assertEqual('of now\n', node.log_since_start())
+        self.assertGreaterEqual(node.started_at(), before)
 
     def test_unknown_node(self) -> None:
         with self.assertRaisesRegex(Exception, 'storage, compute'):

@@ -11,11 +11,11 @@ import time
 from mydriver import exception
 from mydriver.connection import Connection
 from mydriver.model import Portal
+from mydriver.nova_virt import sessions
 from mydriver.nova_virt.devices import Devices, Found
 from mydriver.nova_virt.initiator import Initiator
 from mydriver.nova_virt.locks import SessionLocks
 from mydriver.nova_virt.multipath import Multipath
-from mydriver.nova_virt.sessions import Sessions
 from mydriver.nova_virt.sysfs import Sysfs
 from mydriver.nova_virt.waiting import wait_for
 
@@ -51,7 +51,7 @@ class Attacher:
                  sysfs: Sysfs | None = None) -> None:
         self._sysfs = sysfs or Sysfs()
         self._locks = SessionLocks(lock_folder)
-        self._sessions = Sessions(initiator, self._sysfs, self._locks)
+        self._sessions = sessions.Sessions(initiator, self._sysfs, self._locks)
         self._devices = Devices(initiator, self._sysfs)
         self._multipath = Multipath(initiator, self._sysfs)
         self._initiator = initiator
@@ -87,7 +87,8 @@ class Attacher:
         errors: list[Exception] = []
         for portal in connection.portals:
             try:
-                found = self._path(connection, naa, portal)
+                found = self._path(connection, naa, portal,
+                                   sessions.RECOVERY_TIMEOUT_S)
                 return Attached(found.name, naa, False)
             except exception.MyDriverError as e:
                 LOG.warning('No path to volume %s by %s: %s',
@@ -101,8 +102,10 @@ class Attacher:
         found: list[Found] = []
         errors: list[Exception] = []
         with futures.ThreadPoolExecutor(len(connection.portals)) as pool:
-            paths = {pool.submit(self._path, connection, naa, portal): portal
-                     for portal in connection.portals}
+            paths = {pool.submit(
+                self._path, connection, naa, portal,
+                sessions.PATH_RECOVERY_TIMEOUT_S): portal
+                for portal in connection.portals}
             for path in futures.as_completed(paths):
                 try:
                     found.append(path.result())
@@ -138,17 +141,18 @@ class Attacher:
                 f'path {sorted(strange)} of {name}', naa, 'something else')
         return Attached(name, naa, True)
 
-    def _path(self, connection: Connection, naa: str,
-              portal: Portal) -> Found:
+    def _path(self, connection: Connection, naa: str, portal: Portal,
+              patience_s: float) -> Found:
         """Bring up one path.
 
+        :param patience_s: see :meth:`.Sessions.used`.
         :raises MyDriverError: when there is none; nothing is left of it.
         """
         target = connection.target
         try:
             for last in (False, True):
-                with self._sessions.used(
-                        target, portal, connection.chap) as session:
+                with self._sessions.used(target, portal, connection.chap,
+                                         patience_s) as session:
                     try:
                         return self._devices.find(
                             session, connection.lun, naa)
@@ -223,12 +227,12 @@ class Attacher:
                 errors.append(e)
 
         found = self._devices.of_volume(str(connection.target), naa)
-        self._write_out(naa, found, force)
+        answers = self._write_out(naa, found, force)
         was_multipath = self._sysfs.multipath_map(naa) is not None
         if force:
             self._quietly(self._multipath.remove, naa, True)
         else:
-            self._multipath.remove(naa, False)
+            self._multipath.remove(naa, not answers)
         for f in found:
             step(self._devices.remove, f.device, naa)
         # By force, a map may go once that its paths are gone.
@@ -237,29 +241,53 @@ class Attacher:
             step(self._multipath.let_go, naa, [f.name for f in found])
         portals = {*connection.portals, *(
             f.session.portal for f in found if f.session.portal)}
-        for portal in sorted(portals):
-            step(self._sessions.release, connection.target, portal)
+        with futures.ThreadPoolExecutor(len(portals)) as pool:
+            list(pool.map(lambda portal: step(
+                self._sessions.release, connection.target, portal),
+                sorted(portals)))
         return errors
 
     def _write_out(self, naa: str, found: Sequence[Found],
-                   force: bool) -> None:
+                   force: bool) -> bool:
         """Flush the map, or each path where there is none.
 
+        :param force: do not wait for a session that is down, and take it that
+            writing out may fail.
+        :returns: whether the volume still answers; without an answer there is
+            nothing to flush to.
         :raises InitiatorError: when that failed, unless ``force``.
         """
-        if force:
-            found = [f for f in found if f.session.works]
+        answering = [f for f in self._working(found, naa, force)
+                     if self._initiator.read_naa(f.device) == naa]
+        if found and not answering:
+            LOG.warning('Volume %s no longer answers on %s: nothing is '
+                        'flushed', naa, ', '.join(f.name for f in found))
+        name = self._sysfs.multipath_map(naa)
         try:
-            if self._sysfs.multipath_map(naa):
-                if found:
-                    self._multipath.flush(naa)
-                return
-            for f in found:
-                self._devices.flush(f, naa)
+            for disk in ([name] if name and answering
+                         else [f.name for f in answering if f.name]):
+                self._initiator.flush(disk)
         except exception.InitiatorError as e:
             if not force:
                 raise
-            LOG.warning('What was cached of %s is lost: %s', naa, e)
+            LOG.warning('What was cached of volume %s is lost: %s', naa, e)
+        return bool(answering)
+
+    def _working(self, found: Sequence[Found], naa: str,
+                 force: bool) -> list[Found]:
+        """Return the devices whose session works.
+
+        :param force: do not wait until there is one.
+        :raises WaitTimeout: when there are devices, but none works.
+        """
+        def look() -> list[Found]:
+            return [f for f in found if self._sysfs.works(f.session)]
+
+        if force or not found:
+            return look()
+        return wait_for(look, f'a session with {found[0].session.target} that '
+                        f'works, to write out volume {naa}',
+                        sessions.RECOVERY_TIMEOUT_S)
 
     # Extend
 
@@ -281,10 +309,10 @@ class Attacher:
                     str(connection.target), connection.lun,
                     'it is not attached to this host')
             for f in found:
-                if not f.session.works:
+                if not self._sysfs.works(f.session):
                     raise exception.InitiatorError(
                         f'extend volume {connection.volume_id}',
-                        f'{f.session} is in state {f.session.state}')
+                        f'{f.session} is down')
                 self._initiator.rescan(f.device, naa)
             size_bytes = self._common_size(found)
             name = self._multipath.resize(naa, size_bytes) or found[0].name

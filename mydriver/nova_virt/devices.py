@@ -121,16 +121,12 @@ class Devices:
             try:
                 return self._named(session, lun, DEVICE_TIMEOUT_S / scans)
             except exception.WaitTimeout:
-                if not self._session_works(session):
+                if not self._sysfs.works(session):
                     break
         raise exception.DeviceNotFound(
             session.target, lun, f'no block device on {session} within '
-            f'{DEVICE_TIMEOUT_S} s' if self._session_works(session)
+            f'{DEVICE_TIMEOUT_S} s' if self._sysfs.works(session)
             else f'{session} broke down')
-
-    def _session_works(self, session: Session) -> bool:
-        return any(s.sid == session.sid and s.works
-                   for s in self._sysfs.sessions(session.target))
 
     def _named(self, session: Session, lun: int,
                timeout_s: float = DEVICE_TIMEOUT_S) -> ScsiDevice:
@@ -154,17 +150,6 @@ class Devices:
                 for session in self._sysfs.sessions(target)
                 for device in self._sysfs.devices(session)
                 if self._sysfs.remembered_naa(device) == naa]
-
-    def flush(self, found: Found, naa: str) -> None:
-        """Write out the page cache of a device that still is the volume.
-
-        :raises InitiatorError: when the device did not take it.
-        """
-        if self._initiator.read_naa(found.device) != naa:
-            LOG.warning('Not flushing %s: it no longer answers as %s',
-                        found.device, naa)
-        elif found.name:
-            self._initiator.flush(found.name)
 
     def remove(self, device: ScsiDevice, naa: str) -> None:
         """Remove a device and see it go.

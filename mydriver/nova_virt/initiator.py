@@ -10,7 +10,8 @@ from typing import Protocol
 
 from mydriver.model import ChapCredentials, Portal
 from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
-import mydriver.privileged.initiator
+from mydriver.privileged import channel
+from mydriver.privileged import initiator as as_root
 
 #: Abstract socket of multipathd (multipath-tools, multipathd.socket);
 #: connecting needs no privileges, nor do its ``show`` commands.
@@ -82,40 +83,39 @@ class RootInitiator:
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.login(
-            target, portal.address, portal.port,
+        channel.run(
+            as_root.login, target, portal.address, portal.port,
             [chap.username, chap.password, chap.mutual_username,
              chap.mutual_password] if chap else [], timeout_s)
 
     def logout(self, session: Session) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.logout(session.sid, session.target)
+        channel.run(as_root.logout, session.sid, session.target)
 
     def forget(self, target: str, portal: Portal) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.forget(
-            target, portal.address, portal.port)
+        channel.run(as_root.forget, target, portal.address, portal.port)
 
     def scan(self, session: Session, lun: int) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.scan(
-            session.host, CHANNEL, session.target_id, lun)
+        channel.run(as_root.scan, session.host, CHANNEL, session.target_id,
+                    lun)
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See :class:`Initiator`."""
-        return str(mydriver.privileged.initiator.read_naa(list(device.hctl)))
+        return str(channel.run(as_root.read_naa, list(device.hctl)))
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.rescan_device(list(device.hctl), naa)
+        channel.run(as_root.rescan_device, list(device.hctl), naa)
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.delete_device(list(device.hctl), naa)
+        channel.run(as_root.delete_device, list(device.hctl), naa)
 
     def flush(self, name: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.flush(name)
+        channel.run(as_root.flush, name)
 
     def multipath_paths(self) -> set[str] | None:
         """See :class:`Initiator`."""
@@ -126,27 +126,27 @@ class RootInitiator:
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_claim(naa)
+        channel.run(as_root.multipath_claim, naa)
 
     def multipath_unclaim(self, naa: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_unclaim(naa)
+        channel.run(as_root.multipath_unclaim, naa)
 
     def multipath_add_path(self, name: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_add_path(name)
+        channel.run(as_root.multipath_add_path, name)
 
     def multipath_del_path(self, name: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_del_path(name)
+        channel.run(as_root.multipath_del_path, name)
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_remove_map(naa, force)
+        channel.run(as_root.multipath_remove_map, naa, force)
 
     def multipath_resize_map(self, naa: str) -> None:
         """See :class:`Initiator`."""
-        mydriver.privileged.initiator.multipath_resize_map(naa)
+        channel.run(as_root.multipath_resize_map, naa)
 
 
 def _ask_multipathd(command: str, address: str = _MULTIPATHD) -> str:

@@ -73,14 +73,6 @@ class Multipath:
         except exception.WaitTimeout:
             return None
 
-    def flush(self, naa: str) -> None:
-        """Write out the page cache of a volume's map, if there is one.
-
-        :raises InitiatorError: when the paths did not take it.
-        """
-        if name := self._sysfs.multipath_map(naa):
-            self._initiator.flush(name)
-
     def remove(self, naa: str, force: bool) -> None:
         """Remove the map of a volume and see it go; none is no error.
 

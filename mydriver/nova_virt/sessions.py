@@ -16,10 +16,13 @@ LOG = logging.getLogger(__name__)
 #: Until a portal takes a TCP connection. Short, since a portal that is down
 #: would otherwise cost every attach all of iscsid's patience.
 REACH_TIMEOUT_S = 5
-#: Until a target that took the connection has finished the login.
-LOGIN_TIMEOUT_S = 60
+#: Until a target that took the connection has finished the login; less than a
+#: call to the privileged daemon may take.
+LOGIN_TIMEOUT_S = 45
 #: Until a session that lost its connection has it again.
 RECOVERY_TIMEOUT_S = 30
+#: The same, where there may be another path.
+PATH_RECOVERY_TIMEOUT_S = 5
 
 
 class Sessions:
@@ -38,12 +41,15 @@ class Sessions:
 
     @contextlib.contextmanager
     def used(self, target: model.Iqn, portal: model.Portal,
-             chap: model.ChapCredentials | None) -> Iterator[Session]:
+             chap: model.ChapCredentials | None,
+             patience_s: float = RECOVERY_TIMEOUT_S) -> Iterator[Session]:
         """Yield a working session, which nobody logs out meanwhile.
 
         :param target: IQN of the target.
         :param portal: where it is.
         :param chap: for a login, if one is needed.
+        :param patience_s: how long a session may take to get its connection
+            back.
         :raises LoginError: when there is no session to be had.
         """
         with self._locks.attaching(_key(target, portal)):
@@ -51,7 +57,7 @@ class Sessions:
                 there = self._sysfs.session(target, portal)
                 if not there:
                     self._log_in(target, portal, chap)
-            yield self._working(target, portal)
+            yield self._working(target, portal, patience_s)
 
     def _log_in(self, target: model.Iqn, portal: model.Portal,
                 chap: model.ChapCredentials | None) -> None:
@@ -63,18 +69,20 @@ class Sessions:
         self._initiator.login(str(target), portal, chap, LOGIN_TIMEOUT_S)
         LOG.info('Logged in to %s at %s', target, portal)
 
-    def _working(self, target: model.Iqn, portal: model.Portal) -> Session:
+    def _working(self, target: model.Iqn, portal: model.Portal,
+                 timeout_s: float) -> Session:
         """Wait until the session is logged in.
 
         :raises LoginError: when it does not get there.
         """
         def look() -> Session | None:
             session = self._sysfs.session(target, portal)
-            return session if session and session.works else None
+            works = session and self._sysfs.works(session)
+            return session if works else None
 
         try:
             return wait_for(look, f'a session with {target} at {portal} in '
-                            'state LOGGED_IN', RECOVERY_TIMEOUT_S)
+                            'state LOGGED_IN', timeout_s)
         except exception.WaitTimeout as e:
             raise exception.LoginError(
                 str(target), str(portal), str(e)) from e

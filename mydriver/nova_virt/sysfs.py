@@ -18,6 +18,8 @@ _HOST = re.compile(r'host(\d+)\Z')
 _HCTL = re.compile(r'(\d+):(\d+):(\d+):(\d+)\Z')
 _SECTOR_BYTES = 512      # of sysfs's ``size``, whatever the device has
 
+#: State of a session over which commands can pass; else FAILED or FREE
+#: (drivers/scsi/scsi_transport_iscsi.c, iscsi_session_state_names).
 LOGGED_IN = 'LOGGED_IN'
 
 #: A session has one SCSI channel (drivers/scsi/scsi_transport_iscsi.c,
@@ -35,8 +37,6 @@ class Session:
         where it is not an IP address.
     :param host: number of the SCSI host.
     :param target_id: SCSI target number of the session on that host.
-    :param state: ``LOGGED_IN``, ``FAILED`` or ``FREE``
-        (drivers/scsi/scsi_transport_iscsi.c, iscsi_session_state_names).
     """
 
     sid: int
@@ -44,12 +44,6 @@ class Session:
     portal: model.Portal | None
     host: int
     target_id: int
-    state: str
-
-    @property
-    def works(self) -> bool:
-        """Whether commands can pass now."""
-        return self.state == LOGGED_IN
 
     def __str__(self) -> str:
         return f'session {self.sid} with {self.target} at {self.portal}'
@@ -106,6 +100,14 @@ class Sysfs:
                 return session
         return None
 
+    def works(self, session: Session) -> bool:
+        """Tell whether commands can pass over a session now."""
+        try:
+            return _text(self._root / 'class/iscsi_session'
+                         / f'session{session.sid}' / 'state') == LOGGED_IN
+        except OSError:
+            return False
+
     def _session(self, folder: Path) -> Session | None:
         connection = (self._root / 'class/iscsi_connection'
                       / f'connection{folder.name[len("session"):]}:0')
@@ -119,8 +121,7 @@ class Sysfs:
                 portal=_portal(_text(connection / 'persistent_address'),
                                _text(connection / 'persistent_port')),
                 host=int(host[1]),
-                target_id=int(_text(folder / 'target_id')),
-                state=_text(folder / 'state'))
+                target_id=int(_text(folder / 'target_id')))
         except (OSError, ValueError):
             return None
 

@@ -12,6 +12,8 @@ import fcntl
 import os
 import re
 import subprocess
+import threading
+import time
 
 from mydriver import exception, privileged
 from mydriver.model import Portal
@@ -21,6 +23,7 @@ from mydriver.privileged import node_record, scsi
 _BLKFLSBUF = 0x1261
 
 # open-iscsi's include/iscsi_err.h
+_ISCSI_ERR_IDBM = 6
 _ISCSI_ERR_SESS_EXISTS = 15
 _ISCSI_ERR_NO_OBJS_FOUND = 21
 
@@ -29,8 +32,14 @@ _DISK = re.compile(r'sd[a-z]+\Z')
 _BLOCK_DEVICE = re.compile(r'(sd[a-z]+|dm-[0-9]+)\Z')
 _REPORTED = re.compile(r'\((\d+ - [^)]*)\)')
 
+# Two iscsiadm that make and delete records of one target at a time can fail
+# with ISCSI_ERR_IDBM: one looks through the folder that the other removes.
+_RECORDS = threading.Lock()
+_RECORDS_ATTEMPTS = 6
+_RECORDS_PAUSE_S = 0.05
+
 #: How long a command about what is there already may take, seconds.
-COMMAND_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 30
 
 
 @privileged.initiator_context.entrypoint
@@ -56,7 +65,7 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     records = node_record.find(target, address, port)
     new = not records
     if new:
-        _iscsiadm('make a node record', *_node(target, portal), '-o', 'new')
+        _change_record('make a node record', target, portal, 'new')
         records = node_record.find(target, address, port)
     if not records:
         raise exception.InitiatorError(
@@ -120,8 +129,9 @@ def logout(sid: int, target: str) -> None:
         return
     if found != target:
         raise exception.InitiatorError(what, f'it is with {found}')
-    _iscsiadm(what, '-m', 'session', '-r', str(int(sid)), '--logout',
-              accept=(_ISCSI_ERR_NO_OBJS_FOUND,))
+    done = _run('iscsiadm', '-m', 'session', '-r', str(int(sid)), '--logout')
+    if done.returncode not in (0, _ISCSI_ERR_NO_OBJS_FOUND):
+        raise exception.InitiatorError(what, _reason(done))
 
 
 @privileged.initiator_context.entrypoint
@@ -135,8 +145,24 @@ def forget(target: str, address: str, port: int) -> None:
 
 
 def _forget(target: str, portal: Portal) -> None:
-    _iscsiadm('delete a node record', *_node(target, portal), '-o', 'delete',
-              accept=(_ISCSI_ERR_NO_OBJS_FOUND,))
+    _change_record('delete a node record', target, portal, 'delete')
+
+
+def _change_record(what: str, target: str, portal: Portal,
+                   operation: str) -> None:
+    """Make or delete a node record, alone or in spite of another service.
+
+    :raises InitiatorError: when iscsiadm refused, again and again.
+    """
+    for attempt in range(_RECORDS_ATTEMPTS):
+        with _RECORDS:
+            done = _run('iscsiadm', *_node(target, portal), '-o', operation)
+        if done.returncode in (0, _ISCSI_ERR_NO_OBJS_FOUND):
+            return
+        if done.returncode != _ISCSI_ERR_IDBM:
+            break
+        time.sleep(_RECORDS_PAUSE_S * 2 ** attempt)
+    raise exception.InitiatorError(what, _reason(done))
 
 
 @privileged.initiator_context.entrypoint
@@ -333,16 +359,6 @@ def _write(attribute: str, value: str, what: str) -> None:
 def _node(target: str, portal: Portal) -> tuple[str, ...]:
     return ('-m', 'node', '-T', target, '-p', str(portal),
             '-I', node_record.IFACE)
-
-
-def _iscsiadm(what: str, *args: str, accept: tuple[int, ...] = ()) -> None:
-    """Run iscsiadm.
-
-    :raises InitiatorError: when it failed, except with a status in ``accept``.
-    """
-    done = _run('iscsiadm', *args)
-    if done.returncode and done.returncode not in accept:
-        raise exception.InitiatorError(what, _reason(done))
 
 
 def _run(*command: str, timeout_s: float = COMMAND_TIMEOUT_S

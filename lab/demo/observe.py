@@ -117,8 +117,7 @@ class Observer:
         sizes = {d['size_bytes'] for d in disks}
         if sizes != {size_bytes}:
             raise NotSeen(f'{disks} should have {size_bytes} bytes')
-        names = '+'.join(d['name'] for d in disks)
-        return (f'target: {mapped[0]}; host: {names}, VPD 0x83 naa.'
+        return (f'target: {mapped[0]}; host: {_paths(disks)}, VPD 0x83 naa.'
                 f'{disks[0]["naa"]}, {len(seen.initiator["sessions"])} '
                 'session(s)')
 
@@ -138,6 +137,21 @@ class Observer:
             'storage', 'bash', '-c', 'dd if="$1" bs=1M skip="$2" '
             'count="$3" status=none | sha256sum', 'bash', path,
             str(offset_mib), str(size_mib)).split()[0]
+
+
+def _paths(disks: list[dict[str, Any]]) -> str:
+    """Name the disk, or the disks and the one map that has them all.
+
+    :raises NotSeen: when several disks are not paths of one map.
+    """
+    names = '+'.join(d['name'] for d in disks)
+    if len(disks) == 1:
+        return names
+    maps = {holder for d in disks for holder in d['holders']}
+    if len(maps) != 1 or not all(d['holders'] for d in disks):
+        raise NotSeen(f'{names} are one volume, but not of one multipath '
+                      f'map: {disks}')
+    return f'{names} as {maps.pop()}'
 
 
 def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:

@@ -5,13 +5,17 @@ Nothing of the driver is used here: when one of these fails, the lab is what is
 broken.
 """
 
+from concurrent import futures
 import fcntl
+import io
 import os
 from pathlib import Path
 import sys
+import tempfile
 import uuid
 
-from lab import paths, process
+from lab import errors, paths, process
+from lab.kernel import mailbox
 from mydriver import model
 from tests.functional import base
 
@@ -150,3 +154,66 @@ class TestTarget(base.NodeTestCase):
         # udev's probes hold a new map open for a moment.
         base.run('udevadm', 'settle')
         base.run('multipath', '-f', name)
+
+
+class TestMailbox(base.NodeTestCase):
+    """Commands for a node that stays; both ends are in this node."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name, 'box')
+        mailbox.Mailbox.reset(self.folder)
+        tick = Path('/run/mailbox.tick')
+        self.addCleanup(tick.unlink, missing_ok=True)
+        self.served = process.spawn(
+            'node', ['bash', '-c', '. "$0"; node_mailbox "$1"',
+                     paths.KERNEL_SHELL / 'functions.sh', self.folder],
+            Path(folder.name, 'log'))
+        self.addCleanup(self.served.end, grace_s=0)
+        self.box = mailbox.Mailbox(self.folder, self.served)
+        self.box.wait_ready()
+
+    def test_output_and_status(self):
+        result = self.box.run(
+            ['sh', '-c', 'printf "a\\377"; echo e >&2; exit 7'])
+        self.assertEqual(mailbox.Result(7, b'a\xff', b'e\n'), result)
+        self.assertEqual('/tmp\n', self.box.run(['pwd'],
+                                                cwd=Path('/tmp')).text)
+
+    def test_words(self):
+        words = ['a b', '', '$HOME', 'x\ny', "it's"]
+        self.assertEqual(''.join(f'{w}|' for w in words),
+                         self.box.check(['printf', '%s|', *words]))
+
+    def test_stream(self):
+        out, err = io.BytesIO(), io.BytesIO()
+        self.assertEqual(3, self.box.stream(
+            ['sh', '-c', 'echo 1; echo 2 >&2; exit 3'], out, err))
+        self.assertEqual((b'1\n', b'2\n'), (out.getvalue(), err.getvalue()))
+
+    def test_several_at_once_and_nothing_left(self):
+        """Each waits for the other's file."""
+        def meet(mine: str, other: str) -> int:
+            return self.box.run(
+                ['bash', '-c', ('touch "$0"; until [ -e "$1" ]; do '
+                                'sleep 0.1; done'),
+                 str(self.folder / mine), str(self.folder / other)]).status
+        with futures.ThreadPoolExecutor() as pool:
+            self.assertEqual([0, 0], list(pool.map(
+                meet, ('one', 'two'), ('two', 'one'))))
+        self.assertEqual([], list(self.folder.glob('*.request')))
+
+    def test_deadline(self):
+        with self.assertRaisesRegex(errors.DeadlinePassed, 'sleep 1000'):
+            self.box.run(['sleep', '1000'], timeout_s=1)
+
+    def test_failure(self):
+        with self.assertRaisesRegex(errors.LabError, 'status 3\nwhy'):
+            self.box.check(['sh', '-c', 'echo why >&2; exit 3'])
+
+    def test_a_node_that_ended(self):
+        self.served.end(grace_s=0)
+        with self.assertRaisesRegex(errors.ProcessEnded, 'node'):
+            self.box.run(['true'])

@@ -24,9 +24,14 @@ _PROGRAMS = ((LINUX, 'user-mode-linux'), ('taskset', 'util-linux'),
              ('multipathd', 'multipath-tools'), ('mkfs.xfs', 'xfsprogs'))
 
 
-def check() -> None:
-    """Check that nodes can run here.
+#: Where a node's memory is, see :func:`environ`.
+_SHM = Path('/dev/shm')
 
+
+def check(memory_mib: int) -> None:
+    """Check that a node can run here.
+
+    :param memory_mib: that it is to have.
     :raises MissingProgram: where something of Debian's is not there.
     :raises LabError: where we are not root.
     """
@@ -39,6 +44,12 @@ def check() -> None:
         raise errors.LabError(
             'a kernel node reads the whole machine as its root filesystem: '
             'start it as root')
+    room_mib = shutil.disk_usage(_SHM).total >> 20
+    if room_mib < memory_mib:
+        raise errors.LabError(
+            f'{_SHM} has {room_mib} MiB, the node is to have {memory_mib} '
+            f'MiB of memory there: mount -o remount,size={memory_mib * 2}M '
+            f'{_SHM}')
 
 
 def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:

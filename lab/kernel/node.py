@@ -80,7 +80,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
     :raises LabError: when a program or kernel is missing, or a path does not
         fit on the kernel's command line.
     """
-    host.check()
+    host.check(spec.memory_mib)
     state_dir.mkdir(parents=True, exist_ok=True)
     disks = [_make_disk(state_dir / f'ubd{chr(ord("a") + n)}', size,
                         keep_disks)

@@ -89,7 +89,6 @@ def _spec(request: Request, share: Path) -> node.NodeSpec:
             'RUN_STDOUT': outputs[0], 'RUN_STDERR': outputs[1],
             'RUN_CWD': str(cwd if cwd.is_relative_to(paths.ROOT)
                            else paths.ROOT),
-            'RUN_TIMEOUT': str(request.timeout_s),
             'RUN_INITIATOR':
                 f'iqn.1993-08.org.debian:01:{secrets.token_hex(6)}',
         })

@@ -5,11 +5,6 @@
 # whole.
 node_udev
 node_lio && node_dm && node_initiator "$RUN_INITIATOR" && ready=1
-(
-    # The host ends the node at its deadline. This is for the case that the
-    # host's side was killed and cannot.
-    exec sleep $((RUN_TIMEOUT + 30)) <> /dev/null > /dev/null 2>&1
-) && node_poweroff &
 status=125
 if [ "$ready" ]; then
     mapfile -d '' -t argv < "$RUN_DIR/argv"

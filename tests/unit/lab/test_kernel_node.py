@@ -123,7 +123,17 @@ class TestHost(Base):
         with (mock.patch.object(host, '_PROGRAMS', [('no-such', 'a-package')]),
               self.assertRaisesRegex(errors.MissingProgram,
                                      'no-such .* apt-get install a-package')):
-            host.check()
+            host.check(1)
+
+    def test_more_memory_than_there_is_room_for(self):
+        with (mock.patch.object(host, '_PROGRAMS', ()),
+              mock.patch.object(os, 'geteuid', return_value=0),
+              mock.patch.object(host, '_MODULES', self.folder),
+              self.assertRaisesRegex(errors.LabError, 'remount,size=')):
+            modules = self.folder / '6.1'
+            modules.mkdir()
+            (modules / 'modules.dep').touch()
+            host.check(1 << 30)
 
     def test_no_library_where_the_processor_has_no_amx(self):
         cpuinfo = self.folder / 'cpuinfo'

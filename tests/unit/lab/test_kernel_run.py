@@ -30,8 +30,7 @@ class TestRun(unittest.TestCase):
         self.stdout, self.stderr = Stream(), Stream()
         self.payload = ('node_udev() { :; }; node_lio() { :; }; '
                         'node_dm() { :; }; node_initiator() { :; }; '
-                        'node_log() { echo "$*"; }; sleep() { :; }; '
-                        'node_poweroff() { :; }; '
+                        'node_log() { echo "$*"; }; '
                         '. "$NODE_ENV"; . "$NODE_INIT"')
         for patch in (mock.patch.object(paths, 'RUN', self.folder / 'run'),
                       mock.patch.object(node, 'start', self._start),

@@ -13,10 +13,6 @@ from oslo_privsep import priv_context
 from mydriver import privileged
 from mydriver.cinder_volume import opts as cinder_volume_opts
 
-#: The section whose values all Cinder backends share
-#: (cinder.volume.configuration.SHARED_CONF_GROUP).
-CINDER_SHARED_SECTION = 'backend_defaults'
-
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Return the options by section.
@@ -26,7 +22,8 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     daemons have the defaults of ours.
     """
     return [
-        (CINDER_SHARED_SECTION, cinder_volume_opts.VOLUME_OPTS),
+        (cinder_volume_opts.SHARED_SECTION,
+         cinder_volume_opts.VOLUME_OPTS),
         *((context.cfg_section, _privsep_opts(context)) for context in (
             privileged.target_context, privileged.initiator_context)),
     ]

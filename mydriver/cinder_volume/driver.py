@@ -13,8 +13,8 @@ from typing import Any, cast
 from cinder import context as cinder_context
 from cinder import coordination, interface, objects
 from cinder import exception as cinder_exception
-from cinder.volume import configuration, volume_utils
 from cinder.volume import driver as cinder_driver
+from cinder.volume import volume_utils
 from eventlet import tpool
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -33,8 +33,7 @@ from mydriver.cinder_volume.stores import base
 
 LOG = logging.getLogger(__name__)
 
-cfg.CONF.register_opts(opts.VOLUME_OPTS,
-                       group=configuration.SHARED_CONF_GROUP)
+cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
 _LOCK_PREFIX = 'mydriver-'
 _LOCK = _LOCK_PREFIX + '{volume.name_id}'

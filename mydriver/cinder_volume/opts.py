@@ -8,6 +8,10 @@ Where Cinder has an option of its own for a thing, that one is used; see
 
 from oslo_config import cfg
 
+#: The section whose values all backends share
+#: (cinder.volume.configuration.SHARED_CONF_GROUP).
+SHARED_SECTION = 'backend_defaults'
+
 #: Cinder's own options that the driver reads (cinder/volume/driver.py).
 USED_OF_CINDER = (
     'volume_backend_name', 'target_prefix', 'target_ip_address',

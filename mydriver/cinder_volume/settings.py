@@ -37,7 +37,7 @@ def of_service(conf: Configuration, backend: str) -> service.ServiceSettings:
         target_prefix=_prefix(conf.safe_get('target_prefix')),
         portals=_portals(conf),
         chap=conf.safe_get('use_chap_auth'),
-        state_path=_state_path(conf, backend),
+        state_path=state_path(conf, backend),
         targets=conf.safe_get('mydriver_targets'),
         discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'))
 
@@ -90,8 +90,11 @@ def _portals(conf: Configuration) -> tuple[model.Portal, ...]:
     return tuple(dict.fromkeys(portals))
 
 
-def _state_path(conf: Configuration, backend: str) -> str:
-    """Return the backend's own folder below ``mydriver_state_path``."""
+def state_path(conf: Configuration, backend: str) -> str:
+    """Return the backend's own folder below ``mydriver_state_path``.
+
+    :raises ConfigurationError: when there can be none.
+    """
     if '/' in backend or backend in ('', '.', '..'):
         raise exception.ConfigurationError(
             f'[{backend}]', 'the name of the section cannot name a folder',

@@ -192,6 +192,10 @@ class CinderTestCase(unittest.TestCase):
         # Cinder's own privileged daemon, which looks at images, in process.
         cinder_privsep.sys_admin_pctxt.set_client_mode(False)
         self.addCleanup(cinder_privsep.sys_admin_pctxt.set_client_mode, True)
+        self.addCleanup(CONF.clear_override, 'backend_url',
+                        group='coordination')
+        self.addCleanup(CONF.clear_override, 'lock_path',
+                        group='oslo_concurrency')
         coordination.COORDINATOR.start()
         self.addCleanup(coordination.COORDINATOR.stop)
 
@@ -202,9 +206,9 @@ class CinderTestCase(unittest.TestCase):
             f.write(textwrap.dedent(CINDER_CONF).format(
                 folder=self.folder,
                 options=textwrap.dedent(options).strip()))
-        CONF.reset()
         CONF(['--config-file', path], project='cinder')
-        self.addCleanup(CONF.reset)
+        # Not reset(): that would take the privileged contexts' defaults.
+        self.addCleanup(CONF.clear)
 
     def new_driver(self, kind=Driver):
         """Return a driver as the manager makes one, not set up."""

@@ -63,7 +63,7 @@ class ListOptsTest(unittest.TestCase):
     def test_sections(self):
         sections = dict(opts.list_opts())
         self.assertEqual(configuration.SHARED_CONF_GROUP,
-                         opts.CINDER_SHARED_SECTION)
+                         backend_opts.SHARED_SECTION)
         self.assertLessEqual(
             {configuration.SHARED_CONF_GROUP, 'mydriver_privsep_target',
              'mydriver_privsep_initiator'}, set(sections))

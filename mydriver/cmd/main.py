@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's command, ``mydriver``."""
+
+from collections.abc import Sequence
+import importlib.metadata
+import sys
+from typing import Any
+
+from cliff import app, commandmanager
+
+from mydriver.cmd import restore, show, status
+
+COMMANDS = {
+    'restore': restore.Restore,
+    'show': show.Show,
+    'status': status.Status,
+}
+
+
+class Commands(commandmanager.CommandManager):
+    """The commands above; nobody adds others by entry points."""
+
+    def __init__(self) -> None:
+        super().__init__('mydriver.commands')
+        for name, command in COMMANDS.items():
+            self.add_command(name, command)
+
+
+class MyDriver(app.App):
+    """The application."""
+
+    def __init__(self, **streams: Any) -> None:
+        super().__init__(
+            description='Looks after the exports of mydriver on a Cinder '
+            'storage node.',
+            version=importlib.metadata.version('mydriver'),
+            command_manager=Commands(), deferred_help=True, **streams)
+
+
+def main(argv: Sequence[str] | None = None, **streams: Any) -> int:
+    """Run the command; return its exit status.
+
+    :param argv: arguments, those of the process by default.
+    :param streams: ``stdout`` and ``stderr``, for tests.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    return int(MyDriver(**streams).run(arguments))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mydriver restore``: the exports, from the journal."""
+
+import argparse
+import os
+
+from cliff import command
+from oslo_log import log as logging
+
+from mydriver import exception
+from mydriver.cinder_volume import service
+from mydriver.cmd import arguments, backends, health
+
+LOG = logging.getLogger(__name__)
+
+
+class Restore(command.Command):
+    """Rebuild all exports and mappings from the journal.
+
+    Meant for the boot of a storage node, before anything else of OpenStack is
+    up: compute hosts get their disks back at once. It disturbs nothing that
+    is right already. The exit status is 1 when something could not be
+    restored; the rest is restored all the same.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        arguments.add(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Restore one backend after the other."""
+        found = arguments.backends_of(parsed_args, verbs=True)
+        restored = [self._is_restored(b) for b in found]
+        return int(not all(restored))
+
+    def _is_restored(self, backend: backends.Backend) -> bool:
+        try:
+            if not os.path.exists(backend.journal_path):
+                LOG.info('Backend %s has no journal yet', backend.name)
+                return True
+            exports = self._service(backend)
+            exports.check()
+            exports.start()
+        except exception.MyDriverError as e:
+            LOG.error('Backend %s: %s', backend.name, e)
+            return False
+        wrong = [f for f in health.of_exports(backend) if not f.ok]
+        for finding in wrong:
+            LOG.error('Backend %s: %s: %s', backend.name, finding.part,
+                      finding.detail)
+        return not wrong
+
+    def _service(self, backend: backends.Backend) -> service.ExportService:
+        return service.build(backend.settings)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mydriver show``: what is exported, and to whom."""
+
+import argparse
+from collections.abc import Iterator
+import os
+
+from cliff import lister
+
+from mydriver import model
+from mydriver.cinder_volume import journal as journals
+from mydriver.cmd import arguments, backends
+
+COLUMNS = ('Backend', 'Volume', 'WWN', 'Target', 'Initiator', 'LUN',
+           'Read only', 'Size (GiB)', 'Device')
+
+Row = tuple[str, str, str, str, str, int | str, bool | str, float, str]
+
+
+class Show(lister.Lister):
+    """List the exports and mappings that stand in the journal.
+
+    One line for each initiator that a volume is mapped to, and one for each
+    export that is not mapped. There are no secrets in it.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        arguments.add(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace
+                    ) -> tuple[tuple[str, ...], list[Row]]:
+        """Return columns and rows."""
+        return COLUMNS, [
+            row for backend in arguments.backends_of(parsed_args)
+            if os.path.exists(backend.journal_path)
+            for row in rows(backend)]
+
+
+def rows(backend: backends.Backend) -> Iterator[Row]:
+    """Give the lines of one backend, by volume."""
+    journal = journals.Journal(backend.journal_path, 'show')
+    try:
+        mapped: dict[str, list[model.Mapping]] = {}
+        for placed in journal.mappings():
+            mapped.setdefault(placed.mapping.volume_id, []).append(
+                placed.mapping)
+        for export in sorted(journal.exports(), key=lambda e: e.volume_id):
+            head = (backend.name, export.volume_id,
+                    f'0x{model.naa_id(export.volume_id)}',
+                    str(export.target))
+            tail = (round(export.device.size_bytes / 1024 ** 3, 2),
+                    export.device.path)
+            for mapping in mapped.get(export.volume_id, ()):
+                yield (*head, str(mapping.initiator), mapping.lun,
+                       mapping.read_only, *tail)
+            if export.volume_id not in mapped:
+                yield (*head, '', '', '', *tail)
+    finally:
+        journal.close()

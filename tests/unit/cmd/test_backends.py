@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command reads cinder.conf as cinder-volume does."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+from cinder.common import config as cinder_config
+from cinder.volume import driver as cinder_driver
+from oslo_config import cfg
+
+from mydriver import exception, model
+from mydriver.cinder_volume import service, settings
+from mydriver.cmd import backends
+from tests.unit.cinder_volume import fakes
+
+CONF = """
+    [DEFAULT]
+    state_path = {folder}/state
+    my_ip = 192.0.2.1
+    enabled_backends = disks,lvm,plain
+    [backend_defaults]
+    mydriver_targets = 8
+    use_chap_auth = True
+    [disks]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    target_secondary_ip_addresses = 192.0.2.2,2001:db8::1
+    target_port = 3261
+    use_chap_auth = False
+    mydriver_store_path = {folder}/store
+    [lvm]
+    volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+    [plain]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    [off]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+"""
+
+
+class ConfTestCase(unittest.TestCase):
+    """A test with a cinder.conf of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix='mydriver-')
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.conf = os.path.join(self.folder, 'cinder.conf')
+        self.write(CONF)
+        self.addCleanup(cfg.CONF.clear)
+
+    def write(self, text):
+        """Make this the cinder.conf."""
+        with open(self.conf, 'w') as f:
+            f.write(textwrap.dedent(text).format(folder=self.folder))
+
+    def read(self, *names):
+        """Return the backends by name."""
+        return {b.name: b for b in backends.read([self.conf], names)}
+
+
+class BackendsTest(ConfTestCase):
+    """Which backends, and their settings."""
+
+    def test_ours_that_are_enabled(self):
+        self.assertEqual(['disks', 'plain'], list(self.read()))
+        self.assertEqual(['plain'], list(self.read('plain')))
+
+    def test_settings(self):
+        self.assertEqual(
+            service.ServiceSettings(
+                backend='disks',
+                target_prefix='iqn.2010-10.org.openstack:',
+                portals=(model.Portal('192.0.2.1', 3261),
+                         model.Portal('192.0.2.2', 3261),
+                         model.Portal('2001:db8::1', 3261)),
+                chap=False, targets=8, discovery_timeout_s=2.0,
+                state_path=f'{self.folder}/state/mydriver/disks'),
+            self.read()['disks'].settings)
+
+    def test_the_shared_section_and_the_defaults(self):
+        plain = self.read()['plain'].settings
+        self.assertTrue(plain.chap)
+        self.assertEqual((model.Portal('192.0.2.1'),), plain.portals)
+
+    def test_the_journal_is_the_services(self):
+        backend = self.read()['plain']
+        made = service.build(backend.settings)
+        self.addCleanup(made._journal.close)
+        self.assertTrue(os.path.exists(backend.journal_path))
+
+    def test_what_is_not_there_is_named(self):
+        for name in ('lvm', 'off', 'nothing'):
+            with self.assertRaisesRegex(exception.ConfigurationError,
+                                        rf'\[{name}\].*disks, plain'):
+                self.read(name)
+
+    def test_a_missing_or_broken_file_is_named(self):
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    '/nonexistent'):
+            backends.read(['/nonexistent'])
+        self.write('no section')
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'cinder.conf'):
+            self.read()
+
+    def test_none_enabled(self):
+        self.write('[DEFAULT]')
+        self.assertEqual({}, self.read())
+
+    def test_a_wrong_value_names_the_option(self):
+        self.write(CONF.replace('target_port = 3261', 'target_port = x'))
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'target_port'):
+            _ = self.read()['disks'].settings
+
+    def test_privsep_is_configured_by_the_same_file(self):
+        self.write(CONF + """
+            [mydriver_privsep_target]
+            helper_command = doas privsep-helper
+        """.replace('\n            ', '\n    '))
+        self.read()
+        self.assertEqual('doas privsep-helper',
+                         cfg.CONF.mydriver_privsep_target.helper_command)
+
+
+class SameAsCinderTest(fakes.CinderTestCase):
+    """The declarations are Cinder's, and so is what comes of them."""
+
+    def test_declarations(self):
+        # Not at the top: it wants Cinder's objects registered before.
+        cinder_manager = importlib.import_module('cinder.volume.manager')
+        theirs = {o.name: o for o in (
+            *cinder_driver.volume_opts, *cinder_manager.volume_manager_opts,
+            *cinder_manager.volume_backend_opts, *cinder_config.core_opts,
+            *cinder_config.global_opts)}
+        for opt in (*backends.BACKEND_OPTS, *backends.GLOBAL_OPTS):
+            with self.subTest(opt.name):
+                their = theirs[opt.name]
+                self.assertEqual(
+                    (their.default, their.type,
+                     [d.name for d in their.deprecated_opts]),
+                    (opt.default, opt.type,
+                     [d.name for d in opt.deprecated_opts]))
+
+    def test_settings(self):
+        self.configure("""
+            use_chap_auth = True
+            target_secondary_ip_addresses = 192.0.2.2,192.0.2.2,192.0.2.3
+        """)
+        driver = self.new_driver()
+        backend, = backends.read([f'{self.folder}/cinder.conf'])
+        self.assertEqual(
+            settings.of_service(driver.configuration, fakes.BACKEND),
+            backend.settings)
+
+    def test_cinder_is_not_loaded(self):
+        script = ("import sys; sys.modules['cinder'] = None\n"
+                  'from mydriver.cmd import main\n'
+                  "sys.exit(main.main(['restore', '--config-file', "
+                  f"'{self.folder}/cinder.conf']))")
+        done = subprocess.run([sys.executable, '-c', script], text=True,
+                              capture_output=True, check=False)
+        self.assertEqual((0, 'Backend disks has no journal yet\n'),
+                         (done.returncode, done.stdout + done.stderr))

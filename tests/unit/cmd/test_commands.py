@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands, on a journal and a target in memory."""
+
+import io
+import json
+import logging
+import os
+import uuid
+
+from mydriver import model, privileged
+from mydriver.cinder_volume import configfs
+from mydriver.cinder_volume import journal as journals
+from mydriver.cmd import health, main, show
+from tests.fakes import target as fake_target
+from tests.unit.cmd import test_backends
+
+FIRST, SECOND = (str(uuid.UUID(int=n)) for n in (1, 2))
+HOST = model.Iqn('iqn.1993-08.org.debian:01:host')
+TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
+
+
+class CommandTestCase(test_backends.ConfTestCase):
+    """A test with a backend whose journal has two exports, one mapped."""
+
+    def setUp(self):
+        super().setUp()
+        self.backend = self.read()['disks']
+        os.makedirs(os.path.dirname(self.backend.journal_path))
+        self.target = fake_target.MemoryTarget(
+            'disks', self.backend.settings.portals)
+
+        # As root the privileged verbs would run in this very process.
+        self.addCleanup(privileged.target_context.set_client_mode, True)
+
+    def fill(self):
+        """Write the journal."""
+        journal = journals.Journal(self.backend.journal_path, 'test')
+        self.addCleanup(journal.close)
+        self.target.ensure_pool(journal.add_targets([TARGET]))
+        for volume_id in (FIRST, SECOND):
+            path = os.path.join(self.folder, f'volume-{volume_id}')
+            with open(path, 'w') as f:
+                f.truncate(1024 ** 3)
+            self.target.ensure_export(journal.add_export(
+                volume_id, model.BackingDevice('fileio', path, 1024 ** 3),
+                TARGET))
+        placed = journal.add_mapping(FIRST, HOST, read_only=False,
+                                     mutual=False)
+        self.target.ensure_mapping(placed)
+        return placed
+
+    def run_command(self, *argv):
+        """Return status, output and errors of a command."""
+        out, err = io.StringIO(), io.StringIO()
+        root = logging.getLogger()
+        self.addCleanup(root.setLevel, root.level)
+        self.addCleanup(setattr, root, 'handlers', list(root.handlers))
+        status = main.main([*argv, '--config-file', self.conf],
+                           stdout=out, stderr=err)
+        return status, out.getvalue(), err.getvalue()
+
+
+class ShowTest(CommandTestCase):
+    """``mydriver show``."""
+
+    def test_exports_and_mappings(self):
+        self.fill()
+        status, out, _ = self.run_command('show', '-f', 'json')
+        self.assertEqual(0, status)
+        self.assertEqual([
+            {'Backend': 'disks', 'Volume': FIRST,
+             'WWN': '0x60014050000000000000000000000000',
+             'Target': str(TARGET), 'Initiator': str(HOST), 'LUN': 1,
+             'Read only': False, 'Size (GiB)': 1.0,
+             'Device': f'{self.folder}/volume-{FIRST}'},
+            {'Backend': 'disks', 'Volume': SECOND,
+             'WWN': '0x60014050000000000000000000000000',
+             'Target': str(TARGET), 'Initiator': '', 'LUN': '',
+             'Read only': '', 'Size (GiB)': 1.0,
+             'Device': f'{self.folder}/volume-{SECOND}'},
+        ], json.loads(out))
+
+    def test_no_journal_is_no_export_and_is_not_made(self):
+        status, out, _ = self.run_command('show', '-f', 'csv', '--quote',
+                                          'none')
+        self.assertEqual((0, ','.join(show.COLUMNS)), (status, out.strip()))
+        self.assertFalse(os.path.exists(self.backend.journal_path))
+
+    def test_a_wrong_backend_is_an_error(self):
+        status, out, err = self.run_command('show', 'lvm')
+        self.assertEqual((1, ''), (status, out))
+        self.assertIn('[lvm]: there is no such backend of ours', err)
+
+
+class HealthTest(CommandTestCase):
+    """What ``mydriver status`` says, and when."""
+
+    def exports(self):
+        """Return part, ok and detail of the exports."""
+        return [(f.part, f.ok, f.detail) for f in health.of_exports(
+            self.backend, self.target.observe)]
+
+    def test_no_journal_yet(self):
+        self.assertEqual([('exports', True, 'there is no journal yet')],
+                         self.exports())
+
+    def test_all_is_there(self):
+        self.fill()
+        self.assertEqual([('targets', True, '1, all in the kernel'),
+                          ('exports', True, '2, all in the kernel'),
+                          ('mappings', True, '1, all in the kernel')],
+                         self.exports())
+
+    def test_a_lost_mapping(self):
+        placed = self.fill()
+        self.target.drop_mapping(placed.export, HOST, placed.mapping.lun)
+        self.assertEqual(
+            [True, True, False], [ok for _, ok, _ in self.exports()])
+        self.assertIn('1 of 1 are not in the kernel. Run mydriver restore.',
+                      self.exports()[2])
+
+    def test_all_is_lost(self):
+        self.fill()
+        self.target.targets.clear()
+        self.assertEqual(
+            [False] * 3, [ok for _, ok, _ in self.exports()])
+
+    def test_more_in_the_kernel_is_no_fault(self):
+        placed = self.fill()
+        self.target.ensure_mapping(journals.Placed(
+            model.Mapping(SECOND, model.Iqn('iqn.2026-11.org.example:x'), 7),
+            placed.export, False))
+        self.assertEqual([True] * 3, [ok for _, ok, _ in self.exports()])
+
+    def test_a_broken_journal(self):
+        with open(self.backend.journal_path, 'w') as f:
+            f.write('this is no database, and long enough to see it' * 99)
+        (part, ok, detail), = self.exports()
+        self.assertEqual(('exports', False), (part, ok))
+        self.assertIn(self.backend.journal_path, detail)
+
+    def test_a_missing_store_and_a_host_that_cannot_serve(self):
+        store, host = health.of_host(self.backend)
+        self.assertEqual(('store', False), (store.part, store.ok))
+        self.assertIn(f'{self.folder}/store does not exist', store.detail)
+        # 192.0.2.1 is an address of nobody (RFC 5737).
+        self.assertEqual(('host', False), (host.part, host.ok))
+
+
+class StatusTest(CommandTestCase):
+    """``mydriver status``."""
+
+    def test_something_wrong_is_the_exit_status(self):
+        self.fill()
+        status, out, _ = self.run_command('status', 'disks', '-f', 'json')
+        self.assertEqual(1, status)
+        rows = {row['Part']: row for row in json.loads(out)}
+        self.assertEqual({'store', 'host', 'targets', 'exports',
+                          'mappings'}, set(rows))
+        self.assertEqual({'wrong'}, {r['State'] for r in rows.values()})
+        self.assertFalse(configfs.ROOT.joinpath(
+            'iscsi', str(TARGET)).exists())
+
+
+class RestoreTest(CommandTestCase):
+    """``mydriver restore``; what it restores, a kernel node's test says."""
+
+    def test_no_journal_yet_is_fine(self):
+        status, _, _ = self.run_command('restore')
+        self.assertEqual(0, status)
+        self.assertFalse(os.path.exists(self.backend.journal_path))
+
+    def test_a_host_that_cannot_serve_is_the_exit_status(self):
+        self.fill()
+        status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn('Backend disks: ', err)
+
+    def test_one_backend_does_not_keep_the_others_down(self):
+        self.fill()
+        self.write(test_backends.CONF.replace(
+            '[plain]', '[plain]\n    mydriver_state_path = relative'))
+        status, _, err = self.run_command('restore', 'plain', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn('Backend plain: mydriver_state_path: ', err)
+        self.assertIn('Backend disks: ', err)
+
+    def test_help_names_the_commands(self):
+        out = io.StringIO()
+        with self.assertRaises(SystemExit) as caught:
+            main.main(['--help'], stdout=out)
+        self.assertFalse(caught.exception.code)
+        for name in main.COMMANDS:
+            self.assertIn(name, out.getvalue())

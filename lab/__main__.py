@@ -11,7 +11,8 @@ from lab import errors
 #: Command -> module whose ``register(subparsers)`` adds it. Each command sets
 #: ``func``, which takes the parsed arguments and returns an exit status.
 _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
-             'guest': 'lab.guest.cli', 'demo': 'lab.demo.cli'}
+             'guest': 'lab.guest.cli', 'demo': 'lab.demo.cli',
+             'verify': 'lab.verify.cli'}
 
 
 def _modules(argv: list[str]) -> list[str]:

@@ -141,6 +141,11 @@ class Clients:
             lambda: self._find(self._compute.get_server, server_id) is None,
             f'server {server_id} to be gone', _TIMEOUT_S, poll_s=_POLL_S)
 
+    def begin_attach(self, server_id: str, volume_id: str) -> None:
+        """Ask for an attachment; wait for nothing."""
+        self._compute.create_volume_attachment(server_id,
+                                               volume_id=volume_id)
+
     def attach(self, what: str, server_id: str, volume_id: str) -> Timing:
         """Attach a volume and wait until it is in use.
 
@@ -148,8 +153,7 @@ class Clients:
         nothing; hence the look at that.
         """
         start = time.monotonic()
-        self._compute.create_volume_attachment(server_id,
-                                               volume_id=volume_id)
+        self.begin_attach(server_id, volume_id)
         answered = time.monotonic()
         self.wait_volume(volume_id, 'in-use', given_up=('available',))
         return Timing(what, answered - start, time.monotonic() - start)

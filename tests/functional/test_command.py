@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's command after a boot: the kernel has nothing yet."""
+
+import json
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import uuid
+
+from mydriver import model
+from mydriver.cinder_volume import configfs, service
+from mydriver.cinder_volume.stores import base as stores
+from mydriver.cmd import backends
+from tests.functional import base, lio
+
+INITIATOR = 'iqn.1993-08.org.debian:01:host'
+NOBODY = 65534
+MIB = 1024 ** 2
+
+CONF = """
+    [DEFAULT]
+    state_path = {folder}/state
+    enabled_backends = disks
+    [disks]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    target_ip_address = 127.0.0.1
+    use_chap_auth = True
+    mydriver_store_path = {folder}/store
+"""
+
+
+class CommandTest(base.NodeTestCase):
+    """restore and status as an operator, or systemd, starts them."""
+
+    def setUp(self):
+        super().setUp()
+        lio.use(self)
+        self.folder = Path(tempfile.mkdtemp(dir='/run'))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder.chmod(0o755)
+        self.mount_xfs(self.folder / 'store')
+        self.addCleanup(lio.clear)
+        self.conf = self.folder / 'cinder.conf'
+        self.conf.write_text(textwrap.dedent(CONF).format(
+            folder=self.folder))
+        self.backend, = backends.read([str(self.conf)])
+
+    def run_command(self, *argv):
+        """Return exit status and output."""
+        program = Path(sys.executable).parent / 'mydriver'
+        done = subprocess.run(
+            [program, *argv, '--config-file', self.conf], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            timeout=120)
+        return done.returncode, done.stdout
+
+    def fill(self):
+        """Export three volumes, two of them mapped; return the secrets."""
+        exports = service.build(self.backend.settings)
+        exports.start()
+        secrets = []
+        for i in range(3):
+            volume_id = str(uuid.uuid4())
+            path = self.folder / 'store' / stores.volume_name(volume_id)
+            with path.open('w') as f:
+                f.truncate(64 * MIB)
+            exports.create_export(volume_id, model.BackingDevice(
+                'fileio', str(path), 64 * MIB))
+            if i:
+                data = exports.initialize_connection(
+                    volume_id, {'initiator': INITIATOR})
+                secrets.append(data['auth_password'])
+        exports._journal.close()
+        return secrets
+
+    def seen(self):
+        """Return what the kernel has of the pool."""
+        return [configfs.target(t)
+                for t in service.pool(self.backend.settings)]
+
+    def give_to(self, user):
+        """Give state and store to a user, as a packaged Cinder has it."""
+        for top in ('state', 'store'):
+            for path in (self.folder / top, *(
+                    self.folder / top).rglob('*')):
+                os.chown(path, user, user)
+
+    def restored_for(self, user):
+        """Restore what was there before a boot, the state being a user's."""
+        secrets = self.fill()
+        self.give_to(user)
+        before = self.seen()
+        lio.clear()
+        status, out = self.run_command('restore', '-v')
+        self.assertEqual(0, status, out)
+        self.assertEqual(before, self.seen())
+        self.assertEqual(
+            {user}, {p.stat().st_uid for p in (
+                self.folder / 'state').rglob('*')}, 'files of another user')
+        return out, secrets
+
+    def states(self):
+        """Return exit status, state by part, and output of ``status``."""
+        status, out = self.run_command('status', '-f', 'json')
+        return status, {row['Part']: row['State']
+                        for row in json.loads(out)}, out
+
+    def test_the_state_is_roots(self):
+        self.restored_for(0)
+        self.assertEqual(0, self.states()[0])
+        lio.clear()
+        status, states, _ = self.states()
+        self.assertEqual(1, status)
+        self.assertEqual(
+            {'store': 'ok', 'host': 'ok', 'targets': 'wrong',
+             'exports': 'wrong', 'mappings': 'wrong'}, states)
+
+    def test_the_state_is_of_cinders_user(self):
+        restored, secrets = self.restored_for(NOBODY)
+        before = self.seen()
+        status, again = self.run_command('restore', '-v')
+        self.assertEqual((0, before), (status, self.seen()), again)
+        status, shown = self.run_command('show')
+        self.assertEqual(0, status, shown)
+        self.assertEqual(2, shown.count(INITIATOR))
+        for secret in secrets:
+            self.assertNotIn(secret, restored + again + shown)
+
+    def test_a_lost_volume_does_not_keep_the_others_down(self):
+        self.fill()
+        lost = next((self.folder / 'store').glob('volume-*'))
+        lost.unlink()
+        lio.clear()
+        status, out = self.run_command('restore')
+        self.assertEqual(1, status, out)
+        self.assertIn(lost.name.removeprefix('volume-'), out)
+        self.assertEqual(2, sum(len(t.exports) for t in self.seen()))

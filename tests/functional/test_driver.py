@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Cinder driver on the real kernel.
+
+Store and target are real, and so is Cinder's own way of connecting a volume
+to the host that it runs on, by stock os-brick.
+"""
+
+import os
+from pathlib import Path
+
+from cinder import exception as cinder_exception
+from cinder.volume import volume_utils
+import os_brick
+from os_brick import privileged as brick_privileged
+from oslo_config import cfg
+
+from mydriver.cinder_volume import configfs, driver, service
+from tests.functional import base, lio
+from tests.unit.cinder_volume import fakes
+
+MIB = 1024 ** 2
+GIB = 1024 ** 3
+OPTIONS = """
+    target_ip_address = 127.0.0.1
+    target_secondary_ip_addresses = 127.0.0.2
+    use_chap_auth = True
+    mydriver_discovery_timeout = 10
+"""
+
+
+class Driver(driver.LIODriver):
+    """The driver as it is, without a database."""
+
+    def _volumes(self):
+        return []
+
+
+class DriverTest(base.NodeTestCase, fakes.CinderTestCase):
+    """What cinder-volume does, without its RPC and database."""
+
+    def setUp(self):
+        super().setUp()
+        lio.use(self)
+        for context in (brick_privileged.default,
+                        brick_privileged.brick_privsep_hide_output):
+            context.set_client_mode(False)
+            self.addCleanup(context.set_client_mode, True)
+        self.configure(OPTIONS)
+        os_brick.setup(cfg.CONF)
+        cfg.CONF.set_override('lock_path', f'{self.folder}/locks',
+                              'os_brick')
+        self.mount_xfs(Path(self.store_path))
+        self.addCleanup(lio.clear)
+        self.driver = self.new_driver(Driver)
+        self.driver.do_setup(fakes.context())
+        self.addCleanup(self.driver.exports._journal.close)
+        self.driver.check_for_setup_error()
+        self.clean = lio.dump()
+
+    def attached(self, volume):
+        """Connect a volume to this host as Cinder does; return how."""
+        properties = volume_utils.brick_get_connector_properties()
+        info, volume = self.driver._attach_volume(
+            fakes.context(), volume, properties)
+        return info, properties
+
+    def detach(self, volume, info, properties):
+        """Disconnect it."""
+        self.driver._detach_volume(fakes.context(), info, volume, properties)
+
+    def assert_nothing_left(self):
+        """Neither the target nor the host remember anything."""
+        self.assertEqual(self.clean, lio.dump())
+        self.assertEqual(set(), base.sessions())
+        self.assertEqual(set(), base.scsi_devices())
+
+    def test_cinder_connects_a_volume_to_its_own_host(self):
+        volume = fakes.volume()
+        self.driver.create_volume(volume)
+        info, properties = self.attached(volume)
+        self.assertEqual(GIB, int(base.run(
+            'blockdev', '--getsize64', info['device']['path'])))
+        with open(info['device']['path'], 'r+b') as device:
+            device.seek(MIB)
+            device.write(b'by way of iSCSI')
+            device.flush()
+            os.fsync(device.fileno())
+        self.assertEqual(b'by way of iSCSI', self.read(volume, 15, MIB))
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.delete_volume(volume)
+        self.detach(volume, info, properties)
+        self.assert_nothing_left()
+        self.driver.delete_volume(volume)
+        self.assertEqual([], os.listdir(self.store_path))
+
+    def test_snapshot_clone_and_extend_in_use(self):
+        volume = fakes.volume()
+        self.driver.create_volume(volume)
+        info, properties = self.attached(volume)
+        path = info['device']['path']
+        with open(path, 'r+b') as device:
+            device.write(b'before')
+            device.flush()
+            os.fsync(device.fileno())
+            snapshot, clone = fakes.snapshot(volume), fakes.volume(2)
+            self.driver.create_snapshot(snapshot)
+            self.driver.create_cloned_volume(clone, volume)
+            device.seek(0)
+            device.write(b'after!')
+            device.flush()
+            os.fsync(device.fileno())
+        self.assertEqual((b'before', b'before', b'after!'), tuple(
+            self.read(of, 6) for of in (snapshot, clone, volume)))
+        self.driver.extend_volume(volume, 3)
+        self.assertEqual(3 * GIB, info['connector'].extend_volume(
+            info['conn']['data']))
+        self.assertEqual(3 * GIB, int(base.run(
+            'blockdev', '--getsize64', path)))
+        self.detach(volume, info, properties)
+        self.assert_nothing_left()
+
+    def test_a_wrong_connector_changes_nothing(self):
+        volume = fakes.volume()
+        self.driver.create_volume(volume)
+        self.driver.create_export(None, volume, fakes.connector())
+        before = lio.dump()
+        for name in (None, 'not an iqn', 'iqn.1993-08.org.debian:a_b'):
+            with self.assertRaises(
+                    cinder_exception.InvalidConnectorException):
+                self.driver.initialize_connection(
+                    volume, fakes.connector(name))
+        self.assertEqual(before, lio.dump())
+
+    def test_unreachable_portals_leave_no_acl_behind(self):
+        volume = fakes.volume()
+        self.driver.create_volume(volume)
+        self.driver.create_export(None, volume, fakes.connector())
+        before = lio.dump()
+        target, = (t for t in service.pool(
+            self.driver.exports._settings) if configfs.target(t).exports)
+        enable = configfs.ROOT / 'iscsi' / str(target) / 'tpgt_1/enable'
+        enable.write_text('0')
+        with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
+                                    'No portal offers target'):
+            self.driver.initialize_connection(volume, fakes.connector())
+        enable.write_text('1')
+        self.assertEqual(before, lio.dump())
+
+    def test_cinder_volume_starts_again_after_a_boot(self):
+        volume = fakes.volume()
+        self.driver.create_volume(volume)
+        connector = fakes.connector()
+        self.driver.create_export(None, volume, connector)
+        before = self.driver.initialize_connection(volume, connector)
+        lio.clear()
+        again = self.new_driver(Driver)
+        again._volumes = lambda: [fakes.volume(
+            id=volume.id, status='in-use',
+            volume_attachment=[fakes.attachment()])]
+        again.do_setup(fakes.context())
+        self.addCleanup(again.exports._journal.close)
+        again.check_for_setup_error()
+        again.ensure_export(fakes.context(), volume)
+        self.assertEqual(before,
+                         again.initialize_connection(volume, connector))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
 import logging
+import os
 from pathlib import Path
 import time
 
@@ -90,11 +91,13 @@ class Attacher:
                 found = self._path(connection, naa, portal,
                                    sessions.RECOVERY_TIMEOUT_S)
                 return Attached(found.name, naa, False)
+            except exception.WrongDevice:
+                raise       # the mapping is wrong, not the way to it
             except exception.MyDriverError as e:
                 LOG.warning('No path to volume %s by %s: %s',
                             connection.volume_id, portal, e)
                 errors.append(e)
-        raise _worst(errors)
+        raise errors[0]
 
     def _connect_all(self, connection: Connection, naa: str) -> Attached:
         """Take all portals at once; one that works is enough."""
@@ -186,6 +189,23 @@ class Attacher:
             step(*args)
         except Exception as e:
             LOG.warning('While cleaning up: %s', e)
+
+    def check(self, connection: Connection, path: str) -> None:
+        """Check that a device which somebody else attached is the volume.
+
+        :param connection: how it was reached, with its NAA id.
+        :param path: path of a disk or of a multipath map.
+        :raises WrongDevice: when it is not.
+        """
+        naa = _naa(connection)
+        name = os.path.basename(os.path.realpath(path))
+        disks = {f.name for f in self._devices.of_volume(
+            str(connection.target), naa)
+            if self._initiator.read_naa(f.device) == naa}
+        is_map = (name == self._sysfs.multipath_map(naa)
+                  and self._sysfs.paths(name) <= disks)
+        if name not in disks and not is_map:
+            raise exception.WrongDevice(path, naa, 'something else')
 
     # Detach
 

@@ -59,9 +59,35 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         :returns: ``type``, ``path``, ``scsi_wwn`` and, where it is one,
             ``multipath_id``.
         """
-        if self._is_ours(connection_properties):
+        if not grammar.is_ours(connection_properties):
+            return dict(super().connect_volume(connection_properties))
+        if not self._is_ours(connection_properties):
+            return self._checked(
+                connection_properties,
+                dict(super().connect_volume(connection_properties)))
+        try:
             return dict(self._connect_ours(connection_properties))
-        return dict(super().connect_volume(connection_properties))
+        except exception.MyDriverError:
+            raise               # nothing is left of it
+        except Exception:
+            self._disconnect_ours(connection_properties, None, force=True,
+                                  ignore_errors=True)
+            raise
+
+    def _checked(self, properties: dict[str, Any],
+                 result: dict[str, Any]) -> dict[str, Any]:
+        """Return what os-brick returned, if it is the volume.
+
+        :raises WrongDevice: when it is not; it was detached again.
+        """
+        try:
+            self.attacher.check(grammar.Connection.parse(properties),
+                                result['path'])
+        except exception.MyDriverError:
+            super().disconnect_volume(
+                properties, result, force=True, ignore_errors=True)
+            raise
+        return result
 
     @utils.connect_volume_prepare_result
     def _connect_ours(
@@ -105,6 +131,10 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         :param force: go on when the volume no longer takes what is cached.
         :param ignore_errors: with ``force``: log what went wrong instead.
         """
+        if 'target_iqn' not in connection_properties and ignore_errors:
+            # os_brick.utils.connect_volume_prepare_result passes the result
+            # of connect_volume, when it could not make the link.
+            return
         if not self._is_ours(connection_properties):
             super().disconnect_volume(connection_properties, device_info,
                                       force=force,

@@ -120,7 +120,8 @@ class RootInitiator:
     def multipath_paths(self) -> set[str] | None:
         """See :class:`Initiator`."""
         try:
-            return set(_ask_multipathd('show paths raw format %d').split())
+            return set(_ask_multipathd(
+                'show paths raw format %d', _MULTIPATHD).split())
         except OSError:
             return None
 
@@ -149,10 +150,11 @@ class RootInitiator:
         channel.run(as_root.multipath_resize_map, naa)
 
 
-def _ask_multipathd(command: str, address: str = _MULTIPATHD) -> str:
+def _ask_multipathd(command: str, address: str) -> str:
     """Send multipathd a command that anybody may give.
 
     :param command: such as ``show paths``.
+    :param address: of its socket.
     :returns: its answer.
     :raises OSError: when there is no multipathd, or it does not answer.
     """

@@ -85,7 +85,7 @@ class Sessions:
                             'state LOGGED_IN', timeout_s)
         except exception.WaitTimeout as e:
             raise exception.LoginError(
-                str(target), str(portal), str(e)) from e
+                str(target), str(portal), str(e).rstrip('.')) from e
 
     def release(self, target: model.Iqn, portal: model.Portal) -> bool:
         """Log out and delete the node record, unless somebody needs them.

@@ -108,7 +108,8 @@ def _log_in(target: str, portal: Portal, timeout_s: float) -> None:
         done = _run('iscsiadm', *_node(target, portal), '--login',
                     timeout_s=timeout_s)
     except exception.InitiatorError as e:
-        raise exception.LoginError(target, str(portal), str(e)) from e
+        raise exception.LoginError(
+            target, str(portal), str(e).rstrip('.')) from e
     if done.returncode not in (0, _ISCSI_ERR_SESS_EXISTS):
         raise exception.LoginError(target, str(portal), _reason(done))
 

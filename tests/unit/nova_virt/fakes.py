@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compute host made of a folder, and the storage that it talks to."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+import shutil
+import string
+import threading
+from typing import Self
+
+from mydriver import exception, model
+from mydriver.connection import Connection
+from mydriver.nova_virt.sysfs import ScsiDevice, Session
+
+TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
+PORTALS = (model.Portal('192.0.2.1'), model.Portal('192.0.2.2'))
+VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
+OTHER = '11111111-2222-3333-4444-555555555555'
+MIB = 1 << 20
+
+
+def page83(naa: str) -> bytes:
+    """Return a page 0x83 as LIO makes it: volume, vendor, target port."""
+    designators = b''
+    for code_set, kind, body in (
+            (1, 0x03, bytes.fromhex(naa)), (2, 0x01, b'LIO-ORG disk'),
+            (1, 0x94, b'\0\0\0\1'), (1, 0x93, b'\x50' * 8)):
+        designators += bytes((code_set, kind, 0, len(body))) + body
+    return b'\0\x83' + len(designators).to_bytes(2, 'big') + designators
+
+
+@dataclasses.dataclass
+class Lun:
+    """What the storage has mapped at a LUN."""
+
+    naa: str
+    size_bytes: int = 16 * MIB
+
+    @classmethod
+    def of(cls, volume_id: str, size_bytes: int = 16 * MIB) -> Self:
+        """Return the LUN of a volume."""
+        return cls(model.naa_id(volume_id), size_bytes)
+
+
+class FakeHost:
+    """An :class:`.initiator.Initiator` and its sysfs, below ``root``.
+
+    :ivar luns: what the storage has mapped, by LUN.
+    :ivar down: portals that take no connection.
+    :ivar refuse: text with which the target refuses logins, or empty.
+    :ivar records: node records, with the CHAP credentials in them.
+    :ivar unflushed: disks that fail to write out.
+    :ivar multipathd: whether it runs.
+    :ivar picky: whether it takes claimed volumes only, and on request.
+    :ivar disk_names: names for the disks to come.
+    :ivar busy: NAA ids of maps that are open.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.luns: dict[int, Lun] = {}
+        self.down: set[model.Portal] = set()
+        self.refuse = ''
+        self.records: dict[tuple[str, model.Portal],
+                           model.ChapCredentials | None] = {}
+        self.flushed: list[str] = []
+        self.unflushed: set[str] = set()
+        self.multipathd = False
+        self.picky = False
+        self.claimed: set[str] = set()
+        self.busy: set[str] = set()
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self.disk_names = (f'sd{a}' for a in string.ascii_lowercase)
+        for folder in ('class/iscsi_session', 'class/iscsi_connection',
+                       'class/block', 'block', 'bus/scsi/devices',
+                       'devices/platform'):
+            (root / folder).mkdir(parents=True)
+
+    # What tests look at
+
+    def connection(self, volume_id: str = VOLUME, lun: int = 1,
+                   portals: tuple[model.Portal, ...] = PORTALS,
+                   size_bytes: int = 16 * MIB) -> Connection:
+        """Map a volume and return how to reach it."""
+        self.luns[lun] = Lun.of(volume_id, size_bytes)
+        return Connection(volume_id, TARGET, portals, lun,
+                          wwn=model.naa_id(volume_id))
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder of sysfs."""
+        return sorted(p.name for p in (self.root / folder).iterdir())
+
+    @property
+    def left(self) -> dict[str, list[str]]:
+        """All that an attach may leave, without what is empty."""
+        found = {
+            'sessions': self.names('class/iscsi_session'),
+            'devices': self.names('bus/scsi/devices'),
+            'disks': self.names('block'),
+            'records': [str(p) for _, p in self.records],
+            'claims': sorted(self.claimed),
+        }
+        return {k: v for k, v in found.items() if v}
+
+    def write(self, path: str, value: str | bytes) -> None:
+        """Write a file of sysfs."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(value, str):
+            file.write_text(value + '\n')
+        else:
+            file.write_bytes(value)
+
+    def set_state(self, state: str) -> None:
+        """Put every session into a state."""
+        for name in self.names('class/iscsi_session'):
+            self.write(f'class/iscsi_session/{name}/state', state)
+
+    # Sessions
+
+    def reach(self, portal: model.Portal, timeout_s: float) -> None:
+        """See Initiator."""
+        if portal in self.down:
+            raise ConnectionRefusedError(111, 'Connection refused')
+
+    def login(self, target: str, portal: model.Portal,
+              chap: model.ChapCredentials | None, timeout_s: float) -> None:
+        """See Initiator."""
+        if self.refuse:
+            raise exception.LoginError(target, str(portal), self.refuse)
+        with self._lock:
+            self.records[target, portal] = chap
+            self.add_session(target, portal)
+
+    def add_session(self, target: str, portal: model.Portal) -> None:
+        """Make a session in sysfs."""
+        sid = next(self._numbers)
+        real = self.root / f'devices/platform/host{sid}/session{sid}'
+        (real / f'target{sid}:0:0').mkdir(parents=True)
+        connection = f'class/iscsi_connection/connection{sid}:0'
+        self.write(f'{connection}/persistent_address', portal.address)
+        self.write(f'{connection}/persistent_port', str(portal.port))
+        session = f'class/iscsi_session/session{sid}'
+        self.write(f'{session}/target_id', '0')
+        self.write(f'{session}/state', 'LOGGED_IN')
+        (self.root / session / 'device').symlink_to(real)
+        # The last: with it the session counts.
+        self.write(f'{session}/targetname', target)
+
+    def logout(self, session: Session) -> None:
+        """See Initiator."""
+        with self._lock:
+            for device in list((self.root / 'bus/scsi/devices').glob(
+                    f'{session.host}:*')):
+                self._remove(device.name)
+            shutil.rmtree(
+                self.root / f'class/iscsi_session/session{session.sid}')
+            shutil.rmtree(self.root / 'class/iscsi_connection'
+                          / f'connection{session.sid}:0')
+            shutil.rmtree(
+                self.root / f'devices/platform/host{session.host}')
+
+    def forget(self, target: str, portal: model.Portal) -> None:
+        """See Initiator."""
+        self.records.pop((target, portal), None)
+
+    # Devices
+
+    def scan(self, session: Session, lun: int) -> None:
+        """See Initiator."""
+        with self._lock:
+            hctl = f'{session.host}:0:0:{lun}'
+            link = self.root / 'bus/scsi/devices' / hctl
+            if lun not in self.luns or link.is_symlink():
+                return
+            mapped = self.luns[lun]
+            name = next(self.disk_names)
+            below = (f'devices/platform/host{session.host}/'
+                     f'session{session.sid}/target{session.host}:0:0/{hctl}')
+            self.write(f'{below}/vpd_pg83', page83(mapped.naa))
+            (self.root / below / 'block' / name).mkdir(parents=True)
+            link.symlink_to(self.root / below)
+            self._disk(name, mapped.size_bytes)
+            if self.multipathd and not self.picky:
+                self._add_to_map(name, mapped)
+
+    def _disk(self, name: str, size_bytes: int) -> None:
+        self.write(f'block/{name}/size', str(size_bytes // 512))
+        link = self.root / 'class/block' / name
+        if not link.is_symlink():
+            link.symlink_to(self.root / 'block' / name)
+
+    def _folder(self, device: ScsiDevice) -> Path:
+        return (self.root / 'bus/scsi/devices'
+                / ':'.join(str(n) for n in device.hctl))
+
+    def read_naa(self, device: ScsiDevice) -> str:
+        """See Initiator."""
+        mapped = self.luns.get(device.lun)
+        return mapped.naa if mapped and self._folder(device).exists() else ''
+
+    def rescan(self, device: ScsiDevice, naa: str) -> None:
+        """See Initiator."""
+        mapped = self.luns[device.lun]
+        if mapped.naa != naa:
+            raise exception.WrongDevice(str(device), naa, mapped.naa)
+        self._disk(device.name or '', mapped.size_bytes)
+
+    def delete(self, device: ScsiDevice, naa: str) -> None:
+        """See Initiator."""
+        folder = self._folder(device)
+        if folder.exists():
+            if (folder / 'vpd_pg83').read_bytes() != page83(naa):
+                raise exception.WrongDevice(str(device), naa, 'another')
+            self._remove(folder.name)
+
+    def _remove(self, hctl: str) -> None:
+        with self._lock:
+            link = self.root / 'bus/scsi/devices' / hctl
+            for block in (link / 'block').iterdir():
+                shutil.rmtree(self.root / 'block' / block.name)
+                (self.root / 'class/block' / block.name).unlink()
+                for slave in self.root.glob(f'block/dm-*/slaves/{block.name}'):
+                    slave.rmdir()
+                    self._drop_map_without_paths(slave.parent)
+            shutil.rmtree(link.resolve())
+            link.unlink()
+
+    def flush(self, name: str) -> None:
+        """See Initiator."""
+        if name in self.unflushed:
+            raise exception.InitiatorError(f'flush {name}', 'I/O error')
+        self.flushed.append(name)
+
+    # Multipath
+
+    def _add_to_map(self, name: str, mapped: Lun) -> None:
+        dm = next((p.parent.parent.name for p in self.root.glob(
+            'block/dm-*/dm/uuid')
+            if p.read_text().strip() == f'mpath-3{mapped.naa}'),
+            f'dm-{len(list(self.root.glob("block/dm-*")))}')
+        self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
+        self.write(f'block/{dm}/dm/suspended', '0')
+        self._disk(dm, mapped.size_bytes)
+        (self.root / 'block' / dm / 'slaves' / name).mkdir(
+            parents=True, exist_ok=True)
+
+    def _drop_map_without_paths(self, slaves: Path) -> None:
+        """Do as multipathd does, unless the map is open."""
+        naa = (slaves.parent / 'dm/uuid').read_text().strip()[len('mpath-3'):]
+        if not list(slaves.iterdir()) and naa not in self.busy:
+            self.multipath_remove_map(naa, False)
+
+    def multipath_paths(self) -> set[str] | None:
+        """See Initiator."""
+        if not self.multipathd:
+            return None
+        return {p.name for p in self.root.glob('block/sd*')}
+
+    def multipath_claim(self, naa: str) -> None:
+        """See Initiator."""
+        self.claimed.add(naa)
+
+    def multipath_unclaim(self, naa: str) -> None:
+        """See Initiator."""
+        self.claimed.discard(naa)
+
+    def multipath_add_path(self, name: str) -> None:
+        """See Initiator."""
+        for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
+            mapped = self.luns[int(link.parent.parent.name.split(':')[3])]
+            if self.multipathd and mapped.naa in self.claimed:
+                self._add_to_map(name, mapped)
+
+    def multipath_del_path(self, name: str) -> None:
+        """See Initiator."""
+
+    def multipath_remove_map(self, naa: str, force: bool) -> None:
+        """See Initiator."""
+        for uuid in list(self.root.glob('block/dm-*/dm/uuid')):
+            if uuid.read_text().strip() == f'mpath-3{naa}':
+                dm = uuid.parent.parent
+                if naa in self.busy:
+                    raise exception.InitiatorError(
+                        f'remove {dm.name}', 'map in use')
+                shutil.rmtree(dm)
+                (self.root / 'class/block' / dm.name).unlink()
+
+    def multipath_resize_map(self, naa: str) -> None:
+        """See Initiator."""
+        for uuid in self.root.glob('block/dm-*/dm/uuid'):
+            if uuid.read_text().strip() == f'mpath-3{naa}':
+                dm = uuid.parent.parent
+                slave = next((dm / 'slaves').iterdir()).name
+                self._disk(dm.name, 512 * int(
+                    (self.root / 'block' / slave / 'size').read_text()))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""open-iscsi's records, in a folder."""
+
+import os
+from pathlib import Path
+import stat
+import tempfile
+import unittest
+from unittest import mock
+
+import ddt
+
+from mydriver import exception
+from mydriver.privileged import node_record
+
+TARGET = 'iqn.2010-10.org.openstack:pool-0'
+SECRET = 'node.session.auth.password'
+RECORD = '''# BEGIN RECORD 2.1.8
+node.name = iqn.2010-10.org.openstack:pool-0
+node.startup = automatic
+node.session.auth.authmethod = None
+node.session.auth.password_in = old
+node.session.timeo.replacement_timeout = 7
+# END RECORD
+'''
+
+
+@ddt.ddt
+class NodeRecordTest(unittest.TestCase):
+    """Finding and changing records."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.nodes = self.folder / 'iscsi/nodes'
+        self.enterContext(mock.patch.object(
+            node_record, 'NODES_DIRS', (self.folder / 'none', self.nodes)))
+
+    def record(self, name, text=RECORD):
+        path = self.nodes / TARGET / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def test_none(self):
+        self.assertEqual([], node_record.find(TARGET, '192.0.2.1', 3260))
+
+    def test_made_by_hand_or_by_discovery(self):
+        by_hand = self.record('192.0.2.1,3260')
+        found = self.record('192.0.2.2,3260,1/default')
+        self.record('192.0.2.2,3260,1/iface0')
+        self.record('192.0.2.22,3260,1/default')
+        v6 = self.record('2001:db8::1,3260,1/default')
+        self.assertEqual(
+            [by_hand], node_record.find(TARGET, '192.0.2.1', 3260))
+        self.assertEqual(
+            [found], node_record.find(TARGET, '192.0.2.2', 3260))
+        self.assertEqual(
+            [v6], node_record.find(TARGET, '2001:db8::1', 3260))
+        self.assertEqual([], node_record.find(TARGET, '192.0.2.1', 3261))
+
+    @ddt.data('../../etc', 'iqn.x/../y', '', 'iqn.', 'iqn.a\n', '-T')
+    def test_target_that_is_a_path(self, target):
+        with self.assertRaises(exception.InitiatorError):
+            node_record.find(target, '192.0.2.1', 3260)
+
+    def test_edited(self):
+        text = node_record.edited(RECORD, {
+            'node.startup': 'manual', SECRET: 'x = y # z',
+            'node.session.auth.password_in': None})
+        self.assertEqual([
+            '# BEGIN RECORD 2.1.8',
+            'node.name = iqn.2010-10.org.openstack:pool-0',
+            'node.session.auth.authmethod = None',
+            'node.session.timeo.replacement_timeout = 7',
+            'node.startup = manual', f'{SECRET} = x = y # z',
+            '# END RECORD'], text.splitlines())
+        self.assertEqual(text, node_record.edited(text, {
+            'node.startup': 'manual', SECRET: 'x = y # z'}))
+
+    @ddt.data('', ' x', 'x ', 'a\nnode.startup = automatic', 'x' * 256, '\0')
+    def test_value_that_cannot_stand(self, value):
+        with self.assertRaises(exception.InitiatorError) as caught:
+            node_record.edited(RECORD, {SECRET: value})
+        self.assertIn(SECRET, str(caught.exception))
+        if value.strip():
+            self.assertNotIn(value.strip(), str(caught.exception))
+
+    def test_update(self):
+        path = self.record('192.0.2.1,3260')
+        path.chmod(0o644)
+        node_record.update(path, {SECRET: 'secretsecret'})
+        self.assertIn(f'{SECRET} = secretsecret\n', path.read_text())
+        self.assertEqual(0o600, stat.S_IMODE(path.stat().st_mode))
+        self.assert_only(path)
+
+    def test_update_that_fails(self):
+        path = self.record('192.0.2.1,3260')
+        with (mock.patch.object(os, 'replace', side_effect=OSError('full')),
+              self.assertRaises(OSError)):
+            node_record.update(path, {SECRET: 'secretsecret'})
+        self.assertEqual(RECORD, path.read_text())
+        self.assert_only(path)
+
+    def assert_only(self, path):
+        self.assertEqual([path], [
+            p for p in self.folder.rglob('*') if p.is_file()])
+
+    def test_update_elsewhere(self):
+        path = self.folder / 'x'
+        path.write_text(RECORD)
+        with self.assertRaises(exception.InitiatorError):
+            node_record.update(path, {})
+        self.assertEqual(RECORD, path.read_text())

@@ -9,6 +9,7 @@ unless the connector carries our marker.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import re
 from typing import Any, Self
 
 from mydriver import exception, model
@@ -127,7 +128,7 @@ class Connection:
             chap=_chap(data),
             read_only=data.get('access_mode') == 'ro',
             encrypted=bool(data.get('encrypted')),
-            wwn=data.get(_WWN))
+            wwn=_wwn(data))
 
 
 def _plural(data: Mapping[str, Any], many: str, one: str) -> Sequence[Any]:
@@ -136,6 +137,15 @@ def _plural(data: Mapping[str, Any], many: str, one: str) -> Sequence[Any]:
     if not values:
         raise exception.InvalidConnectionData(f'{one} is missing')
     return list(values)
+
+
+def _wwn(data: Mapping[str, Any]) -> str | None:
+    """Return the NAA id in ``data``, None where there is none."""
+    wwn = data.get(_WWN)
+    if wwn is None or re.fullmatch('[0-9a-f]{32}', str(wwn)):
+        return wwn
+    raise exception.InvalidConnectionData(
+        f'{_WWN} is not an NAA id of 32 hex digits')
 
 
 def _chap(data: Mapping[str, Any]) -> model.ChapCredentials | None:

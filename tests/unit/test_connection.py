@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grammar of ``connection_info['data']``: built, parsed, and as stock."""
+
+import dataclasses
+import json
+import unittest
+
+import ddt
+from os_brick.initiator.connectors import iscsi
+from oslo_utils import strutils
+
+from mydriver import connection, exception, model
+
+VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
+PORTALS = (model.Portal('192.0.2.1'), model.Portal('2001:db8::1', 3261))
+NOTHING = connection.Capabilities()
+ALL = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
+SIMPLE = connection.Connection(
+    VOLUME, model.Iqn('iqn.2010-10.org.openstack:pool-0'), PORTALS[:1], 7,
+    wwn=model.naa_id(VOLUME))
+FULL = dataclasses.replace(
+    SIMPLE, portals=PORTALS, lun=300, read_only=True, encrypted=True,
+    chap=model.ChapCredentials('user', 'hidden1', 'target', 'hidden2'))
+
+
+@ddt.ddt
+class SymmetryTest(unittest.TestCase):
+    """What was built is what is read."""
+
+    @ddt.data(SIMPLE, FULL,
+              dataclasses.replace(FULL, portals=PORTALS[1:], chap=None),
+              dataclasses.replace(FULL, chap=model.ChapCredentials('u', 'p')))
+    def test_for_our_nova_side(self, wanted):
+        data = json.loads(json.dumps(wanted.to_data(ALL)))
+        self.assertTrue(connection.is_ours(data))
+        self.assertEqual(wanted, connection.Connection.parse(data))
+
+    @ddt.data(SIMPLE, FULL)
+    def test_for_stock(self, wanted):
+        data = wanted.to_data(NOTHING)
+        self.assertFalse(connection.is_ours(data))
+        self.assertEqual([], [k for k in data if 'mydriver' in k])
+        chap = wanted.chap and model.ChapCredentials(
+            wanted.chap.username, wanted.chap.password)
+        self.assertEqual(dataclasses.replace(wanted, wwn=None, chap=chap),
+                         connection.Connection.parse(data))
+
+    def test_without_mutual_chap(self):
+        data = FULL.to_data(connection.Capabilities(verifies_wwn=True))
+        self.assertNotIn('hidden2', str(data))
+
+
+class StockTest(unittest.TestCase):
+    """What stock os-brick makes of it."""
+
+    def targets(self, wanted):
+        return iscsi.ISCSIConnector('')._get_all_targets(
+            wanted.to_data(NOTHING))
+
+    def test_single_path(self):
+        self.assertEqual([('192.0.2.1:3260', str(SIMPLE.target), 7)],
+                         self.targets(SIMPLE))
+
+    def test_several(self):
+        self.assertEqual(
+            [('192.0.2.1:3260', str(FULL.target), 300),
+             ('[2001:db8::1]:3261', str(FULL.target), 300)],
+            self.targets(FULL))
+
+    def test_secrets_are_masked_where_stock_logs(self):
+        """os-brick and nova mask by the names of keys."""
+        masked = strutils.mask_password(str(FULL.to_data(ALL)))
+        self.assertIn('user', masked)
+        self.assertNotIn('hidden', masked)
+        self.assertNotIn('hidden', str(strutils.mask_dict_password(
+            FULL.to_data(ALL))))
+
+
+@ddt.ddt
+class ParseTest(unittest.TestCase):
+    """What cannot be used."""
+
+    @ddt.data('target_iqn', 'target_portal', 'target_lun')
+    def test_missing(self, key):
+        data = SIMPLE.to_data(ALL)
+        del data[key]
+        with self.assertRaisesRegex(
+                exception.InvalidConnectionData, f'{key} is missing'):
+            connection.Connection.parse(data)
+
+    @ddt.data({'target_iqns': ['iqn.2010-10.org.x:a', 'iqn.2010-10.org.x:b']},
+              {'target_luns': [1, 2]})
+    def test_portals_that_differ(self, change):
+        with self.assertRaisesRegex(
+                exception.InvalidConnectionData, 'differ'):
+            connection.Connection.parse({**FULL.to_data(ALL), **change})
+
+    @ddt.data('', 'naa.6001', '6001405', model.naa_id(VOLUME).upper(),
+              '../' + model.naa_id(VOLUME), 7)
+    def test_id_that_is_none(self, wwn):
+        with self.assertRaisesRegex(
+                exception.InvalidConnectionData, 'NAA id'):
+            connection.Connection.parse(
+                {**SIMPLE.to_data(ALL), 'mydriver_wwn': wwn})
+
+    def test_chap_without_secret(self):
+        data = FULL.to_data(ALL)
+        del data['auth_password']
+        with self.assertRaises(exception.InvalidConnectionData) as caught:
+            connection.Connection.parse(data)
+        self.assertIn('auth_password', str(caught.exception))
+        self.assertNotIn('hidden', str(caught.exception))
+
+
+@ddt.ddt
+class CapabilitiesTest(unittest.TestCase):
+    """What a connector says that its host can do."""
+
+    @ddt.data(ALL, connection.Capabilities(verifies_wwn=True))
+    def test_symmetry(self, wanted):
+        connector = {'host': 'a', connection.MARKER: wanted.mark()}
+        self.assertEqual(wanted, connection.Capabilities.of(
+            json.loads(json.dumps(connector))))
+
+    @ddt.data({}, {connection.MARKER: None}, {connection.MARKER: 'yes'})
+    def test_stock(self, connector):
+        self.assertEqual(NOTHING, connection.Capabilities.of(connector))
+
+    def test_only_true_is_true(self):
+        self.assertFalse(connection.Capabilities.of(
+            {connection.MARKER: {'mutual_chap': 'False'}}).mutual_chap)

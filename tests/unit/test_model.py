@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values: what they take, what they refuse, what they show."""
+
+import unittest
+import uuid
+
+import ddt
+from rtslib_fb import utils as rtslib_utils
+
+from mydriver import exception, model
+
+
+@ddt.ddt
+class IqnTest(unittest.TestCase):
+    """Names that the kernel target takes."""
+
+    @ddt.data('iqn.1993-08.org.debian:01:abc', 'iqn.2010-10.org.openstack',
+              'iqn.2010-10.org.openstack:', 'iqn.1991-05.com.microsoft:host',
+              'iqn.2010-12.a.b-c.d:x.y-z:1', 'iqn.2010-10.a.b:' + 'x' * 207)
+    def test_good(self, name):
+        self.assertEqual(name, str(model.Iqn(name)))
+        # rtslib has the last word.
+        self.assertEqual(name, rtslib_utils.normalize_wwn(
+            ['iqn'], name)[0])
+
+    @ddt.data('', 'iqn', 'iqn.2026-11.lab:x', 'iqn.2010-13.a.b:x',
+              'iqn.2010-00.a.b:x', 'iqn.10-10.a.b', 'iqn.2010-10.a.b:x_y',
+              'iqn.2010-10.a.b:x y', 'iqn.2010-10.a.b:x\n', 'eui.0123456789',
+              'iqn.2010-10.a.b:x/../y', 'iqn.2010-10.a.b:' + 'x' * 208,
+              ' iqn.2010-10.a.b:x', 'iqn.2010-10..b:x')
+    def test_bad(self, name):
+        with self.assertRaises(exception.InvalidIqn):
+            model.Iqn(name)
+
+    @ddt.data(None, 7, [])
+    def test_no_text(self, name):
+        with self.assertRaises(exception.InvalidIqn):
+            model.Iqn(name)
+
+    def test_case_does_not_matter(self):
+        self.assertEqual(model.Iqn('iqn.2010-10.A.b:X'),
+                         model.Iqn('IQN.2010-10.a.B:x'))
+
+    def test_text_says_why(self):
+        with self.assertRaises(exception.InvalidIqn) as caught:
+            model.Iqn('iqn.2026-11.lab:x')
+        self.assertIn("'iqn.2026-11.lab:x'", str(caught.exception))
+        self.assertIn('with a dot in DOMAIN', str(caught.exception))
+
+
+@ddt.ddt
+class PortalTest(unittest.TestCase):
+    """Addresses and ports."""
+
+    @ddt.data(('192.0.2.1', '192.0.2.1:3260'),
+              ('192.0.2.1:860', '192.0.2.1:860'),
+              ('[2001:DB8:0::1]:3261', '[2001:db8::1]:3261'),
+              ('[::1]', '[::1]:3260'))
+    @ddt.unpack
+    def test_good(self, text, shown):
+        portal = model.Portal.parse(text)
+        self.assertEqual(shown, str(portal))
+        self.assertEqual(portal, model.Portal.parse(shown))
+
+    @ddt.data('', ':3260', 'example.org:3260', '192.0.2.1:', '192.0.2.1:x',
+              '192.0.2.1:0', '192.0.2.1:65536', '192.0.2.256', '::1',
+              '192.0.2.1:3260,1', '[::1', '192.0.2.1:3260\n')
+    def test_bad(self, text):
+        with self.assertRaises(exception.InvalidPortal):
+            model.Portal.parse(text)
+
+    def test_host(self):
+        self.assertEqual('[::1]', model.Portal('::1').host)
+        self.assertEqual('192.0.2.1', model.Portal('192.0.2.1').host)
+        self.assertEqual('::1', model.Portal('[::1]').address)
+
+
+class SecretsTest(unittest.TestCase):
+    """What a credential shows."""
+
+    def test_repr(self):
+        chap = model.ChapCredentials('u', 'hidden1', 'm', 'hidden2')
+        self.assertIn("'u'", repr(chap))
+        self.assertNotIn('hidden', f'{chap!r} {chap}')
+
+
+class NaaIdTest(unittest.TestCase):
+    """The id that LIO makes of a volume's UUID."""
+
+    def test_as_the_kernel_showed_it(self):
+        self.assertEqual(
+            '60014059480dfc5bffe464e965822036',
+            model.naa_id('9480dfc5-bffe-464e-9658-22036e7a43fc'))
+
+    def test_one_digit_more_makes_another_id(self):
+        """The last seven digits of a UUID are not in the id."""
+        first = uuid.UUID('9480dfc5-bffe-464e-9658-220360000000')
+        self.assertNotEqual(model.naa_id(str(first)),
+                            model.naa_id(str(uuid.UUID(int=first.int
+                                                       + (1 << 28)))))
+
+    def test_no_uuid(self):
+        with self.assertRaises(ValueError):
+            model.naa_id('volume-1')

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver asks Cinder's database who uses its volumes."""
+
+from cinder import objects
+from cinder.db import api as db
+from cinder.db import models
+from oslo_config import cfg
+
+from mydriver import model
+from mydriver.cinder_volume import attachments
+from tests.unit.cinder_volume import fakes
+
+
+class RecordsTest(fakes.CinderTestCase):
+    """Cinder's own tables and queries, in sqlite."""
+
+    def setUp(self):
+        super().setUp()
+        cfg.CONF.set_override(
+            'connection', f'sqlite:///{self.folder}/cinder.sqlite',
+            group='database')
+        self.addCleanup(cfg.CONF.clear_override, 'connection',
+                        group='database')
+        with db.main_context_manager.writer.using(
+                fakes.context()) as session:
+            models.BASE.metadata.create_all(session.get_bind())
+        self.addCleanup(db.main_context_manager.dispose_pool)
+
+    def record(self, kind, **fields):
+        """Write a record and return it."""
+        made = kind(fakes.context(), **fields)
+        made.create()
+        return made
+
+    def test_who_uses_a_volume_of_this_backend(self):
+        volume_type = self.record(
+            objects.VolumeType, name='fast', description='', is_public=True,
+            extra_specs={}, projects=[])
+        mine, theirs, free = (
+            self.record(objects.Volume, size=1, host=host, status=status,
+                        volume_type_id=volume_type.id)
+            for host, status in ((f'{fakes.HOST}#fast', 'in-use'),
+                                 ('storage@others#fast', 'in-use'),
+                                 (f'{fakes.HOST}#fast', 'available')))
+        for volume in (mine, theirs):
+            self.record(
+                objects.VolumeAttachment, volume_id=volume.id,
+                attach_status='attached',
+                connector={'initiator': fakes.INITIATOR})
+        driver = self.new_driver(fakes.driver.LIODriver)
+        self.assertEqual({mine.id, free.id},
+                         {v.id for v in driver._volumes()})
+        is_live = attachments.liveness(driver._volumes)
+        host = model.Iqn(fakes.INITIATOR)
+        self.assertEqual(
+            [True, False, False],
+            [is_live(v.id, host) for v in (mine, theirs, free)])

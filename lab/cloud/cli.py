@@ -82,9 +82,10 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         '--portals', type=int, choices=(1, 2), default=default.portals,
         help='addresses of the target; 2 turns multipath on')
     parser.add_argument(
-        '--debug-all', action='store_true', default=default.debug_all,
-        help='log at DEBUG in every service, not only in cinder-volume and '
-        'nova-compute')
+        '--debug-all', action=argparse.BooleanOptionalAction,
+        default=default.debug_all,
+        help='log at DEBUG in every service, or in cinder-volume and '
+        'nova-compute alone')
     parser.set_defaults(func=_up)
 
 

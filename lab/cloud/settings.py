@@ -76,13 +76,14 @@ class Options:
     :param compute_driver: nova's ``compute_driver``.
     :param backends: names out of :data:`BACKENDS`; the first is the default.
     :param portals: how many addresses the target listens on, 1 or 2.
-    :param debug_all: log at DEBUG in every service, not in the two agents.
+    :param debug_all: log at DEBUG in every service, so that all that is ever
+        logged can be searched; else in cinder-volume and nova-compute alone.
     """
 
     compute_driver: str = 'mydriver.LibvirtDriver'
     backends: tuple[str, ...] = ('mydriver',)
     portals: int = 1
-    debug_all: bool = False
+    debug_all: bool = True
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON's types."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a backend's options to what the rooms below take."""
+
+import os
+import unittest
+
+import ddt
+
+from mydriver import exception, model
+from mydriver.cinder_volume import settings
+from tests.unit.stores import test_reflink
+
+DEFAULTS = {
+    'target_prefix': 'iqn.2010-10.org.openstack:',
+    'target_ip_address': '192.0.2.1', 'target_port': 3260,
+    'target_protocol': 'iscsi', 'use_chap_auth': True,
+    'mydriver_state_path': '/var/lib/cinder/mydriver',
+    'mydriver_targets': 4, 'mydriver_discovery_timeout': 2.0,
+}
+
+
+class Options(dict):
+    """A backend's options in memory."""
+
+    safe_get = dict.get
+
+
+def options(**changed) -> Options:
+    """Return options that are right, but for these."""
+    return Options({**DEFAULTS, **changed})
+
+
+@ddt.ddt
+class SettingsTest(unittest.TestCase):
+    """What is taken, and what is refused."""
+
+    def test_portals_in_order_and_each_once(self):
+        found = settings.of_service(options(
+            target_ip_address='192.0.2.2',
+            target_secondary_ip_addresses=[
+                '2001:db8::1', '192.0.2.2', '2001:0db8::0001']), 'disks')
+        self.assertEqual(
+            (model.Portal('192.0.2.2'), model.Portal('2001:db8::1')),
+            found.portals)
+
+    def test_each_backend_has_a_state_of_its_own(self):
+        self.assertEqual(
+            ['/var/lib/cinder/mydriver/a', '/var/lib/cinder/mydriver/b'],
+            [settings.of_service(options(), n).state_path for n in 'ab'])
+
+    @ddt.data('', '.', '..', 'a/b', '../a')
+    def test_a_section_that_cannot_name_a_folder(self, name):
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'cannot name a folder'):
+            settings.of_service(options(), name)
+
+    @ddt.data(
+        ({'target_protocol': 'iser'}, 'target_protocol'),
+        ({'target_prefix': 'org.openstack:'}, 'target_prefix'),
+        ({'target_ip_address': 'storage.example.org'}, 'target_ip_address'),
+        ({'target_secondary_ip_addresses': ['192.0.2.256']},
+         'target_secondary_ip_addresses'),
+        ({'mydriver_state_path': 'state'}, 'mydriver_state_path'),
+    )
+    @ddt.unpack
+    def test_a_wrong_option_is_named(self, changed, name):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            settings.of_service(options(**changed), 'disks')
+        self.assertEqual(name, caught.exception.option)
+        self.assertTrue(caught.exception.remedy.endswith(('.', ':')))
+
+    @ddt.data(None, '')
+    def test_the_place_of_the_store_is_required(self, path):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            settings.store_of(Options(mydriver_store='reflink',
+                                      mydriver_store_path=path))
+        self.assertEqual('mydriver_store_path', caught.exception.option)
+
+
+class StateTest(unittest.TestCase):
+    """The folder of the state."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = test_reflink.folder(self)
+
+    def test_it_is_made_for_the_service_alone(self):
+        path = os.path.join(self.folder, 'a/b')
+        settings.prepare_state(path)
+        settings.prepare_state(path)
+        self.assertEqual(0o700, os.stat(path).st_mode & 0o777)
+
+    def refused(self, path):
+        """Return the text with which a folder is refused."""
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            settings.prepare_state(path)
+        self.assertEqual('mydriver_state_path', caught.exception.option)
+        return str(caught.exception)
+
+    def test_a_file_in_its_place(self):
+        path = os.path.join(self.folder, 'file')
+        with open(path, 'w'):
+            pass
+        self.assertIn('File exists', self.refused(path))
+
+    def test_a_folder_of_another_user(self):
+        os.chmod(self.folder, 0o500 if os.geteuid() else 0o700)
+        if os.geteuid() == 0:
+            os.chown(self.folder, 0, 0)
+            os.setresuid(test_reflink.NOBODY, test_reflink.NOBODY, 0)
+            self.addCleanup(os.setresuid, 0, 0, 0)
+        self.assertIn('it cannot be written', self.refused(self.folder))

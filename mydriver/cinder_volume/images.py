@@ -5,6 +5,7 @@ No export, no session, no root: the paths belong to the service's user.
 """
 
 from typing import Any
+import warnings
 
 from cinder import monkey_patch
 from cinder.image import image_utils
@@ -43,5 +44,10 @@ def suit_thread_pool() -> None:
     whichever thread came first, and any other waits for ever; a pool of no
     threads makes it call straight through, which is all that is needed then.
     """
-    if not monkey_patch.is_patched():
-        tpool.set_num_threads(0)
+    if monkey_patch.is_patched():
+        return
+    tpool.set_num_threads(0)
+    with warnings.catch_warnings():
+        # eventlet warns of what is meant here.
+        warnings.simplefilter('ignore', RuntimeWarning)
+        tpool.setup()

@@ -16,6 +16,7 @@ def exclusively(layout: settings.Layout) -> Iterator[None]:
     :raises CloudError: when another command holds it.
     """
     layout.state.mkdir(parents=True, exist_ok=True)
+    layout.state.chmod(0o700)   # passwords, and tokens in the logs
     with layout.lock.open('w') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,8 +7,9 @@ from pathlib import Path
 import subprocess
 import time
 
+from lab import errors as lab_errors
 from lab import process
-from lab.cloud import errors, network, processes, settings
+from lab.cloud import errors, network, processes, report, settings
 from lab.cloud.site import Site
 from lab.kernel import mailbox, node
 
@@ -124,14 +125,21 @@ class Node:
         self._registry.end([self.note])
 
     def shut_down(self) -> None:
-        """Power it off in an orderly way; no error when it is off already."""
+        """Power it off in an orderly way; no error when it is off already.
+
+        A node that does not answer is cut off all the same, as a person
+        would hold the button.
+        """
         found = self._registry.get(self.note)
         if found and found.alive():
             box = mailbox.Mailbox(self._box, found)
-            box.wait_ready()
-            box.run([str(_SHELL / 'service'), self._kind.service, 'stop'],
-                    timeout_s=90)
-            box.run(['sync'], timeout_s=60)
+            try:
+                box.wait_ready(60)
+                box.run([str(_SHELL / 'service'), self._kind.service,
+                         'stop'], timeout_s=60)
+                box.run(['sync'], timeout_s=30)
+            except lab_errors.LabError as e:
+                report.say(f'{self.name} does not shut down: {e}')
         self.kill()
 
     def mailbox(self) -> mailbox.Mailbox:

@@ -97,6 +97,11 @@ class DownTest(unittest.TestCase):
                 down.exclusively(self.layout):
             self.fail('got the lock twice')
 
+    def test_state_is_for_its_owner_alone(self) -> None:
+        with down.exclusively(self.layout):
+            mode = self.layout.state.stat().st_mode
+        self.assertEqual(0, mode & 0o077)
+
     def test_lock_is_free_again(self) -> None:
         for _ in range(2):
             with down.exclusively(self.layout):

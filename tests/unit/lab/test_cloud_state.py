@@ -224,6 +224,19 @@ class NodesTest(FolderTestCase):
                 self.assertNotIn(secret, str(env))
             self.assertEqual(settings.address(name), env['CLOUD_ADDRESS'])
 
+    def test_disk_is_made_once(self) -> None:
+        disk = self.folder / 'disk' / 'ubda'
+        nodes._format(disk, 1)
+        with disk.open('r+b') as f:
+            self.assertEqual(b'XFSB', f.read(4))
+            f.seek(1 << 29)
+            f.write(b'kept')
+        self.assertLess(disk.stat().st_blocks * 512, 128 << 20)
+        nodes._format(disk, 1)
+        with disk.open('rb') as f:
+            f.seek(1 << 29)
+            self.assertEqual(b'kept', f.read(4))
+
     def test_node_that_was_not_started(self) -> None:
         with self.assertRaisesRegex(Exception, 'reboot storage'):
             self.node('storage').process()

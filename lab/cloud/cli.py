@@ -2,10 +2,13 @@
 """``python -m lab cloud``."""
 
 import argparse
+from collections.abc import Callable
 import shlex
 import sys
 
-from lab.cloud import api, down, logs, settings, status, up
+from lab.cloud import api, down, logs, prerequisites, settings, status, up
+
+_Command = Callable[[argparse.Namespace], int]
 
 
 def register(subparsers: argparse._SubParsersAction) -> None:
@@ -23,7 +26,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             ('openrc', _openrc, ('print the admin user\'s variables, for '
              'eval "$(python -m lab cloud openrc)"'))):
         commands.add_parser(name, help=text, description=text).set_defaults(
-            func=func)
+            func=_as_root(func))
     run = commands.add_parser(
         'exec', help='run a command on a node',
         description='Runs a command on a node as root and passes its output '
@@ -32,13 +35,13 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     run.add_argument('--timeout', type=int, default=3600, metavar='S',
                      help='end the command then (default: %(default)s)')
     run.add_argument('argv', nargs='+', metavar='CMD')
-    run.set_defaults(func=_exec)
+    run.set_defaults(func=_as_root(_exec))
     shell = commands.add_parser(
         'shell', help='run a command, or a shell, where the APIs are',
         description='Runs a command in the cloud\'s network namespace with '
         'the admin user\'s variables, such as: openstack volume list')
     shell.add_argument('argv', nargs='*', metavar='CMD')
-    shell.set_defaults(func=_shell)
+    shell.set_defaults(func=_as_root(_shell))
     for name, func, text in (
             ('reboot', _reboot, ('power-cycle a node; its disks are kept, and '
              'its services come up again')),
@@ -46,20 +49,20 @@ def register(subparsers: argparse._SubParsersAction) -> None:
              'starts it again'))):
         node = commands.add_parser(name, help=text, description=text)
         node.add_argument('node', choices=settings.NODES)
-        node.set_defaults(func=func)
+        node.set_defaults(func=_as_root(func))
     text = ('start, stop, kill (SIGKILL) or restart the OpenStack service of '
             'a node')
     service = commands.add_parser('service', help=text, description=text)
     service.add_argument('node', choices=settings.NODES)
     service.add_argument('action', choices=(
         'start', 'stop', 'kill', 'restart'))
-    service.set_defaults(func=_service)
+    service.set_defaults(func=_as_root(_service))
     log = commands.add_parser(
         'logs', help='list the logs, or show the end of one')
     log.add_argument('service', nargs='?')
     log.add_argument('-n', '--lines', type=int, default=40, metavar='N')
     log.add_argument('-f', '--follow', action='store_true')
-    log.set_defaults(func=_logs)
+    log.set_defaults(func=_as_root(_logs))
 
 
 def _register_up(commands: argparse._SubParsersAction) -> None:
@@ -86,7 +89,15 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         default=default.debug_all,
         help='log at DEBUG in every service, or in cinder-volume and '
         'nova-compute alone')
-    parser.set_defaults(func=_up)
+    parser.set_defaults(func=_as_root(_up))
+
+
+def _as_root(func: _Command) -> _Command:
+    """Return a command that says why it takes root, unless it has it."""
+    def run(args: argparse.Namespace) -> int:
+        prerequisites.check_root()
+        return func(args)
+    return run
 
 
 def _backends(text: str) -> tuple[str, ...]:
@@ -119,9 +130,10 @@ def _status(args: argparse.Namespace) -> int:
 
 def _openrc(args: argparse.Namespace) -> int:
     del args
+    environment = api.Cloud().environment()
     print('# The APIs are reached only from within the namespace:')
     print(f'#   ip netns exec {settings.NAMESPACE} openstack volume list')
-    for name, value in api.Cloud().environment().items():
+    for name, value in environment.items():
         print(f'export {name}={shlex.quote(value)}')
     return 0
 

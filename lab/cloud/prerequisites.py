@@ -59,8 +59,8 @@ def check_root() -> None:
     """Say why root is needed, unless we are root."""
     if os.geteuid():
         raise errors.CloudError(
-            'run this as root: it makes a network namespace with a bridge '
-            'and taps, and the nodes read the whole of the machine\'s /usr')
+            'run this as root: the cloud is in a network namespace with a '
+            'bridge and taps, and its nodes read the whole of the machine')
 
 
 def check() -> None:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 import ddt
 
@@ -289,6 +290,13 @@ class CliTest(FolderTestCase):
     def test_exec_takes_a_command_with_options(self) -> None:
         args = self.parse('exec', 'compute', '--', 'ls', '-l')
         self.assertEqual(['ls', '-l'], args.argv)
+
+    @ddt.data('up', 'down', 'status', 'openrc')
+    def test_every_command_says_that_it_takes_root(self, name: str) -> None:
+        args = self.parse(name)
+        with mock.patch('os.geteuid', return_value=1000), \
+                self.assertRaisesRegex(errors.CloudError, 'as root'):
+            args.func(args)
 
     def test_logs(self) -> None:
         self.layout.logs.mkdir(parents=True)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A storage host and a compute host in one node, for tests of an attach."""
 
+import collections
 import dataclasses
 import logging
 import os
 from pathlib import Path
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -22,6 +24,8 @@ from mydriver import connection, model, privileged
 from mydriver.cinder_volume import service
 from mydriver.nova_virt import connector
 from tests.functional import base, lio
+
+PATTERN_BYTES = 1 << 20
 
 PORTALS = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
 MIB = 1 << 20
@@ -269,3 +273,63 @@ class Attachment:
         """Disconnect as nova does, which keeps the path in the data."""
         self.connector.disconnect_volume(
             {**self.data, 'device_path': self.path}, None, **kwargs)
+
+
+class AttachTestCase(base.NodeTestCase):
+    """A node with a target, and ways to attach."""
+
+    chap = True
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = Cloud(self, chap=self.chap)
+        self.assertEqual({}, leftovers(), 'left by another test')
+        self.addCleanup(self._log_out)
+
+    @staticmethod
+    def _log_out():
+        """Clear away what a test that failed has left."""
+        for command in ('dmsetup remove_all --force',
+                        'iscsiadm -m session --logout',
+                        'iscsiadm -m node -o delete'):
+            subprocess.run(command.split(), check=False, capture_output=True)
+        Path('/etc/multipath/wwids').unlink(missing_ok=True)
+
+    def attach(self, kind=ours, multipath=False, volume_id=None):
+        volume_id = volume_id or self.cloud.volume()
+        data = self.cloud.attach(volume_id, marked=kind is ours)
+        connector = kind(multipath)
+        return Attachment(volume_id, data, connector,
+                          connector.connect_volume(data))
+
+    def detach(self, attachment, **kwargs):
+        attachment.disconnect(**kwargs)
+        self.cloud.detach(attachment.volume_id)
+
+    def neighbours(self, count=2):
+        """Return volumes that are on one target of the pool."""
+        by_target = collections.defaultdict(list)
+        while True:
+            volume_id = self.cloud.volume()
+            iqn = self.cloud.attach(volume_id, True)['target_iqn']
+            by_target[iqn].append(volume_id)
+            if len(by_target[iqn]) == count:
+                return by_target[iqn]
+
+    def assert_is(self, path, volume_id):
+        """Prove by udev's program and by its content which volume it is."""
+        self.assertEqual(model.naa_id(volume_id), disk_naa(path))
+        mark = uuid.UUID(volume_id).bytes * (PATTERN_BYTES // 16)
+        fd = os.open(path, os.O_RDWR)
+        try:
+            os.pwrite(fd, mark, MIB)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        with self.cloud.path(volume_id).open('rb') as f:
+            self.assertEqual(mark, os.pread(f.fileno(), len(mark), MIB))
+
+    def assert_nothing_left(self, *except_for):
+        left = leftovers()
+        self.assertEqual({}, {
+            k: v for k, v in left.items() if k not in except_for})

@@ -40,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         'shell', help='run a command, or a shell, where the APIs are',
         description='Runs a command in the cloud\'s network namespace with '
         'the admin user\'s variables, such as: openstack volume list')
-    shell.add_argument('argv', nargs='*', metavar='CMD')
+    shell.add_argument('argv', nargs=argparse.REMAINDER, metavar='CMD')
     shell.set_defaults(func=_as_root(_shell))
     for name, func, text in (
             ('reboot', _reboot, ('power-cycle a node; its disks are kept, and '
@@ -146,7 +146,8 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _shell(args: argparse.Namespace) -> int:
-    return api.Cloud().shell(args.argv)
+    # What follows is the command's, save for the "--" that exec has too.
+    return api.Cloud().shell(args.argv[args.argv[:1] == ['--']:])
 
 
 def _reboot(args: argparse.Namespace) -> int:

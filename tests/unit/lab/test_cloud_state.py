@@ -291,6 +291,14 @@ class CliTest(FolderTestCase):
         args = self.parse('exec', 'compute', '--', 'ls', '-l')
         self.assertEqual(['ls', '-l'], args.argv)
 
+    @ddt.data(('shell', 'bash', '-c', 'x'), ('shell', '--', 'bash', '-c', 'x'))
+    def test_shell_takes_a_command_with_options(
+            self, argv: tuple[str, ...]) -> None:
+        args = self.parse(*argv)
+        with mock.patch('lab.cloud.api.Cloud') as cloud:
+            args.func(args)
+        cloud.return_value.shell.assert_called_once_with(['bash', '-c', 'x'])
+
     @ddt.data('up', 'down', 'status', 'openrc')
     def test_every_command_says_that_it_takes_root(self, name: str) -> None:
         args = self.parse(name)

@@ -105,12 +105,17 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         data = os.urandom(contract.MIB)
         name = self.made(contract.MIB, data)
         for i in range(20):
+            before = len(os.listdir(self.folder))
             child = os.fork()
             if child == 0:
                 while True:
                     self.store.clone(name, contract.volume(),
                                      contract.MIB)
-            time.sleep(0.02 + 0.003 * i)
+            # However slow the machine is: some work first, then any moment.
+            base.process.wait_for(
+                lambda n=before: len(os.listdir(self.folder)) > n,
+                'a clone', 60, poll_s=0.002)
+            time.sleep(0.003 * i)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         found = sorted(os.listdir(self.folder))

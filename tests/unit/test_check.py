@@ -184,6 +184,7 @@ class TestPlan(Case):
     def test_quick_leaves_the_nodes_out(self):
         names = [s.name for stages, _ in check.plan(True, []) for s in stages]
         self.assertIn('unit tests', names)
+        self.assertIn('unit tests (nova)', names)
         self.assertEqual([], [n for n in names if n.startswith('node ')])
 
     def test_words_choose(self):

@@ -24,13 +24,13 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     return [
         (cinder_volume_opts.SHARED_SECTION,
          cinder_volume_opts.VOLUME_OPTS),
-        *((context.cfg_section, _privsep_opts(context)) for context in (
+        *((context.cfg_section, _privsep_opts()) for context in (
             privileged.target_context, privileged.initiator_context)),
     ]
 
 
-def _privsep_opts(context: priv_context.PrivContext) -> list[cfg.Opt]:
-    """Return oslo.privsep's options with the context's capabilities."""
+def _privsep_opts() -> list[cfg.Opt]:
+    """Return oslo.privsep's options with the capabilities of ours."""
     opts = list(copy.deepcopy(priv_context.OPTS))
-    cfg.set_defaults(opts, capabilities=context.conf.capabilities)
+    cfg.set_defaults(opts, capabilities=list(privileged.CAPABILITIES))
     return opts

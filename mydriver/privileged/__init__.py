@@ -11,6 +11,9 @@ oslo.privsep's default, ``sudo privsep-helper``, holds.
 from oslo_privsep import capabilities as caps
 from oslo_privsep import priv_context
 
+#: What both daemons keep of root's.
+CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
+
 #: cinder-volume's daemon: configfs and the stores' root-only verbs.
 #: CAP_SYS_ADMIN: CHAP attributes (iscsi_target_configfs.c), device-mapper.
 #: CAP_DAC_OVERRIDE: backing files belong to the service's user.
@@ -18,7 +21,7 @@ target_context = priv_context.PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_target',
     pypath=__name__ + '.target_context',
-    capabilities=[caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE],
+    capabilities=list(CAPABILITIES),
 )
 
 #: nova-compute's daemon: open-iscsi's records and SCSI devices in sysfs.
@@ -28,5 +31,5 @@ initiator_context = priv_context.PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_initiator',
     pypath=__name__ + '.initiator_context',
-    capabilities=[caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE],
+    capabilities=list(CAPABILITIES),
 )

@@ -6,6 +6,7 @@ new call starts a new daemon.
 """
 
 import functools
+import time
 from typing import Any
 
 from oslo_log import log as logging
@@ -18,6 +19,8 @@ LOG = logging.getLogger(__name__)
 #: How long a verb may take. The kernel's own waits, for the last command of
 #: a LUN that goes, are far below it as long as nothing hangs.
 TIMEOUT_S = 60.0
+
+_PAUSES_S = (0.01, 0.05, 0.25, 1.25)
 
 
 def run(verb: functools.partial[Any], *args: Any) -> Any:
@@ -36,11 +39,23 @@ def run(verb: functools.partial[Any], *args: Any) -> Any:
     except OSError as e:
         LOG.warning('The privileged daemon was lost during %s (%s): trying '
                     'once more', name, e)
+    for pause_s in _PAUSES_S:
+        try:
+            return _once(verb, name, *args)
+        except BrokenPipeError:
+            # It did not get the call. oslo.privsep starts a new daemon only
+            # when its reading thread has noticed the end of the old one.
+            time.sleep(pause_s)
+        except OSError as e:
+            raise _lost(name, e) from e
     try:
         return _once(verb, name, *args)
     except OSError as e:
-        raise exception.PrivilegedError(name, f'it was lost twice: {e}'
-                                        ) from e
+        raise _lost(name, e) from e
+
+
+def _lost(name: str, error: OSError) -> exception.PrivilegedError:
+    return exception.PrivilegedError(name, f'it was lost twice: {error}')
 
 
 def _once(verb: functools.partial[Any], name: str, *args: Any) -> Any:

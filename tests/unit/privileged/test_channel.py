@@ -3,6 +3,7 @@
 
 import functools
 import unittest
+from unittest import mock
 
 from oslo_privsep import comm, daemon
 
@@ -48,6 +49,14 @@ class ChannelTest(unittest.TestCase):
 
     def test_lost_twice(self):
         self.assert_fails('lost twice', OSError('eof'), OSError('eof'))
+
+    def test_loss_that_is_not_noticed_at_once(self):
+        self.assertEqual(7, channel.run(self.verb(
+            BrokenPipeError(), BrokenPipeError(), BrokenPipeError(), 7)))
+
+    def test_loss_that_is_never_noticed(self):
+        with mock.patch.object(channel, '_PAUSES_S', (0, 0)):
+            self.assert_fails('lost twice', *[BrokenPipeError()] * 4)
 
     def test_hung_daemon_is_not_asked_again(self):
         self.assert_fails('no answer in 60 s', comm.PrivsepTimeout())

@@ -17,6 +17,9 @@ from oslo_config import cfg
 from mydriver import connection as grammar
 from mydriver import exception
 from mydriver.nova_virt.attach import Attacher
+from mydriver.nova_virt.detach import Detacher
+from mydriver.nova_virt.extend import Extender
+from mydriver.nova_virt.host import Host
 from mydriver.nova_virt.initiator import RootInitiator
 
 LOG = logging.getLogger(__name__)
@@ -31,21 +34,21 @@ class ISCSIConnector(iscsi.ISCSIConnector):
     No method here is traced with ``os_brick.utils.trace``, which logs its
     arguments.
 
-    :param attacher: the use cases; by default on this host.
+    :param host: by default, this one.
     :param kwargs: as os-brick's.
     """
 
     def __init__(self, root_helper: str, *args: Any,
-                 attacher: Attacher | None = None, **kwargs: Any) -> None:
+                 host: Host | None = None, **kwargs: Any) -> None:
         super().__init__(root_helper, *args, **kwargs)
-        self._attacher = attacher
+        self._host = host
 
     @property
-    def attacher(self) -> Attacher:
-        """The use cases, made on first use: before, there is no lock path."""
-        if not self._attacher:
-            self._attacher = Attacher(RootInitiator(), _lock_folder())
-        return self._attacher
+    def host(self) -> Host:
+        """The host, made on first use: before, there is no lock path."""
+        if not self._host:
+            self._host = Host(RootInitiator(), _lock_folder())
+        return self._host
 
     def _is_ours(self, properties: dict[str, Any]) -> bool:
         return (grammar.is_ours(properties)
@@ -81,7 +84,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         :raises WrongDevice: when it is not; it was detached again.
         """
         try:
-            self.attacher.check(grammar.Connection.parse(properties),
+            Attacher(self.host).check(grammar.Connection.parse(properties),
                                 result['path'])
         except exception.MyDriverError:
             super().disconnect_volume(
@@ -97,7 +100,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         The decorator gives the encryptors of an encrypted volume a link that
         they may replace.
         """
-        attached = self.attacher.connect(
+        attached = Attacher(self.host).connect(
             grammar.Connection.parse(connection_properties),
             self._wants_multipath(connection_properties))
         wwid = f'3{attached.naa}'
@@ -115,7 +118,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         """
         if not self.use_multipath:
             return False
-        if self.attacher.multipath_runs():
+        if self.host.multipath.runs():
             return True
         self.check_multipath(properties)
         return False
@@ -149,7 +152,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             device_info: dict[str, Any] | None, force: bool,
             ignore_errors: bool) -> None:
         try:
-            self.attacher.disconnect(
+            Detacher(self.host).disconnect(
                 grammar.Connection.parse(connection_properties), force)
         except exception.MyDriverError as e:
             if not (force and ignore_errors):
@@ -166,7 +169,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             size: int | None = super().extend_volume(connection_properties)
             return size
         try:
-            return self.attacher.extend(
+            return Extender(self.host).extend(
                 grammar.Connection.parse(connection_properties))
         except exception.DeviceNotFound as e:
             raise brick_exception.VolumePathsNotFound() from e

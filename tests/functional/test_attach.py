@@ -75,6 +75,20 @@ class BothTest(attaching.AttachTestCase):
         self.detach(attachment)
         self.assert_nothing_left()
 
+    @ddt.data((stock, ours), (ours, stock))
+    @ddt.unpack
+    def test_change_of_the_compute_driver(self, before, after):
+        """What one attached, the other detaches and attaches again."""
+        volume_id = self.cloud.volume()
+        data = self.cloud.attach(volume_id, marked=True)
+        old = Attachment(volume_id, data, after(False),
+                         before(False).connect_volume(data))
+        again = after(False).connect_volume(data)
+        self.assertEqual(old.path, again['path'])
+        self.assert_is(old.path, volume_id)
+        self.detach(old)
+        self.assert_nothing_left()
+
     @ddt.data(False, True)
     def test_times(self, multipath):
         if multipath:

@@ -15,7 +15,7 @@ from os_brick import exception as brick_exception
 from os_brick.initiator.connectors import iscsi as brick_iscsi
 
 from mydriver import connection, exception, model
-from mydriver.nova_virt import attach, connector, driver, sysfs, volume
+from mydriver.nova_virt import connector, driver, host, sysfs, volume
 from tests.unit.nova_virt.fakes import MIB, OTHER, VOLUME, FakeHost, Lun
 
 CONF = nova.conf.CONF
@@ -107,13 +107,13 @@ class ConnectorTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
-        self.attacher = attach.Attacher(
+        self.whole = host.Host(
             self.host, folder / 'locks', sysfs.Sysfs(folder / 'sys'))
         self.connector = self.make()
 
     def make(self, **kwargs):
         return connector.ISCSIConnector(
-            '', attacher=self.attacher, **kwargs)
+            '', host=self.whole, **kwargs)
 
     def data(self, **kwargs):
         return {**self.host.connection().to_data(
@@ -219,7 +219,7 @@ class ConnectorTest(ConnectorTestCase):
     def test_no_lock_path(self):
         with self.assertRaisesRegex(
                 exception.ConfigurationError, 'lock_path'):
-            connector.ISCSIConnector('').attacher  # noqa: B018
+            connector.ISCSIConnector('').host  # noqa: B018
 
     def test_signatures_are_os_bricks(self):
         for name in ('connect_volume', 'disconnect_volume', 'extend_volume'):
@@ -246,7 +246,7 @@ class IfaceTest(ConnectorTestCase):
         data = self.data()
         self.host.add_session(data['target_iqn'], model.Portal.parse(
             data['target_portal']))
-        self.session, = self.attacher._sysfs.sessions(data['target_iqn'])
+        self.session, = self.whole.sysfs.sessions(data['target_iqn'])
 
     def test_the_volume(self):
         data = self.data()

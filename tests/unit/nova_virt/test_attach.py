@@ -11,7 +11,16 @@ import unittest
 from unittest import mock
 
 from mydriver import exception, model
-from mydriver.nova_virt import attach, devices, multipath, sessions, sysfs
+from mydriver.nova_virt import (
+    attach,
+    detach,
+    devices,
+    extend,
+    host,
+    multipath,
+    sessions,
+    sysfs,
+)
 from tests.unit.nova_virt.fakes import (
     MIB,
     OTHER,
@@ -32,8 +41,11 @@ class AttachTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
-        self.attacher = attach.Attacher(
+        whole = host.Host(
             self.host, folder / 'locks', sysfs.Sysfs(folder / 'sys'))
+        self.connect = attach.Attacher(whole).connect
+        self.disconnect = detach.Detacher(whole).disconnect
+        self.extend = extend.Extender(whole).extend
         for module, name in (
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
@@ -41,7 +53,7 @@ class AttachTestCase(unittest.TestCase):
                 (multipath, 'REMOVAL_TIMEOUT_S'),
                 (sessions, 'RECOVERY_TIMEOUT_S'),
                 (sessions, 'PATH_RECOVERY_TIMEOUT_S'),
-                (attach, 'RESIZE_TIMEOUT_S')):
+                (extend, 'RESIZE_TIMEOUT_S')):
             self.enterContext(mock.patch.object(module, name, 0.1))
 
 
@@ -50,57 +62,57 @@ class SinglePathTest(AttachTestCase):
 
     def test_attach_and_detach(self):
         connection = self.host.connection()
-        attached = self.attacher.connect(connection, False)
+        attached = self.connect(connection, False)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
         self.assertEqual(['session1'],
                          self.host.names('class/iscsi_session'))
-        self.attacher.disconnect(connection)
+        self.disconnect(connection)
         self.assertEqual(['sda'], self.host.flushed)
         self.assertEqual({}, self.host.left)
 
     def test_again_changes_nothing(self):
         connection = self.host.connection()
-        first = self.attacher.connect(connection, False)
+        first = self.connect(connection, False)
         before = self.host.left
-        self.assertEqual(first, self.attacher.connect(connection, False))
+        self.assertEqual(first, self.connect(connection, False))
         self.assertEqual(before, self.host.left)
         for _ in range(2):
-            self.attacher.disconnect(connection)
+            self.disconnect(connection)
             self.assertEqual({}, self.host.left)
 
     def test_credentials_reach_the_record(self):
         chap = model.ChapCredentials('u', 'secret', 'mu', 'mutual')
         connection = dataclasses.replace(self.host.connection(), chap=chap)
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.assertEqual({(str(TARGET), PORTALS[0]): chap},
                          self.host.records)
 
     def test_second_volume_shares_the_session(self):
         first = self.host.connection()
         second = self.host.connection(OTHER, 2)
-        self.attacher.connect(first, False)
-        self.attacher.connect(second, False)
+        self.connect(first, False)
+        self.connect(second, False)
         self.assertEqual(['session1'],
                          self.host.names('class/iscsi_session'))
-        self.attacher.disconnect(first)
+        self.disconnect(first)
         self.assertEqual(['1:0:0:2'], self.host.names('bus/scsi/devices'))
         self.assertEqual(['session1'],
                          self.host.names('class/iscsi_session'))
-        self.attacher.disconnect(second)
+        self.disconnect(second)
         self.assertEqual({}, self.host.left)
 
     def test_next_portal_where_one_is_down(self):
         self.host.down = {PORTALS[0]}
         connection = self.host.connection()
         self.assertEqual(
-            'sda', self.attacher.connect(connection, False).device)
+            'sda', self.connect(connection, False).device)
         self.assertEqual([(str(TARGET), PORTALS[1])],
                          list(self.host.records))
 
     def test_all_portals_down(self):
         self.host.down = set(PORTALS)
         with self.assertRaises(exception.LoginError) as caught:
-            self.attacher.connect(self.host.connection(), False)
+            self.connect(self.host.connection(), False)
         self.assertIn('192.0.2.1:3260', str(caught.exception))
         self.assertIn('Connection refused', str(caught.exception))
         self.assertEqual({}, self.host.left)
@@ -108,21 +120,21 @@ class SinglePathTest(AttachTestCase):
     def test_login_refused(self):
         self.host.refuse = '24 - authorization failure'
         with self.assertRaisesRegex(exception.LoginError, '24 - author'):
-            self.attacher.connect(self.host.connection(), False)
+            self.connect(self.host.connection(), False)
         self.assertEqual({}, self.host.left)
 
     def test_session_that_is_down(self):
         connection = self.host.connection(portals=PORTALS[:1])
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.set_state('FAILED')
         with self.assertRaisesRegex(exception.LoginError, 'LOGGED_IN'):
-            self.attacher.connect(connection, False)
+            self.connect(connection, False)
 
     def test_lun_that_does_not_come(self):
         connection = self.host.connection()
         del self.host.luns[1]
         with self.assertRaises(exception.DeviceNotFound) as caught:
-            self.attacher.connect(connection, False)
+            self.connect(connection, False)
         self.assertIn('LUN 1', str(caught.exception))
         self.assertEqual({}, self.host.left)
 
@@ -139,15 +151,15 @@ class SinglePathTest(AttachTestCase):
 
         self.host.scan = end_first
         self.assertEqual(
-            'sda', self.attacher.connect(connection, False).device)
+            'sda', self.connect(connection, False).device)
         self.assertEqual(['session2'],
                          self.host.names('class/iscsi_session'))
 
     def test_without_an_id_there_is_no_way(self):
         connection = dataclasses.replace(self.host.connection(), wwn=None)
-        for call in (lambda: self.attacher.connect(connection, False),
-                     lambda: self.attacher.disconnect(connection),
-                     lambda: self.attacher.extend(connection)):
+        for call in (lambda: self.connect(connection, False),
+                     lambda: self.disconnect(connection),
+                     lambda: self.extend(connection)):
             with self.assertRaises(exception.InvalidConnectionData):
                 call()
 
@@ -159,7 +171,7 @@ class IdentityTest(AttachTestCase):
         connection = self.host.connection()
         self.host.luns[1] = Lun.of(OTHER)
         with self.assertRaises(exception.WrongDevice) as caught:
-            self.attacher.connect(connection, False)
+            self.connect(connection, False)
         self.assertIn(model.naa_id(OTHER), str(caught.exception))
         self.assertIn(NAA, str(caught.exception))
         # The other portal was not tried, nor could it be right.
@@ -168,55 +180,55 @@ class IdentityTest(AttachTestCase):
 
     def test_other_volume_under_a_device_that_is_there(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.luns[1] = Lun.of(OTHER)
         with self.assertRaises(exception.WrongDevice):
-            self.attacher.connect(connection, False)
+            self.connect(connection, False)
         self.assertEqual({}, self.host.left)
 
     def test_old_device_of_a_released_lun(self):
         old = self.host.connection(OTHER)
-        self.attacher.connect(old, False)
+        self.connect(old, False)
         new = self.host.connection(VOLUME, size_bytes=32 * MIB)
-        attached = self.attacher.connect(new, False)
+        attached = self.connect(new, False)
         self.assertEqual('sdb', attached.device)
         self.assertEqual(['sdb'], self.host.names('block'))
-        self.attacher.disconnect(old)
+        self.disconnect(old)
         self.assertEqual(['sdb'], self.host.names('block'))
 
     def test_old_device_that_answers_no_more(self):
         old = self.host.connection(OTHER)
-        self.attacher.connect(old, False)
+        self.connect(old, False)
         del self.host.luns[1]
         with self.assertRaises(exception.DeviceNotFound):
-            self.attacher.connect(dataclasses.replace(
+            self.connect(dataclasses.replace(
                 old, volume_id=VOLUME, wwn=NAA), False)
         self.assertEqual({}, self.host.left)
 
     def test_another_volumes_working_device_is_left_alone(self):
         other = self.host.connection(OTHER)
-        self.attacher.connect(other, False)
+        self.connect(other, False)
         before = self.host.left
         with self.assertRaises(exception.WrongDevice):
-            self.attacher.connect(dataclasses.replace(
+            self.connect(dataclasses.replace(
                 other, volume_id=VOLUME, wwn=NAA), False)
         self.assertEqual(before, {**self.host.left,
                                   'records': before['records']})
-        self.assertEqual('sda', self.attacher.connect(other, False).device)
+        self.assertEqual('sda', self.connect(other, False).device)
 
     def test_volume_that_came_back_under_another_lun(self):
-        self.attacher.connect(self.host.connection(lun=1), False)
+        self.connect(self.host.connection(lun=1), False)
         del self.host.luns[1]
         connection = self.host.connection(lun=9)
         self.assertEqual(
-            'sdb', self.attacher.connect(connection, False).device)
+            'sdb', self.connect(connection, False).device)
         self.assertEqual(['1:0:0:9'], self.host.names('bus/scsi/devices'))
 
     def test_volume_that_grew_while_it_was_attached(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.luns[1].size_bytes = 64 * MIB
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.assertEqual(str(64 * MIB // 512), (
             self.host.root / 'block/sda/size').read_text().strip())
 
@@ -230,49 +242,49 @@ class MultipathTest(AttachTestCase):
 
     def test_attach_and_detach(self):
         connection = self.host.connection()
-        attached = self.attacher.connect(connection, True)
+        attached = self.connect(connection, True)
         self.assertEqual(attach.Attached('dm-0', NAA, True), attached)
         self.assertEqual(['sda', 'sdb'], self.host.names('block/dm-0/slaves'))
-        self.assertEqual(attached, self.attacher.connect(connection, True))
-        self.attacher.disconnect(connection)
+        self.assertEqual(attached, self.connect(connection, True))
+        self.disconnect(connection)
         self.assertEqual(['dm-0'], self.host.flushed)
         self.assertEqual({}, self.host.left)
 
     def test_multipathd_that_takes_only_what_it_is_told(self):
         self.host.picky = True
-        self.assertTrue(self.attacher.connect(
+        self.assertTrue(self.connect(
             self.host.connection(), True).multipath)
         self.assertEqual(['sda', 'sdb'], self.host.names('block/dm-0/slaves'))
 
     def test_multipathd_that_makes_no_map(self):
         self.host.picky = True
         self.host.multipath_claim = lambda naa: None
-        attached = self.attacher.connect(self.host.connection(), True)
+        attached = self.connect(self.host.connection(), True)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
 
     def test_one_portal_down(self):
         self.host.down = {PORTALS[1]}
         connection = self.host.connection()
-        self.assertEqual('dm-0', self.attacher.connect(
+        self.assertEqual('dm-0', self.connect(
             connection, True).device)
         self.assertEqual(['sda'], self.host.names('block/dm-0/slaves'))
         self.host.down = set()
-        self.attacher.connect(connection, True)
+        self.connect(connection, True)
         self.assertEqual(['sda', 'sdb'], self.host.names('block/dm-0/slaves'))
-        self.attacher.disconnect(connection)
+        self.disconnect(connection)
         self.assertEqual({}, self.host.left)
 
     def test_all_portals_down(self):
         self.host.down = set(PORTALS)
         with self.assertRaises(exception.LoginError):
-            self.attacher.connect(self.host.connection(), True)
+            self.connect(self.host.connection(), True)
         self.assertEqual({}, self.host.left)
 
     def test_other_volume(self):
         connection = self.host.connection()
         self.host.luns[1] = Lun.of(OTHER)
         with self.assertRaises(exception.WrongDevice):
-            self.attacher.connect(connection, True)
+            self.connect(connection, True)
         self.assertEqual({}, self.host.left)
 
     def test_strange_path_in_the_map(self):
@@ -285,32 +297,32 @@ class MultipathTest(AttachTestCase):
 
         self.host._add_to_map = with_stranger
         with self.assertRaisesRegex(exception.WrongDevice, 'sdz'):
-            self.attacher.connect(connection, True)
+            self.connect(connection, True)
         self.assertEqual({}, self.host.left)
 
     def test_failure_of_a_second_attach_leaves_the_first(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, True)
+        self.connect(connection, True)
         before = self.host.left
         (self.host.root / 'block/dm-0/slaves/sdz').mkdir()
         with self.assertRaises(exception.WrongDevice):
-            self.attacher.connect(connection, True)
+            self.connect(connection, True)
         self.assertEqual(before, self.host.left)
 
     def test_map_that_is_open(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, True)
+        self.connect(connection, True)
         before = self.host.left
         self.host.busy = {NAA}
         with self.assertRaisesRegex(exception.WaitTimeout, NAA):
-            self.attacher.disconnect(connection)
+            self.disconnect(connection)
         self.assertEqual(before, self.host.left)
 
     def test_extend(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, True)
+        self.connect(connection, True)
         self.host.luns[1].size_bytes = 64 * MIB
-        self.assertEqual(64 * MIB, self.attacher.extend(connection))
+        self.assertEqual(64 * MIB, self.extend(connection))
         self.assertEqual(str(64 * MIB // 512), (
             self.host.root / 'block/dm-0/size').read_text().strip())
 
@@ -320,13 +332,13 @@ class DetachTest(AttachTestCase):
 
     def test_write_out_fails(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         before = self.host.left
         self.host.unflushed = {'sda'}
         with self.assertRaisesRegex(exception.InitiatorError, 'flush sda'):
-            self.attacher.disconnect(connection)
+            self.disconnect(connection)
         self.assertEqual(before, self.host.left)
-        self.attacher.disconnect(connection, force=True)
+        self.disconnect(connection, force=True)
         self.assertEqual({}, self.host.left)
 
     def test_lun_is_gone(self):
@@ -335,49 +347,49 @@ class DetachTest(AttachTestCase):
                 with self.subTest(force=force, multipath=multi):
                     self.host.multipathd = multi
                     connection = self.host.connection()
-                    self.attacher.connect(connection, multi)
+                    self.connect(connection, multi)
                     self.host.luns.clear()
-                    self.attacher.disconnect(connection, force)
+                    self.disconnect(connection, force)
                     self.assertEqual([], self.host.flushed)
                     self.assertEqual({}, self.host.left)
 
     def test_session_is_down(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.set_state('FAILED')
         before = self.host.left
         with self.assertRaisesRegex(exception.WaitTimeout, str(TARGET)):
-            self.attacher.disconnect(connection)
+            self.disconnect(connection)
         self.assertEqual(before, self.host.left)
-        self.attacher.disconnect(connection, force=True)
+        self.disconnect(connection, force=True)
         self.assertEqual({}, self.host.left)
 
     def test_session_is_gone(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         for session in sysfs.Sysfs(self.host.root).sessions(TARGET):
             self.host.logout(session)
-        self.attacher.disconnect(connection)
+        self.disconnect(connection)
         self.assertEqual({}, self.host.left)
 
     def test_logout_fails(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
 
         def refuse(session):
             raise exception.InitiatorError('log out', 'no answer')
 
         self.host.logout = refuse
         with self.assertRaisesRegex(exception.InitiatorError, 'log out'):
-            self.attacher.disconnect(connection)
+            self.disconnect(connection)
         self.assertEqual([], self.host.names('bus/scsi/devices'))
 
     def test_other_targets_stay(self):
         strange = 'iqn.2003-01.org.example:other'
         self.host.add_session(strange, PORTALS[0])
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
-        self.attacher.disconnect(connection)
+        self.connect(connection, False)
+        self.disconnect(connection)
         self.assertEqual({'sessions': ['session1']}, self.host.left)
 
 
@@ -386,27 +398,27 @@ class ExtendTest(AttachTestCase):
 
     def test_extend(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.luns[1].size_bytes = 64 * MIB
-        self.assertEqual(64 * MIB, self.attacher.extend(connection))
+        self.assertEqual(64 * MIB, self.extend(connection))
 
     def test_not_attached(self):
         with self.assertRaises(exception.DeviceNotFound):
-            self.attacher.extend(self.host.connection())
+            self.extend(self.host.connection())
 
     def test_path_is_down(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.set_state('FAILED')
         with self.assertRaisesRegex(exception.InitiatorError, 'is down'):
-            self.attacher.extend(connection)
+            self.extend(connection)
 
     def test_other_volume(self):
         connection = self.host.connection()
-        self.attacher.connect(connection, False)
+        self.connect(connection, False)
         self.host.luns[1] = Lun.of(OTHER, 64 * MIB)
         with self.assertRaises(exception.WrongDevice):
-            self.attacher.extend(connection)
+            self.extend(connection)
 
 
 class CrowdTest(AttachTestCase):
@@ -420,9 +432,9 @@ class CrowdTest(AttachTestCase):
             connection = self.host.connection(
                 f'9480dfc5-bffe-464e-96{lun:02d}-22036e7a43fc', lun)
             for _ in range(5):
-                attached = self.attacher.connect(connection, False)
+                attached = self.connect(connection, False)
                 self.assertEqual(connection.wwn, attached.naa)
-                self.attacher.disconnect(connection)
+                self.disconnect(connection)
 
         with futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(go, range(1, 5)))

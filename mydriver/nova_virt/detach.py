@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take a volume away from the compute host: the order of the steps."""
+
+from collections.abc import Callable, Sequence
+from concurrent import futures
+import logging
+import time
+
+from mydriver import exception
+from mydriver.connection import Connection
+from mydriver.nova_virt import sessions
+from mydriver.nova_virt.devices import Found
+from mydriver.nova_virt.host import Host, naa_of, quietly
+from mydriver.nova_virt.waiting import wait_for
+
+LOG = logging.getLogger(__name__)
+
+
+class Detacher:
+    """Takes volumes away from this host.
+
+    :param host: this host.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def disconnect(self, connection: Connection, force: bool = False) -> None:
+        """Take a volume away from this host; doing it again changes nothing.
+
+        Only devices that came up as this volume are touched. A session goes
+        with its last device.
+
+        :param connection: how it was reached, with its NAA id.
+        :param force: go on when the volume no longer takes what is cached.
+        :raises MyDriverError: when something could not be done. Without
+            ``force``, nothing was removed if writing out or removing the map
+            failed; all that follows is done in any case.
+        """
+        naa = naa_of(connection)
+        began = time.monotonic()
+        with self._host.locks.volume(naa):
+            errors = self._disconnect(connection, naa, force)
+        if errors:
+            raise errors[0]
+        LOG.info('Detached volume %s in %.3f s', connection.volume_id,
+                 time.monotonic() - began)
+
+    def _disconnect(self, connection: Connection, naa: str,
+                    force: bool) -> list[Exception]:
+        """Do the steps in order.
+
+        :returns: errors that did not keep the other steps from being done.
+        """
+        errors: list[Exception] = []
+
+        def step(do: Callable[..., object], *args: object) -> None:
+            try:
+                do(*args)
+            except exception.MyDriverError as e:
+                LOG.warning('While detaching volume %s: %s',
+                            connection.volume_id, e)
+                errors.append(e)
+
+        found = self._host.devices.of_volume(str(connection.target), naa)
+        answers = self._write_out(naa, found, force)
+        was_multipath = self._host.sysfs.multipath_map(naa) is not None
+        if force:
+            quietly(self._host.multipath.remove, naa, True)
+        else:
+            self._host.multipath.remove(naa, not answers)
+        for f in found:
+            step(self._host.devices.remove, f.device, naa)
+        # By force, a map may go once that its paths are gone.
+        step(self._host.multipath.remove, naa, force)
+        if was_multipath:
+            step(self._host.multipath.let_go, naa, [f.name for f in found])
+        portals = {*connection.portals, *(
+            f.session.portal for f in found if f.session.portal)}
+        with futures.ThreadPoolExecutor(len(portals)) as pool:
+            list(pool.map(lambda portal: step(
+                self._host.sessions.release, connection.target, portal),
+                sorted(portals)))
+        return errors
+
+    def _write_out(self, naa: str, found: Sequence[Found],
+                   force: bool) -> bool:
+        """Flush the map, or each path where there is none.
+
+        :param force: do not wait for a session that is down, and take it that
+            writing out may fail.
+        :returns: whether the volume still answers; without an answer there is
+            nothing to flush to.
+        :raises InitiatorError: when that failed, unless ``force``.
+        """
+        answering = [f for f in self._working(found, naa, force)
+                     if self._host.initiator.read_naa(f.device) == naa]
+        if found and not answering:
+            LOG.warning('Volume %s no longer answers on %s: nothing is '
+                        'flushed', naa, ', '.join(f.name for f in found))
+        name = self._host.sysfs.multipath_map(naa)
+        try:
+            for disk in ([name] if name and answering
+                         else [f.name for f in answering if f.name]):
+                self._host.initiator.flush(disk)
+        except exception.InitiatorError as e:
+            if not force:
+                raise
+            LOG.warning('What was cached of volume %s is lost: %s', naa, e)
+        return bool(answering)
+
+    def _working(self, found: Sequence[Found], naa: str,
+                 force: bool) -> list[Found]:
+        """Return the devices whose session works.
+
+        :param force: do not wait until there is one.
+        :raises WaitTimeout: when there are devices, but none works.
+        """
+        def look() -> list[Found]:
+            return [f for f in found if self._host.sysfs.works(f.session)]
+
+        if force or not found:
+            return look()
+        return wait_for(look, f'a session with {found[0].session.target} that '
+                        f'works, to write out volume {naa}',
+                        sessions.RECOVERY_TIMEOUT_S)

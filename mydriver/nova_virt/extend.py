@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have the compute host see that a volume grew: the order of the steps."""
+
+from collections.abc import Sequence
+import logging
+
+from mydriver import exception
+from mydriver.connection import Connection
+from mydriver.nova_virt.devices import Found
+from mydriver.nova_virt.host import Host, naa_of
+from mydriver.nova_virt.waiting import wait_for
+
+LOG = logging.getLogger(__name__)
+
+#: Until all paths show the size that the first one shows.
+RESIZE_TIMEOUT_S = 30
+
+
+class Extender:
+    """Looks at the size of volumes on this host.
+
+    :param host: this host.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def extend(self, connection: Connection) -> int:
+        """Have this host see the size that a volume has now.
+
+        :param connection: how it is reached, with its NAA id.
+        :returns: size of its device, in bytes.
+        :raises DeviceNotFound: when it is not on this host.
+        :raises InitiatorError: when a path is down, since a map must not grow
+            beyond one of its paths.
+        :raises WrongDevice: when a path is no longer the volume.
+        """
+        naa = naa_of(connection)
+        with self._host.locks.volume(naa):
+            found = self._host.devices.of_volume(str(connection.target), naa)
+            if not found:
+                raise exception.DeviceNotFound(
+                    str(connection.target), connection.lun,
+                    'it is not attached to this host')
+            for f in found:
+                if not self._host.sysfs.works(f.session):
+                    raise exception.InitiatorError(
+                        f'extend volume {connection.volume_id}',
+                        f'{f.session} is down')
+                self._host.initiator.rescan(f.device, naa)
+            size_bytes = self._common_size(found)
+            dm = self._host.multipath.resize(naa, size_bytes)
+        LOG.info('Volume %s has %d bytes on /dev/%s', connection.volume_id,
+                 size_bytes, dm or found[0].name)
+        return size_bytes
+
+    def _common_size(self, found: Sequence[Found]) -> int:
+        """Wait until all paths have one size, and return it in bytes."""
+        def look() -> int | None:
+            sizes = {self._host.sysfs.size_bytes(f.name) for f in found}
+            return sizes.pop() if len(sizes) == 1 else None
+
+        names = ', '.join(sorted(f.name for f in found))
+        return wait_for(look, f'{names} to have one size', RESIZE_TIMEOUT_S)

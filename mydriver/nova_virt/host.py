@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compute host, whole: what shows it, what changes it, who may when."""
+
+from collections.abc import Callable
+import logging
+from pathlib import Path
+
+from mydriver import exception
+from mydriver.connection import Connection
+from mydriver.nova_virt.devices import Devices
+from mydriver.nova_virt.initiator import Initiator
+from mydriver.nova_virt.locks import SessionLocks
+from mydriver.nova_virt.multipath import Multipath
+from mydriver.nova_virt.sessions import Sessions
+from mydriver.nova_virt.sysfs import Sysfs
+
+LOG = logging.getLogger(__name__)
+
+
+class Host:
+    """What attach, detach and extend work with.
+
+    :param initiator: what may change the host.
+    :param lock_folder: where lock files are.
+    :param sysfs: what shows the host.
+    """
+
+    def __init__(self, initiator: Initiator, lock_folder: Path,
+                 sysfs: Sysfs | None = None) -> None:
+        self.initiator = initiator
+        self.sysfs = sysfs or Sysfs()
+        self.locks = SessionLocks(lock_folder)
+        self.sessions = Sessions(initiator, self.sysfs, self.locks)
+        self.devices = Devices(initiator, self.sysfs)
+        self.multipath = Multipath(initiator, self.sysfs)
+
+
+def naa_of(connection: Connection) -> str:
+    """Return the NAA id of the volume that a connection leads to.
+
+    :raises InvalidConnectionData: when it has none.
+    """
+    if not connection.wwn:
+        raise exception.InvalidConnectionData('the NAA id is missing')
+    return connection.wwn
+
+
+def quietly(step: Callable[..., object], *args: object) -> None:
+    """Do one step of a clean-up after an error, which stays the error."""
+    try:
+        step(*args)
+    except Exception as e:
+        LOG.warning('While cleaning up: %s', e)

@@ -15,7 +15,9 @@ from mydriver import model
 from mydriver.cinder_volume import chap
 
 _INSIDE = paths.ROOT / 'lab' / 'verify' / 'inside.py'
-_JOURNAL = f'{cinder.JOURNAL_PATH}/journal.sqlite'
+
+#: Of the backend ``mydriver``, below the state's folder.
+_STATE = f'{cinder.JOURNAL_PATH}/mydriver'
 
 
 class Looker:
@@ -45,7 +47,8 @@ class Looker:
 
     def journal(self) -> list[str]:
         """Return the journal's rows."""
-        return self.inside('storage', 'journal', _JOURNAL)
+        return self.inside('storage', 'journal',
+                           f'{_STATE}/journal.sqlite')
 
     def secrets(self) -> dict[str, str]:
         """Return the CHAP secrets of the compute node at every target.
@@ -53,7 +56,7 @@ class Looker:
         :returns: a name for each secret, and the secret.
         """
         key = chap.ChapKey(base64.b64decode(self.run(
-            'storage', 'base64', f'{cinder.JOURNAL_PATH}/chap.key')))
+            'storage', 'base64', f'{_STATE}/chap.key')))
         initiator = model.Iqn(nodes.INITIATORS['compute'])
         found = {}
         for row in self.journal():

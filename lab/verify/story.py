@@ -55,7 +55,7 @@ class Story:
             ('A connector without initiator', self.no_iqn),
             ('A connector with a wrong initiator', self.wrong_iqn),
             ('A target that is stopped', self.stopped_target),
-            ('Portals that do not answer', self.no_portals),
+            ('A target without portals', self.no_portals),
             ('Secrets: where they are', self.secrets),
             ('Restart of cinder-volume beside a live attachment',
              self.restart),
@@ -136,7 +136,7 @@ class Story:
                 'initiator': 'iqn.1993-08.org.debian:01:x'})
 
     def no_portals(self) -> str:
-        """Ask for an attachment while nothing listens."""
+        """Ask for an attachment while the targets have no portal."""
         np = f'$t/tpgt_1/np/{self._portal()}'
         with self._switched('{} ' + np, 'rmdir', 'mkdir'):
             return self._refused({
@@ -194,7 +194,7 @@ class Story:
         before = self._look.configfs(), self._look.journal()
         attachment = self._api.post('/attachments', json={'attachment': {
             'volume_uuid': volume_id, 'connector': connector,
-            'instance_uuid': None}}, microversion='3.54')
+            'instance_uuid': str(uuid.uuid4())}}, microversion='3.54')
         expect(attachment.status_code >= 400,
                f'the attachment was made: {attachment.status_code}')
         after = self._look.configfs(), self._look.journal()

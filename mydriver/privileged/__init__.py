@@ -9,7 +9,8 @@ oslo.privsep's default, ``sudo privsep-helper``, holds.
 """
 
 from oslo_privsep import capabilities as caps
-from oslo_privsep import priv_context
+
+from mydriver.privileged.context import PrivContext
 
 #: What both daemons keep of root's.
 CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
@@ -17,7 +18,7 @@ CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
 #: cinder-volume's daemon: configfs and the stores' root-only verbs.
 #: CAP_SYS_ADMIN: CHAP attributes (iscsi_target_configfs.c), device-mapper.
 #: CAP_DAC_OVERRIDE: backing files belong to the service's user.
-target_context = priv_context.PrivContext(
+target_context = PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_target',
     pypath=__name__ + '.target_context',
@@ -27,7 +28,7 @@ target_context = priv_context.PrivContext(
 #: nova-compute's daemon: open-iscsi's records and SCSI devices in sysfs.
 #: CAP_SYS_ADMIN: iscsid's management socket takes root's peers only.
 #: CAP_DAC_OVERRIDE: records are 0600.
-initiator_context = priv_context.PrivContext(
+initiator_context = PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_initiator',
     pypath=__name__ + '.initiator_context',

@@ -13,6 +13,7 @@ from oslo_log import log as logging
 from oslo_privsep import comm, daemon
 
 from mydriver import exception
+from mydriver.privileged import context
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ def _lost(name: str, error: OSError) -> exception.PrivilegedError:
 
 
 def _once(verb: functools.partial[Any], name: str, *args: Any) -> Any:
+    daemons = getattr(verb.func, '__self__', None)
+    if isinstance(daemons, context.PrivContext):
+        daemons.drop_dead()
     try:
         return verb(*args, _wrap_timeout=TIMEOUT_S)
     except comm.PrivsepTimeout as e:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""oslo.privsep's context, made to notice every end of its daemon."""
+
+import threading
+from typing import Any
+
+from oslo_privsep import comm, daemon, priv_context
+
+
+class PrivContext(priv_context.PrivContext):
+    """A context whose daemon may be killed at any time.
+
+    A daemon that dies with a call unread resets the connection, where
+    oslo.privsep 3.12 knows only an orderly end: its reading thread breaks
+    down, the call waits until its timeout, and no daemon is ever started
+    again. Here a reset is an end like another.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._restart_lock = threading.Lock()
+
+    def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP
+              ) -> None:
+        """Start the daemon; see oslo.privsep.
+
+        :param method: how; ours is by ``helper_command``.
+        """
+        if method is not priv_context.Method.ROOTWRAP:
+            super().start(method)
+            return
+        with self.start_lock:
+            if self.channel is None:
+                self.channel = _Channel(self)
+
+    def drop_dead(self) -> None:
+        """Let go of a daemon that ended, so that the next call starts one.
+
+        Alone: a second thread would close what the first has just started.
+        """
+        with self._restart_lock:
+            if self.channel is not None and not self.channel.running:
+                self.stop()
+
+
+class _Channel(daemon.RootwrapClientChannel):
+    """The client's end of the connection to a daemon."""
+
+    def _reader_main(self, reader: comm.Deserializer) -> None:
+        super()._reader_main(_Reader(reader.readsock))
+
+
+class _Reader(comm.Deserializer):
+    """Reads messages until the connection ends, in whatever way."""
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except OSError:
+            raise StopIteration from None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon that ends, in an orderly way or not."""
+
+import socket
+import threading
+import time
+import unittest
+from unittest import mock
+
+import ddt
+from oslo_privsep import comm, daemon
+
+from mydriver import privileged
+from mydriver.privileged import context
+
+
+class Daemon:
+    """The far end of a connection: it answers a ping, then nothing."""
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair()
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self) -> None:
+        reader = comm.Deserializer(self.far)
+        msgid, _ = next(reader)
+        comm.Serializer(self.far).send((msgid, (comm.Message.PONG.value,)))
+
+    def connect(self, channel: daemon.RootwrapClientChannel,
+                of: context.PrivContext) -> None:
+        """Make the channel's connection, in place of starting a helper."""
+        daemon._ClientChannel.__init__(channel, self.near, of)
+
+
+@ddt.ddt
+class PrivContextTest(unittest.TestCase):
+    """The client's side notices."""
+
+    def setUp(self):
+        super().setUp()
+        self.context = context.PrivContext(
+            'mydriver', cfg_section='mydriver_privsep_test', pypath='x.y',
+            capabilities=[])
+        self.started = []
+
+        def connect(channel, of):
+            self.started.append(Daemon())
+            self.started[-1].connect(channel, of)
+
+        self.enterContext(mock.patch.object(
+            daemon.RootwrapClientChannel, '__init__', connect))
+        self.addCleanup(self.close)
+
+    def close(self):
+        for one in self.started:
+            one.near.close()
+            one.far.close()
+
+    def test_ours_are_such(self):
+        for one in (privileged.target_context, privileged.initiator_context):
+            self.assertIsInstance(one, context.PrivContext)
+
+    @ddt.data(False, True)
+    def test_end_is_noticed_at_once(self, unread):
+        """A call that was not read makes a reset of the connection."""
+        self.context.start()
+        channel = self.context.channel
+        caught = []
+
+        def call():
+            try:
+                channel.remote_call('x', (), {}, 30)
+            except OSError as e:
+                caught.append(e)
+
+        caller = threading.Thread(target=call)
+        began = time.monotonic()
+        caller.start()
+        far = self.started[0].far
+        far.recv(1, socket.MSG_PEEK)
+        if not unread:
+            far.recv(4096)
+        far.close()
+        caller.join(20)
+        self.assertEqual(1, len(caught))
+        self.assertLess(time.monotonic() - began, 10)
+        channel.reader_thread.join(10)
+        self.assertFalse(channel.running)
+
+    def test_next_call_starts_another(self):
+        self.context.start()
+        first = self.context.channel
+        self.context.drop_dead()
+        self.assertIs(first, self.context.channel)
+        self.started[0].far.close()
+        first.reader_thread.join(10)
+        threads = [threading.Thread(target=self.restart) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        self.assertEqual(2, len(self.started))
+        self.assertTrue(self.context.channel.running)
+
+    def restart(self):
+        self.context.drop_dead()
+        self.context.start()

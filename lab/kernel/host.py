@@ -60,17 +60,18 @@ def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:
 
     :param cpuinfo: description of the processor.
     """
-    found = {'PATH': PROGRAM_PATH, 'HOME': '/root'}
+    libraries = [_library('heartbeat')]
     if 'amx_tile' in cpuinfo.read_text().split():
-        found['LD_PRELOAD'] = str(_xstate())
-    return found
+        libraries.append(_library('xstate'))
+    return {'PATH': PROGRAM_PATH, 'HOME': '/root',
+            'LD_PRELOAD': ':'.join(map(str, libraries))}
 
 
-def _xstate() -> Path:
-    """Build the library that AMX makes necessary; see xstate.c."""
-    source = paths.KERNEL_SHELL / 'xstate.c'
+def _library(name: str) -> Path:
+    """Build a library that mends the kernel; see NAME.c for what."""
+    source = paths.KERNEL_SHELL / f'{name}.c'
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    library = paths.STATE / 'kernel' / f'xstate-{digest}.so'
+    library = paths.STATE / 'kernel' / f'{name}-{digest}.so'
     if library.exists():
         return library
     if not shutil.which('gcc'):

@@ -4,6 +4,7 @@
 import argparse
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -135,20 +136,43 @@ class TestHost(Base):
             (modules / 'modules.dep').touch()
             host.check(1 << 30)
 
-    def test_no_library_where_the_processor_has_no_amx(self):
+    def libraries(self, flags: str) -> list[Path]:
+        """Return what is preloaded on a processor with these flags."""
         cpuinfo = self.folder / 'cpuinfo'
-        cpuinfo.write_text('flags : fpu avx512f\n')
-        self.assertEqual({'PATH', 'HOME'}, set(host.environ(cpuinfo)))
-
-    def test_a_library_where_it_has(self):
-        cpuinfo = self.folder / 'cpuinfo'
-        cpuinfo.write_text('flags : fpu amx_tile avx512f\n')
+        cpuinfo.write_text(f'flags : {flags}\n')
         with mock.patch.object(paths, 'STATE', self.folder):
-            library = Path(host.environ(cpuinfo)['LD_PRELOAD'])
-            made = library.stat().st_mtime_ns
-            host.environ(cpuinfo)
-        self.assertEqual(b'\x7fELF', library.read_bytes()[:4])
-        self.assertEqual(made, library.stat().st_mtime_ns)
+            found = host.environ(cpuinfo)['LD_PRELOAD'].split(':')
+        return [Path(library) for library in found]
+
+    def test_one_library_where_the_processor_has_no_amx(self):
+        [heartbeat] = self.libraries('fpu avx512f')
+        self.assertIn('heartbeat', heartbeat.name)
+
+    def test_another_where_it_has(self):
+        libraries = self.libraries('fpu amx_tile avx512f')
+        made = [library.stat().st_mtime_ns for library in libraries]
+        self.assertEqual(libraries, self.libraries('fpu amx_tile avx512f'))
+        self.assertEqual(made, [p.stat().st_mtime_ns for p in libraries])
+        self.assertEqual([b'\x7fELF'] * 2,
+                         [p.read_bytes()[:4] for p in libraries])
+
+    def _timers(self, name: str) -> str:
+        """Return the timers of a program of that name, preloaded."""
+        program = self.folder / name
+        shutil.copy('/bin/cat', program)
+        with subprocess.Popen(
+                [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env={'LD_PRELOAD': str(self.libraries('')[0])}) as child:
+            child.stdin.write(b'it runs\n')
+            child.stdin.flush()
+            self.assertEqual(b'it runs\n', child.stdout.readline())
+            timers = Path('/proc', str(child.pid), 'timers').read_text()
+            child.kill()
+        return timers
+
+    def test_the_heartbeat_is_the_kernels_alone(self):
+        self.assertIn('signal: 14/', self._timers(cpus.NODE_COMM))
+        self.assertEqual('', self._timers('other'))
 
 
 class TestSize(unittest.TestCase):

@@ -78,6 +78,6 @@ def check() -> None:
     if programs:
         raise errors.CloudError(
             f'{settings.VENV} has no {", ".join(programs)}: make it with '
-            '"make venv", and run the lab with its python')
+            '"make bootstrap", and run the lab with its python')
     if not Path('/dev/net/tun').exists():
         raise errors.CloudError('/dev/net/tun is missing: modprobe tun')

@@ -16,7 +16,8 @@ from lab.demo import observe, openstack
 from lab.demo.console import Guest
 from lab.verify import inside, look
 
-_DAEMON = 'privsep_context mydriver.privileged.target_context'
+# The brackets keep pkill from finding the very command that calls it.
+_DAEMON = '[p]rivsep_context mydriver.privileged.target_context'
 
 #: nova and cinder give an RPC up after this time (rpc_response_timeout).
 _RPC_TIMEOUT_S = 60

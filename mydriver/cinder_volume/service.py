@@ -150,14 +150,15 @@ class ExportService:
                  len(mapped))
 
     def settle(self, is_live: Callable[[str, model.Iqn], bool]) -> int:
-        """Drop mappings of earlier runs that Cinder knows nothing of.
+        """Drop what earlier runs left and Cinder knows nothing of.
 
-        A crash in the middle of an attach leaves such a one: Cinder never
-        heard of it and will never ask for its end.
+        A crash in the middle of an attach leaves such a mapping or export:
+        Cinder never heard of it and will never ask for its end. An export
+        without a mapping serves nobody; each attach makes it anew.
 
         :param is_live: tells for a volume and an initiator whether the
             mapping must stay.
-        :returns: how many were dropped.
+        :returns: how many mappings were dropped.
         """
         stale = [p for p in self._journal.earlier_mappings() if not is_live(
             p.mapping.volume_id, p.mapping.initiator)]
@@ -167,8 +168,10 @@ class ExportService:
                         placed.mapping.initiator)
             with self._lock(placed.mapping.volume_id):
                 self._unmap(placed)
-        for volume_id in {p.mapping.volume_id for p in stale}:
-            self.remove_export(volume_id)
+        mapped = {p.export.volume_id for p in self._journal.mappings()}
+        for export in self._journal.exports():
+            if export.volume_id not in mapped:
+                self.remove_export(export.volume_id)
         return len(stale)
 
     # -- exports

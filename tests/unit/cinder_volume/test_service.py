@@ -249,6 +249,15 @@ class ServiceTest(ServiceCase):
             {(ALICE['initiator'], known), (BOB['initiator'], current)},
             {(initiator, v) for initiator, _lun, v in self.seen()[1]})
 
+    def test_settle_drops_exports_that_nobody_uses(self):
+        mapped, unused = self.exported(), self.exported()
+        self.service.initialize_connection(mapped, ALICE)
+        self.restart()
+        self.assertIn(unused, self.seen()[0])
+        self.assertEqual(0, self.service.settle(lambda _v, _i: True))
+        self.assertEqual([mapped], self.seen()[0])
+        self.assertFalse(self.service.is_exported(unused))
+
     def test_foreign_objects_are_untouched(self):
         volume_id = self.exported()
         theirs, device = self.volume()
@@ -323,7 +332,6 @@ class CrashTest(ServiceCase):
 
             crashed = self.crash_at(step, attach)
             self.service.settle(lambda _v, _i: False)
-            self.service.remove_export(volume_id)
             self.assertEqual(([], [], []), self.seen())
             self.assertEqual([], self.journal.exports())
             if not crashed:

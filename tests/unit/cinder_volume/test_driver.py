@@ -62,6 +62,7 @@ class SetupTest(fakes.CinderTestCase):
         volume = fakes.volume()
         driver.create_volume(volume)
         driver.create_export(None, volume, fakes.connector())
+        driver.initialize_connection(volume, fakes.connector())
         driver.do_setup(None)
         driver.check_for_setup_error()
         self.assertEqual({volume.id: GIB}, driver.exported())

@@ -259,7 +259,6 @@ class ServiceTest(ServiceCase):
         self.assertFalse(self.service.is_exported(unused))
 
     def test_foreign_objects_are_untouched(self):
-        volume_id = self.exported()
         theirs, device = self.volume()
         iqn = service.pool(self.settings)[0]
         prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
@@ -270,6 +269,7 @@ class ServiceTest(ServiceCase):
         self.target.name_prefix = prefix
         self.restart()
         self.service.settle(lambda _v, _i: False)
+        volume_id = self.exported()
         self.service.initialize_connection(volume_id, ALICE)
         self.service.terminate_connection(volume_id, ALICE)
         self.service.remove_export(volume_id)

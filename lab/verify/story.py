@@ -291,7 +291,8 @@ class Story:
         self._look.run('storage', 'pkill', '-STOP', '-f', _DAEMON)
         self._clients.begin_attach(self._server, volume_id)
         self._wait_journal(volume_id)
-        in_journal = [r for r in self._look.journal() if volume_id in r]
+        in_journal = [r for r in self._look.journal() if volume_id in r
+                      and not r.startswith('quarantine')]
         self._cloud.node_service('storage', 'kill')
         self._cloud.node_service('storage', 'start')
         self._cloud.wait_service('storage')

@@ -10,12 +10,13 @@ PYTHON ?= python3
 VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: help bootstrap demo test quick down clean
+.PHONY: help bootstrap demo test quick verify down clean
 
 help:
 	@echo 'make demo   a volume reaches a server in a real OpenStack'
 	@echo 'make test   lint, types, import contract, unit and functional tests'
-	@echo 'make quick  the same without the functional tests'
+	@echo 'make verify crashes, wrong connectors, secrets: what operators fear'
+	@echo 'make quick  the same as make test without the functional tests'
 	@echo 'make down   end a cloud that was left running'
 	@echo 'make clean  remove .lab/ (after `make down`)'
 
@@ -34,6 +35,9 @@ test: bootstrap
 
 quick: bootstrap
 	@$(VENV)/bin/python -m tools.check --quick
+
+verify: bootstrap
+	@$(VENV)/bin/python -m lab verify
 
 down: bootstrap
 	@$(VENV)/bin/python -m lab cloud down

@@ -83,7 +83,14 @@ class CommandTest(base.NodeTestCase):
                 for t in service.pool(self.backend.settings)]
 
     def give_to(self, user):
-        """Give state and store to a user, as a packaged Cinder has it."""
+        """Give state and store to a user, as a packaged Cinder has it.
+
+        The user has to reach the programs, too; a clone may lie below /root.
+        The node's folders are its own.
+        """
+        for folder in Path(sys.prefix).parents:
+            if folder.stat().st_mode & 0o111 != 0o111:
+                folder.chmod(folder.stat().st_mode | 0o111)
         for top in ('state', 'store'):
             for path in (self.folder / top, *(
                     self.folder / top).rglob('*')):

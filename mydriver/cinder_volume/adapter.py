@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver's parts stand on: its options, its life and its stats.
+
+:mod:`mydriver.cinder_volume.driver` puts the parts together; each of the
+others is one idea of Cinder's driver interface.
+"""
+
+from collections.abc import Iterable
+import socket
+from typing import Any, cast
+
+from cinder import context as cinder_context
+from cinder import exception as cinder_exception
+from cinder import objects
+from cinder.volume import driver as cinder_driver
+from cinder.volume import volume_utils
+from eventlet import tpool
+from oslo_config import cfg
+
+from mydriver.cinder_volume import (
+    attachments,
+    errors,
+    images,
+    opts,
+    service,
+    settings,
+    stats,
+)
+from mydriver.cinder_volume.stores import base
+
+cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
+
+#: Begins the name of a volume's lock.
+LOCK_PREFIX = 'mydriver-'
+#: Each call that changes who may use a volume holds this one.
+LOCK = LOCK_PREFIX + '{volume.name_id}'
+
+
+class Adapter(cinder_driver.VolumeDriver):
+    """A backend: its store and its exports, and what it says of itself."""
+
+    VERSION = '1.0.0'
+    CI_WIKI_NAME = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # This runs in the parent of cinder-volume's worker: only settings.
+        super().__init__(*args, **kwargs)
+        self.configuration.append_config_values(opts.VOLUME_OPTS)
+        self._backend = self.configuration.config_group or 'DEFAULT'
+        self._store: base.VolumeStore | None = None
+        self._service: service.ExportService | None = None
+
+    @classmethod
+    def get_driver_options(cls) -> list[cfg.Opt]:
+        """Return the options that the driver reads."""
+        return [*opts.VOLUME_OPTS,
+                *cls._get_oslo_driver_opts(*opts.USED_OF_CINDER)]
+
+    # -- life
+
+    @errors.translated()
+    def do_setup(self, context: Any) -> None:
+        """Put the parts together; Cinder may try several times."""
+        images.suit_thread_pool()
+        wanted = settings.of_service(self.configuration, self._backend)
+        self._store = self._make_store()
+        if self._service is None:
+            settings.prepare_state(wanted.state_path)
+            self._service = self._make_service(wanted)
+
+    @errors.translated()
+    def check_for_setup_error(self) -> None:
+        """See that the host can serve, and bring the target up to date."""
+        self.store.check()
+        self.exports.check()
+        self.exports.start()
+        self.exports.settle(attachments.liveness(self._volumes))
+
+    def _make_store(self) -> base.VolumeStore:
+        # Files are flushed in native threads; green ones go on meanwhile.
+        return cast(base.VolumeStore,
+                    tpool.Proxy(settings.store_of(self.configuration)))
+
+    def _make_service(self, wanted: service.ServiceSettings
+                      ) -> service.ExportService:
+        return service.build(wanted)
+
+    def _volumes(self) -> Iterable[Any]:
+        """Return all volumes that Cinder has on this backend."""
+        volumes: Iterable[Any] = objects.VolumeList.get_all_by_host(
+            cinder_context.get_admin_context(), self.host)
+        return volumes
+
+    @property
+    def store(self) -> base.VolumeStore:
+        """The store, once the driver is set up."""
+        if self._store is None:
+            raise cinder_exception.DriverNotInitialized
+        return self._store
+
+    @property
+    def exports(self) -> service.ExportService:
+        """The exports, once the driver is set up."""
+        if self._service is None:
+            raise cinder_exception.DriverNotInitialized
+        return self._service
+
+    # -- what the scheduler is told
+
+    def get_pool(self, volume: Any) -> str:
+        """Return the name of the only pool."""
+        return self._name_of_backend()
+
+    def _name_of_backend(self) -> str:
+        return str(self.configuration.safe_get('volume_backend_name')
+                   or self._backend)
+
+    def _update_volume_stats(self) -> None:
+        conf = self.configuration
+        self._stats = stats.build(stats.Backend(
+            name=self._name_of_backend(),
+            version=self.VERSION,
+            location=f'LIODriver:{socket.gethostname()}:{self.store.location}',
+            reserved_percentage=conf.reserved_percentage,
+            max_over_subscription_ratio=(
+                volume_utils.get_max_over_subscription_ratio(
+                    conf.max_over_subscription_ratio, supports_auto=True)),
+            filter_function=self.get_filter_function(),
+            goodness_function=self.get_goodness_function()), self.store)
+
+
+def name(volume: Any) -> str:
+    """Return the name of a volume's backing."""
+    return base.volume_name(volume.name_id)

@@ -85,6 +85,10 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         '--portals', type=int, choices=(1, 2), default=default.portals,
         help='addresses of the target; 2 turns multipath on')
     parser.add_argument(
+        '--store', choices=settings.STORES, default=default.store,
+        help="where our driver's backend keeps volumes: files on XFS, or an "
+        'LVM thin pool on a second disk (default: %(default)s)')
+    parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
         help='log at DEBUG in every service, or in cinder-volume and '
@@ -113,7 +117,8 @@ def _backends(text: str) -> tuple[str, ...]:
 def _up(args: argparse.Namespace) -> int:
     up.up(settings.Options(
         compute_driver=args.compute_driver, backends=args.backends,
-        portals=args.portals, debug_all=args.debug_all), settings.Layout())
+        portals=args.portals, store=args.store,
+        debug_all=args.debug_all), settings.Layout())
     return 0
 
 

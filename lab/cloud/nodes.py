@@ -33,7 +33,7 @@ class _Kind:
 
 
 _KINDS = {
-    'storage': _Kind('cinder-volume', 1536, (200, 200)),
+    'storage': _Kind('cinder-volume', 1536, (200, 200, 200)),
     'compute': _Kind('nova-compute', 4096, (40,)),
 }
 
@@ -91,8 +91,8 @@ class Node:
         layout = self._site.layout
         _format(layout.disks / self.name / 'ubda', self._kind.disks_gib[0])
         disks = self._kind.disks_gib
-        if 'lvm' not in self._site.options.backends:
-            disks = disks[:1]   # the second one is the volume group's
+        if self.name == 'storage':   # all but the first are volume groups'
+            disks = disks[:1 + len(self._site.options.volume_groups)]
         spec = node.NodeSpec(
             self.name, self._kind.memory_mib,
             disks=tuple(size * _GIB for size in disks),
@@ -203,7 +203,7 @@ class Node:
             'CLOUD_HOSTS': ' '.join(hosts),
             'CLOUD_INITIATOR': INITIATORS[self.name],
             'CLOUD_PORTALS': str(options.portals),
-            'CLOUD_BACKENDS': ' '.join(options.backends),
+            'CLOUD_VOLUME_GROUPS': ' '.join(options.volume_groups),
             'CLOUD_COMPUTE_ID': settings.COMPUTE_ID,
             'CLOUD_HOST_UUID': settings.HOST_UUID,
             'CLOUD_ETC': str(self._site.layout.etc),

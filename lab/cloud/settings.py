@@ -46,6 +46,9 @@ HOST_UUID = '7a1d5c1e-0b8f-4f0e-9a77-0c0ffee00012'
 #: Names of the volume backends that the lab can configure.
 BACKENDS = ('mydriver', 'lvm')
 
+#: Stores that our driver's backend can be on.
+STORES = ('reflink', 'lvmthin')
+
 
 def url(service: str) -> str:
     """Return the address of an API, without a version."""
@@ -76,6 +79,7 @@ class Options:
     :param compute_driver: nova's ``compute_driver``.
     :param backends: names out of :data:`BACKENDS`; the first is the default.
     :param portals: how many addresses the target listens on, 1 or 2.
+    :param store: of our driver's backend, out of :data:`STORES`.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
     """
@@ -83,11 +87,20 @@ class Options:
     compute_driver: str = 'mydriver.LibvirtDriver'
     backends: tuple[str, ...] = ('mydriver',)
     portals: int = 1
+    store: str = 'reflink'
     debug_all: bool = True
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON's types."""
         return dataclasses.asdict(self)
+
+    @property
+    def volume_groups(self) -> tuple[str, ...]:
+        """The volume groups that the storage node has, a disk each."""
+        wanted = {'stack-volumes': 'lvm' in self.backends,
+                  'mydriver-volumes': ('mydriver' in self.backends
+                                       and self.store == 'lvmthin')}
+        return tuple(name for name, has in wanted.items() if has)
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:

@@ -5,6 +5,7 @@ import argparse
 import time
 
 from lab import paths
+from lab.cloud import settings
 
 #: What became of the last demo.
 RESULT = paths.STATE / 'demo.json'
@@ -25,6 +26,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     demo.add_argument('--portals', type=int, choices=(1, 2),
                       help='addresses of the target; 2 turns multipath on '
                       '(default: 1)')
+    demo.add_argument('--store', choices=settings.STORES,
+                      help="where our driver's backend keeps volumes "
+                      '(default: reflink)')
     demo.add_argument('--keep', action='store_true',
                       help='leave the cloud up')
     demo.set_defaults(func=_demo)
@@ -34,7 +38,8 @@ def _demo(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
     from lab.demo import stage
     start = time.monotonic()
-    told = stage.play(args.compute_driver, args.portals, args.keep)
+    told = stage.play(args.compute_driver, args.portals, args.keep,
+                      args.store)
     told.write(RESULT)
     print(f'\n{told.table()}\n')
     print(f'Demo: {time.monotonic() - start:.0f} s; {RESULT}')

@@ -134,7 +134,7 @@ class Observer:
     def checksum(self, path: str, offset_mib: int, size_mib: int) -> str:
         """Return the SHA-256 of a part of a backing file."""
         return self.run(
-            'storage', 'bash', '-c', 'dd if="$1" bs=1M skip="$2" '
+            'storage', 'bash', '-c', 'dd if="$1" iflag=direct bs=1M skip="$2" '
             'count="$3" status=none | sha256sum', 'bash', path,
             str(offset_mib), str(size_mib)).split()[0]
 

@@ -9,6 +9,7 @@ file system, so that the driver does not vouch for itself.
 import json
 import os
 from pathlib import Path
+import re
 import sys
 
 _CONFIGFS = Path('/sys/kernel/config/target')
@@ -27,10 +28,28 @@ def target(folders):
                        sorted(_CONFIGFS.glob('core/*_*/*'))
                        if (b / 'wwn').exists()},
         'files': {str(p): _file(p) for folder in folders
-                  for p in sorted(Path(folder).rglob('*')) if p.is_file()},
+                  for p in sorted(Path(folder).rglob('*')) if p.is_file()
+                  } | _logical_volumes(),
         'sessions': [a.name for a in _CONFIGFS.glob('iscsi/*/tpgt_*/acls/*')
                      if 'No active' not in (a / 'info').read_text()],
     }
+
+
+def _logical_volumes():
+    """Return volumes and snapshots that are LVM's, by path.
+
+    device-mapper calls them GROUP-VOLUME, with each hyphen of either name
+    doubled (lvm2, libdm, dm_build_dm_name).
+    """
+    found = {}
+    for path in sorted(Path('/sys/block').glob('dm-*')):
+        name = (path / 'dm/name').read_text().strip()
+        parts = re.split('(?<!-)-(?!-)', name)
+        if len(parts) == 2 and re.match('_?(volume|snapshot)--', parts[1]):
+            size_bytes = int((path / 'size').read_text()) * 512
+            found['/dev/' + '/'.join(parts).replace('--', '-')] = {
+                'size_bytes': size_bytes}
+    return found
 
 
 def _target(path):

@@ -16,16 +16,18 @@ class WrongCloud(errors.LabError):
 
 
 def play(compute_driver: str | None, portals: int | None,
-         keep: bool) -> report.Report:
+         keep: bool, store: str | None = None) -> report.Report:
     """Run the whole demo.
 
     :param compute_driver: of nova-compute, None for the default.
     :param portals: how many, None for the default.
     :param keep: leave the cloud up; one that was up stays anyway.
+    :param store: of our driver's backend, None for the default.
     :returns: what became of each step.
     """
     wanted = {k: v for k, v in (('compute_driver', compute_driver),
-                                ('portals', portals)) if v is not None}
+                                ('portals', portals),
+                                ('store', store)) if v is not None}
     options = dataclasses.replace(settings.Options(), **wanted)
     layout = settings.Layout()
     was_up = cloud_up.is_up(layout)

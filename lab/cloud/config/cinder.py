@@ -12,6 +12,9 @@ VOLUME_CONF = 'cinder-volume.conf'
 #: reboots (lab/cloud/node/storage.sh mounts it).
 STATE_PATH = '/var/lib/cinder'
 STORE_PATH = f'{STATE_PATH}/mydriver'
+#: What ``mydriver_store_path`` is for each store; of a volume group, the
+#: driver makes the thin pool itself.
+STORE_PATHS = {'reflink': STORE_PATH, 'lvmthin': 'mydriver-volumes'}
 JOURNAL_PATH = f'{STATE_PATH}/mydriver-state'
 
 TARGET_PREFIX = 'iqn.2010-10.org.openstack:'
@@ -82,8 +85,8 @@ def mydriver_backend(site: Site) -> ini.Section:
     section: ini.Section = {
         'volume_driver': 'mydriver.cinder_volume.driver.LIODriver',
         'volume_backend_name': 'mydriver',
-        'mydriver_store': 'reflink',
-        'mydriver_store_path': STORE_PATH,
+        'mydriver_store': site.options.store,
+        'mydriver_store_path': STORE_PATHS[site.options.store],
         'mydriver_state_path': JOURNAL_PATH,
         'target_prefix': TARGET_PREFIX,
         'target_ip_address': settings.address('storage'),

@@ -10,16 +10,19 @@ cloud_disk /var/lib/cinder
 cloud_keep /var/lib/cinder/system /etc/target
 node_lio
 node_modules iscsi_tcp sd_mod
-case " $CLOUD_BACKENDS " in *' lvm '*)
-    # The in-tree driver's volume group, on the second disk.
-    node_modules dm-thin-pool
-    if vgs stack-volumes > /dev/null 2>&1; then
-        vgchange -q -ay stack-volumes
-    else
-        pvcreate -q /dev/ubdb && vgcreate -q stack-volumes /dev/ubdb
+[ -z "$CLOUD_VOLUME_GROUPS" ] || node_modules dm-thin-pool
+disks=(/dev/ubd[b-z])
+for group in $CLOUD_VOLUME_GROUPS; do
+    # One disk each: the in-tree driver's, and that of our lvmthin store, which
+    # activates its volumes itself.
+    if ! vgs "$group" > /dev/null 2>&1; then
+        pvcreate -q "${disks[0]}" && vgcreate -q "$group" "${disks[0]}"
+    elif [ "$group" = stack-volumes ]; then
+        vgchange -q -ay "$group"
     fi
-    node_log 'volume group'
-esac
+    disks=("${disks[@]:1}")
+    node_log "volume group $group"
+done
 mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,mydriver}
 mkdir -p -m 700 /var/lib/cinder/mydriver-state
 # cinder copies images by way of os-brick, which wants an initiator's name.

@@ -23,6 +23,30 @@ def secrets_of(cloud: site.Site) -> list[str]:
     return list(dataclasses.asdict(cloud.passwords).values())
 
 
+@ddt.ddt
+class StoreTest(unittest.TestCase):
+
+    @ddt.data(('reflink', '/var/lib/cinder/mydriver'),
+              ('lvmthin', 'mydriver-volumes'))
+    @ddt.unpack
+    def test_backend_is_on_the_chosen_store(self, store: str,
+                                            path: str) -> None:
+        section = cinder.mydriver_backend(make_site(store=store))
+        self.assertEqual((store, path), (section['mydriver_store'],
+                                         section['mydriver_store_path']))
+
+    def test_each_volume_group_is_there_when_it_is_used(self) -> None:
+        both = ('mydriver', 'lvm')
+        self.assertEqual((), settings.Options().volume_groups)
+        self.assertEqual(('mydriver-volumes',), settings.Options(
+            store='lvmthin').volume_groups)
+        self.assertEqual(('stack-volumes',), settings.Options(
+            backends=both).volume_groups)
+        self.assertEqual(('stack-volumes', 'mydriver-volumes'),
+                         settings.Options(backends=both, store='lvmthin'
+                                          ).volume_groups)
+
+
 class IniTest(unittest.TestCase):
 
     def test_render_is_what_a_parser_reads(self) -> None:

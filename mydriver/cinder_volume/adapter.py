@@ -17,6 +17,7 @@ from cinder.volume import volume_utils
 from eventlet import tpool
 from oslo_config import cfg
 
+from mydriver import exception
 from mydriver.cinder_volume import (
     attachments,
     errors,
@@ -104,6 +105,14 @@ class Adapter(cinder_driver.VolumeDriver):
         if self._service is None:
             raise cinder_exception.DriverNotInitialized
         return self._service
+
+    def withdraw(self, volume: Any) -> None:
+        """Make sure that nobody uses a volume, nor can from now on.
+
+        :raises TargetInUse: when a host may.
+        """
+        if not self.exports.remove_export(volume.name_id):
+            raise exception.TargetInUse(volume.name_id, 'a host')
 
     # -- what the scheduler is told
 

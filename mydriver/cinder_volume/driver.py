@@ -41,8 +41,7 @@ class LIODriver(adapter.Adapter):
     @coordination.synchronized(adapter.LOCK)
     def delete_volume(self, volume: Any) -> None:
         """Delete a volume, unless a host may still use it."""
-        if not self.exports.remove_export(volume.name_id):
-            raise exception.TargetInUse(volume.name_id, 'a host')
+        self.withdraw(volume)
         self.store.delete(adapter.name(volume))
 
     @errors.translated()
@@ -85,6 +84,22 @@ class LIODriver(adapter.Adapter):
         """Make a volume that holds what another holds now, or larger."""
         self.store.clone(adapter.name(src_vref), adapter.name(volume),
                          volume.size * stats.GIB)
+
+    @errors.translated()
+    @coordination.synchronized(adapter.LOCK)
+    def revert_to_snapshot(self, context: Any, volume: Any,
+                           snapshot: Any) -> None:
+        """Make a volume hold again what a snapshot of it holds.
+
+        It keeps its size, which may have grown since.
+        """
+        self.withdraw(volume)
+        self.store.revert(adapter.name(volume),
+                          base.snapshot_name(snapshot.id))
+
+    def snapshot_revert_use_temp_snapshot(self) -> bool:
+        """Revert at once: no crash leaves a mixture of old and new."""
+        return False
 
     def retype(self, context: Any, volume: Any, new_type: Any, diff: Any,
                host: Any) -> tuple[bool, None]:

@@ -48,6 +48,11 @@ class StoreContract:
         """Return an empty store; ``setUp`` calls it once a test."""
         raise NotImplementedError
 
+    def make_foreign(self, name: str, size_bytes: int,
+                     data: bytes = b'') -> None:
+        """Put something there that could be taken over, as others would."""
+        raise NotImplementedError
+
     def setUp(self):
         """Start from an empty store."""
         super().setUp()
@@ -83,7 +88,12 @@ class StoreContract:
                          lambda n: self.store.extend(n, MIB),
                          lambda n: self.store.snapshot(good, n),
                          lambda n: self.store.snapshot(n, snapshot()),
-                         lambda n: self.store.clone(good, n, MIB)):
+                         lambda n: self.store.clone(good, n, MIB),
+                         lambda n: self.store.revert(n, good),
+                         lambda n: self.store.revert(good, n),
+                         lambda n: self.store.rename(n, volume()),
+                         lambda n: self.store.rename(good, n),
+                         lambda n: self.store.adopt(good, n, MIB)):
                 with self.assertRaisesRegex(exception.StoreError, 'UUID'):
                     call(bad)
         self.assertEqual((good,), self.store.names())
@@ -263,6 +273,108 @@ class StoreContract:
                 call()
         self.assertEqual(b'other', read(self.path(other), 5))
         self.assertEqual(MIB // 2, self.store.device(smaller).size_bytes)
+
+    # Revert
+
+    def test_revert_brings_back_what_the_snapshot_kept(self):
+        name, kept = self.made(data=b'before'), snapshot()
+        self.store.snapshot(name, kept)
+        for _ in range(2):
+            write(self.path(name), b'after!')
+            write(self.path(name), b'more', MIB // 2)
+            self.store.revert(name, kept)
+            self.store.revert(name, kept)
+            self.assertEqual(b'before', read(self.path(name), 6))
+            self.assertEqual(bytes(4), read(self.path(name), 4, MIB // 2))
+        write(self.path(name), b'mine')
+        self.assertEqual(b'before', read(self.path(kept), 6))
+        self.assertEqual(sorted([kept, name]), list(self.store.names()))
+
+    def test_revert_keeps_the_size_that_it_has_now(self):
+        name, kept = self.made(data=b'x' * MIB), snapshot()
+        self.store.snapshot(name, kept)
+        self.store.extend(name, 2 * MIB)
+        write(self.path(name), b'y' * 2 * MIB)
+        self.store.revert(name, kept)
+        self.assertEqual(2 * MIB, self.store.device(name).size_bytes)
+        self.assertEqual(b'x' * MIB + bytes(MIB),
+                         read(self.path(name), 3 * MIB))
+
+    def test_revert_never_shrinks_nor_makes(self):
+        name, large = self.made(data=b'now'), self.made(2 * MIB)
+        kept, gone = snapshot(), volume()
+        self.store.snapshot(large, kept)
+        with self.assertRaises(exception.StoreError):
+            self.store.revert(name, kept)
+        for pair in ((name, snapshot()), (gone, kept)):
+            with self.assertRaises(exception.BackingNotFound):
+                self.store.revert(*pair)
+        self.assertEqual(b'now', read(self.path(name), 3))
+        self.assertFalse(self.store.exists(gone))
+
+    # Names
+
+    def test_rename_twice_is_once(self):
+        old, new = self.made(data=b'same'), volume()
+        self.store.rename(old, new)
+        self.store.rename(old, new)
+        self.assertEqual((new,), self.store.names())
+        self.assertEqual(b'same', read(self.path(new), 4))
+
+    def test_rename_never_replaces(self):
+        old, new = self.made(data=b'old'), self.made(data=b'new')
+        with self.assertRaisesRegex(exception.StoreError, 'already'):
+            self.store.rename(old, new)
+        with self.assertRaises(exception.BackingNotFound):
+            self.store.rename(volume(), volume())
+        self.assertEqual((b'old', b'new'), tuple(
+            read(self.path(n), 3) for n in (old, new)))
+
+    # What others put there
+
+    def test_what_could_be_taken_over_is_listed(self):
+        self.assertEqual((), self.store.foreign())
+        mine = self.made()
+        for name in ('web.disk', 'db_1'):
+            self.make_foreign(name, 4 * MIB, b'data')
+        self.assertEqual(
+            (base.Foreign('db_1', 4 * MIB), base.Foreign('web.disk', 4 * MIB)),
+            self.store.foreign())
+        self.assertEqual((mine,), self.store.names())
+
+    def test_adopt_twice_is_once(self):
+        self.make_foreign('web.disk', 4 * MIB, b'data')
+        name = volume()
+        self.store.adopt('web.disk', name, 8 * MIB)
+        self.store.adopt('web.disk', name, 8 * MIB)
+        self.assertEqual((), self.store.foreign())
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual(8 * MIB, self.store.device(name).size_bytes)
+        self.assertEqual(b'data' + bytes(8 * MIB - 4),
+                         read(self.path(name), 9 * MIB))
+
+    def test_a_backing_can_be_adopted_anew(self):
+        old, new = self.made(4 * MIB, b'was managed before'), snapshot()
+        self.store.adopt(old, new, 4 * MIB)
+        self.assertEqual((new,), self.store.names())
+        self.assertEqual(b'was', read(self.path(new), 3))
+
+    def test_adopt_takes_nothing_else(self):
+        self.make_foreign('web.disk', 4 * MIB, b'data')
+        other = self.made(data=b'other')
+        with self.assertRaisesRegex(exception.StoreError, 'already'):
+            self.store.adopt('web.disk', other, 4 * MIB)
+        with self.assertRaises(exception.StoreError):
+            self.store.adopt('web.disk', volume(), 2 * MIB)
+        with self.assertRaises(exception.BackingNotFound):
+            self.store.adopt('nothing', volume(), 4 * MIB)
+        for bad in ('', '.', '..', '../x', '/etc/passwd', 'a/b', '.hidden',
+                    'web.disk\n', 'web.disk\0', '-x'):
+            with self.assertRaisesRegex(exception.StoreError, 'take over'):
+                self.store.adopt(bad, volume(), 4 * MIB)
+        self.assertEqual(['web.disk'], [f.name for f in self.store.foreign()])
+        self.assertEqual((other,), self.store.names())
+        self.assertEqual(b'other', read(self.path(other), 5))
 
     # What is missing, and many at once
 

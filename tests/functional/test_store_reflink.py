@@ -37,6 +37,12 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         return reflink.ReflinkStore(str(self.folder))
 
+    def make_foreign(self, name, size_bytes, data=b''):
+        """Put a file there as an operator does."""
+        with open(self.folder / name, 'wb') as f:
+            f.write(data)
+            f.truncate(size_bytes)
+
     def used_bytes(self):
         """Return what the filesystem has handed out."""
         os.sync()
@@ -126,6 +132,51 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         for other in found[::20]:
             self.assertEqual(data, Path(self.path(other)).read_bytes())
 
+    def test_a_kill_while_reverting_leaves_all_of_one_or_the_other(self):
+        name, kept = self.made(contract.MIB, b'1' * contract.MIB), \
+            contract.snapshot()
+        self.store.snapshot(name, kept)
+        other = contract.snapshot()
+        contract.write(self.path(name), b'2' * contract.MIB)
+        self.store.snapshot(name, other)
+        for i in range(20):
+            child = os.fork()
+            if child == 0:
+                while True:
+                    self.store.revert(name, kept)
+                    self.store.revert(name, other)
+            time.sleep(0.01 + 0.003 * i)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            self.assertIn(Path(self.path(name)).read_bytes(), (
+                b'1' * contract.MIB, b'2' * contract.MIB))
+        self.store.check()
+        self.assertEqual(sorted([name, kept, other]),
+                         sorted(os.listdir(self.folder)), 'no leftovers')
+
+    def test_a_file_elsewhere_on_the_filesystem_is_shared(self):
+        source, empty = self.mount / 'image', self.used_bytes()
+        source.write_bytes(os.urandom(64 * contract.MIB))
+        before, name = self.used_bytes(), contract.volume()
+        with source.open('rb') as f:
+            self.assertIs(True, self.store.share(f.fileno(), name, GIB))
+            with self.assertRaisesRegex(exception.StoreError, 'already'):
+                self.store.share(f.fileno(), name, GIB)
+        self.assertLess(self.used_bytes() - before, 8 * contract.MIB)
+        self.assertEqual(GIB, self.store.device(name).size_bytes)
+        self.assertEqual(source.read_bytes(), contract.read(
+            self.path(name), 64 * contract.MIB))
+        with open('/etc/passwd', 'rb') as f:
+            self.assertIs(False, self.store.share(
+                f.fileno(), contract.volume(), GIB))
+        source.unlink()
+        self.assertEqual(GIB, self.store.device(name).size_bytes)
+        self.store.delete(name)
+        # The next test may want to fill the filesystem.
+        base.process.wait_for(
+            lambda: self.used_bytes() - empty < 8 * contract.MIB,
+            'XFS to free the extents', 30)
+
     def test_what_is_done_outlives_a_lost_mount(self):
         # `xfs_io -c shutdown` without -f is a power failure to XFS: what is
         # not in the log is lost.
@@ -137,14 +188,17 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         self.store.extend(copy, 4 * contract.MIB)
         gone = self.made(contract.MIB)
         self.store.delete(gone)
+        reverted, moved = self.made(contract.MIB), contract.volume()
+        self.store.revert(reverted, kept)
+        self.store.rename(reverted, moved)
         base.run('xfs_io', '-x', '-c', 'shutdown', self.mount)
         base.run('umount', self.mount)
         base.run('mount', base.DISK, self.mount)
-        self.assertEqual(sorted([name, kept, copy]),
+        self.assertEqual(sorted([name, kept, copy, moved]),
                          list(self.store.names()))
         self.assertEqual(4 * contract.MIB,
                          self.store.device(copy).size_bytes)
-        for of in (kept, copy):
+        for of in (kept, copy, moved):
             self.assertEqual(b'guest', contract.read(self.path(of), 5))
 
     def test_the_service_needs_no_root(self):

@@ -19,6 +19,9 @@ BLOCK_BYTES = 512
 _NAME = re.compile(r'(volume|snapshot)-'
                    r'[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\Z')
 
+# What LVM lets a name be made of, lvm(8), without a leading dot or hyphen.
+_FOREIGN = re.compile(r'[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,126}\Z')
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Capacity:
@@ -33,6 +36,20 @@ class Capacity:
     total_bytes: int
     free_bytes: int
     provisioned_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Foreign:
+    """What is in the store's place under a name that is not one of ours.
+
+    :param name: its name; never a path.
+    :param size_bytes: its size, which need not be whole blocks.
+    :param problem: why it cannot be taken over, None when it can.
+    """
+
+    name: str
+    size_bytes: int
+    problem: str | None = None
 
 
 class VolumeStore(Protocol):
@@ -99,6 +116,63 @@ class VolumeStore(Protocol):
             source is larger than ``size_bytes``.
         """
 
+    def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
+        """Make a backing with the contents of an open file, without copying.
+
+        :param source_fd: a regular file, open for reading, which need not be
+            in the store.
+        :param size_bytes: of the backing, not less than the file's.
+        :returns: False when the file is not where its contents could be
+            shared with the store; nothing was made then.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when something has that name already.
+        """
+
+    def revert(self, name: str, snapshot: str) -> None:
+        """Make a backing hold again what a snapshot holds.
+
+        It keeps its size, and reads as zeros beyond the snapshot's. After a
+        crash in the middle it holds all of the one or all of the other. It
+        must not be exported or open: users would go on with the old contents.
+
+        :raises BackingNotFound: when one of the two is missing.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when the snapshot is larger.
+        """
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a backing another name, never that of something else.
+
+        It is fine when that was done before: when there is no ``old``, but a
+        ``new``. It must not be exported.
+
+        :raises BackingNotFound: when there is neither.
+        :raises StoreError: when both are there.
+        """
+
+    def foreign(self) -> tuple[Foreign, ...]:
+        """Return what could be taken over, sorted by name.
+
+        That are things of the same kind as a backing, directly in the store's
+        place: no links, no special files, nothing hidden, nothing of ours.
+        """
+
+    def adopt(self, source: str, name: str, size_bytes: int) -> None:
+        """Take over something as a backing of ours, under a new name.
+
+        It is fine when that was done before. The name is the last thing that
+        changes: when something fails, it can be tried again.
+
+        :param source: the name of a :class:`Foreign` without a problem, or of
+            a backing.
+        :param size_bytes: to which it is extended, not less than its size.
+        :raises BackingNotFound: when there is nothing of that name, or it is
+            no such thing.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when it has a problem, is larger, or when
+            something else has the new name.
+        """
+
     def exists(self, name: str) -> bool:
         """Tell whether there is a backing of that name."""
 
@@ -130,6 +204,15 @@ def is_name(text: str) -> bool:
     return _NAME.match(text) is not None
 
 
+def is_foreign_name(text: str) -> bool:
+    """Tell whether a thing of that name could be taken over.
+
+    No slashes, nothing hidden, nothing that is ours already, and nothing that
+    would have to be quoted anywhere.
+    """
+    return _FOREIGN.match(text) is not None and not is_name(text)
+
+
 def check_name(name: str) -> str:
     """Return the name when it is one of ours; it goes into paths.
 
@@ -139,6 +222,17 @@ def check_name(name: str) -> str:
         raise exception.StoreError(
             f'take the name {name!r}', 'it is not volume- or snapshot- and a '
             'UUID in lower case')
+    return name
+
+
+def check_source(name: str) -> str:
+    """Return the name when it is one that :meth:`VolumeStore.adopt` takes.
+
+    :raises StoreError: when it is not.
+    """
+    if not is_name(name) and not is_foreign_name(name):
+        raise exception.StoreError(
+            f'take over {name!r}', 'that cannot be the name of anything here')
     return name
 
 

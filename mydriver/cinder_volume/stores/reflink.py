@@ -12,7 +12,7 @@ nothing to clean up: the filesystem itself drops files without a name.
 All of it runs as the service's own user.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
@@ -20,24 +20,12 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import base
-
-OPTION = 'mydriver_store_path'
+from mydriver.cinder_volume.stores import base, files, probe
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
 _FICLONE = 0x40049409
 
-_MODE = 0o600
-
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_REFLINK = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EISDIR,
-               errno.ENOSYS, errno.EXDEV)
-
-#: Makes the second open file share the contents of the first one.
-Clone = Callable[[int, int], None]
-
-
 def ficlone(source_fd: int, target_fd: int) -> None:
     """Let one open file share all extents of another, atomically.
 
@@ -55,7 +43,7 @@ class ReflinkStore:
         cannot.
     """
 
-    def __init__(self, path: str, clone: Clone = ficlone) -> None:
+    def __init__(self, path: str, clone: probe.Clone = ficlone) -> None:
         self._path = path
         self._clone = clone
 
@@ -66,53 +54,21 @@ class ReflinkStore:
 
     def check(self) -> None:
         """Try for real what the store needs: write, and share extents."""
-        if not os.path.isabs(self._path):
-            raise _wrong(f'{self._path!r} is not an absolute path',
-                         'Give the full path of a folder on XFS or btrfs.')
-        try:
-            folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError as e:
-            raise _wrong(f'{self._path} does not exist',
-                         'Mount an XFS or btrfs filesystem and create the '
-                         f'folder for the user of cinder-volume{_me()}.'
-                         ) from e
-        except NotADirectoryError as e:
-            raise _wrong(f'{self._path} is not a folder',
-                         'Give the path of a folder on XFS or btrfs.') from e
-        except OSError as e:
-            raise _unusable(self._path, e) from e
-        try:
-            self._probe(folder)
-        except OSError as e:
-            if e.errno in _NO_REFLINK:
-                raise _wrong(
-                    f'{self._path} is on a filesystem that cannot share '
-                    f'extents ({e.strerror})', 'Use XFS made with reflink=1 '
-                    '(the default of mkfs.xfs) or btrfs, and see that it is '
-                    'mounted.') from e
-            raise _unusable(self._path, e) from e
-        finally:
-            os.close(folder)
-
-    def _probe(self, folder: int) -> None:
-        """Share extents between two files without a name."""
-        with _unnamed(folder) as source, _unnamed(folder) as target:
-            os.ftruncate(source, 4096)
-            self._clone(source, target)
+        probe.check(self._path, self._clone)
 
     def create(self, name: str, size_bytes: int) -> None:
         """Make a file that is one hole."""
         base.check_name(name)
         base.check_size(name, size_bytes)
         with self._work(f'create {name}', size_bytes) as folder:
-            found = _stat(folder, name)
+            found = files.stat_of(folder, name)
             if found and (found.st_size, found.st_blocks) == (size_bytes, 0):
                 return
             if found:
-                raise _taken(name)
-            with _unnamed(folder) as target:
+                raise files.taken(name)
+            with files.unnamed(folder) as target:
                 os.ftruncate(target, size_bytes)
-                _publish(target, folder, name)
+                files.publish(target, folder, name)
 
     def delete(self, name: str) -> None:
         """Unlink the file; the filesystem frees its extents later."""
@@ -141,7 +97,7 @@ class ReflinkStore:
         """Share the source's extents with a new file."""
         with self._copying(source, name) as (folder, origin):
             size_bytes = os.fstat(origin).st_size
-            found = _stat(folder, name)
+            found = files.stat_of(folder, name)
             if found and found.st_size == size_bytes:
                 return
             self._share(folder, origin, name, size_bytes)
@@ -168,18 +124,92 @@ class ReflinkStore:
 
     def _share(self, folder: int, origin: int, name: str,
                size_bytes: int) -> None:
-        if _stat(folder, name):
-            raise _taken(name)
-        with _unnamed(folder) as target:
+        if files.stat_of(folder, name):
+            raise files.taken(name)
+        with files.unnamed(folder) as target:
             self._clone(origin, target)
             os.ftruncate(target, size_bytes)
-            _publish(target, folder, name)
+            files.publish(target, folder, name)
+
+    def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
+        """Share the extents of any file on this filesystem."""
+        base.check_name(name)
+        base.check_size(name, size_bytes)
+        with self._work(f'make {name}', size_bytes) as folder:
+            try:
+                self._share(folder, source_fd, name, size_bytes)
+            except OSError as e:
+                if e.errno in probe.NO_REFLINK:
+                    return False
+                raise
+        return True
+
+    def revert(self, name: str, snapshot: str) -> None:
+        """Let a file that shares the snapshot's extents take the place."""
+        with self._copying(snapshot, name) as (folder, origin), \
+                self._opened(folder, name, os.O_RDONLY) as present, \
+                files.unnamed(folder) as target:
+            size_bytes = os.fstat(present).st_size
+            kept_bytes = os.fstat(origin).st_size
+            if kept_bytes > size_bytes:
+                raise exception.StoreError(
+                    f'revert {name} of {size_bytes} bytes to {snapshot}',
+                    f'that has {kept_bytes}')
+            self._clone(origin, target)
+            os.ftruncate(target, size_bytes)
+            files.replace(target, folder, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename the file."""
+        base.check_name(old)
+        base.check_name(new)
+        with self._work(f'rename {old} to {new}') as folder:
+            self._rename(folder, old, new)
+
+    def _rename(self, folder: int, old: str, new: str) -> None:
+        try:
+            files.rename(folder, old, new)
+        except FileNotFoundError as e:
+            if files.stat_of(folder, new) is None:
+                raise exception.BackingNotFound(old, self._path) from e
+
+    def foreign(self) -> tuple[base.Foreign, ...]:
+        """Return the regular files that others put into the folder."""
+        with self._work('list what can be taken over') as folder:
+            found = (files.foreign(folder, name)
+                     for name in sorted(os.listdir(folder)))
+            return tuple(f for f in found if f)
+
+    def adopt(self, source: str, name: str, size_bytes: int) -> None:
+        """Extend the file, make it only ours to read, and rename it."""
+        base.check_source(source)
+        base.check_name(name)
+        base.check_size(name, size_bytes)
+        with self._work(f'take over {source}', size_bytes) as folder:
+            found = files.stat_of(folder, source)
+            if found is not None:
+                self._make_ours(folder, source, found, size_bytes)
+            self._rename(folder, source, name)
+
+    def _make_ours(self, folder: int, source: str, found: os.stat_result,
+                   size_bytes: int) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise exception.BackingNotFound(source, self._path)
+        problem = files.problem_of(found)
+        if found.st_size > size_bytes:
+            problem = f'it has more than {size_bytes} bytes'
+        if problem:
+            raise exception.StoreError(f'take over {source}', problem)
+        with self._opened(folder, source, os.O_RDWR) as target:
+            os.ftruncate(target, size_bytes)
+            os.fchmod(target, files.MODE)
+            os.fsync(target)
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
         base.check_name(name)
         with self._work(f'look for {name}') as folder:
-            return _stat(folder, name) is not None
+            return files.stat_of(folder, name) is not None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of our files; other people's are not shown."""
@@ -190,7 +220,7 @@ class ReflinkStore:
         """Return the file."""
         base.check_name(name)
         with self._work(f'look for {name}') as folder:
-            found = _stat(folder, name)
+            found = files.stat_of(folder, name)
         if found is None:
             raise exception.BackingNotFound(name, self._path)
         if not stat.S_ISREG(found.st_mode):
@@ -203,8 +233,8 @@ class ReflinkStore:
         """Ask the filesystem, and add up what the files show."""
         with self._work('measure its room') as folder:
             room = os.fstatvfs(folder)
-            shown = (_stat(folder, name) for name in os.listdir(folder)
-                     if base.is_name(name))
+            shown = (files.stat_of(folder, name)
+                     for name in os.listdir(folder) if base.is_name(name))
             provisioned_bytes = sum(s.st_size for s in shown if s)
         return base.Capacity(
             room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize,
@@ -244,61 +274,3 @@ class ReflinkStore:
     def _free_bytes(self) -> int:
         room = os.statvfs(self._path)
         return room.f_bavail * room.f_frsize
-
-
-@contextlib.contextmanager
-def _unnamed(folder: int) -> Iterator[int]:
-    """Open a new file in the folder that has no name yet."""
-    fd = os.open('.', os.O_TMPFILE | os.O_RDWR, _MODE, dir_fd=folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _publish(fd: int, folder: int, name: str) -> None:
-    """Give a finished file its name, durably; never over another's.
-
-    ``src_dir_fd`` is of no use for an absolute path, but makes Python call
-    linkat(2) with AT_SYMLINK_FOLLOW, as open(2) has it for O_TMPFILE.
-    """
-    os.fsync(fd)
-    try:
-        os.link(f'/proc/self/fd/{fd}', name, src_dir_fd=folder,
-                dst_dir_fd=folder, follow_symlinks=True)
-    except FileExistsError as e:
-        raise _taken(name) from e
-    os.fsync(folder)
-
-
-def _stat(folder: int, name: str) -> os.stat_result | None:
-    """Return what is under the name itself, None where there is nothing."""
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def _taken(name: str) -> exception.StoreError:
-    return exception.StoreError(
-        f'make {name}', 'something with other contents has that name already')
-
-
-def _wrong(problem: str, remedy: str) -> exception.ConfigurationError:
-    return exception.ConfigurationError(OPTION, problem, remedy)
-
-
-def _unusable(path: str, error: OSError) -> exception.ConfigurationError:
-    """Say why the folder cannot be used."""
-    if error.errno in _NOT_ALLOWED:
-        return _wrong(
-            f'{path} cannot be written ({error.strerror})',
-            f'Give it to the user of cinder-volume{_me()}, with mode 0750, '
-            'and mount it read-write.')
-    return _wrong(f'{path} cannot be used ({error.strerror})',
-                  'See the kernel log about its filesystem.')
-
-
-def _me() -> str:
-    """Name the user that this process is."""
-    return f' (user id {os.geteuid()})'

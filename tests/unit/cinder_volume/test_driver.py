@@ -250,6 +250,38 @@ class VolumeTest(fakes.CinderTestCase):
             self.assertEqual(volume.size * GIB,
                              os.path.getsize(self.path(volume)))
 
+    def test_revert_to_a_snapshot(self):
+        self.write(self.volume, b'before')
+        snapshot = fakes.snapshot(self.volume)
+        self.driver.create_snapshot(snapshot)
+        self.write(self.volume, b'after!')
+        self.driver.create_export(None, self.volume, fakes.connector())
+        for _ in range(2):
+            self.driver.revert_to_snapshot(None, self.volume, snapshot)
+            self.assertEqual(b'before', self.read(self.volume, 6))
+        self.assertEqual({}, self.driver.exported(), 'the old file is gone')
+        self.assertIs(False, self.driver.snapshot_revert_use_temp_snapshot())
+
+    def test_revert_after_it_was_extended(self):
+        snapshot = fakes.snapshot(self.volume)
+        self.driver.create_snapshot(snapshot)
+        self.driver.extend_volume(self.volume, 3)
+        self.write(self.volume, b'later', 2 * GIB)
+        self.driver.revert_to_snapshot(None, self.volume, snapshot)
+        self.assertEqual(3 * GIB, os.path.getsize(self.path(self.volume)))
+        self.assertEqual(bytes(5), self.read(self.volume, 5, 2 * GIB))
+
+    def test_a_mapped_volume_is_not_reverted(self):
+        snapshot = fakes.snapshot(self.volume)
+        self.driver.create_snapshot(snapshot)
+        self.write(self.volume, b'in use')
+        self.driver.create_export(None, self.volume, fakes.connector())
+        self.driver.initialize_connection(self.volume, fakes.connector())
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.revert_to_snapshot(None, self.volume, snapshot)
+        self.assertEqual(b'in use', self.read(self.volume, 6))
+        self.assertEqual(1, len(self.driver.mapped()))
+
     def test_a_lost_source_is_cinders_error_with_our_text(self):
         gone = fakes.volume()
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,

@@ -38,6 +38,7 @@ OURS = {
     'create_volume_from_snapshot', 'delete_snapshot', 'delete_volume',
     'do_setup', 'ensure_export', 'extend_volume', 'get_pool',
     'initialize_connection', 'remove_export', 'retype',
+    'revert_to_snapshot', 'snapshot_revert_use_temp_snapshot',
     'terminate_connection', 'validate_connector',
 }
 
@@ -118,7 +119,7 @@ class InterfaceTest(unittest.TestCase):
                 if not n.startswith('_') and callable(
                     getattr(driver.LIODriver, n))}
         self.assertEqual(OURS, mine - {
-            'get_driver_options', 'backup_use_temp_snapshot'})
+            'get_driver_options', 'backup_use_temp_snapshot', 'withdraw'})
 
 
 class CallFinderTest(unittest.TestCase):

@@ -5,6 +5,7 @@ What only a real filesystem can show is in tests/functional.
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import ddt
 
 from mydriver import exception
 from mydriver.cinder_volume import stores
-from mydriver.cinder_volume.stores import base, reflink
+from mydriver.cinder_volume.stores import base, files, probe, reflink
 from tests.contract import store as contract
 
 #: tmpfs has files without a name (O_TMPFILE) on every kernel.
@@ -44,10 +45,17 @@ class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
-        return reflink.ReflinkStore(folder(self), copy)
+        self.folder = folder(self)
+        return reflink.ReflinkStore(self.folder, copy)
+
+    def make_foreign(self, name, size_bytes, data=b''):
+        """Put a file there as an operator does."""
+        with open(os.path.join(self.folder, name), 'wb') as f:
+            f.write(data)
+            f.truncate(size_bytes)
 
 
-def failing(number: int) -> reflink.Clone:
+def failing(number: int) -> probe.Clone:
     """Return a clone function that fails as the kernel does."""
     def clone(source_fd: int, target_fd: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -172,6 +180,97 @@ class ReflinkTest(unittest.TestCase):
                                         os.strerror(number)):
                 call()
         self.assertEqual([source], os.listdir(self.path))
+
+    def foreign(self, name='disk.raw', data=b'x' * 1024):
+        """Put a file into the folder; return its path."""
+        path = os.path.join(self.path, name)
+        with open(path, 'wb') as f:
+            f.write(data)
+        return path
+
+    def test_what_is_no_plain_file_is_not_to_be_taken(self):
+        elsewhere = self.foreign('elsewhere')
+        os.mkdir(os.path.join(self.path, 'folder'))
+        os.mkfifo(os.path.join(self.path, 'pipe'))
+        os.symlink(elsewhere, os.path.join(self.path, 'link'))
+        os.symlink('/etc/passwd', os.path.join(self.path, 'passwd'))
+        hidden = f'.mydriver-{contract.volume()}'
+        for name in ('.hidden', hidden, '-rf', 'two words', 'new\nline',
+                     'a' * 200, os.fsdecode(b'\xff')):
+            self.foreign(name)
+        self.assertEqual(['elsewhere'],
+                         [f.name for f in self.store.foreign()])
+        before = sorted(os.listdir(self.path))
+        for name in before:
+            if name != 'elsewhere':
+                with self.assertRaises((exception.StoreError,
+                                        exception.BackingNotFound), msg=name):
+                    self.store.adopt(name, contract.volume(), contract.MIB)
+        self.assertEqual(before, sorted(os.listdir(self.path)))
+
+    def test_hard_links_and_files_of_others_are_not_to_be_taken(self):
+        path = self.foreign('one')
+        os.link(path, os.path.join(self.path, 'other'))
+        self.foreign('empty', b'')
+        if os.geteuid() == 0:
+            os.chown(self.foreign('theirs'), NOBODY, NOBODY)
+        problems = {f.name: f.problem for f in self.store.foreign()}
+        for name, text in (('one', 'hard links'), ('other', 'hard links'),
+                           ('empty', 'empty'), ('theirs', 'belongs to')):
+            if name in problems:
+                self.assertIn(text, problems[name])
+                with self.assertRaisesRegex(exception.StoreError, text):
+                    self.store.adopt(name, contract.volume(), contract.MIB)
+        self.assertGreaterEqual(len(problems), 3)
+        self.assertEqual((), self.store.names())
+
+    def test_what_was_taken_over_is_ours_alone_to_read(self):
+        os.chmod(self.foreign(), 0o666)
+        name = contract.volume()
+        self.store.adopt('disk.raw', name, contract.MIB)
+        mode = os.stat(os.path.join(self.path, name)).st_mode
+        self.assertEqual(0o600, stat.S_IMODE(mode))
+
+    def test_a_revert_that_was_cut_off_is_cleared_away(self):
+        name, kept = contract.volume(), contract.snapshot()
+        self.store.create(name, contract.MIB)
+        self.store.snapshot(name, kept)
+        left = self.foreign(f'.mydriver-{name}')
+        other = self.foreign('.mydriver-notes')
+        self.store.revert(name, kept)
+        self.assertFalse(os.path.exists(left))
+        with open(self.foreign(f'.mydriver-{name}')) as busy:
+            fcntl.flock(busy, fcntl.LOCK_EX)
+            self.store.check()
+            self.assertTrue(os.path.exists(left), 'another process is at it')
+        self.store.check()
+        self.assertFalse(os.path.exists(left))
+        self.assertTrue(os.path.exists(other))
+
+    def test_a_revert_that_fails_changes_nothing(self):
+        name, kept = contract.volume(), contract.snapshot()
+        self.store.create(name, contract.MIB)
+        self.store.snapshot(name, kept)
+        contract.write(os.path.join(self.path, name), b'now')
+        broken = reflink.ReflinkStore(self.path, failing(errno.EIO))
+        with self.assertRaises(exception.StoreError):
+            broken.revert(name, kept)
+        self.assertEqual(b'now', contract.read(
+            os.path.join(self.path, name), 3))
+        self.assertEqual(sorted([name, kept]), sorted(os.listdir(self.path)))
+
+    def test_extents_that_cannot_be_shared_are_told(self):
+        real = reflink.ReflinkStore(self.path)  # tmpfs cannot
+        with open(self.foreign()) as f:
+            self.assertIs(False, real.share(
+                f.fileno(), contract.volume(), contract.MIB))
+        self.assertEqual(['disk.raw'], os.listdir(self.path))
+
+    def test_a_failed_rename_is_the_systems_error(self):
+        with self.store._work('try') as opened, \
+                self.assertRaises(OSError) as caught:
+            files.rename(opened, 'a' * 300, 'b')
+        self.assertEqual(errno.ENAMETOOLONG, caught.exception.errno)
 
     def test_a_folder_that_went_away_is_named(self):
         gone = reflink.ReflinkStore(os.path.join(self.path, 'gone'))

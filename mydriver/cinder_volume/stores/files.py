@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files in an open folder: made whole, named durably, renamed in one step."""
+
+from collections.abc import Iterator
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import base
+
+MODE = 0o600
+
+#: Begins the name of a file that is about to replace another.
+_UNFINISHED = '.mydriver-'
+
+#: RENAME_NOREPLACE of include/uapi/linux/fs.h.
+_NOREPLACE = 1
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def unnamed(folder: int) -> Iterator[int]:
+    """Open a new file in the folder that has no name yet."""
+    fd = os.open('.', os.O_TMPFILE | os.O_RDWR, MODE, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def publish(fd: int, folder: int, name: str) -> None:
+    """Give a finished file its name, durably; never over another's.
+
+    ``src_dir_fd`` is of no use for an absolute path, but makes Python call
+    linkat(2) with AT_SYMLINK_FOLLOW, as open(2) has it for O_TMPFILE.
+    """
+    os.fsync(fd)
+    try:
+        os.link(f'/proc/self/fd/{fd}', name, src_dir_fd=folder,
+                dst_dir_fd=folder, follow_symlinks=True)
+    except FileExistsError as e:
+        raise taken(name) from e
+    os.fsync(folder)
+
+
+def stat_of(folder: int, name: str) -> os.stat_result | None:
+    """Return what is under the name itself, None where there is nothing."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def replace(fd: int, folder: int, name: str) -> None:
+    """Give a finished file the name of another one, which goes, durably.
+
+    linkat(2) does not replace, so it takes two steps, and the name between
+    them outlives a crash; see :func:`drop_unfinished`. The lock tells that it
+    is none.
+    """
+    os.fsync(fd)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    between = _UNFINISHED + name
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(between, dir_fd=folder)
+    os.link(f'/proc/self/fd/{fd}', between, src_dir_fd=folder,
+            dst_dir_fd=folder, follow_symlinks=True)
+    os.rename(between, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def drop_unfinished(folder: int) -> None:
+    """Remove what a crash left in the middle of :func:`replace`."""
+    for name in os.listdir(folder):
+        if not (name.startswith(_UNFINISHED) and base.is_name(
+                name.removeprefix(_UNFINISHED))):
+            continue
+        # Gone or locked: another process is about to finish it.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(fd)
+
+
+def rename(folder: int, old: str, new: str) -> None:
+    """Rename a file, durably; never over another's name.
+
+    :raises FileNotFoundError: when there is none.
+    :raises StoreError: when something has the new name.
+    """
+    # Python has no renameat2(2).
+    if _LIBC.renameat2(folder, os.fsencode(old), folder, os.fsencode(new),
+                       _NOREPLACE):
+        number = ctypes.get_errno()
+        if number == errno.EEXIST:
+            raise taken(new)
+        raise OSError(number, os.strerror(number), old)
+    os.fsync(folder)
+
+
+def taken(name: str) -> exception.StoreError:
+    """Return the error for a name that something else has."""
+    return exception.StoreError(
+        f'make {name}', 'something with other contents has that name already')
+
+
+def foreign(folder: int, name: str) -> base.Foreign | None:
+    """Return a file that could be taken over.
+
+    :returns: None where there is no regular file that others may put there.
+    """
+    if not base.is_foreign_name(name):
+        return None
+    found = stat_of(folder, name)
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None
+    return base.Foreign(name, found.st_size, problem_of(found))
+
+
+def problem_of(found: os.stat_result) -> str | None:
+    """Say why a regular file cannot be taken over, None when it can."""
+    if found.st_nlink != 1:
+        return 'it has more than one name (hard links)'
+    if found.st_uid != os.geteuid():
+        return (f'it belongs to user id {found.st_uid}, cinder-volume is '
+                f'user id {os.geteuid()}')
+    if not found.st_size:
+        return 'it is empty'
+    return None

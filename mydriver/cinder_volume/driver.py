@@ -18,6 +18,7 @@ from mydriver.cinder_volume import (
     attachments,
     errors,
     images,
+    manage,
     service,
     stats,
 )
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 
 @interface.volumedriver
-class LIODriver(adapter.Adapter):
+class LIODriver(manage.Manage):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
     # -- volumes and snapshots

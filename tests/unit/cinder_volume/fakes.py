@@ -128,6 +128,7 @@ class Driver(driver.LIODriver):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.records = []
+        self.known_snapshots = []
         self.unreachable = False
 
     def _make_store(self):
@@ -154,6 +155,11 @@ class Driver(driver.LIODriver):
 
     def _volumes(self):
         return self.records
+
+    def _is_known(self, kind, its_id):
+        if kind == 'snapshot':
+            return its_id in self.known_snapshots
+        return any(its_id in (v.id, v.name_id) for v in self.records)
 
     def mapped(self):
         """Return (volume, initiator, read only) of each mapped LUN."""

@@ -36,10 +36,14 @@ OURS = {
     'copy_image_to_volume', 'copy_volume_to_image', 'create_cloned_volume',
     'create_export', 'create_snapshot', 'create_volume',
     'create_volume_from_snapshot', 'delete_snapshot', 'delete_volume',
-    'do_setup', 'ensure_export', 'extend_volume', 'get_pool',
-    'initialize_connection', 'remove_export', 'retype',
+    'do_setup', 'ensure_export', 'extend_volume', 'get_manageable_snapshots',
+    'get_manageable_volumes', 'get_pool',
+    'initialize_connection', 'manage_existing', 'manage_existing_get_size',
+    'manage_existing_snapshot', 'manage_existing_snapshot_get_size',
+    'remove_export', 'retype',
     'revert_to_snapshot', 'snapshot_revert_use_temp_snapshot',
-    'terminate_connection', 'validate_connector',
+    'terminate_connection', 'unmanage', 'unmanage_snapshot',
+    'validate_connector',
 }
 
 

@@ -46,7 +46,7 @@ class Multipath:
         :param disks: names of the paths, each seen to be the volume.
         :returns: name of the map, such as ``dm-3``; None where multipathd
             makes none, as when its configuration leaves out these devices.
-        :raises WrongDevice: when the map has a path that is another volume's.
+        :raises WaitTimeout: when the map takes no writes and its paths do.
         """
         name = self._live_map(naa, _UNASKED_S)
         if not name:
@@ -61,6 +61,11 @@ class Multipath:
         except exception.WaitTimeout as e:
             LOG.warning('%s It has %s; multipathd may add the rest later.',
                         e, sorted(self._sysfs.paths(name)))
+        # Another server of this host had the volume for reading only, and
+        # multipathd follows its paths by udev's events.
+        wait_for(lambda: not self._sysfs.is_read_only(name) or any(
+            self._sysfs.is_read_only(d) for d in disks),
+            f'{name} to become writable, as its paths are', MAP_TIMEOUT_S)
         return name
 
     def _live_map(self, naa: str, timeout_s: float) -> str | None:

@@ -181,6 +181,13 @@ class Sysfs:
         except (OSError, ValueError):
             return 0
 
+    def is_read_only(self, name: str) -> bool:
+        """Tell whether the kernel takes no writes for a block device."""
+        try:
+            return _text(self._root / 'class/block' / name / 'ro') == '1'
+        except OSError:
+            return False
+
     def multipath_map(self, naa: str) -> str | None:
         """Return the name (``dm-3``) of a volume's multipath map.
 

@@ -274,6 +274,19 @@ class MultipathTest(AttachTestCase):
         self.disconnect(connection)
         self.assertEqual({}, self.host.left)
 
+    def test_a_map_that_stays_read_only_without_its_paths_is_no_good(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+        block = self.host.root / 'class/block'
+        (block / 'dm-0/ro').write_text('1\n')
+        (block / 'sda/ro').write_text('1\n')
+        self.assertEqual('dm-0', self.connect(connection, True).device)
+        (block / 'sda/ro').write_text('0\n')
+        with self.assertRaisesRegex(exception.WaitTimeout, 'writable'):
+            self.connect(connection, True)
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
+
     def test_all_portals_down(self):
         self.host.down = set(PORTALS)
         with self.assertRaises(exception.LoginError):

@@ -26,6 +26,7 @@ from mydriver.cinder_volume import (
     service,
     settings,
     stats,
+    underway,
 )
 from mydriver.cinder_volume.stores import base
 
@@ -50,6 +51,7 @@ class Adapter(cinder_driver.VolumeDriver):
         self._backend = self.configuration.config_group or 'DEFAULT'
         self._store: base.VolumeStore | None = None
         self._service: service.ExportService | None = None
+        self.underway = underway.Underway()
 
     @classmethod
     def get_driver_options(cls) -> list[cfg.Opt]:
@@ -92,6 +94,13 @@ class Adapter(cinder_driver.VolumeDriver):
             cinder_context.get_admin_context(), self.host)
         return volumes
 
+    def _attachments(self, volume: Any) -> Iterable[Any]:
+        """Return the attachments that Cinder has of a volume by now."""
+        found: Iterable[Any] = (
+            objects.VolumeAttachmentList.get_all_by_volume_id(
+                cinder_context.get_admin_context(), volume.id))
+        return found
+
     @property
     def store(self) -> base.VolumeStore:
         """The store, once the driver is set up."""
@@ -111,6 +120,9 @@ class Adapter(cinder_driver.VolumeDriver):
 
         :raises TargetInUse: when a host may.
         """
+        for initiator in self.underway.forget(volume):
+            self.exports.terminate_connection(
+                volume.name_id, {'initiator': str(initiator)})
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
 

@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's records say about who uses a volume.
+"""What Cinder's records say about who uses a volume, and how.
 
 Volumes and attachments are Cinder's objects, but only their attributes are
 read: nothing here imports cinder.
+
+Who may write is said in three places. What is said of the whole volume holds
+for each of its attachments: the administrator's metadata ``attached_mode``
+(kept from os-attach to detach), then ``readonly``, which Cinder lets nobody
+change while the volume is attached. Where neither is there, each attachment
+has a mode of its own. The manager puts it into the connector
+(``VolumeManager.attachment_update``), and so do we read it there. It must not
+be read where ``readonly`` is set: Cinder then stores ``ro`` for any value of
+the flag, also for 'False' (``cinder.volume.api.API.attachment_create``).
+
+A mode of its own never gets into ``access_mode``: the manager overwrites that
+with what holds for the volume (``_parse_connection_options``). The target
+refuses the writes all the same. Nova asks for no mode; who does, such as
+Glance for its image volumes, opens the device as it asked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mydriver import exception, model
@@ -25,23 +39,51 @@ def is_shared(volume: Any, initiator: model.Iqn) -> bool:
     A host has one mapping however often it attaches (multiattach), and the
     attachment that is about to end is still among the records.
     """
-    return sum(_initiator(a) == initiator
-               for a in volume.volume_attachment) > 1
+    return users(volume.volume_attachment, initiator) > 1
 
 
-def is_read_only(volume: Any) -> bool:
-    """Tell whether hosts are told that they may only read.
+def users(attachments: Iterable[Any], initiator: model.Iqn) -> int:
+    """Return how many attachments are those of a host."""
+    return sum(_initiator(a) == initiator for a in attachments)
+
+
+def of_volume(volume: Any) -> bool | None:
+    """Tell whether all hosts may only read, None where each may ask.
 
     The same rule as in VolumeManager._parse_connection_options: the target
-    must not forbid what ``access_mode`` allows. The connector's ``mode`` is
-    no guide: Cinder sets it to ``ro`` for any value of the ``readonly`` flag,
-    also for 'False' (cinder/volume/api.py, attachment_create).
+    must not forbid what ``access_mode`` allows to all.
     """
     metadata = volume.admin_metadata
     mode = metadata.get('attached_mode')
-    if mode is None:
-        return bool(metadata.get('readonly') == 'True')
-    return bool(mode == 'ro')
+    if mode is not None:
+        return bool(mode == 'ro')
+    flag = metadata.get('readonly')
+    return None if flag is None else bool(flag == 'True')
+
+
+def is_read_only(volume: Any, connector: Mapping[str, Any]) -> bool:
+    """Tell whether an attachment is for reading only.
+
+    :param connector: as the manager passes it, with the attachment's mode.
+    """
+    whole = of_volume(volume)
+    return bool(connector.get('mode') == 'ro') if whole is None else whole
+
+
+def rest_reads_only(volume: Any, connector: Mapping[str, Any],
+                    initiator: model.Iqn) -> bool:
+    """Tell whether a host only reads once one of its attachments ended.
+
+    The driver is not told which one it is: one of the same mode.
+
+    :param connector: of the attachment that ends; it is still recorded.
+    """
+    modes = [is_read_only(volume, a.connector) for a in
+             volume.volume_attachment if _initiator(a) == initiator]
+    ending = is_read_only(volume, connector)
+    if ending in modes:
+        modes.remove(ending)
+    return bool(modes) and all(modes)
 
 
 def liveness(load: Callable[[], Iterable[Any]]

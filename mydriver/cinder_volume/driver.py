@@ -166,13 +166,21 @@ class LIODriver(manage.Manage):
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
                               ) -> dict[str, Any]:
         """Let a host use an exported volume; return how it reaches it."""
-        return {
+        initiator = service.initiator_of(connector)
+        if not self.exports.is_exported(volume.name_id):
+            # The last other host let go of it since our create_export.
+            self.exports.create_export(
+                volume.name_id, self.store.device(adapter.name(volume)))
+        answer = {
             'driver_volume_type': 'iscsi',
             'data': self.exports.initialize_connection(
                 volume.name_id, connector,
-                read_only=attachments.is_read_only(volume),
+                read_only=attachments.is_read_only(volume, connector),
+                keep_writable=attachments.of_volume(volume) is None,
                 encrypted=bool(volume.encryption_key_id)),
         }
+        self.underway.begin(volume, initiator)
+        return answer
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
@@ -185,10 +193,20 @@ class LIODriver(manage.Manage):
         :returns: True while the volume is still used, so that its export
             must stay.
         """
-        if connector is not None and attachments.is_shared(
-                volume, service.initiator_of(connector)):
+        if connector is not None and self._is_still_used(volume, connector):
+            self.underway.kept(volume, service.initiator_of(connector))
             return True
         return self.exports.terminate_connection(volume.name_id, connector)
+
+    def _is_still_used(self, volume: Any, connector: dict[str, Any]) -> bool:
+        """Tell whether a host uses a volume by another attachment."""
+        initiator = service.initiator_of(connector)
+        if not attachments.is_shared(volume, initiator):
+            return self.underway.keeps(volume, initiator,
+                                       lambda: self._attachments(volume))
+        if attachments.rest_reads_only(volume, connector, initiator):
+            self.exports.protect(volume.name_id, connector)
+        return True
 
     @classmethod
     def clean_volume_file_locks(cls, volume_id: str) -> None:

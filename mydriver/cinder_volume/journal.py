@@ -223,12 +223,15 @@ class Journal:
 
     @_translated
     def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
-                    read_only: bool, mutual: bool) -> Placed:
+                    read_only: bool, mutual: bool,
+                    keep_writable: bool = False) -> Placed:
         """Say that an initiator shall see an export.
 
         An existing mapping keeps its LUN. A NodeACL keeps its kind of CHAP
         as long as it has mappings, since live sessions depend on it.
 
+        :param keep_writable: leave a mapping writable that is so already,
+            since another user on the same host may be writing.
         :raises ExportNotFound: when the volume is not exported.
         :raises LunsExhausted: when the initiator has no LUN left.
         """
@@ -236,7 +239,7 @@ class Journal:
         key = (volume_id, str(initiator))
         with self._transaction() as db:
             row = db.execute(
-                'SELECT lun FROM mapping WHERE volume_id = ? AND '
+                'SELECT lun, read_only FROM mapping WHERE volume_id = ? AND '
                 'initiator = ?', key).fetchone()
             node = (str(initiator), str(export.target))
             db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
@@ -247,6 +250,8 @@ class Journal:
                            (volume_id, *node, lun, read_only, self._run))
             else:
                 lun = row['lun']
+                read_only = read_only and not (
+                    keep_writable and not row['read_only'])
                 db.execute('UPDATE mapping SET read_only = ?, run = ? WHERE '
                            'volume_id = ? AND initiator = ?',
                            (read_only, self._run, *key))

@@ -244,11 +244,16 @@ class ExportService:
     def initialize_connection(self, volume_id: str,
                               connector: Mapping[str, Any], *,
                               read_only: bool = False,
+                              keep_writable: bool = False,
                               encrypted: bool = False) -> dict[str, Any]:
         """Let the connector's initiator use an exported volume.
 
+        An initiator has one mapping of a volume, however often its host
+        attaches it.
+
         :param connector: of the host that attaches.
         :param read_only: write-protect the LUN for that initiator.
+        :param keep_writable: do not, where it may write already.
         :param encrypted: the host encrypts.
         :returns: ``connection_info['data']``; it holds secrets.
         :raises InvalidConnector: when nothing can be done for it; nothing
@@ -262,8 +267,12 @@ class ExportService:
         can = connection.Capabilities.of(connector)
         with self._lock(volume_id), _timed(
                 'Mapped volume %s to %s', volume_id, initiator):
+            was_read_only = any(
+                p.mapping.initiator == initiator and p.mapping.read_only
+                for p in self._journal.mappings(volume_id))
             placed = self._journal.add_mapping(
                 volume_id, initiator, read_only=read_only,
+                keep_writable=keep_writable,
                 mutual=self._key is not None and can.mutual_chap)
             try:
                 self._target.ensure_mapping(placed)
@@ -274,11 +283,25 @@ class ExportService:
                 with excutils.save_and_reraise_exception():
                     if placed.created:
                         self._unmap(placed, quarantine=False)
+                    elif was_read_only:
+                        self._protect(placed)
         return connection.Connection(
             volume_id=volume_id, target=placed.export.target,
             portals=portals, lun=placed.mapping.lun,
             chap=self._credentials(placed), read_only=read_only,
             encrypted=encrypted, wwn=model.naa_id(volume_id)).to_data(can)
+
+    def protect(self, volume_id: str, connector: Mapping[str, Any]) -> None:
+        """Write-protect the mapping of an initiator that only reads now.
+
+        :param connector: of the host.
+        :raises TargetError: when the kernel refuses.
+        """
+        initiator = initiator_of(connector)
+        with self._lock(volume_id):
+            for placed in self._journal.mappings(volume_id):
+                if placed.mapping.initiator == initiator:
+                    self._protect(placed)
 
     def terminate_connection(self, volume_id: str,
                              connector: Mapping[str, Any] | None) -> bool:
@@ -313,6 +336,11 @@ class ExportService:
                                   mapping.lun)
         self._journal.remove_mapping(
             mapping.volume_id, mapping.initiator, quarantine=quarantine)
+
+    def _protect(self, placed: journals.Placed) -> None:
+        self._target.ensure_mapping(self._journal.add_mapping(
+            placed.mapping.volume_id, placed.mapping.initiator,
+            read_only=True, mutual=placed.mutual))
 
     def _withdraw(self, export: model.Export) -> None:
         self._target.drop_export(export)

@@ -65,7 +65,7 @@ def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
         'thin_provisioning_support': True,
         'thick_provisioning_support': False,
         'online_extend_support': True,
-        'multiattach': False,
+        'multiattach': True,
         'QoS_support': False,
         'location_info': backend.location,
         'filter_function': backend.filter_function,

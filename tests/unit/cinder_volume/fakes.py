@@ -161,6 +161,9 @@ class Driver(driver.LIODriver):
             return its_id in self.known_snapshots
         return any(its_id in (v.id, v.name_id) for v in self.records)
 
+    def _attachments(self, volume):
+        return list(volume.volume_attachment)
+
     def mapped(self):
         """Return (volume, initiator, read only) of each mapped LUN."""
         found = []

@@ -47,8 +47,35 @@ class AttachmentsTest(unittest.TestCase):
     )
     @ddt.unpack
     def test_read_only(self, metadata, expected):
-        self.assertIs(expected, attachments.is_read_only(
-            volume(admin_metadata=metadata)))
+        # Cinder asks for 'ro' with any value of the readonly flag.
+        for mode in ('rw', 'ro') if metadata else ('rw', None):
+            self.assertIs(expected, attachments.is_read_only(
+                volume(admin_metadata=metadata), {'mode': mode}))
+
+    def test_an_attachment_has_a_mode_of_its_own(self):
+        for connector, expected in (({'mode': 'ro'}, True),
+                                    ({'mode': 'rw'}, False), ({}, False)):
+            self.assertIs(expected, attachments.is_read_only(
+                volume(), connector))
+
+    @ddt.data(
+        # (modes of this host's attachments, the one that ends, expected)
+        (('rw', 'ro'), 'rw', True),
+        (('rw', 'ro'), 'ro', False),
+        (('rw', 'rw'), 'rw', False),
+        (('ro', 'ro'), 'ro', True),
+        (('rw', 'ro', 'rw'), 'rw', False),
+        (('rw',), 'rw', False),
+        # Something is not as it should be: who may be writing goes on.
+        (('rw', 'rw'), 'ro', False),
+    )
+    @ddt.unpack
+    def test_who_is_left_only_reads(self, modes, ending, expected):
+        record = volume(
+            fakes.attachment(OTHER, mode='rw'), fakes.attachment(None),
+            *(fakes.attachment(mode=m) for m in modes))
+        self.assertIs(expected, attachments.rest_reads_only(
+            record, {'mode': ending}, HOST))
 
     @ddt.data(
         # The attach was completed, or is being undone by its owner.

@@ -495,7 +495,7 @@ class StatsTest(fakes.CinderTestCase):
              'total_volumes': 2, 'reserved_percentage': 10,
              'max_over_subscription_ratio': 'auto', 'backend_state': 'up',
              'filter_function': 'volume.size < 100',
-             'thin_provisioning_support': True, 'multiattach': False,
+             'thin_provisioning_support': True, 'multiattach': True,
              'online_extend_support': True},
             {k: pool[k] for k in (
                 'pool_name', 'provisioned_capacity_gb', 'total_volumes',

@@ -101,6 +101,17 @@ class JournalTest(unittest.TestCase):
         placed, = self.journal.mappings(export.volume_id)
         self.assertTrue(placed.mapping.read_only)
 
+    def test_a_mapping_that_is_writable_may_be_kept_so(self):
+        export = self.export()
+        for read_only, keep_writable, expected in (
+                (True, True, True), (True, True, True), (False, True, False),
+                (True, True, False), (True, False, True)):
+            self.journal.add_mapping(
+                export.volume_id, ALICE, read_only=read_only, mutual=False,
+                keep_writable=keep_writable)
+            placed, = self.journal.mappings(export.volume_id)
+            self.assertIs(expected, placed.mapping.read_only)
+
     def test_released_lun_is_not_used_again(self):
         export = self.export()
         for expected in (1, 2, 3):

@@ -178,6 +178,37 @@ class ServiceTest(ServiceCase):
         self.assertEqual([(ALICE['initiator'], 1, volume_id)],
                          self.seen()[1])
 
+    def test_unreachable_portals_leave_a_mapping_read_only(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE, read_only=True)
+        self.reachable = ()
+        with self.assertRaises(exception.TargetNotDiscovered):
+            self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual([True], self.protected())
+        self.assertEqual([True], [
+            p.mapping.read_only for p in self.journal.mappings(volume_id)])
+
+    def test_read_only_outlives_a_reboot(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE, read_only=True)
+        self.service.initialize_connection(volume_id, BOB)
+        self.target.targets.clear()
+        self.restart()
+        self.assertEqual([True, False], self.protected())
+
+    def test_protect_twice_is_once_and_for_one_initiator(self):
+        volume_id = self.exported()
+        self.service.initialize_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, BOB)
+        for _ in range(2):
+            self.service.protect(volume_id, ALICE)
+            self.assertEqual([True, False], self.protected())
+
+    def protected(self):
+        """Return whether the mappings are read only, by initiator."""
+        return [m.read_only for i in service.pool(self.settings)
+                for m in self.target.observe(i).mappings]
+
     def test_only_answering_portals_are_returned(self):
         self.reachable = self.portals[1:]
         data = self.service.initialize_connection(self.exported(), ALICE)

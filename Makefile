@@ -10,12 +10,14 @@ PYTHON ?= python3
 VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: help bootstrap demo test quick verify down clean
+.PHONY: help bootstrap demo test quick verify tempest down clean
 
 help:
 	@echo 'make demo   a volume reaches a server in a real OpenStack'
 	@echo 'make test   lint, types, import contract, unit and functional tests'
 	@echo 'make verify crashes, wrong connectors, secrets: what operators fear'
+	@echo 'make tempest  the volume tests of OpenStack itself; REGEX=... chooses'
+	@echo '            tests, STORE=lvmthin the store'
 	@echo 'make quick  the same as make test without the functional tests'
 	@echo 'make down   end a cloud that was left running'
 	@echo 'make clean  remove .lab/ (after `make down`)'
@@ -38,6 +40,10 @@ quick: bootstrap
 
 verify: bootstrap
 	@$(VENV)/bin/python -m lab verify
+
+tempest: bootstrap
+	@$(VENV)/bin/python -m lab tempest \
+	    $(if $(REGEX),--regex '$(REGEX)') $(if $(STORE),--store $(STORE))
 
 down: bootstrap
 	@$(VENV)/bin/python -m lab cloud down

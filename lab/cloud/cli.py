@@ -82,6 +82,9 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         help='mydriver, lvm (the in-tree driver with LIO, as a baseline), or '
         'both; the first is the default volume type (default: %(default)s)')
     parser.add_argument(
+        '--full', action='store_true', help='a second backend of our driver '
+        'and cinder-backup besides, as "python -m lab tempest" wants them')
+    parser.add_argument(
         '--portals', type=int, choices=(1, 2), default=default.portals,
         help='addresses of the target; 2 turns multipath on')
     parser.add_argument(
@@ -115,10 +118,11 @@ def _backends(text: str) -> tuple[str, ...]:
 
 
 def _up(args: argparse.Namespace) -> int:
-    up.up(settings.Options(
+    options = settings.Options(
         compute_driver=args.compute_driver, backends=args.backends,
         portals=args.portals, store=args.store,
-        debug_all=args.debug_all), settings.Layout())
+        debug_all=args.debug_all)
+    up.up(options.full() if args.full else options, settings.Layout())
     return 0
 
 

@@ -18,6 +18,8 @@ class Credentials:
     database: str = dataclasses.field(repr=False)
     messaging: str = dataclasses.field(repr=False)
     erlang_cookie: str = dataclasses.field(repr=False)
+    #: Of all encrypted volumes, as the key manager without a service has it.
+    volume_key: str = dataclasses.field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:

@@ -33,7 +33,7 @@ class _Kind:
 
 
 _KINDS = {
-    'storage': _Kind('cinder-volume', 1536, (200, 200, 200)),
+    'storage': _Kind('cinder-volume', 1536, (200, 200, 200, 200)),
     'compute': _Kind('nova-compute', 4096, (40,)),
 }
 
@@ -44,6 +44,13 @@ INITIATORS = {name: f'iqn.1993-08.org.debian:01:{name}' for name in _KINDS}
 def service_of(name: str) -> str:
     """Return the name of a node's OpenStack service."""
     return _KINDS[name].service
+
+
+#: The second service of node ``storage``, where it was asked for.
+BACKUP = 'cinder-backup'
+
+#: What a backend more and cinder-backup take, MiB.
+_MORE_MIB = 1536
 
 
 def _format(path: Path, size_gib: int) -> None:
@@ -82,6 +89,9 @@ class Node:
         self._site = site
         self._registry = registry
         self._kind = _KINDS[name]
+        self._extra: tuple[str, ...] = ()
+        if name == 'storage' and site.options.backup:
+            self._extra = (BACKUP,)
         self.name = name
         self._box = site.layout.run / 'box' / name
 
@@ -93,8 +103,9 @@ class Node:
         disks = self._kind.disks_gib
         if self.name == 'storage':   # all but the first are volume groups'
             disks = disks[:1 + len(self._site.options.volume_groups)]
+        more = _MORE_MIB if self._extra else 0
         spec = node.NodeSpec(
-            self.name, self._kind.memory_mib,
+            self.name, self._kind.memory_mib + more,
             disks=tuple(size * _GIB for size in disks),
             tap=network.tap(self.name), shares=(layout.logs, self._box),
             init=_SHELL / f'{self.name}.sh', environ=self.environ())
@@ -135,8 +146,9 @@ class Node:
             box = mailbox.Mailbox(self._box, found)
             try:
                 box.wait_ready(60)
-                box.run([str(_SHELL / 'service'), self._kind.service,
-                         'stop'], timeout_s=60)
+                for service in self._services:
+                    box.run([str(_SHELL / 'service'), service, 'stop'],
+                            timeout_s=60)
                 box.run(['sync'], timeout_s=30)
             except lab_errors.LabError as e:
                 report.say(f'{self.name} does not shut down: {e}')
@@ -151,14 +163,19 @@ class Node:
         self.mailbox().wait_ready(timeout_s)
 
     def service(self, action: str) -> None:
-        """Start, stop, kill or restart its OpenStack service.
+        """Start, stop, kill or restart its OpenStack services.
 
         :raises LabError: when it runs already and is to start, and the like.
         """
         box = self.mailbox()
         if action in ('start', 'restart'):
             self._note_start()
-        box.check([str(_SHELL / 'service'), self._kind.service, action])
+        for service in self._services:
+            box.check([str(_SHELL / 'service'), service, action])
+
+    @property
+    def _services(self) -> tuple[str, ...]:
+        return (self._kind.service, *self._extra)
 
     def _note_start(self) -> None:
         """Note when the service started, and where its log begins then."""

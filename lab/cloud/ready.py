@@ -133,5 +133,7 @@ REPORTS: dict[str, Report] = {
     'nova-compute': lambda c, _, t: compute(c, t),
     'cinder-scheduler': lambda c, _, t: cinder_service(
         c, 'cinder-scheduler', t),
+    'cinder-backup': lambda c, _, t: cinder_service(
+        c, 'cinder-backup', t),
     'cinder-volume': lambda c, o, t: volume(c, o.backends, t),
 }

@@ -55,7 +55,8 @@ def flavors(client: rest.Client) -> None:
         'id': settings.FLAVOR_ID, 'name': settings.FLAVOR, 'ram': 128,
         'vcpus': 1, 'disk': 1}})
     client.send('POST', 'nova', '/v2.1/flavors', json={'flavor': {
-        'id': '84', 'name': 'm1.micro', 'ram': 192, 'vcpus': 1, 'disk': 1}})
+        'id': settings.FLAVOR_ALT_ID, 'name': settings.FLAVOR_ALT,
+        'ram': 192, 'vcpus': 1, 'disk': 1}})
 
 
 def volume_types(client: rest.Client) -> None:

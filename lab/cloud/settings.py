@@ -40,11 +40,13 @@ IMAGE_ALT_ID = '22222222-2222-4222-8222-222222222222'
 IMAGE = 'tiny'
 FLAVOR_ID = '42'
 FLAVOR = 'm1.nano'
+FLAVOR_ALT_ID = '84'
+FLAVOR_ALT = 'm1.micro'
 COMPUTE_ID = '5f0c2a1e-6d8b-4a55-9d43-0c0ffee00012'
 HOST_UUID = '7a1d5c1e-0b8f-4f0e-9a77-0c0ffee00012'
 
 #: Names of the volume backends that the lab can configure.
-BACKENDS = ('mydriver', 'lvm')
+BACKENDS = ('mydriver', 'mydriver-2', 'lvm')
 
 #: Stores that our driver's backend can be on.
 STORES = ('reflink', 'lvmthin')
@@ -80,6 +82,7 @@ class Options:
     :param backends: names out of :data:`BACKENDS`; the first is the default.
     :param portals: how many addresses the target listens on, 1 or 2.
     :param store: of our driver's backend, out of :data:`STORES`.
+    :param backup: run cinder-backup too, on the storage node.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
     """
@@ -88,7 +91,13 @@ class Options:
     backends: tuple[str, ...] = ('mydriver',)
     portals: int = 1
     store: str = 'reflink'
+    backup: bool = False
     debug_all: bool = True
+
+    def full(self) -> Self:
+        """Return them with all that OpenStack's own tests want."""
+        return dataclasses.replace(self, backup=True, backends=tuple(
+            dict.fromkeys((*self.backends, 'mydriver-2'))))
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON's types."""
@@ -97,9 +106,11 @@ class Options:
     @property
     def volume_groups(self) -> tuple[str, ...]:
         """The volume groups that the storage node has, a disk each."""
+        thin = self.store == 'lvmthin'
         wanted = {'stack-volumes': 'lvm' in self.backends,
-                  'mydriver-volumes': ('mydriver' in self.backends
-                                       and self.store == 'lvmthin')}
+                  'mydriver-volumes': thin and 'mydriver' in self.backends,
+                  'mydriver-volumes-2': (thin and 'mydriver-2'
+                                         in self.backends)}
         return tuple(name for name, has in wanted.items() if has)
 
     @classmethod

@@ -10,6 +10,7 @@ from lab.cloud import (
     database,
     down,
     network,
+    nodes,
     plan,
     prerequisites,
     processes,
@@ -93,6 +94,9 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
         add_workers(todo, start, after=('seeded copy',))
         add_nodes(todo, start, after=('seeded copy',))
     add_reports(todo, start)
+    if options.backup:
+        todo.add('cinder-backup reports up', start.reported(nodes.BACKUP),
+                 ('cinder-volume reports up',))
     todo.run()
     note(layout, options, 'up')
 

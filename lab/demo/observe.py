@@ -15,7 +15,8 @@ from mydriver import model
 _PROBE = paths.ROOT / 'lab' / 'demo' / 'probe.py'
 
 #: Folders on the storage node in which nothing may be left.
-_FOLDERS = (cinder.STORE_PATH, f'{cinder.STATE_PATH}/conversion')
+_FOLDERS = (cinder.STORE_PATH, cinder.STORE_PATH_2,
+            f'{cinder.STATE_PATH}/conversion', cinder.BACKUP_PATH)
 
 
 class NotSeen(errors.LabError):

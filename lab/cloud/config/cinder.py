@@ -15,6 +15,10 @@ STORE_PATH = f'{STATE_PATH}/mydriver'
 #: What ``mydriver_store_path`` is for each store; of a volume group, the
 #: driver makes the thin pool itself.
 STORE_PATHS = {'reflink': STORE_PATH, 'lvmthin': 'mydriver-volumes'}
+#: The same of the second backend of our driver; the journals share a folder.
+STORE_PATH_2 = f'{STATE_PATH}/mydriver-2'
+STORE_PATHS_2 = {'reflink': STORE_PATH_2, 'lvmthin': 'mydriver-volumes-2'}
+BACKUP_PATH = f'{STATE_PATH}/backup'
 JOURNAL_PATH = f'{STATE_PATH}/mydriver-state'
 
 TARGET_PREFIX = 'iqn.2010-10.org.openstack:'
@@ -27,6 +31,8 @@ def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
         common.database(site, 'database', 'cinder'),
         common.authtoken(site),
         common.client(site, 'nova'),
+        common.key_manager(
+            site, 'cinder.keymgr.conf_key_mgr.ConfKeyManager'),
         common.service_user(site), {
             'DEFAULT': {
                 'state_path': state_path,
@@ -67,9 +73,13 @@ def cinder(site: Site) -> ini.Sections:
 
 
 def volume(site: Site) -> ini.Sections:
-    """Return the sections of cinder-volume, the chosen backends among them."""
+    """Return the sections of cinder-volume, with the chosen backends.
+
+    cinder-backup on the same node takes the same file.
+    """
     conf = str(site.layout.conf('cinder', VOLUME_CONF))
-    makers = {'mydriver': mydriver_backend, 'lvm': lvm_backend}
+    makers = {'mydriver': mydriver_backend, 'mydriver-2': second_backend,
+              'lvm': lvm_backend}
     return ini.merge(
         common.logging(True),
         _both(site, STATE_PATH, f'{STATE_PATH}/lock'),
@@ -77,7 +87,23 @@ def volume(site: Site) -> ini.Sections:
                        'mydriver_privsep_target'), {
             'DEFAULT': {'host': 'storage',
                         'my_ip': settings.address('storage')},
-        }, *({name: makers[name](site)} for name in site.options.backends))
+        }, backup(),
+        *({name: makers[name](site)} for name in site.options.backends))
+
+
+def backup() -> ini.Sections:
+    """Return the options of cinder-backup: files beside the volumes.
+
+    It holds a whole file of a backup in memory, which is 2 GB by default.
+    """
+    return {'DEFAULT': {
+        'backup_driver': 'cinder.backup.drivers.posix.PosixBackupDriver',
+        'backup_posix_path': BACKUP_PATH,
+        'backup_file_size': 64 << 20,
+        # Most of a test's volume is zeros; zlib takes as long as reading.
+        'backup_compression_algorithm': 'zstd',
+        'backup_workers': 1,
+    }}
 
 
 def mydriver_backend(site: Site) -> ini.Section:
@@ -97,6 +123,12 @@ def mydriver_backend(site: Site) -> ini.Section:
         section['target_secondary_ip_addresses'] = settings.address(
             'storage', 1)
     return section
+
+
+def second_backend(site: Site) -> ini.Section:
+    """Return the section of a second backend of our driver, on its own."""
+    return {**mydriver_backend(site), 'volume_backend_name': 'mydriver-2',
+            'mydriver_store_path': STORE_PATHS_2[site.options.store]}
 
 
 def lvm_backend(site: Site) -> ini.Section:

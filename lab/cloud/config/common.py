@@ -71,6 +71,17 @@ def messaging(site: Site, lock_path: str) -> ini.Sections:
     }
 
 
+def key_manager(site: Site, backend: str) -> ini.Sections:
+    """Return where the keys of encrypted volumes come from.
+
+    One fixed key, known to cinder and nova: the lab has no barbican.
+
+    :param backend: the service's class for that.
+    """
+    return {'key_manager': {'backend': backend,
+                            'fixed_key': site.passwords.volume_key}}
+
+
 def privsep(site: Site, conf: str, *contexts: str) -> ini.Sections:
     """Return how privsep daemons start where the service is root already.
 

@@ -17,6 +17,7 @@ def _both(site: Site, lock_path: str) -> ini.Sections:
         common.messaging(site, lock_path),
         common.client(site, 'placement'),
         common.client(site, 'neutron'),
+        common.key_manager(site, 'nova.keymgr.conf_key_mgr.ConfKeyManager'),
         common.service_user(site),
         cinder, {
             'DEFAULT': {

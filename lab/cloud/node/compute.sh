@@ -7,7 +7,7 @@ node_udev
 cloud_network
 cloud_disk /var/lib/nova
 cloud_keep /var/lib/nova/system /etc/iscsi /etc/libvirt /var/lib/libvirt
-node_modules iscsi_tcp sd_mod tun dm-mod
+node_modules iscsi_tcp sd_mod tun dm-mod dm-crypt
 mkdir -p /sys/fs/cgroup /dev/net /run/lock/iscsi /var/log/libvirt/qemu
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200

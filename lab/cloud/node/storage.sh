@@ -9,7 +9,7 @@ cloud_network
 cloud_disk /var/lib/cinder
 cloud_keep /var/lib/cinder/system /etc/target
 node_lio
-node_modules iscsi_tcp sd_mod
+node_modules iscsi_tcp sd_mod dm-crypt
 [ -z "$CLOUD_VOLUME_GROUPS" ] || node_modules dm-thin-pool
 disks=(/dev/ubd[b-z])
 for group in $CLOUD_VOLUME_GROUPS; do
@@ -23,7 +23,8 @@ for group in $CLOUD_VOLUME_GROUPS; do
     disks=("${disks[@]:1}")
     node_log "volume group $group"
 done
-mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,mydriver}
+mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,backup}
+mkdir -p /var/lib/cinder/{mydriver,mydriver-2}
 mkdir -p -m 700 /var/lib/cinder/mydriver-state
 # cinder copies images by way of os-brick, which wants an initiator's name.
 mkdir -p /etc/iscsi

@@ -151,6 +151,32 @@ class CinderTest(unittest.TestCase):
                          conf['lvm']['volume_driver'])
         self.assertIn('mydriver', conf)
 
+    def test_full_has_a_second_backend_of_its_own(self) -> None:
+        cloud = site.Site(settings.Options().full(),
+                          settings.Layout(Path('/state')),
+                          credentials.Credentials.generate())
+        conf = cinder.volume(cloud)
+        self.assertEqual('mydriver,mydriver-2',
+                         conf['DEFAULT']['enabled_backends'])
+        first, second = conf['mydriver'], conf['mydriver-2']
+        self.assertEqual(
+            {'volume_backend_name', 'mydriver_store_path'},
+            {name for name in first if first[name] != second[name]})
+
+    def test_one_file_of_a_backup_fits_into_a_node(self) -> None:
+        options = cinder.backup()['DEFAULT']
+        # A multiple of cinder's blocks for checksums, which it insists on.
+        self.assertEqual(0, int(options['backup_file_size']) % 32768)
+        self.assertLessEqual(int(options['backup_file_size']), 256 << 20)
+
+    def test_cinder_and_nova_have_the_same_key(self) -> None:
+        cloud = make_site()
+        keys = {conf['key_manager']['fixed_key'] for conf in (
+            cinder.cinder(cloud), cinder.volume(cloud), nova.nova(cloud),
+            nova.compute(cloud))}
+        self.assertEqual({cloud.passwords.volume_key}, keys)
+        self.assertEqual(16, len(bytes.fromhex(keys.pop())))
+
     def test_api_knows_no_backend_sections(self) -> None:
         self.assertNotIn('mydriver', cinder.cinder(make_site()))
 

@@ -285,7 +285,7 @@ class CliTest(FolderTestCase):
         with contextlib.redirect_stderr(io.StringIO()) as err, \
                 self.assertRaises(SystemExit):
             self.parse('up', '--volume-driver', text)
-        self.assertIn('mydriver, lvm', err.getvalue())
+        self.assertIn('mydriver, mydriver-2, lvm', err.getvalue())
 
     def test_exec_takes_a_command_with_options(self) -> None:
         args = self.parse('exec', 'compute', '--', 'ls', '-l')

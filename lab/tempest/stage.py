@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Around the tests: the cloud comes up before, and is looked at after."""
+
+import dataclasses
+from pathlib import Path
+import re
+import time
+
+from lab import errors, paths
+from lab.cloud import api, settings
+from lab.cloud import site as cloud_site
+from lab.cloud import up as cloud_up
+from lab.demo import observe
+from lab.tempest import results, run, skips, suites, verdict
+
+WORKSPACE = paths.STATE / 'tempest'
+
+#: Seconds in which the nodes come to rest: deletions of the last tests may
+#: be on their way.
+_REST_S = 60
+
+#: Where our code is.
+_CODE = paths.ROOT / 'mydriver'
+
+#: A line of a service on an error; a traceback's lines have it too.
+_ERROR = re.compile(r'^\S+ \S+ \d+ (ERROR|CRITICAL) (\S+)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What is asked for.
+
+    :param store: of our driver's backends.
+    :param regex: pattern of the tests; None for all suites.
+    :param concurrency: how many tests at a time.
+    :param timeout_s: for all tests together, seconds.
+    :param keep: leave the cloud up; one that was up stays anyway.
+    """
+
+    store: str
+    regex: str | None
+    concurrency: int
+    timeout_s: float
+    keep: bool
+
+
+class WrongCloud(errors.LabError):
+    """The cloud that is up is not the one that is needed."""
+
+
+def play(order: Order) -> verdict.Verdict:
+    """Run tempest as ordered."""
+    layout = settings.Layout()
+    was_up = cloud_up.is_up(layout)
+    wanted = settings.Options(store=order.store).full()
+    if was_up and (found := api.Cloud().options) != dataclasses.replace(
+            found, backends=wanted.backends, backup=wanted.backup,
+            store=wanted.store):
+        raise WrongCloud(
+            f'the cloud that is up has {found}: run "python -m lab cloud '
+            'down" first')
+    try:
+        api.up(wanted)
+        return _test(order, cloud_site.load(layout))
+    finally:
+        if not (order.keep or was_up):
+            api.down()
+
+
+def _test(order: Order, site: cloud_site.Site) -> verdict.Verdict:
+    """Run the tests on the cloud that is up, and look at it afterwards."""
+    workspace = run.Workspace(WORKSPACE)
+    workspace.prepare(site)
+    listed = workspace.find(order.regex or suites.regex())
+    known = skips.Skips.load(order.store)
+    chosen = [t for t in listed
+              if not known.excluded(results.name_of(t))]
+    print(f'{len(listed)} tests, {len(listed) - len(chosen)} of them '
+          f'excluded; {order.concurrency} at a time', flush=True)
+    found = results.Results(chosen, run.Progress(len(chosen)))
+    watch = Watch(api.Cloud(), site.layout)
+    start = time.monotonic()
+    workspace.run(chosen, order.concurrency, order.timeout_s, found)
+    seconds = time.monotonic() - start
+    tests = [*found.all(), *(
+        results.Result(name, results.SKIPPED, 0, 'excluded')
+        for name in map(results.name_of, listed)
+        if known.excluded(name))]
+    return verdict.Verdict(
+        tests, known.account(r for r in tests
+                             if r.status == results.SKIPPED),
+        seconds, whole=order.regex is None, left=watch.complaints())
+
+
+class Watch:
+    """Notes what the nodes and logs are like, and what has come since.
+
+    :param cloud: the cloud that is up.
+    :param layout: where its logs are.
+    """
+
+    def __init__(self, cloud: api.Cloud, layout: settings.Layout) -> None:
+        self._observer = observe.Observer(cloud)
+        self._before = self._observer.look()
+        self._logs = {layout.log(name): layout.log(name).stat().st_size
+                      for name in ('cinder-volume', 'nova-compute')}
+
+    def complaints(self) -> list[str]:
+        """Return what the tests left on the nodes, and our own errors."""
+        return self._left() + [
+            line for path, offset in self._logs.items()
+            for line in errors_of_ours(path, offset)]
+
+    def _left(self) -> list[str]:
+        deadline = time.monotonic() + _REST_S
+        while True:
+            left = {kind: sorted(what) for kind, what in observe.left_over(
+                self._before, self._observer.look()).items() if what}
+            if not left or time.monotonic() > deadline:
+                return [f'left over, {kind}: {", ".join(what)}'
+                        for kind, what in left.items()]
+            time.sleep(3)
+
+
+def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
+    """Return where a service's log has an error of our driver.
+
+    An error that another module logs is ours when its traceback ends in our
+    code.
+
+    :param offset: where to begin, bytes.
+    """
+    found = []
+    with log.open('rb') as f:
+        f.seek(offset)
+        lines = f.read().decode(errors='replace').splitlines()
+    for number, line in enumerate(lines):
+        match = _ERROR.match(line)
+        if match and (match[2].startswith('mydriver')
+                      or _last_frame_is_ours(lines, number)):
+            found.append(f'{log.name}: {line[:300]}')
+    return found
+
+
+def _last_frame_is_ours(lines: list[str], number: int) -> bool:
+    """Tell whether a line is a traceback's last place, and in our code."""
+    return (f'File "{_CODE}/' in lines[number]
+            and not any('File "' in line for line in _rest(lines, number)))
+
+
+def _rest(lines: list[str], number: int) -> list[str]:
+    """Return the lines of the same traceback that follow one."""
+    rest = []
+    for line in lines[number + 1:number + 40]:
+        match = _ERROR.match(line)
+        if match is None or 'Traceback' in line:
+            break
+        rest.append(line)
+    return rest

@@ -87,6 +87,9 @@ def _volume(options: settings.Options) -> ini.Sections:
             'storage_protocol': 'iSCSI',
             'vendor_name': 'Open Source',
             'disk_format': 'raw,qcow2',
+            # What unmanaged ones are called in our stores.
+            'manage_volume_ref': 'source-name,volume-%s',
+            'manage_snapshot_ref': 'source-name,snapshot-%s',
         },
         'volume-feature-enabled': features.volume(options),
         # This release's defaults (oslo.policy: enforce_new_defaults).

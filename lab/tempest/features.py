@@ -40,7 +40,7 @@ COMPUTE: ini.Section = {
     'snapshot': True,
     'swap_volume': True,
     'vnc_console': False,
-    'volume_multiattach': False,
+    'volume_multiattach': True,
 }
 
 

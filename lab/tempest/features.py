@@ -25,7 +25,7 @@ VOLUME: ini.Section = {
     'multi_backend': True,
     'replication': False,
     'snapshot': True,
-    'volume_revert': False,
+    'volume_revert': True,
 }
 
 #: [compute-feature-enabled].

@@ -4,6 +4,10 @@
 # soon as what it talks to is up.
 . "$CLOUD_SHELL/functions.sh"
 
+# cinder-backup reads whole volumes, and a request takes a node long.
+mkdir -p /run/udev/rules.d
+echo 'ACTION=="add", SUBSYSTEM=="block", KERNEL=="sd*",' \
+    'ATTR{queue/read_ahead_kb}="4096"' > /run/udev/rules.d/90-cloud.rules
 node_udev
 cloud_network
 cloud_disk /var/lib/cinder

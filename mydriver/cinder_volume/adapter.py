@@ -66,7 +66,7 @@ class Adapter(cinder_driver.VolumeDriver):
         """Put the parts together; Cinder may try several times."""
         images.suit_thread_pool()
         wanted = settings.of_service(self.configuration, self._backend)
-        self._store = self._make_store()
+        self._store = self._make_store(self.configuration)
         if self._service is None:
             settings.prepare_state(wanted.state_path)
             self._service = self._make_service(wanted)
@@ -79,10 +79,9 @@ class Adapter(cinder_driver.VolumeDriver):
         self.exports.start()
         self.exports.settle(attachments.liveness(self._volumes))
 
-    def _make_store(self) -> base.VolumeStore:
+    def _make_store(self, conf: settings.Configuration) -> base.VolumeStore:
         # Files are flushed in native threads; green ones go on meanwhile.
-        return cast(base.VolumeStore,
-                    tpool.Proxy(settings.store_of(self.configuration)))
+        return cast(base.VolumeStore, tpool.Proxy(settings.store_of(conf)))
 
     def _make_service(self, wanted: service.ServiceSettings
                       ) -> service.ExportService:
@@ -136,12 +135,16 @@ class Adapter(cinder_driver.VolumeDriver):
         return str(self.configuration.safe_get('volume_backend_name')
                    or self._backend)
 
+    def location_info(self) -> str:
+        """Say where the volumes are, in a way that no other place has."""
+        return f'LIODriver:{socket.gethostname()}:{self.store.location}'
+
     def _update_volume_stats(self) -> None:
         conf = self.configuration
         self._stats = stats.build(stats.Backend(
             name=self._name_of_backend(),
             version=self.VERSION,
-            location=f'LIODriver:{socket.gethostname()}:{self.store.location}',
+            location=self.location_info(),
             reserved_percentage=conf.reserved_percentage,
             max_over_subscription_ratio=(
                 volume_utils.get_max_over_subscription_ratio(

@@ -19,6 +19,7 @@ from mydriver.cinder_volume import (
     errors,
     images,
     manage,
+    migrate,
     service,
     stats,
 )
@@ -28,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 
 @interface.volumedriver
-class LIODriver(manage.Manage):
+class LIODriver(manage.Manage, migrate.Migrate):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
     # -- volumes and snapshots

@@ -122,17 +122,20 @@ class Driver(driver.LIODriver):
     """The driver on a target and extents in memory.
 
     Set ``unreachable`` and no portal answers; put volumes into ``records``
-    and they are in Cinder's database.
+    and they are in Cinder's database, ids of snapshots into
+    ``known_snapshots`` and ids of volumes that have some into
+    ``with_snapshots``.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.records = []
         self.known_snapshots = []
+        self.with_snapshots = []
         self.unreachable = False
 
-    def _make_store(self):
-        proxy = super()._make_store()
+    def _make_store(self, conf):
+        proxy = super()._make_store(conf)
         proxy._obj._clone = test_reflink.copy
         return proxy
 
@@ -163,6 +166,9 @@ class Driver(driver.LIODriver):
 
     def _attachments(self, volume):
         return list(volume.volume_attachment)
+
+    def _has_snapshots(self, volume):
+        return volume.id in self.with_snapshots
 
     def mapped(self):
         """Return (volume, initiator, read only) of each mapped LUN."""

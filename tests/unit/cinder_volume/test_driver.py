@@ -21,8 +21,8 @@ OTHER = 'iqn.1993-08.org.debian:01:other'
 class RealFilesystemDriver(fakes.Driver):
     """The driver on a filesystem that cannot share extents."""
 
-    def _make_store(self):
-        return backend_settings.store_of(self.configuration)
+    def _make_store(self, conf):
+        return backend_settings.store_of(conf)
 
 
 class UnavailableDriver(fakes.Driver):

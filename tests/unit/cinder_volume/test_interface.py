@@ -40,10 +40,11 @@ OURS = {
     'get_manageable_volumes', 'get_pool',
     'initialize_connection', 'manage_existing', 'manage_existing_get_size',
     'manage_existing_snapshot', 'manage_existing_snapshot_get_size',
+    'migrate_volume',
     'remove_export', 'retype',
     'revert_to_snapshot', 'snapshot_revert_use_temp_snapshot',
     'terminate_connection', 'unmanage', 'unmanage_snapshot',
-    'validate_connector',
+    'update_migrated_volume',    'validate_connector',
 }
 
 
@@ -123,7 +124,8 @@ class InterfaceTest(unittest.TestCase):
                 if not n.startswith('_') and callable(
                     getattr(driver.LIODriver, n))}
         self.assertEqual(OURS, mine - {
-            'get_driver_options', 'backup_use_temp_snapshot', 'withdraw'})
+            'get_driver_options', 'backup_use_temp_snapshot', 'location_info',
+            'withdraw'})
 
 
 class CallFinderTest(unittest.TestCase):

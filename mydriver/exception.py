@@ -159,6 +159,13 @@ class StoreFull(MyDriverError):
                 'needed. Add space or delete volumes.')
 
 
+class ImageNotShareable(MyDriverError):
+    """An image's file cannot be a volume without being copied."""
+
+    fields = ('image_id', 'reason')
+    template = 'Image {image_id} cannot be shared: {reason}.'
+
+
 class WrongDevice(MyDriverError):
     """A device on the compute host is not the volume that was expected."""
 

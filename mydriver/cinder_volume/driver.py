@@ -17,6 +17,7 @@ from mydriver.cinder_volume import (
     adapter,
     attachments,
     errors,
+    image_clone,
     images,
     manage,
     migrate,
@@ -29,7 +30,7 @@ LOG = logging.getLogger(__name__)
 
 
 @interface.volumedriver
-class LIODriver(manage.Manage, migrate.Migrate):
+class LIODriver(image_clone.ImageClone, manage.Manage, migrate.Migrate):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
     # -- volumes and snapshots

@@ -35,6 +35,16 @@ def upload(context: Any, image_service: Any, image_meta: dict[str, Any],
         context, image_service, image_meta, path, volume, run_as_root=False)
 
 
+def check_raw(path: str, image_id: str) -> None:
+    """See that a file holds what an image said to be raw may hold.
+
+    :raises CinderException: when it is a format of its own, or not safe.
+    """
+    info = image_utils.qemu_img_info(path, run_as_root=False)
+    image_utils.check_image_format(path, 'raw', image_id, info,
+                                   run_as_root=False)
+
+
 def suit_thread_pool() -> None:
     """Let eventlet's pool of native threads suit cinder-volume's mode.
 

@@ -32,7 +32,7 @@ CALLERS = (
 #: What we implement; groups, replication and the like we do not, and Cinder
 #: asks first or catches NotImplementedError.
 OURS = {
-    'check_for_setup_error', 'clean_volume_file_locks',
+    'check_for_setup_error', 'clean_volume_file_locks', 'clone_image',
     'copy_image_to_volume', 'copy_volume_to_image', 'create_cloned_volume',
     'create_export', 'create_snapshot', 'create_volume',
     'create_volume_from_snapshot', 'delete_snapshot', 'delete_volume',

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes that share the extents of an image's file.
+
+Where Glance's file store and the volumes are on one filesystem with reflinks,
+a volume from a raw image needs no copy. Cinder offers every image to
+``clone_image`` first and fetches it when that does not work out. Images that
+are volumes themselves (``cinder://``) Cinder clones by itself, with
+``create_cloned_volume``.
+"""
+
+import time
+from typing import Any
+
+from cinder import exception as cinder_exception
+from oslo_concurrency import processutils
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from mydriver import exception
+from mydriver.cinder_volume import (
+    adapter,
+    errors,
+    images,
+    local_image,
+    stats,
+)
+
+LOG = logging.getLogger(__name__)
+
+NOT_CLONED = (None, False)
+
+#: What a look at an image may end with; a lack of qemu-img is among it.
+_UNFIT = (cinder_exception.CinderException, OSError,
+          processutils.ProcessExecutionError)
+
+
+class ImageClone(adapter.Adapter):
+    """clone_image."""
+
+    @errors.translated()
+    def clone_image(self, context: Any, volume: Any, image_location: Any,
+                    image_meta: Any, image_service: Any) -> tuple[None, bool]:
+        """Make a volume that shares an image's extents, where that is safe.
+
+        :param image_location: Glance's direct URL and its locations.
+        :returns: no update of the record, and whether it was done.
+        """
+        started = time.monotonic()
+        for path in local_image.paths(image_location):
+            try:
+                self._share(volume, path, image_meta)
+            except exception.ImageNotShareable as e:
+                LOG.debug('Volume %s gets a copy of its image: %s',
+                          volume.id, e)
+                continue
+            LOG.info('Volume %s shares the extents of image %s, in %.1f ms',
+                     volume.id, image_meta['id'],
+                     (time.monotonic() - started) * 1e3)
+            return None, True
+        return NOT_CLONED
+
+    def _share(self, volume: Any, path: str, image: Any) -> None:
+        name, size_bytes = adapter.name(volume), volume.size * stats.GIB
+        if 'file' not in cfg.CONF.allowed_direct_url_schemes:
+            raise exception.ImageNotShareable(
+                image['id'], 'allowed_direct_url_schemes lacks file')
+        local_image.check_record(image, size_bytes)
+        with local_image.opened(path, image) as fd:
+            if not self.store.share(fd, name, size_bytes):
+                raise exception.ImageNotShareable(
+                    image['id'], f'{path} is not on the filesystem of '
+                    f'{self.store.location}')
+        # Only now, when nobody but us can write to it.
+        try:
+            images.check_raw(self.store.device(name).path, image['id'])
+        except _UNFIT as e:
+            self.store.delete(name)
+            raise exception.ImageNotShareable(image['id'], str(e)) from e
+        except BaseException:
+            self.store.delete(name)
+            raise

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an image's file on this host may become a volume as it is.
+
+Glance says where the file is, but the path is not trusted: it must be the
+file that Glance's file store writes for that very image, ``FOLDER/ID``, and
+nobody else may have had a hand in it. Nothing here imports cinder.
+"""
+
+from collections.abc import Iterator, Mapping
+import contextlib
+import os
+import stat
+from typing import Any
+from urllib import parse
+
+from mydriver import exception
+
+
+def paths(image_location: Any) -> tuple[str, ...]:
+    """Return the paths of an image's copies on this host.
+
+    :param image_location: Glance's direct URL and its list of locations, or
+        None where it shows neither.
+    """
+    direct_url, locations = image_location or (None, None)
+    urls = [direct_url, *(entry.get('url') for entry in locations or ())]
+    split = (parse.urlsplit(url) for url in dict.fromkeys(urls) if url)
+    return tuple(parse.unquote(url.path) for url in split
+                 if url.scheme == 'file' and url.netloc in ('', 'localhost'))
+
+
+def check_record(image: Mapping[str, Any], size_bytes: int) -> None:
+    """See by its record that an image can be a volume as it is.
+
+    :param size_bytes: of the volume.
+    :raises ImageNotShareable: when it cannot.
+    """
+    kind = (image.get('container_format'), image.get('disk_format'))
+    if kind != ('bare', 'raw'):
+        raise exception.ImageNotShareable(
+            image['id'], f'it is {"/".join(map(str, kind))}, not bare/raw')
+    if 'img_signature' in (image.get('properties') or {}):
+        raise exception.ImageNotShareable(
+            image['id'], 'it is signed, and is verified while it is fetched')
+    if not 0 < (image.get('size') or 0) <= size_bytes:
+        raise exception.ImageNotShareable(
+            image['id'], f'it has {image.get("size")} bytes, the volume '
+            f'{size_bytes}')
+
+
+@contextlib.contextmanager
+def opened(path: str, image: Mapping[str, Any]) -> Iterator[int]:
+    """Open the file of an image, once it is seen to be just that.
+
+    :raises ImageNotShareable: when it is anything else.
+    """
+    try:
+        if os.path.realpath(path) != path:
+            raise exception.ImageNotShareable(
+                image['id'], f'{path} leads over a symbolic link')
+        # Not to wait for the other end of a pipe.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError) as e:
+        raise exception.ImageNotShareable(
+            image['id'], f'{path!r} cannot be opened: {e}') from e
+    try:
+        problem = _problem(os.fstat(fd), os.stat(os.path.dirname(path)),
+                           os.path.basename(path), image)
+        if problem:
+            raise exception.ImageNotShareable(image['id'],
+                                              f'{path} {problem}')
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _problem(found: os.stat_result, folder: os.stat_result, name: str,
+             image: Mapping[str, Any]) -> str | None:
+    """Say why a file is not what Glance wrote, None when it is."""
+    if name != image['id']:
+        return 'is not named after the image'
+    if not stat.S_ISREG(found.st_mode):
+        return 'is not a regular file'
+    if found.st_nlink != 1:
+        return 'has more than one name (hard links)'
+    if found.st_uid != folder.st_uid:
+        return (f'belongs to user id {found.st_uid}, its folder to '
+                f'{folder.st_uid}')
+    if found.st_mode & stat.S_IWOTH:
+        return 'can be written by everybody'
+    if found.st_size != image['size']:
+        return f'has {found.st_size} bytes, the image {image["size"]}'
+    return None

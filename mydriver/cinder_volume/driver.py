@@ -17,6 +17,7 @@ from mydriver.cinder_volume import (
     adapter,
     attachments,
     errors,
+    grouping,
     image_clone,
     images,
     manage,
@@ -30,7 +31,8 @@ LOG = logging.getLogger(__name__)
 
 
 @interface.volumedriver
-class LIODriver(image_clone.ImageClone, manage.Manage, migrate.Migrate):
+class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
+                migrate.Migrate):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
     # -- volumes and snapshots

@@ -66,6 +66,7 @@ def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
         'thick_provisioning_support': False,
         'online_extend_support': True,
         'multiattach': True,
+        'consistent_group_snapshot_enabled': store.consistent_groups,
         'QoS_support': False,
         'location_info': backend.location,
         'filter_function': backend.filter_function,

@@ -225,6 +225,38 @@ class StoreContract:
         self.store.delete(kept)
         self.assertEqual(b'kept', read(self.path(name), 4))
 
+    # Several snapshots
+
+    def test_a_group_keeps_what_was_there(self):
+        names = [self.made(data=bytes([i]) * 512) for i in range(3)]
+        pairs = [(n, snapshot()) for n in names]
+        self.store.snapshot_group(pairs)
+        for n in names:
+            write(self.path(n), b'later')
+        self.store.snapshot_group(pairs)
+        for i, (_n, kept) in enumerate(pairs):
+            self.assertEqual(bytes([i]) * 512, read(self.path(kept), 512))
+        self.store.snapshot_group([])
+        self.assertEqual(6, len(self.store.names()))
+
+    def test_a_group_is_kept_whole_or_not_at_all(self):
+        names = [self.made(data=b'one'), self.made(MIB // 2), self.made()]
+        earlier = (names[0], snapshot())
+        self.store.snapshot(*earlier)
+        before = self.store.names()
+        for last, error in (
+                ((volume(), snapshot()), exception.BackingNotFound),
+                ((names[2], names[1]), exception.StoreError),
+                ((names[2], 'snapshot-x'), exception.StoreError)):
+            with self.assertRaises(error):
+                self.store.snapshot_group(
+                    [earlier, (names[1], snapshot()), last])
+            self.assertEqual(before, self.store.names())
+        self.assertEqual(b'one', read(self.path(earlier[1]), 3))
+
+    def test_it_says_whether_groups_are_consistent(self):
+        self.assertIsInstance(self.store.consistent_groups, bool)
+
     # Clone
 
     def test_a_clone_and_its_source_go_separate_ways(self):

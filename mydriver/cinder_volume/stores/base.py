@@ -6,6 +6,7 @@ target. Volumes and snapshots are the same kind of thing to it: a backing of a
 fixed size, under a name. Only a volume is ever exported or written to.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import re
 from typing import Protocol
@@ -65,6 +66,14 @@ class VolumeStore(Protocol):
     def location(self) -> str:
         """Where the store is: a folder, a volume group and pool."""
 
+    @property
+    def consistent_groups(self) -> bool:
+        """Whether :meth:`snapshot_group` keeps what was there at one moment.
+
+        That is: no write that came after another one is in a snapshot of the
+        group unless the other one is.
+        """
+
     def check(self) -> None:
         """Make sure that the store can do its work.
 
@@ -104,6 +113,18 @@ class VolumeStore(Protocol):
         :raises BackingNotFound: when there is no such source.
         :raises StoreFull: when there is no room.
         :raises StoreError: when another backing has that name.
+        """
+
+    def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Take snapshots of several backings: of all, or of none.
+
+        Snapshots that are there already are kept as they are, also when it
+        fails.
+
+        :param pairs: of the source's and the snapshot's name.
+        :raises BackingNotFound: when there is no such source.
+        :raises StoreFull: when there is no room.
+        :raises StoreError: when another backing has one of the names.
         """
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:

@@ -12,7 +12,7 @@ nothing to clean up: the filesystem itself drops files without a name.
 All of it runs as the service's own user.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import errno
 import fcntl
@@ -20,7 +20,7 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import base, files, probe
+from mydriver.cinder_volume.stores import base, files, probe, together
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
 _FICLONE = 0x40049409
@@ -51,6 +51,11 @@ class ReflinkStore:
     def location(self) -> str:
         """The folder."""
         return self._path
+
+    @property
+    def consistent_groups(self) -> bool:
+        """No: each file is shared at a moment of its own."""
+        return False
 
     def check(self) -> None:
         """Try for real what the store needs: write, and share extents."""
@@ -101,6 +106,10 @@ class ReflinkStore:
             if found and found.st_size == size_bytes:
                 return
             self._share(folder, origin, name, size_bytes)
+
+    def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Share one source's extents after the other's."""
+        together.snapshot_in_turn(self, pairs)
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Share the source's extents with a new file, perhaps larger."""

@@ -75,6 +75,19 @@ def snapshot(of, **fields):
         volume_size=of.size, **fields)
 
 
+def group(**fields):
+    """Return a Cinder group."""
+    return objects.Group(context(), id=str(uuid.uuid4()), **{
+        'group_type_id': str(uuid.uuid4()), 'status': 'available', **fields})
+
+
+def group_snapshot(of):
+    """Return a Cinder snapshot of a group."""
+    return objects.GroupSnapshot(
+        context(), id=str(uuid.uuid4()), group_id=of.id,
+        group_type_id=of.group_type_id, status='creating')
+
+
 def attachment(initiator=INITIATOR, attach_status='attached', **connector):
     """Return an attachment record; no initiator, no connector."""
     return objects.VolumeAttachment(

@@ -29,13 +29,15 @@ CALLERS = (
     ('utils.py', 'driver'),
 )
 
-#: What we implement; groups, replication and the like we do not, and Cinder
+#: What we implement; replication and the like we do not, and Cinder
 #: asks first or catches NotImplementedError.
 OURS = {
     'check_for_setup_error', 'clean_volume_file_locks', 'clone_image',
     'copy_image_to_volume', 'copy_volume_to_image', 'create_cloned_volume',
-    'create_export', 'create_snapshot', 'create_volume',
-    'create_volume_from_snapshot', 'delete_snapshot', 'delete_volume',
+    'create_export', 'create_group', 'create_group_from_src',
+    'create_group_snapshot', 'create_snapshot', 'create_volume',
+    'create_volume_from_snapshot', 'delete_group', 'delete_group_snapshot',
+    'delete_snapshot', 'delete_volume',
     'do_setup', 'ensure_export', 'extend_volume', 'get_manageable_snapshots',
     'get_manageable_volumes', 'get_pool',
     'initialize_connection', 'manage_existing', 'manage_existing_get_size',
@@ -44,7 +46,7 @@ OURS = {
     'remove_export', 'retype',
     'revert_to_snapshot', 'snapshot_revert_use_temp_snapshot',
     'terminate_connection', 'unmanage', 'unmanage_snapshot',
-    'update_migrated_volume',    'validate_connector',
+    'update_group', 'update_migrated_volume', 'validate_connector',
 }
 
 

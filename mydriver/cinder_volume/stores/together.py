@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several backings at once: all of them are made, or none."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+
+from mydriver.cinder_volume.stores import base
+
+
+def snapshot_in_turn(store: base.VolumeStore,
+                     pairs: Sequence[tuple[str, str]]) -> None:
+    """Take one snapshot after the other: for stores that cannot do better.
+
+    :param pairs: of the source's and the snapshot's name.
+    """
+    with _all_or_none(store) as made:
+        for source, name in pairs:
+            known = store.exists(name)
+            store.snapshot(source, name)
+            if not known:
+                made.append(name)
+
+
+def clone_snapshots(store: base.VolumeStore,
+                    wanted: Sequence[tuple[str, str, int]]) -> None:
+    """Make volumes from snapshots.
+
+    :param wanted: name of the source, name of the volume, size in bytes.
+    """
+    with _all_or_none(store) as made:
+        for source, name, size_bytes in wanted:
+            store.clone(source, name, size_bytes)
+            made.append(name)
+
+
+def clone_volumes(store: base.VolumeStore,
+                  wanted: Sequence[tuple[str, str, int]]) -> None:
+    """Make volumes that hold what others hold at one moment.
+
+    Where the store can keep several volumes at one moment, the clones are made
+    from snapshots that are gone afterwards.
+
+    :param wanted: as for :func:`clone_snapshots`.
+    """
+    if not store.consistent_groups:
+        clone_snapshots(store, wanted)
+        return
+    kept = {name: base.snapshot_name(name.removeprefix('volume-'))
+            for _source, name, _size in wanted}
+    store.snapshot_group([(s, kept[n]) for s, n, _size in wanted])
+    try:
+        clone_snapshots(store, [(kept[n], n, size) for _s, n, size in wanted])
+    finally:
+        for name in kept.values():
+            store.delete(name)
+
+
+@contextlib.contextmanager
+def _all_or_none(store: base.VolumeStore) -> Iterator[list[str]]:
+    """Give a list of what was made; it is deleted when an error comes."""
+    made: list[str] = []
+    try:
+        yield made
+    except BaseException:
+        for name in made:
+            store.delete(name)
+        raise

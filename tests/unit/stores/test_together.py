@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several backings at once."""
+
+import unittest
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import reflink, together
+from tests.contract import store as contract
+from tests.unit.stores import test_reflink
+
+
+class ConsistentStore(reflink.ReflinkStore):
+    """Stands in for a store that stops the writers of a group.
+
+    What its volumes hold once a group's snapshots are taken is not what they
+    held then: only clones of the snapshots are right.
+    """
+
+    consistent_groups = True
+
+    def snapshot_group(self, pairs):
+        """Take the snapshots, and let the writers go on."""
+        super().snapshot_group(pairs)
+        for source, _name in pairs:
+            contract.write(self.device(source).path, b'later')
+
+
+class TogetherTest(unittest.TestCase):
+    """All or none, at one moment where the store can."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = test_reflink.folder(self)
+        self.use(reflink.ReflinkStore)
+
+    def use(self, kind):
+        """Have a store of this kind with two volumes."""
+        self.store = kind(self.folder, test_reflink.copy)
+        self.sources = [contract.volume(), contract.volume()]
+        for source in self.sources:
+            self.store.create(source, contract.MIB)
+            contract.write(self.store.device(source).path, b'first')
+        self.before = set(self.store.names())
+
+    def wanted(self):
+        """Return what to make of the sources."""
+        return [(s, contract.volume(), 2 * contract.MIB)
+                for s in self.sources]
+
+    def test_clones_of_one_moment(self):
+        for kind in (reflink.ReflinkStore, ConsistentStore):
+            self.use(kind)
+            wanted = self.wanted()
+            together.clone_volumes(self.store, wanted)
+            self.assertEqual(self.before | {n for _s, n, _size in wanted},
+                             set(self.store.names()))
+            for _source, name, size_bytes in wanted:
+                device = self.store.device(name)
+                self.assertEqual(size_bytes, device.size_bytes)
+                self.assertEqual(b'first', contract.read(device.path, 5))
+
+    def test_a_failed_clone_leaves_none(self):
+        for kind in (reflink.ReflinkStore, ConsistentStore):
+            self.use(kind)
+            wanted = self.wanted()
+            taken = [wanted[0], (self.sources[1], self.sources[0],
+                                 contract.MIB)]
+            for clone in (together.clone_volumes, together.clone_snapshots):
+                with self.assertRaises(exception.StoreError):
+                    clone(self.store, taken)
+                self.assertEqual(self.before, set(self.store.names()))

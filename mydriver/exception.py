@@ -98,6 +98,14 @@ class TargetError(MyDriverError):
     template = 'The kernel target refused to {what}: {reason}.'
 
 
+class TargetDown(MyDriverError):
+    """A target of the pool takes no logins at a portal where it should."""
+
+    fields = ('missing',)
+    template = ('The kernel target does not serve {missing}. Run mydriver '
+                'restore, or restart cinder-volume.')
+
+
 class ForeignObject(MyDriverError):
     """An object in configfs is in the way and is not ours."""
 

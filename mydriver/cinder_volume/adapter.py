@@ -139,6 +139,24 @@ class Adapter(cinder_driver.VolumeDriver):
         """Say where the volumes are, in a way that no other place has."""
         return f'LIODriver:{socket.gethostname()}:{self.store.location}'
 
+    def _ratio(self) -> float | str:
+        ratio: float | str = volume_utils.get_max_over_subscription_ratio(
+            self.configuration.max_over_subscription_ratio,
+            supports_auto=True)
+        return ratio
+
+    def get_default_filter_function(self) -> str:
+        """Return what holds where the operator configured nothing."""
+        return stats.FILTER
+
+    def get_default_goodness_function(self) -> str:
+        """Return what holds where the operator configured nothing."""
+        return stats.goodness(self._ratio())
+
+    def _init_vendor_properties(self) -> tuple[dict[str, Any], str]:
+        # No extra spec is read by the driver, so none is offered.
+        return {}, 'mydriver'
+
     def _update_volume_stats(self) -> None:
         conf = self.configuration
         self._stats = stats.build(stats.Backend(
@@ -146,11 +164,11 @@ class Adapter(cinder_driver.VolumeDriver):
             version=self.VERSION,
             location=self.location_info(),
             reserved_percentage=conf.reserved_percentage,
-            max_over_subscription_ratio=(
-                volume_utils.get_max_over_subscription_ratio(
-                    conf.max_over_subscription_ratio, supports_auto=True)),
+            max_over_subscription_ratio=self._ratio(),
+            store_kind=conf.mydriver_store,
             filter_function=self.get_filter_function(),
-            goodness_function=self.get_goodness_function()), self.store)
+            goodness_function=self.get_goodness_function()),
+            self.store, self.exports.check_serving)
 
 
 def name(volume: Any) -> str:

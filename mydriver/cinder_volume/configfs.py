@@ -89,6 +89,17 @@ def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
         frozenset(p.name for p in acls), mappings)
 
 
+def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
+    """Return the portals at which a target takes logins, ``ADDRESS:PORT``.
+
+    A few reads, however many LUNs there are.
+    """
+    tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
+    if _read(tpg / 'enable') != '1':
+        return frozenset()
+    return frozenset(p.name for p in (tpg / 'np').iterdir())
+
+
 def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
     """Return the backstores whose name begins with ``prefix``.
 

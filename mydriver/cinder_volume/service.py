@@ -125,6 +125,18 @@ class ExportService:
         """
         self._target.check()
 
+    def check_serving(self) -> None:
+        """See that all targets of the pool take logins at all portals.
+
+        :raises TargetDown: names those that do not.
+        """
+        wanted = {str(p) for p in self._settings.portals}
+        missing = {t: wanted - self._target.listening(t) for t in self._pool}
+        if any(missing.values()):
+            raise exception.TargetDown(', '.join(
+                f'{target} at {" and ".join(sorted(portals))}'
+                for target, portals in missing.items() if portals))
+
     def start(self) -> None:
         """Make the kernel have what the journal says.
 

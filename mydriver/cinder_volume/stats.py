@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a backend tells Cinder's scheduler about itself."""
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -24,6 +25,7 @@ class Backend:
         when they are the same place.
     :param reserved_percentage: of the room that Cinder may not fill.
     :param max_over_subscription_ratio: as configured, a number or ``auto``.
+    :param store_kind: as in the option ``mydriver_store``.
     :param filter_function: for the scheduler, or None.
     :param goodness_function: for the scheduler, or None.
     """
@@ -33,11 +35,37 @@ class Backend:
     location: str
     reserved_percentage: int
     max_over_subscription_ratio: float | str
+    store_kind: str
     filter_function: str | None = None
     goodness_function: str | None = None
 
 
-def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
+#: Nothing goes where no more is free than what is reserved, nor where it could
+#: not be filled even if it were alone. Cinder's CapacityFilter does not look
+#: at what is free of a thin pool (cinder/scheduler/sched_utils.py). Figures
+#: are cut down to whole GiB (cinder/scheduler/evaluator).
+FILTER = ('stats.free_capacity_gb > '
+          'stats.total_capacity_gb * stats.reserved_percentage / 100 and '
+          'volume.size <= stats.total_capacity_gb')
+
+
+def goodness(max_over_subscription_ratio: float | str) -> str:
+    """Return the default goodness function: how much of the place is free.
+
+    That is of what can be written, or of what may be promised, whichever is
+    less. What ``auto`` may promise depends on what is promised already, so
+    that only the former counts there.
+    """
+    free = 'stats.free_capacity_gb / stats.total_capacity_gb'
+    if isinstance(max_over_subscription_ratio, str):
+        return f'100 * max(0, {free})'
+    return (f'100 * max(0, min({free}, 1 - '
+            'capabilities.provisioned_capacity_gb / '
+            f'(stats.total_capacity_gb * {max_over_subscription_ratio})))')
+
+
+def build(backend: Backend, store: base.VolumeStore,
+          check_serving: Callable[[], None]) -> dict[str, Any]:
     """Return the answer to ``get_volume_stats``.
 
     Volumes share the targets of a pool (``shared_targets``): hosts whose
@@ -45,11 +73,15 @@ def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
     never written reads as zeros, so that copies may skip zeros
     (``sparse_copy_volume``).
 
-    A store that cannot be read makes the backend ``down``, with no room, so
-    that nothing new is put there.
+    A store that cannot be read and a target that does not serve make the
+    backend ``down``, with no room: the scheduler does not ask for the state,
+    but puts nothing where there is no room.
+
+    :param check_serving: raises one of our errors when the target does not.
     """
     state, room, backings = 'up', base.Capacity(0, 0, 0), 0
     try:
+        check_serving()
         room, backings = store.capacity(), len(store.names())
     except exception.MyDriverError as e:
         LOG.error('Backend %s is down: %s', backend.name, e)
@@ -69,6 +101,7 @@ def build(backend: Backend, store: base.VolumeStore) -> dict[str, Any]:
         'consistent_group_snapshot_enabled': store.consistent_groups,
         'QoS_support': False,
         'location_info': backend.location,
+        'mydriver_store': backend.store_kind,
         'filter_function': backend.filter_function,
         'goodness_function': backend.goodness_function,
         'backend_state': state,

@@ -84,6 +84,9 @@ class KernelTarget(Protocol):
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """Return what there is of a target, None where it is not."""
 
+    def listening(self, target: model.Iqn) -> frozenset[str]:
+        """Return the portals at which a target takes logins."""
+
 
 def unknown(seen: configfs.SeenTarget, name_prefix: str,
             exports: Iterable[model.Export],
@@ -193,6 +196,10 @@ class LioTarget:
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """See :meth:`KernelTarget.observe`."""
         return configfs.target(target)
+
+    def listening(self, target: model.Iqn) -> frozenset[str]:
+        """See :meth:`KernelTarget.listening`."""
+        return configfs.listening(target)
 
     def _primitives(self, export: model.Export) -> dict[str, Any]:
         return {'target': str(export.target), 'lun': export.lun,

@@ -64,6 +64,12 @@ class TargetContract(TargetMaker):
                              seen.portals)
             self.assertEqual((), seen.exports)
 
+    def test_it_listens_at_its_portals(self):
+        self.assertEqual({'127.0.0.1:3260', '127.0.0.2:3261'},
+                         self.target.listening(IQN))
+        self.assertEqual(frozenset(), self.target.listening(
+            model.Iqn('iqn.2010-10.org.openstack:nowhere')))
+
     def test_export_twice(self):
         export = self.export(3)
         for _ in range(2):

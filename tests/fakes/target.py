@@ -133,6 +133,11 @@ class MemoryTarget:
                   for initiator, (_m, luns) in sorted(kept.acls.items())
                   for lun, (tpg_lun, read_only) in sorted(luns.items())))
 
+    def listening(self, target: model.Iqn) -> frozenset[str]:
+        """Show where it listens."""
+        kept = self.targets.get(str(target))
+        return kept.portals if kept and kept.enabled else frozenset()
+
     def _target(self, iqn: model.Iqn) -> _Target:
         try:
             return self.targets[str(iqn)]

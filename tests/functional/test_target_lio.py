@@ -44,6 +44,16 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.assertEqual('0', self.tpg(
             'attrib/generate_node_acls').read_text().strip())
 
+    def test_a_target_that_is_stopped_listens_nowhere(self):
+        self.tpg('enable').write_text('0')
+        self.assertEqual(frozenset(), self.target.listening(contract.IQN))
+        self.target.ensure_pool([contract.IQN])
+        self.tpg('np/127.0.0.1:3260').rmdir()
+        self.assertEqual({'127.0.0.2:3261'},
+                         self.target.listening(contract.IQN))
+        self.target.ensure_pool([contract.IQN])
+        self.assertEqual(2, len(self.target.listening(contract.IQN)))
+
     def test_backstore_attributes(self):
         export = self.export()
         self.target.ensure_export(export)

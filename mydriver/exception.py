@@ -162,7 +162,8 @@ class BackingNotFound(MyDriverError):
 class StoreFull(MyDriverError):
     """The store has not enough room."""
 
-    fields = ('where', 'needed_bytes', 'free_bytes')
+    fields: ClassVar[tuple[str, ...]] = (
+        'where', 'needed_bytes', 'free_bytes')
     template = ('{where} has {free_bytes} bytes free, {needed_bytes} are '
                 'needed. Add space or delete volumes.')
 
@@ -172,6 +173,14 @@ class ImageNotShareable(MyDriverError):
 
     fields = ('image_id', 'reason')
     template = 'Image {image_id} cannot be shared: {reason}.'
+
+
+class PoolFull(StoreFull):
+    """A thin pool has too little room for anything new."""
+
+    fields = ('where', 'part', 'used_percent', 'limit_percent', 'remedy')
+    template = ('The {part} of thin pool {where} is {used_percent} % full; '
+                'above {limit_percent} % nothing new is made. {remedy}')
 
 
 class WrongDevice(MyDriverError):

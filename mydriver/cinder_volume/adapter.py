@@ -74,14 +74,19 @@ class Adapter(cinder_driver.VolumeDriver):
     @errors.translated()
     def check_for_setup_error(self) -> None:
         """See that the host can serve, and bring the target up to date."""
+        self.store.prepare()
         self.store.check()
+        self.store.recover()
         self.exports.check()
         self.exports.start()
         self.exports.settle(attachments.liveness(self._volumes))
 
     def _make_store(self, conf: settings.Configuration) -> base.VolumeStore:
+        store = settings.store_of(conf)
+        if not store.needs_native_thread:
+            return store
         # Files are flushed in native threads; green ones go on meanwhile.
-        return cast(base.VolumeStore, tpool.Proxy(settings.store_of(conf)))
+        return cast(base.VolumeStore, tpool.Proxy(store))
 
     def _make_service(self, wanted: service.ServiceSettings
                       ) -> service.ExportService:

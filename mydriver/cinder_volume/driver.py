@@ -120,7 +120,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         """Write an image to a new volume."""
         images.fetch(
             context, image_service, image_id,
-            self.store.device(adapter.name(volume)).path, size_gib=volume.size,
+            self.store.device(adapter.name(volume)), size_gib=volume.size,
             block_size=self.configuration.volume_dd_blocksize,
             disable_sparse=disable_sparse)
         self.store.extend(adapter.name(volume), volume.size * stats.GIB)
@@ -131,7 +131,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                              image_meta: dict[str, Any]) -> None:
         """Write a volume to an image."""
         images.upload(context, image_service, image_meta,
-                      self.store.device(adapter.name(volume)).path, volume)
+                      self.store.device(adapter.name(volume)), volume)
 
     def backup_use_temp_snapshot(self) -> bool:
         """Back up from a clone: it costs no more than a snapshot here."""

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images, by Cinder's own means, straight to and from a local path.
 
-No export, no session, no root: the paths belong to the service's user.
+No export and no session. Files belong to the service's user. Block devices
+are root's, and Cinder's helpers then run by way of its rootwrap, as they do
+for Cinder's own LVM driver: udev gives a device node back to root at any
+change, so that lending it to the service's user would not last.
 """
 
 from typing import Any
@@ -12,9 +15,12 @@ from cinder.image import image_utils
 from cinder.volume import volume_utils
 from eventlet import tpool
 
+from mydriver import model
 
-def fetch(context: Any, image_service: Any, image_id: str, path: str, *,
-          size_gib: int, block_size: str, disable_sparse: bool) -> None:
+
+def fetch(context: Any, image_service: Any, image_id: str,
+          device: model.BackingDevice, *, size_gib: int, block_size: str,
+          disable_sparse: bool) -> None:
     """Write an image to a volume, converted to raw; holes stay holes.
 
     qemu-img makes the file as long as the image, and flushes nothing: the
@@ -24,15 +30,21 @@ def fetch(context: Any, image_service: Any, image_id: str, path: str, *,
     :param block_size: for dd, where qemu-img is not installed.
     """
     image_utils.fetch_to_raw(
-        context, image_service, image_id, path, block_size, size=size_gib,
-        run_as_root=False, disable_sparse=disable_sparse)
+        context, image_service, image_id, device.path, block_size,
+        size=size_gib, run_as_root=_is_roots(device),
+        disable_sparse=disable_sparse)
 
 
 def upload(context: Any, image_service: Any, image_meta: dict[str, Any],
-           path: str, volume: Any) -> None:
+           device: model.BackingDevice, volume: Any) -> None:
     """Write a volume to an image, converted to the image's format."""
     volume_utils.upload_volume(
-        context, image_service, image_meta, path, volume, run_as_root=False)
+        context, image_service, image_meta, device.path, volume,
+        run_as_root=_is_roots(device))
+
+
+def _is_roots(device: model.BackingDevice) -> bool:
+    return device.kind == 'iblock'
 
 
 def check_raw(path: str, image_id: str) -> None:

@@ -30,6 +30,10 @@ VOLUME_OPTS = (
              ('Raw sparse files in a folder on XFS or btrfs. Snapshots and '
               'clones share extents with their source and are made in '
               'milliseconds. Needs nothing but the folder.')),
+            ('lvmthin',
+             ('Logical volumes in an LVM thin pool, exported as block '
+              'devices. Snapshots of several volumes are of one moment. Needs '
+              'a volume group, lvm2 and thin-provisioning-tools.')),
         ],
         help="""
 Kind of store that keeps the bytes of volumes and snapshots.
@@ -50,7 +54,12 @@ For the ``reflink`` store: absolute path of a folder on XFS (made with
 user that cinder-volume runs as, with mode 0750 or less. Use a filesystem that
 holds nothing else: all of its room is reported to the scheduler.
 
-Each backend needs a folder of its own.
+For the ``lvmthin`` store: ``GROUP/POOL``, a volume group of LVM and a thin
+pool in it, which zeroes new chunks and passes discards down; or ``GROUP``
+alone, and a thin pool called ``mydriver`` is made in it, of all of its room
+but what repairs and growth of the pool's metadata need.
+
+Each backend needs a folder, or a pool, of its own.
 
 Related options:
 

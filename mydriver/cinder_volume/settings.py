@@ -51,7 +51,8 @@ def store_of(conf: Configuration) -> base.VolumeStore:
     if not path:
         raise exception.ConfigurationError(
             'mydriver_store_path', 'it is not set',
-            "Set it in the backend's section to a folder on XFS or btrfs.")
+            "Set it in the backend's section to a folder on XFS or btrfs, or "
+            'to a volume group for lvmthin.')
     return stores.build(conf.safe_get('mydriver_store'), path)
 
 

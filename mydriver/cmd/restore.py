@@ -8,7 +8,7 @@ from cliff import command
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import service
+from mydriver.cinder_volume import service, settings
 from mydriver.cmd import arguments, backends, health
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Restore(command.Command):
             if not os.path.exists(backend.journal_path):
                 LOG.info('Backend %s has no journal yet', backend.name)
                 return True
+            self._bring_up(backend)
             exports = self._service(backend)
             exports.check()
             exports.start()
@@ -51,6 +52,13 @@ class Restore(command.Command):
             LOG.error('Backend %s: %s: %s', backend.name, finding.part,
                       finding.detail)
         return not wrong
+
+    def _bring_up(self, backend: backends.Backend) -> None:
+        """Bring up the store; what it leaves out, no export is made of."""
+        try:
+            settings.store_of(backend.section).prepare()
+        except exception.MyDriverError as e:
+            LOG.error('Backend %s: %s', backend.name, e)
 
     def _service(self, backend: backends.Backend) -> service.ExportService:
         return service.build(backend.settings)

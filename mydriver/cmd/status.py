@@ -30,7 +30,7 @@ class Status(lister.Lister):
         """Return columns and rows."""
         rows = [(backend.name, found.part, 'ok' if found.ok else 'wrong',
                  found.detail)
-                for backend in arguments.backends_of(parsed_args)
+                for backend in arguments.backends_of(parsed_args, verbs=True)
                 for look in (health.of_host, health.of_exports)
                 for found in look(backend)]
         self._wrong = any(state != 'ok' for _, _, state, _ in rows)

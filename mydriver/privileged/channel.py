@@ -24,25 +24,27 @@ TIMEOUT_S = 60.0
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)
 
 
-def run(verb: functools.partial[Any], *args: Any) -> Any:
+def run(verb: functools.partial[Any], *args: Any,
+        timeout_s: float = TIMEOUT_S) -> Any:
     """Call a privileged verb.
 
     :param verb: an entry point of a privilege context, idempotent.
     :param args: primitives.
+    :param timeout_s: how long it may take.
     :returns: what the verb returns.
     :raises PrivilegedError: when the daemon does not start, does not answer
-        in :data:`TIMEOUT_S`, or died twice.
+        in time, or died twice.
     :raises MyDriverError: what the verb raises.
     """
     name = verb.args[0].__name__  # partial(PrivContext._wrap, function)
     try:
-        return _once(verb, name, *args)
+        return _once(verb, name, timeout_s, *args)
     except OSError as e:
         LOG.warning('The privileged daemon was lost during %s (%s): trying '
                     'once more', name, e)
     for pause_s in _PAUSES_S:
         try:
-            return _once(verb, name, *args)
+            return _once(verb, name, timeout_s, *args)
         except BrokenPipeError:
             # It did not get the call. oslo.privsep starts a new daemon only
             # when its reading thread has noticed the end of the old one.
@@ -50,7 +52,7 @@ def run(verb: functools.partial[Any], *args: Any) -> Any:
         except OSError as e:
             raise _lost(name, e) from e
     try:
-        return _once(verb, name, *args)
+        return _once(verb, name, timeout_s, *args)
     except OSError as e:
         raise _lost(name, e) from e
 
@@ -59,15 +61,16 @@ def _lost(name: str, error: OSError) -> exception.PrivilegedError:
     return exception.PrivilegedError(name, f'it was lost twice: {error}')
 
 
-def _once(verb: functools.partial[Any], name: str, *args: Any) -> Any:
+def _once(verb: functools.partial[Any], name: str, timeout_s: float,
+          *args: Any) -> Any:
     daemons = getattr(verb.func, '__self__', None)
     if isinstance(daemons, context.PrivContext):
         daemons.drop_dead()
     try:
-        return verb(*args, _wrap_timeout=TIMEOUT_S)
+        return verb(*args, _wrap_timeout=timeout_s)
     except comm.PrivsepTimeout as e:
         raise exception.PrivilegedError(
-            name, f'no answer in {TIMEOUT_S:.0f} s; see the kernel log for '
+            name, f'no answer in {timeout_s:.0f} s; see the kernel log for '
             'hung tasks') from e
     except daemon.FailedToDropPrivileges as e:
         raise exception.PrivilegedError(

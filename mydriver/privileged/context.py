@@ -4,7 +4,13 @@
 import threading
 from typing import Any
 
+from oslo_config import cfg
 from oslo_privsep import comm, daemon, priv_context
+
+#: A daemon's threads, unless ``thread_pool_size`` says otherwise. The default
+#: of oslo.privsep is one a processor: then an attach would wait while LVM
+#: works for another volume.
+THREADS = 8
 
 
 class PrivContext(priv_context.PrivContext):
@@ -18,6 +24,8 @@ class PrivContext(priv_context.PrivContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        cfg.CONF.set_default('thread_pool_size', THREADS,
+                             group=self.cfg_section)
         self._restart_lock = threading.Lock()
 
     def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP

@@ -74,6 +74,26 @@ class VolumeStore(Protocol):
         group unless the other one is.
         """
 
+    @property
+    def needs_native_thread(self) -> bool:
+        """Whether its methods wait in the kernel themselves.
+
+        All green threads would wait with them.
+        """
+
+    def prepare(self) -> None:
+        """Bring up what is there, as after a boot; at any time, repeatedly.
+
+        :raises ConfigurationError: with what is wrong and the remedy.
+        :raises StoreError: when something cannot be brought up.
+        """
+
+    def recover(self) -> None:
+        """Finish or remove what a crash left in the middle.
+
+        Nobody else may be working with the store meanwhile.
+        """
+
     def check(self) -> None:
         """Make sure that the store can do its work.
 

@@ -57,6 +57,17 @@ class ReflinkStore:
         """No: each file is shared at a moment of its own."""
         return False
 
+    @property
+    def needs_native_thread(self) -> bool:
+        """Yes: files are flushed."""
+        return True
+
+    def prepare(self) -> None:
+        """Nothing: whoever mounts the filesystem has brought it up."""
+
+    def recover(self) -> None:
+        """Nothing: :meth:`check` drops what was about to replace a file."""
+
     def check(self) -> None:
         """Try for real what the store needs: write, and share extents."""
         probe.check(self._path, self._clone)

@@ -45,7 +45,7 @@ class OptsTest(unittest.TestCase):
     def test_choices_are_described(self):
         store = next(o for o in backend_opts.VOLUME_OPTS
                      if o.name == 'mydriver_store')
-        self.assertEqual(['reflink'], list(store.type.choices))
+        self.assertEqual(['reflink', 'lvmthin'], list(store.type.choices))
         self.assertTrue(all(store.type.choices.values()))
 
     def test_those_of_cinder_are_there(self):

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The care of a thin pool: bring it up, check it, keep it from being full."""
+
+from collections.abc import Sequence
+import re
+import time
+
+from oslo_log import log as logging
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import base, thinpool
+
+LOG = logging.getLogger(__name__)
+
+OPTION = 'mydriver_store_path'
+
+#: Above these nothing new is made. What guests may still write is the rest of
+#: the data; of metadata each new chunk takes some, and when it is full the
+#: whole pool is read-only until it was repaired.
+DATA_LIMIT_PERCENT = 95
+METADATA_LIMIT_PERCENT = 80
+
+#: Tag of a volume that a group's snapshot is still being made of.
+UNFINISHED = 'mydriver.unfinished'
+#: Begins the tag of a volume that is whole only with so many bytes.
+SIZE = 'mydriver.size='
+
+#: How long a device may be suspended by somebody who will resume it.
+PATIENCE_S = 30.0
+
+GIB = 1024 ** 3
+_MIB = 1024 ** 2
+_KIB = 1024
+_POLL_S = 0.5
+#: Arguments of one command.
+_AT_ONCE = 200
+
+_REVERT = '_revert-'
+
+
+# -- names
+
+def lv_name(name: str) -> str:
+    """Return LVM's name, which must not begin with "snapshot"."""
+    base.check_name(name)
+    return f'_{name}' if name.startswith('snapshot') else name
+
+
+def spare_name(name: str) -> str:
+    """Return LVM's name of what will replace a backing at a revert."""
+    return re.sub('^(volume|snapshot)-', _REVERT, base.check_name(name))
+
+
+def is_ours(lv: str) -> bool:
+    """Tell whether LVM's name is one of those that we make."""
+    return (lv.startswith(_REVERT)
+            or (base.is_name(lv) and not lv.startswith('snapshot'))
+            or (lv.startswith('_snapshot') and base.is_name(lv[1:])))
+
+
+def is_whole(volume: thinpool.Volume) -> bool:
+    """Tell whether nothing is missing of a volume."""
+    return (UNFINISHED not in volume.tags
+            and not volume.name.startswith(_REVERT)
+            and _is_as_large(volume))
+
+
+def _is_as_large(volume: thinpool.Volume) -> bool:
+    return all(volume.size_bytes >= int(tag.removeprefix(SIZE))
+               for tag in volume.tags if tag.startswith(SIZE))
+
+
+def ours(pool: thinpool.ThinPool) -> list[thinpool.Volume]:
+    """Return the volumes of the pool that are ours, whole or not."""
+    return [v for v in pool.volumes()
+            if v.pool == pool.name and is_ours(v.name)]
+
+
+def place(pool: thinpool.ThinPool) -> str:
+    """Return ``GROUP/POOL``."""
+    return f'{pool.group_name}/{pool.name}'
+
+
+# -- life
+
+def prepare(pool: thinpool.ThinPool, *, makes_pool: bool) -> None:
+    """Bring a pool and its volumes up, as after a boot.
+
+    Hosts may leave volumes inactive, and a crash may leave some suspended.
+
+    :param makes_pool: make the pool when there is none.
+    """
+    if _find(pool) is None and makes_pool:
+        _make(pool)
+    if pool.status() is None:
+        pool.activate([])
+    there = ours(pool)
+    idle = [v.name for v in there if not v.active and is_whole(v)]
+    for at in range(0, len(idle), _AT_ONCE):
+        pool.activate(idle[at:at + _AT_ONCE])
+    _resume(pool, [v.name for v in there])
+
+
+def recover(pool: thinpool.ThinPool) -> None:
+    """Finish or remove what a crash left; nobody works with the pool."""
+    for volume in ours(pool):
+        lv = volume.name
+        if lv.startswith(_REVERT):
+            settle(pool, lv, f'volume-{lv.removeprefix(_REVERT)}')
+        elif not is_whole(volume):
+            LOG.warning('Removing %s, which was never finished', lv)
+            pool.remove([lv])
+
+
+def settle(pool: thinpool.ThinPool, spare: str, lv: str) -> None:
+    """Finish a revert that was cut off, or undo it.
+
+    :param spare: the copy that was to take the place of ``lv``.
+    """
+    there = {v.name: v for v in ours(pool)}
+    if lv not in there and spare in there and _is_as_large(there[spare]):
+        LOG.warning('Finishing the revert of %s', lv)
+        pool.rename(spare, lv)
+    else:
+        LOG.warning('Removing %s, a revert that was cut off', spare)
+        pool.remove([spare])
+
+
+def check(pool: thinpool.ThinPool) -> None:
+    """See that there is a pool that fits, and that it is in order."""
+    group = _group(pool)
+    if GIB % group.extent_bytes:
+        raise _wrong(
+            f'volume group {pool.group_name} has extents of '
+            f'{group.extent_bytes} bytes, and 1 GiB is not a multiple of '
+            'them', 'Use a group with the default of 4 MiB.')
+    found = _find(pool)
+    if found is None:
+        raise _wrong(f'there is no thin pool {place(pool)}',
+                     'Make it with lvcreate --type thin-pool; or name the '
+                     'volume group alone, and cinder-volume makes one when '
+                     'it starts.')
+    _check_kind(place(pool), found)
+    status(pool)
+
+
+def _group(pool: thinpool.ThinPool) -> thinpool.Group:
+    group = pool.group()
+    if group is None:
+        raise _wrong(f'there is no volume group {pool.group_name}',
+                     'Make it (pvcreate, vgcreate), and see that LVM on this '
+                     'host may use its disks (lvmdevices).')
+    return group
+
+
+def _find(pool: thinpool.ThinPool) -> thinpool.Volume | None:
+    _group(pool)
+    return next((v for v in pool.volumes() if v.name == pool.name), None)
+
+
+def _make(pool: thinpool.ThinPool) -> None:
+    data_bytes, metadata_bytes, chunk_kib = plan(_group(pool).free_bytes)
+    if data_bytes < GIB:
+        raise _wrong(
+            f'volume group {pool.group_name} has no room for a thin pool of '
+            '1 GiB', 'Add a disk (vgextend), or name a thin pool that is '
+            'there as GROUP/POOL.')
+    LOG.info('Making thin pool %s of %d MiB, with %d MiB of metadata',
+             place(pool), data_bytes // _MIB, metadata_bytes // _MIB)
+    pool.make(data_bytes, metadata_bytes, chunk_kib)
+
+
+def _resume(pool: thinpool.ThinPool, lvs: Sequence[str]) -> None:
+    """Resume what nobody else will."""
+    end = time.monotonic() + PATIENCE_S
+    while left := [lv for lv in lvs if pool.is_suspended(lv)]:
+        if time.monotonic() > end:
+            LOG.warning('Resuming %s', ', '.join(left))
+            pool.resume(left)
+            return
+        time.sleep(_POLL_S)
+
+
+# -- how full it is
+
+def status(pool: thinpool.ThinPool) -> thinpool.Status:
+    """Return the pool's state.
+
+    :raises StoreError: when it cannot serve.
+    """
+    found = pool.status()
+    if found is None:
+        raise exception.StoreError(
+            f'use thin pool {place(pool)}', 'it is not active')
+    if found.trouble:
+        raise exception.StoreError(
+            f'use thin pool {place(pool)}',
+            f'{found.trouble} (data {found.data_percent} % full, metadata '
+            f'{found.metadata_percent} %). See "A full thin pool" in the '
+            'operations guide')
+    return found
+
+
+def check_room(pool: thinpool.ThinPool) -> None:
+    """Refuse to make anything new in a pool that is nearly full.
+
+    :raises PoolFull: with the part that is, and the remedy.
+    """
+    found = status(pool)
+    for part, percent, limit, remedy in (
+            ('data', found.data_percent, DATA_LIMIT_PERCENT,
+             f'-L +SIZE {place(pool)}) or delete volumes.'),
+            ('metadata', found.metadata_percent, METADATA_LIMIT_PERCENT,
+             f'--poolmetadatasize +SIZE {place(pool)}) or delete snapshots.'
+             )):
+        if percent >= limit:
+            raise exception.PoolFull(place(pool), part, percent, limit,
+                                     f'Extend it (lvextend {remedy}')
+
+
+def plan(free_bytes: int) -> tuple[int, int, int]:
+    """Return how to make a pool of the free room of a group.
+
+    A mapping takes about 64 bytes of metadata (thin_metadata_size(8)). There
+    is room for as many as twice the chunks, since snapshots that went apart
+    have their own; and the group keeps room for as much metadata twice more,
+    a spare that repairs are written to and one to grow by, and 1 % for data.
+    Metadata cannot exceed 16 GiB, so that chunks grow with large pools.
+
+    :returns: bytes of data, bytes of metadata, KiB of a chunk.
+    """
+    chunk_kib = 64
+    while (metadata_bytes := free_bytes // (chunk_kib * _KIB) * 128
+           ) > 15 * GIB:
+        chunk_kib *= 2
+    unit = 16 * _MIB
+    metadata_bytes = max(unit, -(-metadata_bytes // unit) * unit)
+    data_bytes = free_bytes - 3 * metadata_bytes - free_bytes // 100
+    return max(0, data_bytes // unit * unit), metadata_bytes, chunk_kib
+
+
+def _check_kind(location: str, pool: thinpool.Volume) -> None:
+    """Refuse a pool that volumes would not be safe in."""
+    if pool.kind != 'thin-pool':
+        raise _wrong(f'{location} is not a thin pool but {pool.kind}',
+                     'Name a thin pool, or a volume group alone.')
+    if not pool.zero:
+        raise _wrong(f'thin pool {location} does not zero new chunks, so that '
+                     'a volume could show what a deleted one held',
+                     f'Run lvchange --zero y {location}.')
+    if pool.discards != 'passdown':
+        raise _wrong(f'thin pool {location} has discards {pool.discards}',
+                     f'Run lvchange --discards passdown {location}; to leave '
+                     'ignore, the pool has to be inactive.')
+
+
+def _wrong(problem: str, remedy: str) -> exception.ConfigurationError:
+    return exception.ConfigurationError(OPTION, problem, remedy)

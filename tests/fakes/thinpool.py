@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thin pool in memory: files in a folder, and what LVM would say of them."""
+
+from collections.abc import Sequence
+import os
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import thinpool
+
+GIB = 1024 ** 3
+
+
+class FakePool:
+    """See :class:`thinpool.ThinPool`. Volumes are sparse files.
+
+    :param folder: an empty folder in memory.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.group_name = 'vg'
+        self.name = 'mydriver'
+        self.has_group = True
+        self.found: dict[str, thinpool.Volume] = {}
+        self.state = thinpool.Status(100 * GIB, 0, GIB, 0)
+        self.is_active = True
+        self.suspended: set[str] = set()
+        #: Fail the n-th change from now on; None never.
+        self.fails_in: int | None = None
+        self.room = thinpool.Group(100 * GIB, 100 * GIB, 4 << 20)
+        self._folder = folder
+        self._ids = 0
+
+    def group(self) -> thinpool.Group | None:
+        """Return the group."""
+        return self.room if self.has_group else None
+
+    def volumes(self) -> list[thinpool.Volume]:
+        """Return all volumes."""
+        return list(self.found.values())
+
+    def status(self) -> thinpool.Status | None:
+        """Return what the test set, with what files take up."""
+        return self.state if self.is_active else None
+
+    def device(self, lv: str) -> tuple[str, int] | None:
+        """Return the file of an active volume."""
+        volume = self.found.get(lv)
+        return ((self._path(lv), volume.size_bytes)
+                if volume and volume.active else None)
+
+    def is_suspended(self, lv: str) -> bool:
+        """Tell whether it is."""
+        return lv in self.suspended
+
+    def mapped_bytes(self, lv: str) -> int:
+        """Return what the file takes up."""
+        return os.stat(self._path(lv)).st_blocks * 512
+
+    def make(self, data_bytes: int, metadata_bytes: int,
+             chunk_kib: int) -> None:
+        """Make the pool."""
+        self._change()
+        self.state = thinpool.Status(data_bytes, 0, metadata_bytes, 0)
+        self.add(self.name, data_bytes, pool='', kind='thin-pool')
+
+    def add(self, lv: str, size_bytes: int, **fields: object) -> None:
+        """Put a volume there; also for tests."""
+        self._ids += 1
+        self.found[lv] = thinpool.Volume(**{
+            'name': lv, 'size_bytes': size_bytes, 'pool': self.name,
+            'active': True, 'thin_id': self._ids, **fields})
+        with open(self._path(lv), 'ab') as f:
+            f.truncate(size_bytes)
+
+    def create(self, lv: str, size_bytes: int) -> None:
+        """Make an empty volume."""
+        self._change(new=lv)
+        self.add(lv, size_bytes)
+
+    def copy(self, source: str, lv: str, tags: Sequence[str] = (), *,
+             active: bool = True) -> None:
+        """Copy the file."""
+        self._change(source, new=lv)
+        size_bytes = self.found[source].size_bytes
+        self.add(lv, size_bytes, active=active, tags=frozenset(tags))
+        self._fill(lv, source)
+
+    def _fill(self, lv: str, source: str) -> None:
+        with open(self._path(source), 'rb') as f:
+            data = f.read(4 << 20)
+        with open(self._path(lv), 'r+b') as f:
+            if data.strip(b'\0'):
+                f.write(data)
+
+    def copy_together(self, copies: Sequence[tuple[str, int, int]]) -> float:
+        """Copy anew, all at once."""
+        self._change()
+        by_id = {v.thin_id: v.name for v in self.found.values()}
+        for source, source_id, copy_id in copies:
+            assert self.found[source].thin_id == source_id
+            assert not self.found[by_id[copy_id]].active
+            self._fill(by_id[copy_id], source)
+        return 0.001
+
+    def extend(self, lv: str, size_bytes: int) -> None:
+        """Make the file larger."""
+        self._change(lv)
+        self._replace(lv, size_bytes=size_bytes)
+        os.truncate(self._path(lv), size_bytes)
+
+    def remove(self, lvs: Sequence[str]) -> None:
+        """Remove files."""
+        self._change()
+        for lv in lvs:
+            if self.found.pop(lv, None):
+                os.unlink(self._path(lv))
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file."""
+        self._change(old, new=new)
+        self.found[new] = self.found.pop(old)
+        self._replace(new, name=new)
+        os.rename(self._path(old), self._path(new))
+
+    def adopt(self, foreign: str, lv: str, size_bytes: int) -> None:
+        """Extend and rename."""
+        if self.found[foreign].size_bytes < size_bytes:
+            self.extend(foreign, size_bytes)
+        self.rename(foreign, lv)
+
+    def activate(self, lvs: Sequence[str]) -> None:
+        """Activate volumes, or the pool."""
+        self._change(*lvs)
+        self.is_active = True
+        for lv in lvs:
+            self._replace(lv, active=True)
+
+    def untag(self, lvs: Sequence[str], tag: str) -> None:
+        """Take a tag away."""
+        self._change(*lvs)
+        for lv in lvs:
+            self._replace(lv, tags=self.found[lv].tags - {tag})
+
+    def flush(self, lv: str) -> None:
+        """Files are durable here."""
+        self._change(lv)
+
+    def resume(self, lvs: Sequence[str]) -> None:
+        """Resume."""
+        self.suspended.difference_update(lvs)
+
+    def _replace(self, lv: str, **changes: object) -> None:
+        fields = {name: getattr(self.found[lv], name)
+                  for name in thinpool.Volume.__slots__}
+        self.found[lv] = thinpool.Volume(**{**fields, **changes})
+
+    def _path(self, lv: str) -> str:
+        return os.path.join(self._folder, lv)
+
+    def _change(self, *needed: str, new: str = '') -> None:
+        if self.fails_in is not None:
+            self.fails_in -= 1
+            if self.fails_in < 0:
+                raise exception.StoreError('run lvm', 'the test says so')
+        for lv in needed:
+            if lv not in self.found:
+                raise exception.StoreError('run lvm', f'there is no {lv}')
+        if new in self.found:
+            raise exception.StoreError('run lvm', f'{new} exists')

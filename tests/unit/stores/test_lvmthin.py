@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lvmthin store on a thin pool in memory.
+
+What only LVM and device-mapper can show is in tests/functional.
+"""
+
+import contextlib
+import dataclasses
+import unittest
+from unittest import mock
+
+import ddt
+
+from mydriver import exception
+from mydriver.cinder_volume import stores
+from mydriver.cinder_volume.stores import base, lvmthin, poolcare, thinpool
+from mydriver.privileged import thin
+from tests.contract import store as contract
+from tests.fakes import thinpool as fake
+from tests.unit.stores import test_reflink
+
+GIB = 1024 ** 3
+MIB = 1024 ** 2
+
+
+class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
+    """The contract, on files in the place of logical volumes."""
+
+    def make_store(self) -> base.VolumeStore:
+        """Return a store in memory."""
+        self.pool = fake.FakePool(test_reflink.folder(self))
+        store = lvmthin.LvmThinStore('vg', self.pool)
+        store.prepare()
+        return store
+
+    def make_foreign(self, name: str, size_bytes: int,
+                     data: bytes = b'') -> None:
+        """Put a volume into the pool."""
+        self.pool.add(name, size_bytes)
+        if data:
+            contract.write(self.pool.device(name)[0], data)
+
+
+@ddt.ddt
+class LvmThinTest(unittest.TestCase):
+    """What is this store's own."""
+
+    def setUp(self):
+        super().setUp()
+        self.pool = fake.FakePool(test_reflink.folder(self))
+        self.store = lvmthin.LvmThinStore('vg', self.pool)
+        self.store.prepare()
+
+    def problem(self, call=None):
+        """Return the text of the configuration error that it must raise."""
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            (call or self.store.check)()
+        self.assertEqual('mydriver_store_path', caught.exception.option)
+        self.assertTrue(caught.exception.remedy)
+        return str(caught.exception)
+
+    def fill(self, **changes):
+        """Change the pool's state."""
+        self.pool.state = dataclasses.replace(self.pool.state, **changes)
+
+    def made(self, data=b''):
+        """Return the name of a new volume."""
+        name = contract.volume()
+        self.store.create(name, MIB)
+        if data:
+            contract.write(self.store.device(name).path, data)
+        return name
+
+    # Setting up
+
+    def test_the_option_names_a_group_or_a_pool(self):
+        self.assertEqual('vg/mydriver', stores.build('lvmthin', 'vg').location)
+        self.assertEqual('vg/p', stores.build('lvmthin', 'vg/p').location)
+
+    def test_a_missing_group_is_named(self):
+        self.pool.has_group = False
+        self.assertIn('no volume group vg', self.problem())
+        self.assertIn('no volume group vg', self.problem(self.store.prepare))
+
+    def test_a_missing_pool_is_made_for_a_bare_group_only(self):
+        del self.pool.found['mydriver']
+        named = lvmthin.LvmThinStore('vg/mydriver', self.pool)
+        named.prepare()
+        self.assertIn('no thin pool vg/mydriver', self.problem(named.check))
+        self.store.prepare()
+        self.store.prepare()
+        self.store.check()
+
+    def test_a_group_without_room_for_a_pool(self):
+        del self.pool.found['mydriver']
+        self.pool.room = thinpool.Group(GIB, GIB, 4 * MIB)
+        self.assertIn('no room', self.problem(self.store.prepare))
+
+    @ddt.data(
+        ({'kind': 'linear'}, 'not a thin pool'),
+        ({'zero': False}, 'does not zero'),
+        ({'discards': 'nopassdown'}, 'discards nopassdown'))
+    @ddt.unpack
+    def test_a_pool_that_will_not_do(self, changes, text):
+        self.pool._replace('mydriver', **changes)
+        self.assertIn(text, self.problem())
+
+    def test_extents_that_do_not_divide_a_gib(self):
+        self.pool.room = thinpool.Group(GIB, GIB, 3 * MIB)
+        self.assertIn('extents of 3145728 bytes', self.problem())
+
+    @ddt.data((2 * GIB, 64, 16 * MIB), (200 * GIB, 64, 400 * MIB),
+              (20 << 40, 256, 10240 * MIB))
+    @ddt.unpack
+    def test_the_plan_of_a_pool(self, free_bytes, chunk_kib, metadata_bytes):
+        data, metadata, chunk = poolcare.plan(free_bytes)
+        self.assertEqual((chunk_kib, metadata_bytes), (chunk, metadata))
+        self.assertLess(data + 3 * metadata, free_bytes)
+        self.assertGreater(data, free_bytes * 0.9)
+        self.assertGreater(metadata, data // (chunk * 1024) * 64)
+        self.assertLess(metadata, 16 * GIB)
+
+    # Bringing up and recovery
+
+    def test_volumes_are_activated_again(self):
+        name = self.made()
+        self.pool._replace(name, active=False)
+        self.pool.is_active = False
+        with self.assertRaisesRegex(exception.StoreError, 'not active'):
+            self.store.device(name)
+        with self.assertRaisesRegex(exception.StoreError, 'not active'):
+            self.store.capacity()
+        self.store.prepare()
+        self.store.check()
+        self.assertEqual(MIB, self.store.device(name).size_bytes)
+
+    def test_what_stays_suspended_is_resumed(self):
+        self.pool.suspended.add(self.made())
+        with mock.patch.object(poolcare, 'PATIENCE_S', 0.01), \
+                mock.patch.object(poolcare, '_POLL_S', 0.01):
+            self.store.prepare()
+        self.assertEqual(set(), self.pool.suspended)
+
+    def test_a_crash_at_any_step_leaves_all_or_nothing(self):
+        source = self.made(b'source')
+        kept = contract.snapshot()
+        self.store.snapshot(source, kept)
+        other = self.made()
+        group = [(source, contract.snapshot()), (other, contract.snapshot())]
+        big = contract.volume()
+        for call, news in (
+                (lambda: self.store.clone(source, big, 2 * MIB), {big}),
+                (lambda: self.store.snapshot_group(group),
+                 {name for _source, name in group})):
+            before = set(self.store.names())
+            for step in range(20):
+                self.pool.fails_in = step
+                # A crash: nothing is cleaned up by the one who crashed.
+                with mock.patch.object(self.pool, 'remove',
+                                       side_effect=exception.StoreError(
+                                           'run lvm', 'crashed')):
+                    try:
+                        call()
+                    except exception.StoreError:
+                        done = False
+                    else:
+                        done = True
+                self.pool.fails_in = None
+                self.store.recover()
+                self.store.prepare()
+                names = set(self.store.names())
+                if done:
+                    self.assertEqual(before | news, names)
+                    break
+                self.assertLessEqual(names - before, news)
+                for name in names - before:
+                    self.store.delete(name)
+            else:
+                self.fail('it never came to its end')
+
+    def test_a_revert_that_was_cut_off_is_finished_or_undone(self):
+        name, kept = self.made(b'before'), contract.snapshot()
+        self.store.snapshot(name, kept)
+        self.store.extend(name, 2 * MIB)
+        for step in range(20):
+            contract.write(self.store.device(name).path, b'after!')
+            self.pool.fails_in = step
+            try:
+                self.store.revert(name, kept)
+            except exception.StoreError:
+                done = False
+            else:
+                done = True
+            self.pool.fails_in = None
+            self.store.recover()
+            self.assertEqual({name, kept}, set(self.store.names()))
+            self.assertIn(contract.read(self.store.device(name).path, 6),
+                          (b'before', b'after!'))
+            self.assertEqual(2 * MIB, self.store.device(name).size_bytes)
+            if done:
+                break
+        else:
+            self.fail('it never came to its end')
+
+    def test_a_revert_that_was_cut_off_can_be_asked_for_again(self):
+        name, kept = self.made(b'before'), contract.snapshot()
+        self.store.snapshot(name, kept)
+        for step in range(5):
+            contract.write(self.store.device(name).path, b'after!')
+            self.pool.fails_in = step
+            with contextlib.suppress(exception.StoreError):
+                self.store.revert(name, kept)
+            self.pool.fails_in = None
+            self.store.revert(name, kept)
+            self.assertEqual(b'before', contract.read(
+                self.store.device(name).path, 6))
+        self.assertEqual({name, kept}, set(self.store.names()))
+
+    # A full pool
+
+    @ddt.data(('data', 'data_used_bytes', 95 * GIB, '-L +SIZE'),
+              ('metadata', 'metadata_used_bytes', 820 * MIB,
+               '--poolmetadatasize'))
+    @ddt.unpack
+    def test_nothing_new_is_made_in_a_nearly_full_pool(self, part, field,
+                                                       used, remedy):
+        name, kept = self.made(), contract.snapshot()
+        self.store.snapshot(name, kept)
+        before = self.store.names()
+        self.fill(**{field: used})
+        for call in (lambda: self.store.create(contract.volume(), MIB),
+                     lambda: self.store.snapshot(name, contract.snapshot()),
+                     lambda: self.store.clone(name, contract.volume(), MIB),
+                     lambda: self.store.revert(name, kept),
+                     lambda: self.store.snapshot_group(
+                         [(name, contract.snapshot())]),
+                     lambda: self.store.extend(name, 2 * MIB)):
+            with self.assertRaises(exception.PoolFull) as caught:
+                call()
+            self.assertEqual(part, caught.exception.part)
+            self.assertIn(f'The {part} of thin pool vg/mydriver',
+                          str(caught.exception))
+            self.assertIn(remedy, str(caught.exception))
+        self.assertEqual(before, self.store.names())
+        self.store.delete(name)
+
+    def test_no_room_for_metadata_is_no_room(self):
+        self.fill(metadata_used_bytes=820 * MIB)
+        self.assertEqual(0, self.store.capacity().free_bytes)
+        self.fill(metadata_used_bytes=0, data_used_bytes=97 * GIB)
+        room = self.store.capacity()
+        self.assertEqual(room.total_bytes - 97 * GIB, room.free_bytes)
+
+    def test_a_pool_in_trouble_is_down(self):
+        self.fill(trouble='its metadata is read-only')
+        for call in (self.store.check, self.store.capacity):
+            with self.assertRaisesRegex(exception.StoreError, 'read-only'):
+                call()
+
+
+@ddt.ddt
+class StatusTest(unittest.TestCase):
+    """What the kernel says of a pool."""
+
+    TABLE = '254:0 254:1 128 0 1 error_if_no_space'
+
+    @ddt.data(
+        ('rw', '-', ''), ('out_of_data_space', '-', 'no room for data'),
+        ('ro', '-', 'read-only'), ('ro', 'needs_check', 'needs a check'))
+    @ddt.unpack
+    def test_it_is_read(self, mode, check, trouble):
+        text = (f'4 421/4096 16/16384 - {mode} discard_passdown '
+                f'error_if_no_space {check} 1024')
+        found = thinpool.parse_status(text, self.TABLE)
+        self.assertIn(trouble, found.trouble)
+        self.assertEqual(bool(trouble), bool(found.trouble))
+        self.assertEqual((16384 * 65536, 16 * 65536, 4096 * 4096, 421 * 4096),
+                         (found.data_bytes, found.data_used_bytes,
+                          found.metadata_bytes, found.metadata_used_bytes))
+        self.assertEqual((0.1, 10.3),
+                         (found.data_percent, found.metadata_percent))
+
+    @ddt.data('Fail', 'Error')
+    def test_a_failed_pool(self, text):
+        self.assertIn('failed',
+                      thinpool.parse_status(text, self.TABLE).trouble)
+
+    def test_nonsense_is_an_error(self):
+        with self.assertRaisesRegex(exception.StoreError, 'nonsense'):
+            thinpool.parse_status('nonsense', self.TABLE)
+
+
+@ddt.ddt
+class VerbsTest(unittest.TestCase):
+    """Privileged verbs take names of ours only."""
+
+    VOLUME = 'volume-00000000-0000-4000-8000-000000000000'
+
+    @ddt.data('', 'root', 'swap', f'{VOLUME}x', f'{VOLUME}\n', f'../{VOLUME}',
+              VOLUME.upper(), '-' + VOLUME, f'vg/{VOLUME}', '@tag')
+    def test_other_volumes_cannot_be_named(self, bad):
+        good = self.VOLUME
+        for verb, args in (
+                (thin.create, ('vg', 'p', bad, MIB)),
+                (thin.copy, ('vg', bad, good, [], True)),
+                (thin.copy, ('vg', good, bad, [], True)),
+                (thin.extend, ('vg', bad, MIB)),
+                (thin.remove, ('vg', 'p', [good, bad])),
+                (thin.rename, ('vg', bad, good)),
+                (thin.rename, ('vg', good, bad)),
+                (thin.adopt, ('vg', 'p', 'x', bad, MIB)),
+                (thin.activate, ('vg', [bad])),
+                (thin.untag, ('vg', [bad], 'mydriver.x')),
+                (thin.flush, ('vg', bad)), (thin.resume, ('vg', [bad])),
+                (thin.mapped_sectors, ('vg', bad)),
+                (thin.copy_together, ('vg', 'p', [[bad, 1, 2]]))):
+            self.refused('not named like ours', verb, *args)
+
+    @ddt.data('', '.', '..', '-f', 'a/b', 'a b', 'a"b', 'a\n', '@t')
+    def test_other_places_cannot_be_named(self, bad):
+        for verb, args in (
+                (thin.group, (bad,)), (thin.volumes, (bad,)),
+                (thin.pool_status, (bad, 'p')),
+                (thin.pool_status, ('vg', bad)),
+                (thin.create_pool, ('vg', bad, 1, 1, 64)),
+                (thin.create, (bad, 'p', self.VOLUME, MIB)),
+                (thin.remove, ('vg', bad, [self.VOLUME])),
+                (thin.adopt, ('vg', 'p', bad, self.VOLUME, MIB)),
+                (thin.activate_pool, ('vg', bad))):
+            self.refused('cannot name', verb, *args)
+
+    @ddt.data('other', 'mydriver', 'mydriver.a b', '-x')
+    def test_other_tags_cannot_be_used(self, bad):
+        self.refused('is not ours', thin.copy, 'vg', self.VOLUME,
+                     self.VOLUME, [bad], True)
+        self.refused('is not ours', thin.untag, 'vg', [self.VOLUME], bad)
+
+    def refused(self, text, verb, *args):
+        """Call a verb as the daemon does; it must start no process."""
+        function = verb.args[0]
+        with mock.patch('subprocess.Popen',
+                        side_effect=AssertionError('it started one')), \
+                mock.patch('mydriver.privileged.dm._call',
+                           side_effect=AssertionError('it asked it')), \
+                self.assertRaisesRegex(exception.StoreError, text):
+            function(*args)

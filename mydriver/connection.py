@@ -87,10 +87,14 @@ class Connection:
             'target_portal': str(first),
             'target_lun': self.lun,
             'volume_id': self.volume_id,
-            'discard': True,
             'encrypted': self.encrypted,
             'access_mode': 'ro' if self.read_only else 'rw',
         }
+        if not self.encrypted:
+            # Whether to show which blocks of an encrypted volume are in use
+            # is the operator's choice: Cinder adds the key where
+            # report_discard_supported says so.
+            data['discard'] = True
         if len(self.portals) > 1:
             data['target_portals'] = [str(p) for p in self.portals]
             data['target_iqns'] = [str(self.target)] * len(self.portals)

@@ -18,6 +18,7 @@ USED_OF_CINDER = (
     'target_secondary_ip_addresses', 'target_port', 'target_protocol',
     'use_chap_auth', 'max_over_subscription_ratio', 'reserved_percentage',
     'filter_function', 'goodness_function', 'volume_dd_blocksize',
+    'report_discard_supported',
 )
 
 #: Our own.

@@ -7,9 +7,10 @@ to the host that it runs on, by stock os-brick.
 
 import os
 from pathlib import Path
+from unittest import mock
 
 from cinder import exception as cinder_exception
-from cinder.volume import volume_utils
+from cinder.volume import group_types, volume_utils
 import os_brick
 from os_brick import privileged as brick_privileged
 from oslo_config import cfg
@@ -35,8 +36,8 @@ class Driver(driver.LIODriver):
         return []
 
 
-class DriverTest(base.NodeTestCase, fakes.CinderTestCase):
-    """What cinder-volume does, without its RPC and database."""
+class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
+    """A driver on the real kernel, and Cinder's way to connect."""
 
     def setUp(self):
         super().setUp()
@@ -73,6 +74,10 @@ class DriverTest(base.NodeTestCase, fakes.CinderTestCase):
         self.assertEqual(self.clean, lio.dump())
         self.assertEqual(set(), base.sessions())
         self.assertEqual(set(), base.scsi_devices())
+
+
+class DriverTest(DriverCase):
+    """What cinder-volume does, without its RPC and database."""
 
     def test_cinder_connects_a_volume_to_its_own_host(self):
         volume = fakes.volume()
@@ -118,6 +123,63 @@ class DriverTest(base.NodeTestCase, fakes.CinderTestCase):
             'blockdev', '--getsize64', path)))
         self.detach(volume, info, properties)
         self.assert_nothing_left()
+
+    def test_snapshots_of_a_group_in_use(self):
+        group = fakes.group()
+        volumes = [fakes.volume(), fakes.volume()]
+        attached = []
+        for volume in volumes:
+            self.driver.create_volume(volume)
+            attached.append(self.attached(volume))
+        for n, (info, _properties) in enumerate(attached):
+            self.put(info['device']['path'], b'member %d' % n)
+        whole = fakes.group_snapshot(group)
+        parts = [fakes.snapshot(v) for v in volumes]
+        made = [fakes.volume(2), fakes.volume(2)]
+        # The types of groups are in the database.
+        with mock.patch.object(group_types, 'get_group_type_specs',
+                               return_value=False):
+            self.driver.create_group_snapshot(fakes.context(), whole, parts)
+            for info, _properties in attached:
+                self.put(info['device']['path'], b'changed!')
+            self.driver.create_group_from_src(
+                fakes.context(), fakes.group(), made, group_snapshot=whole,
+                snapshots=parts)
+        for n, (volume, new) in enumerate(zip(volumes, made, strict=True)):
+            self.assertEqual(b'member %d' % n, self.read(new, 8))
+            self.assertEqual(b'changed!', self.read(volume, 8))
+        members, statuses = self.driver.delete_group(
+            fakes.context(), group, volumes)
+        self.assertEqual({'status': 'error_deleting'}, members)
+        self.assertEqual({'error_deleting'}, {s['status'] for s in statuses})
+        for volume, (info, properties) in zip(volumes, attached, strict=True):
+            self.detach(volume, info, properties)
+        self.assert_nothing_left()
+
+    @staticmethod
+    def put(path, data):
+        """Write to a device, durably."""
+        with open(path, 'r+b') as device:
+            device.write(data)
+            device.flush()
+            os.fsync(device.fileno())
+
+    def test_a_target_that_does_not_serve_is_reported(self):
+        def state():
+            pool, = self.driver.get_volume_stats(refresh=True)['pools']
+            return pool['backend_state'], pool['free_capacity_gb'] > 0
+
+        self.assertEqual(('up', True), state())
+        target = configfs.ROOT / 'iscsi' / str(
+            service.pool(self.driver.exports._settings)[0]) / 'tpgt_1'
+        (target / 'enable').write_text('0')
+        self.assertEqual(('down', False), state())
+        (target / 'enable').write_text('1')
+        self.assertEqual(('up', True), state())
+        (target / 'np/127.0.0.2:3260').rmdir()
+        self.assertEqual(('down', False), state())
+        self.driver.check_for_setup_error()
+        self.assertEqual(('up', True), state())
 
     def test_a_wrong_connector_changes_nothing(self):
         volume = fakes.volume()

@@ -45,6 +45,11 @@ class SymmetryTest(unittest.TestCase):
         self.assertEqual(dataclasses.replace(wanted, wwn=None, chap=chap),
                          connection.Connection.parse(data))
 
+    def test_discard_is_not_promised_of_an_encrypted_volume(self):
+        for capabilities in (ALL, NOTHING):
+            self.assertIs(True, SIMPLE.to_data(capabilities)['discard'])
+            self.assertNotIn('discard', FULL.to_data(capabilities))
+
     def test_without_mutual_chap(self):
         data = FULL.to_data(connection.Capabilities(verifies_wwn=True))
         self.assertNotIn('hidden2', str(data))

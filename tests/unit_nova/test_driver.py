@@ -120,6 +120,36 @@ class ConnectorTestCase(unittest.TestCase):
             connection.Capabilities(True, True)), **kwargs}
 
 
+class MultiattachTest(ConnectorTestCase):
+    """Nova's own bookkeeping, on our volume driver."""
+
+    def test_the_last_server_on_the_host_takes_the_device_along(self):
+        with mock.patch.object(nova_driver.LibvirtDriver, '__init__',
+                               DriverTest.construct):
+            mine = driver.LibvirtDriver(None)
+        mine._get_volume_driver({'driver_volume_type': 'iscsi'}).connector = (
+            self.connector)
+        mine._detach_encryptor = lambda *_a, **_k: None
+        attached = {'server-a': {}, 'server-b': {}, 'elsewhere': {}}
+        mine._volume_api = mock.Mock(**{
+            'get.side_effect': lambda *_a: {'attachments': attached}})
+        self.enterContext(mock.patch.object(
+            nova_driver.objects.InstanceList, 'get_uuids_by_host',
+            return_value=['server-a', 'server-b', 'another']))
+        info = {'driver_volume_type': 'iscsi', 'serial': VOLUME,
+                'multiattach': True, 'data': self.data()}
+        for _ in range(2):
+            mine._get_volume_driver(info).connect_volume(info, None)
+        instance = mock.Mock(host='node')
+        mine._disconnect_volume(None, info, instance)
+        self.assertEqual(['sda'], self.host.names('class/block'))
+        self.assertEqual([], self.host.flushed)
+        del attached['server-a']
+        mine._disconnect_volume(None, info, instance)
+        self.assertEqual(['sda'], self.host.flushed)
+        self.assertEqual({}, self.host.left)
+
+
 class ConnectorTest(ConnectorTestCase):
     """os-brick's interface."""
 

@@ -36,8 +36,10 @@ class Driver(driver.LIODriver):
         return []
 
 
-class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
+class DriverTestCase(base.NodeTestCase, fakes.CinderTestCase):
     """A driver on the real kernel, and Cinder's way to connect."""
+
+    kind = Driver
 
     def setUp(self):
         super().setUp()
@@ -52,7 +54,7 @@ class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
                               'os_brick')
         self.mount_xfs(Path(self.store_path))
         self.addCleanup(lio.clear)
-        self.driver = self.new_driver(Driver)
+        self.driver = self.new_driver(self.kind)
         self.driver.do_setup(fakes.context())
         self.addCleanup(self.driver.exports._journal.close)
         self.driver.check_for_setup_error()
@@ -76,7 +78,7 @@ class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
         self.assertEqual(set(), base.scsi_devices())
 
 
-class DriverTest(DriverCase):
+class DriverTest(DriverTestCase):
     """What cinder-volume does, without its RPC and database."""
 
     def test_cinder_connects_a_volume_to_its_own_host(self):

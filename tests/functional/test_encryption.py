@@ -61,7 +61,7 @@ def use_key(test):
     base.run('modprobe', '-a', 'dm-crypt', 'algif_skcipher', 'xts')
 
 
-class CinderTest(test_driver.DriverCase):
+class CinderTest(test_driver.DriverTestCase):
     """What Cinder does with an encrypted volume."""
 
     def setUp(self):

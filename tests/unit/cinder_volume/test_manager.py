@@ -3,6 +3,7 @@
 
 import os
 import socket
+import threading
 
 from cinder import objects
 
@@ -167,6 +168,25 @@ class ImageTest(managing.ManagerTestCase):
             self.assertEqual(volume.size * GIB,
                              os.path.getsize(self.path(volume)))
         self.assertEqual(3, len(self.files()), 'and the cached one')
+
+    def test_images_in_several_threads(self):
+        # Each thread stays while the next one works; see test_modes.
+        self.images.shown, made, stay = False, [], threading.Event()
+
+        def work():
+            image_id = self.images.add(b'system' + bytes(MIB))
+            made.append(self.from_image(image_id))
+            stay.wait(60)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for number, thread in enumerate(threads):
+            thread.start()
+            for _ in range(600):
+                if len(made) > number or not thread.is_alive():
+                    break
+                threading.Event().wait(0.1)
+        stay.set()
+        self.assertEqual([b'system'] * 3, [self.read(v, 6) for v in made])
+        self.assertEqual(3, self.images.downloads)
 
     def test_an_image_that_is_a_volume(self):
         source = self.created()

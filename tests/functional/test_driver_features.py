@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Revert, manage, image clones and migration on the real kernel.
+
+Volumes are attached before and after by Cinder's own means, so that what the
+target shows is what was asked for.
+"""
+
+import os
+from pathlib import Path
+import shutil
+import socket
+import tempfile
+import uuid
+
+from cinder import exception as cinder_exception
+from oslo_config import cfg
+
+from tests.functional import base, lio, test_driver
+from tests.unit.cinder_volume import fakes
+
+MIB = 1024 ** 2
+GIB = 1024 ** 3
+OTHER = """
+    {options}
+    [other]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store_path = {path}
+    [DEFAULT]
+    enabled_backends = disks, other
+    allowed_direct_url_schemes = file
+"""
+
+
+class Driver(test_driver.Driver):
+    """The driver as it is, without a database."""
+
+    def _is_known(self, kind, its_id):
+        return False
+
+    def _has_snapshots(self, volume):
+        return False
+
+
+class FeatureTest(test_driver.DriverTestCase):
+    """What cinder-volume asks for beside attach and detach."""
+
+    kind = Driver
+
+    def attached(self, volume):
+        """Connect a volume; return how, to be given to :meth:`detach`."""
+        self.info, self.properties = super().attached(volume)
+        return self.info['device']['path']
+
+    def detached(self, volume):
+        """Disconnect it again."""
+        self.detach(volume, self.info, self.properties)
+
+    def seen(self, volume, length, offset=0):
+        """Return what a host reads from a volume."""
+        with open(self.attached(volume), 'rb') as device:
+            device.seek(offset)
+            data = device.read(length)
+        self.detached(volume)
+        return data
+
+    def created(self, data, **fields):
+        """Return a new volume whose data came by way of the target."""
+        volume = fakes.volume(**fields)
+        self.driver.create_volume(volume)
+        self.put(volume, data)
+        return volume
+
+    def put(self, volume, data, offset=0):
+        """Write to a volume as a host does."""
+        with open(self.attached(volume), 'r+b') as device:
+            device.seek(offset)
+            device.write(data)
+            device.flush()
+            os.fsync(device.fileno())
+        self.detached(volume)
+
+    def test_revert_after_extend(self):
+        volume = self.created(b'before')
+        snapshot = fakes.snapshot(volume)
+        self.driver.create_snapshot(snapshot)
+        self.driver.extend_volume(volume, 3)
+        self.put(volume, b'after!')
+        self.put(volume, b'beyond', 2 * GIB)
+        self.attached(volume)
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.revert_to_snapshot(None, volume, snapshot)
+        self.detached(volume)
+        self.driver.revert_to_snapshot(None, volume, snapshot)
+        self.assertEqual(b'before', self.seen(volume, 6))
+        self.assertEqual(bytes(6), self.seen(volume, 6, 2 * GIB))
+        size = base.run('blockdev', '--getsize64', self.attached(volume))
+        self.assertEqual(3 * GIB, int(size))
+        self.detached(volume)
+        self.assert_nothing_left()
+
+    def test_manage_and_unmanage(self):
+        path = Path(self.store_path, 'web.raw')
+        path.write_bytes(b'legacy')
+        os.truncate(path, GIB + 1)
+        volume = fakes.volume()
+        reference = {'source-name': 'web.raw'}
+        volume.size = self.driver.manage_existing_get_size(volume, reference)
+        self.driver.manage_existing(volume, reference)
+        self.assertEqual((2, b'legacy'), (volume.size, self.seen(volume, 6)))
+        size = base.run('blockdev', '--getsize64', self.attached(volume))
+        self.assertEqual(2 * GIB, int(size))
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.unmanage(volume)
+        self.detached(volume)
+        self.driver.unmanage(volume)
+        again = fakes.volume(2)
+        self.driver.manage_existing(
+            again, {'source-name': f'volume-{volume.id}'})
+        self.assertEqual(b'legacy', self.seen(again, 6))
+        self.assert_nothing_left()
+
+    def test_an_image_on_the_same_filesystem(self):
+        self.reconfigure('/nonexistent')
+        image_id = str(uuid.uuid4())
+        path = Path(self.store_path, 'glance', image_id)
+        path.parent.mkdir()
+        path.write_bytes(os.urandom(64 * MIB))
+        before = self.used_bytes()
+        volume = fakes.volume(2)
+        cloned = self.driver.clone_image(
+            fakes.context(), volume, (f'file://{path}', None), {
+                'id': image_id, 'size': 64 * MIB, 'disk_format': 'raw',
+                'container_format': 'bare', 'properties': {}}, None)
+        self.assertEqual((None, True), cloned)
+        self.assertLess(self.used_bytes() - before, 8 * MIB)
+        self.assertEqual(path.read_bytes(), self.seen(volume, 64 * MIB))
+        self.put(volume, b'guest')
+        self.assertNotEqual(b'guest', path.read_bytes()[:5])
+
+    def used_bytes(self):
+        """Return what the store's filesystem has handed out."""
+        os.sync()
+        room = os.statvfs(self.store_path)
+        return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+    def reconfigure(self, path):
+        """Configure a second backend on this host, and the image's scheme."""
+        self.configure(OTHER.format(options=test_driver.OPTIONS.strip(),
+                                    path=path))
+        self.assertEqual(['disks', 'other'], cfg.CONF.enabled_backends)
+
+    def migrated(self, path):
+        """Migrate a volume to a store in another folder; return its file."""
+        self.reconfigure(path)
+        volume = self.created(b'moving', size=2)
+        self.put(volume, b'far away', GIB + 4096)
+        host = {'host': 'storage@other#other', 'capabilities': {
+            'location_info': f'LIODriver:{socket.gethostname()}:{path}'}}
+        self.attached(volume)
+        self.assertEqual((False, None), self.driver.migrate_volume(
+            fakes.context(), volume, host))
+        self.detached(volume)
+        self.assertEqual((True, None), self.driver.migrate_volume(
+            fakes.context(), volume, host))
+        self.assertFalse(os.path.exists(self.path(volume)))
+        moved = Path(path, f'volume-{volume.id}')
+        with moved.open('rb') as f:
+            self.assertEqual(b'moving', f.read(6))
+            f.seek(GIB + 4096)
+            self.assertEqual(b'far away', f.read(8))
+        self.assertEqual(2 * GIB, moved.stat().st_size)
+        self.assertLess(moved.stat().st_blocks * 512, 8 * MIB, 'sparse')
+        self.assert_nothing_left()
+        return moved
+
+    def test_migrate_on_one_filesystem(self):
+        path = os.path.join(self.store_path, 'other')
+        os.mkdir(path)
+        moved = self.migrated(path)
+        self.assertEqual([moved.name], os.listdir(path))
+
+    def test_migrate_to_another_filesystem(self):
+        path = tempfile.mkdtemp(dir='/dev/shm')
+        self.addCleanup(shutil.rmtree, path)
+        self.migrated(path)
+
+    def test_the_end_of_an_in_use_migration(self):
+        old, new = fakes.volume(), self.created(b'swapped')
+        path = self.attached(new)
+        serial = lio.dump()
+        self.assertEqual({'_name_id': new.id},
+                         self.driver.update_migrated_volume(
+                             fakes.context(), old, new, 'in-use'))
+        self.assertEqual(serial, lio.dump(), 'the guest notices nothing')
+        moved = fakes.volume(id=old.id, _name_id=new.id)
+        with open(path, 'r+b') as device:
+            self.assertEqual(b'swapped', device.read(7))
+        self.detached(moved)
+        self.assertEqual({'_name_id': None},
+                         self.driver.update_migrated_volume(
+                             fakes.context(), old, new, 'available'))
+        self.assertEqual(b'swapped', self.seen(old, 7))
+        self.assert_nothing_left()

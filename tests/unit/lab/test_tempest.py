@@ -56,6 +56,12 @@ class ConfTest(unittest.TestCase):
         self.assertFalse(enabled.getboolean('multi_backend'))
         self.assertFalse(enabled.getboolean('backup'))
 
+    def test_one_instant_on_one_store_alone(self) -> None:
+        for store, able in (('reflink', False), ('lvmthin', True)):
+            enabled = parsed(settings.Options(store=store))[
+                'volume-feature-enabled']
+            self.assertIs(able, enabled.getboolean('consistency_group'))
+
     def test_every_option_is_one_that_tempest_has(self) -> None:
         from tempest import config
         known = collections.defaultdict(set)

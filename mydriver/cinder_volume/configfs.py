@@ -13,6 +13,7 @@ from mydriver import model
 
 #: Where the target's configfs tree begins.
 ROOT = Path('/sys/kernel/config/target')
+_DEVICES = Path('/sys/dev/block')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class SeenExport:
     :param serial: unit serial of the backstore.
     :param path: what backs it.
     :param size_bytes: its size as the target has it; 0 where the plugin
-        does not tell, as iblock.
+        does not tell.
     """
 
     lun: int
@@ -137,8 +138,14 @@ def _serial(store: Path) -> str:
 
 
 def _size(store: Path) -> int:
-    match = re.search(r'\bSize: (\d+)', _read(store / 'info'))
-    return int(match[1]) if match else 0
+    info = _read(store / 'info')
+    if match := re.search(r'\bSize: (\d+)', info):
+        return int(match[1])
+    # iblock names its device and has the size that this has.
+    if match := re.search(r'\bMajor: (\d+) Minor: (\d+)', info):
+        sectors = _read(_DEVICES / f'{match[1]}:{match[2]}' / 'size')
+        return int(sectors or 0) * 512
+    return 0
 
 
 def _read(path: Path) -> str:

@@ -130,6 +130,8 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                              image_service: Any,
                              image_meta: dict[str, Any]) -> None:
         """Write a volume to an image."""
+        # What this host has cached of a block device may be older.
+        self.store.extend(adapter.name(volume), volume.size * stats.GIB)
         images.upload(context, image_service, image_meta,
                       self.store.device(adapter.name(volume)), volume)
 

@@ -44,6 +44,9 @@ _QUIET = ' activation/monitoring=0'
 _ENVIRONMENT = {'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1',
                 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'}
 
+#: How LVM says that the kernel module dm-thin-pool cannot be loaded.
+_NO_KERNEL = ('not detected in your kernel', 'support missing from kernel')
+
 #: BLKFLSBUF of include/uapi/linux/fs.h: write out and forget cached pages.
 _BLKFLSBUF = 0x1261
 
@@ -321,6 +324,11 @@ def _lvm(command: str, *args: str, quiet: bool = True) -> str:
             f'run {command}', f'it takes longer than {COMMAND_TIMEOUT_S:.0f} '
             's; see the kernel log for hung tasks') from e
     if process.returncode:
+        if any(text in err for text in _NO_KERNEL):
+            raise exception.ConfigurationError(
+                'mydriver_store', 'lvmthin needs thin provisioning, which '
+                'this kernel does not have', 'Run modprobe dm-thin-pool, and '
+                'name it in /etc/modules-load.d/.')
         raise exception.StoreError(f'run {command}', _said(err))
     return out
 

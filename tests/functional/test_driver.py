@@ -1,85 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Cinder driver on the real kernel.
-
-Store and target are real, and so is Cinder's own way of connecting a volume
-to the host that it runs on, by stock os-brick.
-"""
+"""The Cinder driver on the real kernel, with the reflink store."""
 
 import os
-from pathlib import Path
 from unittest import mock
 
 from cinder import exception as cinder_exception
-from cinder.volume import group_types, volume_utils
-import os_brick
-from os_brick import privileged as brick_privileged
-from oslo_config import cfg
+from cinder.volume import group_types
 
-from mydriver.cinder_volume import configfs, driver, service
-from tests.functional import base, lio
+from mydriver.cinder_volume import configfs, service
+from tests.functional import base, driving, lio
 from tests.unit.cinder_volume import fakes
 
-MIB = 1024 ** 2
-GIB = 1024 ** 3
-OPTIONS = """
-    target_ip_address = 127.0.0.1
-    target_secondary_ip_addresses = 127.0.0.2
-    use_chap_auth = True
-    mydriver_discovery_timeout = 10
-"""
+GIB = driving.GIB
+MIB = driving.MIB
 
 
-class Driver(driver.LIODriver):
-    """The driver as it is, without a database."""
-
-    def _volumes(self):
-        return []
-
-
-class DriverTestCase(base.NodeTestCase, fakes.CinderTestCase):
-    """A driver on the real kernel, and Cinder's way to connect."""
-
-    kind = Driver
-
-    def setUp(self):
-        super().setUp()
-        lio.use(self)
-        for context in (brick_privileged.default,
-                        brick_privileged.brick_privsep_hide_output):
-            context.set_client_mode(False)
-            self.addCleanup(context.set_client_mode, True)
-        self.configure(OPTIONS)
-        os_brick.setup(cfg.CONF)
-        cfg.CONF.set_override('lock_path', f'{self.folder}/locks',
-                              'os_brick')
-        self.mount_xfs(Path(self.store_path))
-        self.addCleanup(lio.clear)
-        self.driver = self.new_driver(self.kind)
-        self.driver.do_setup(fakes.context())
-        self.addCleanup(self.driver.exports._journal.close)
-        self.driver.check_for_setup_error()
-        self.clean = lio.dump()
-
-    def attached(self, volume):
-        """Connect a volume to this host as Cinder does; return how."""
-        properties = volume_utils.brick_get_connector_properties()
-        info, volume = self.driver._attach_volume(
-            fakes.context(), volume, properties)
-        return info, properties
-
-    def detach(self, volume, info, properties):
-        """Disconnect it."""
-        self.driver._detach_volume(fakes.context(), info, volume, properties)
-
-    def assert_nothing_left(self):
-        """Neither the target nor the host remember anything."""
-        self.assertEqual(self.clean, lio.dump())
-        self.assertEqual(set(), base.sessions())
-        self.assertEqual(set(), base.scsi_devices())
-
-
-class DriverTest(DriverTestCase):
-    """What cinder-volume does, without its RPC and database."""
+class DriverTest(driving.DriverCase):
+    """What the API asks for."""
 
     def test_cinder_connects_a_volume_to_its_own_host(self):
         volume = fakes.volume()
@@ -98,7 +35,7 @@ class DriverTest(DriverTestCase):
         self.detach(volume, info, properties)
         self.assert_nothing_left()
         self.driver.delete_volume(volume)
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual((), self.driver.store.names())
 
     def test_snapshot_clone_and_extend_in_use(self):
         volume = fakes.volume()
@@ -217,7 +154,7 @@ class DriverTest(DriverTestCase):
         self.driver.create_export(None, volume, connector)
         before = self.driver.initialize_connection(volume, connector)
         lio.clear()
-        again = self.new_driver(Driver)
+        again = self.new_driver(driving.Driver)
         again._volumes = lambda: [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment()])]

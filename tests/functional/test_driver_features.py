@@ -16,7 +16,7 @@ import uuid
 from cinder import exception as cinder_exception
 from oslo_config import cfg
 
-from tests.functional import base, lio, test_driver
+from tests.functional import base, driving, lio
 from tests.unit.cinder_volume import fakes
 
 MIB = 1024 ** 2
@@ -32,7 +32,7 @@ OTHER = """
 """
 
 
-class Driver(test_driver.Driver):
+class Driver(driving.Driver):
     """The driver as it is, without a database."""
 
     def _is_known(self, kind, its_id):
@@ -42,7 +42,7 @@ class Driver(test_driver.Driver):
         return False
 
 
-class FeatureTest(test_driver.DriverTestCase):
+class FeatureTest(driving.DriverCase):
     """What cinder-volume asks for beside attach and detach."""
 
     kind = Driver
@@ -147,7 +147,7 @@ class FeatureTest(test_driver.DriverTestCase):
 
     def reconfigure(self, path):
         """Configure a second backend on this host, and the image's scheme."""
-        self.configure(OTHER.format(options=test_driver.OPTIONS.strip(),
+        self.configure(OTHER.format(options=driving.OPTIONS.strip(),
                                     path=path))
         self.assertEqual(['disks', 'other'], cfg.CONF.enabled_backends)
 

@@ -18,7 +18,7 @@ import ddt
 from os_brick import encryptors
 from oslo_config import cfg
 
-from tests.functional import attaching, base, test_driver
+from tests.functional import attaching, base, driving
 from tests.functional.attaching import MIB, ours, stock
 from tests.unit.cinder_volume import fakes
 
@@ -61,7 +61,7 @@ def use_key(test):
     base.run('modprobe', '-a', 'dm-crypt', 'algif_skcipher', 'xts')
 
 
-class CinderTest(test_driver.DriverTestCase):
+class CinderTest(driving.DriverCase):
     """What Cinder does with an encrypted volume."""
 
     def setUp(self):

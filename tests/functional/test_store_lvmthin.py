@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lvmthin store on a real device-mapper, in a kernel node."""
 
-from mydriver.cinder_volume.stores import lvmthin
+import contextlib
+import os
+import signal
+import sys
+import time
+from unittest import mock
+
+from mydriver import exception
+from mydriver.cinder_volume.stores import lvmthin, poolcare
+from mydriver.privileged import dm, freeze
 from tests.contract import store as contract
 from tests.functional import base, lvm
+
+GIB = 1024 ** 3
 
 
 class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
@@ -30,3 +41,123 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
                  '--thinpool', lvm.POOL)
         if data:
             contract.write(f'/dev/{lvm.GROUP}/{name}', data)
+
+    # What a crash leaves
+
+    def test_a_suspended_volume_is_resumed(self):
+        name = self.made()
+        base.run('dmsetup', 'suspend', self.path(name))
+        with mock.patch.object(poolcare, 'PATIENCE_S', 0.1):
+            self.store.prepare()
+        contract.write(self.path(name), b'goes on')
+
+    def test_a_guard_outlives_the_daemon(self):
+        name = self.made()
+        child = os.fork()
+        if child == 0:
+            device = lvm.device_of(self.path(name))
+            with freeze._guarded([device]):
+                freeze.suspend(device)
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        base.process.wait_for(
+            lambda: not self.store._pool.is_suspended(name),
+            'the guard to resume the volume', 30)
+
+    # Groups
+
+    def group_under_load(self):
+        """Snapshot two volumes that a writer writes to in order.
+
+        :returns: what it had written last, as the snapshots have it.
+        """
+        names = [self.made(), self.made()]
+        kept = [contract.snapshot(), contract.snapshot()]
+        with lvm.OrderedWriter([self.path(n) for n in names]) as writer:
+            writer.wait_for(10)
+            self.store.snapshot_group(list(zip(names, kept, strict=True)))
+            writer.wait_for(writer.count + 10)
+        found = [lvm.count_in(self.path(n)) for n in kept]
+        self.assertGreaterEqual(min(found), 10)
+        self.assertLess(max(found), writer.count)
+        return found
+
+    def test_a_group_is_of_one_moment(self):
+        with slow_messages():
+            for _ in range(3):
+                first, second = self.group_under_load()
+                self.assertIn(first - second, (0, 1))
+
+    def test_a_group_without_the_suspension_is_not(self):
+        # The test above can fail: this is what it is for.
+        with slow_messages(), mock.patch.object(freeze, 'suspend'):
+            first, second = self.group_under_load()
+        self.assertGreater(second - first, 1)
+
+    def test_a_group_leaves_nothing_when_it_fails(self):
+        names = [self.made(data=b'a'), self.made(data=b'b')]
+        pairs = [(n, contract.snapshot()) for n in names]
+        real = dm.message
+
+        def fail(device, text):
+            if text.startswith('create_snap') and fail.left == 0:
+                raise OSError(5, 'the test says so')
+            fail.left -= text.startswith('create_snap')
+            real(device, text)
+
+        for fail.left in (0, 1):
+            with mock.patch.object(dm, 'message', fail), \
+                    self.assertRaisesRegex(exception.StoreError, 'says so'):
+                self.store.snapshot_group(pairs)
+            self.assertEqual(sorted(names), list(self.store.names()))
+            for n in names:
+                self.assertFalse(self.store._pool.is_suspended(n))
+        self.store.snapshot_group(pairs)
+        self.assertEqual([b'a', b'b'], [
+            contract.read(self.path(kept), 1) for _name, kept in pairs])
+        self.store.snapshot_group(pairs)
+        self.store.check()
+
+    # How long it takes
+
+    def test_snapshot_and_clone_take_no_time(self):
+        name, kept = self.made(10 * GIB), contract.snapshot()
+        chunk = os.urandom(4 * contract.MIB)
+        for i in range(64):
+            contract.write(self.path(name), chunk, i * 160 * contract.MIB)
+        timed = {}
+        with lvm.timed_commands() as spent:
+            for what, call in (
+                    ('snapshot', lambda: self.store.snapshot(name, kept)),
+                    ('clone', lambda: self.store.clone(
+                        kept, contract.volume(), 10 * GIB)),
+                    ('larger clone', lambda: self.store.clone(
+                        kept, contract.volume(), 11 * GIB)),
+                    ('device', lambda: self.store.device(name)),
+                    ('delete', lambda: self.store.delete(name))):
+                del spent[:]
+                started = time.monotonic()
+                call()
+                total = time.monotonic() - started
+                timed[what] = len(spent), total - sum(spent)
+                print(f'{what} of 10 GiB with 256 MiB in 64 places: '
+                      f'{total * 1e3:.1f} ms, of it {len(spent)} command(s) '
+                      f'of LVM {sum(spent) * 1e3:.1f} ms, ours '
+                      f'{timed[what][1] * 1e3:.1f} ms', file=sys.stderr)
+        self.assertEqual([1, 1, 2, 0, 1], [n for n, _own in timed.values()])
+        # Generous for a noisy machine; copying would take seconds.
+        self.assertLess(max(own for _n, own in timed.values()), 0.5)
+
+
+@contextlib.contextmanager
+def slow_messages():
+    """Let half a second go by after each snapshot of a group."""
+    real = dm.message
+
+    def slow(device, text):
+        real(device, text)
+        if text.startswith('create_snap'):
+            time.sleep(0.5)
+
+    with mock.patch.object(dm, 'message', slow):
+        yield

@@ -16,9 +16,10 @@ OPTION = 'mydriver_store_path'
 
 #: Above these nothing new is made. What guests may still write is the rest of
 #: the data; of metadata each new chunk takes some, and when it is full the
-#: whole pool is read-only until it was repaired.
+#: whole pool is read-only. From that percentage on LVM refuses as well, where
+#: metadata is small (lvm2, lib/metadata/thin_manip.c, pool_below_threshold).
 DATA_LIMIT_PERCENT = 95
-METADATA_LIMIT_PERCENT = 80
+METADATA_LIMIT_PERCENT = 75
 
 #: Tag of a volume that a group's snapshot is still being made of.
 UNFINISHED = 'mydriver.unfinished'

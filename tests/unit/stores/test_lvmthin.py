@@ -290,9 +290,50 @@ class StatusTest(unittest.TestCase):
             thinpool.parse_status('nonsense', self.TABLE)
 
 
+class Ended:
+    """A command of LVM's that has failed."""
+
+    returncode = 5
+
+    def __init__(self, err):
+        self.err = err
+
+    def communicate(self, timeout):
+        """Return its output."""
+        return '', self.err
+
+
 @ddt.ddt
 class VerbsTest(unittest.TestCase):
-    """Privileged verbs take names of ours only."""
+    """Privileged verbs take names of ours only, and say what is missing."""
+
+    def run_lvm(self, **popen):
+        """Return the error when the command ends so."""
+        with mock.patch('subprocess.Popen', **popen), \
+                self.assertRaises(exception.MyDriverError) as caught:
+            thin.group.args[0]('vg')
+        return caught.exception
+
+    def test_lvm_is_not_installed(self):
+        error = self.run_lvm(side_effect=FileNotFoundError(2, 'no file'))
+        self.assertIsInstance(error, exception.ConfigurationError)
+        self.assertIn('Install lvm2', str(error))
+
+    @ddt.data(
+        ('  thin-pool: Required device-mapper target(s) not detected in your '
+         'kernel.\n'),
+        ("  Can't process LV vg/p: thin-pool target support missing from "
+         'kernel?\n'))
+    def test_the_kernel_has_no_thin_pools(self, err):
+        error = self.run_lvm(return_value=Ended(err))
+        self.assertIsInstance(error, exception.ConfigurationError)
+        self.assertIn('modprobe dm-thin-pool', str(error))
+
+    def test_another_failure_is_told_without_warnings(self):
+        error = self.run_lvm(return_value=Ended(
+            '  WARNING: all is lost.\n  It is gone.\n  It is.\n'))
+        self.assertEqual('The store could not run vgs: It is gone; It is.',
+                         str(error))
 
     VOLUME = 'volume-00000000-0000-4000-8000-000000000000'
 

@@ -14,11 +14,12 @@ from cinder import coordination, objects
 from cinder.volume import configuration, volume_utils
 from cinder.volume import driver as cinder_driver
 from eventlet import tpool
+from oslo_concurrency import processutils
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import adapter, errors, opts, relocate
+from mydriver.cinder_volume import adapter, errors, images, opts, relocate
 from mydriver.cinder_volume.stores import base
 
 LOG = logging.getLogger(__name__)
@@ -60,15 +61,15 @@ class Migrate(adapter.Adapter):
             return True, None
         started = time.monotonic()
         try:
-            written_bytes = self._copy(target, name)
-        except PermissionError as e:
-            LOG.debug('Volume %s is left to host-assisted migration: %s',
-                      volume.id, e)
+            self._copy(target, name)
+        except processutils.ProcessExecutionError as e:
+            LOG.warning('Volume %s is left to host-assisted migration: %s',
+                        volume.id, e)
             return NOT_HERE
         self.store.delete(name)
-        LOG.info('Moved volume %s from %s to %s, %d bytes written, in %.1f s',
+        LOG.info('Moved volume %s from %s to %s in %.1f s',
                  volume.id, self.store.location, target.location,
-                 written_bytes, time.monotonic() - started)
+                 time.monotonic() - started)
         return True, None
 
     def _target(self, volume: Any, host: Any
@@ -103,8 +104,16 @@ class Migrate(adapter.Adapter):
         conf.append_config_values(opts.VOLUME_OPTS)
         return self._make_store(conf)
 
-    def _copy(self, target: base.VolumeStore, name: str) -> int:
-        """Copy a backing, in native threads; return the bytes written."""
+    def _copy(self, target: base.VolumeStore, name: str) -> None:
+        """Copy a backing to another store."""
+        try:
+            self._copy_in_steps(target, name)
+        except PermissionError:
+            # Device nodes are root's, unless cinder-volume is.
+            self._copy_as_root(target, name)
+
+    def _copy_in_steps(self, target: base.VolumeStore, name: str) -> None:
+        """Copy a backing in native threads, telling how far it is."""
         copy = relocate.Copy(self.store, target, name)
         reported = time.monotonic()
         with copy.begun() as is_needed:
@@ -114,7 +123,19 @@ class Migrate(adapter.Adapter):
                     LOG.info('Copied %d of %d bytes of %s to %s',
                              copy.done_bytes, copy.size_bytes, name,
                              target.location)
-        return copy.written_bytes
+
+    def _copy_as_root(self, target: base.VolumeStore, name: str) -> None:
+        """Copy a backing by Cinder's own helper, which runs as root."""
+        device = self.store.device(name)
+        target.create(name, device.size_bytes)
+        try:
+            images.copy_as_root(device.path, target.device(name).path,
+                                device.size_bytes,
+                                self.configuration.volume_dd_blocksize)
+            target.extend(name, device.size_bytes)
+        except BaseException:
+            target.delete(name)
+            raise
 
     def _has_snapshots(self, volume: Any) -> bool:
         return bool(objects.SnapshotList.get_all_for_volume(

@@ -4,12 +4,15 @@
 import errno
 import os
 import socket
+import subprocess
 import unittest
 from unittest import mock
 import uuid
 
 from cinder import exception as cinder_exception
+from cinder.volume import volume_utils
 import ddt
+from oslo_concurrency import processutils
 
 from mydriver import exception
 from mydriver.cinder_volume import relocate
@@ -183,11 +186,36 @@ class MigrateTest(fakes.CinderTestCase):
                          f'{self.folder}/link')
         self.assertEqual(b'data', self.read(volume, 4))
 
-    def test_a_path_that_cannot_be_read_is_left_to_cinder(self):
+    def as_root(self, execute):
+        """Migrate where only root may open the paths; return the rest."""
         volume = self.created()
-        with mock.patch.object(relocate, 'open', create=True,
-                               side_effect=PermissionError(13, 'no')):
-            self.assertIs(False, self.migrate(volume))
+        self.write(volume, b'last', GIB - 4)
+        refused = mock.patch.object(relocate, 'open', create=True,
+                                    side_effect=PermissionError(13, 'no'))
+        with refused, mock.patch.object(volume_utils.copy_volume,
+                                        '__defaults__',
+                                        (False, execute, None, None, False)):
+            return volume, self.migrate(volume)
+
+    def test_paths_of_root_are_copied_by_cinders_rootwrap(self):
+        def execute(*command, run_as_root=False):
+            self.assertIs(True, run_as_root)
+            subprocess.run(command, check=True, capture_output=True)
+        volume, moved = self.as_root(execute)
+        self.assertIs(True, moved)
+        self.assertEqual((b'data', b'last'), tuple(
+            contract.read(self.other(volume), 4, at)
+            for at in (0, GIB - 4)))
+        found = os.stat(self.other(volume))
+        self.assertEqual(GIB, found.st_size)
+        self.assertLess(found.st_blocks * 512, 8 * MIB, 'sparse')
+        self.assertEqual([], os.listdir(self.store_path))
+
+    def test_without_rootwrap_it_is_left_to_cinder(self):
+        def execute(*command, run_as_root=False):
+            raise processutils.ProcessExecutionError('rootwrap: no')
+        volume, moved = self.as_root(execute)
+        self.assertIs(False, moved)
         self.assertEqual(b'data', self.read(volume, 4))
         self.assertEqual([], os.listdir(self.other_path))
 

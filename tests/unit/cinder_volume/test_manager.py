@@ -114,6 +114,25 @@ class MigrateTest(managing.ManagerTestCase):
         self.other.driver.create_export(None, volume, {})
         self.assertEqual({volume.id: 2 * GIB}, self.other.driver.exported())
 
+    def test_a_retype_to_the_other_backend(self):
+        volume = self.created()
+        self.write(volume, b'data')
+        other = objects.VolumeType(
+            self.context, name=f'slow-{volume.id}', is_public=True,
+            extra_specs={'volume_backend_name': 'slow'}, projects=[],
+            description='')
+        other.create()
+        volume.update({'status': 'retyping', 'previous_status': 'available'})
+        volume.save()
+        self.disks.retype(self.context, volume, other.id, self.destination(),
+                          migration_policy='on-demand')
+        volume.refresh()
+        self.assertEqual(
+            (f'{self.other.host}#slow', other.id, 'available'),
+            (volume.host, volume.volume_type_id, volume.status))
+        self.assertEqual(([], [f'volume-{volume.id}']),
+                         (self.files(), self.files(self.other)))
+
     def test_the_end_of_cinders_own_migration(self):
         volume, new = self.created(), self.created(self.other)
         with open(f'{self.folder}/other/volume-{new.id}', 'r+b') as f:

@@ -105,6 +105,25 @@ class Adapter(cinder_driver.VolumeDriver):
                 cinder_context.get_admin_context(), volume.id))
         return found
 
+    def _reveal(self, volume: Any) -> None:
+        """Give a volume the administrator's metadata.
+
+        It says who may write, and Cinder loads it in an administrator's
+        context alone (objects.Volume.obj_load_attr). In a user's context the
+        manager would tell Nova to write to a volume that is for reading only,
+        and we would take its attachment's mode for the volume's: the manager
+        looks at the same object after us.
+        """
+        if not volume._context.is_admin:
+            volume.admin_metadata = self._admin_metadata(volume)
+            volume.obj_reset_changes(['admin_metadata'])
+
+    def _admin_metadata(self, volume: Any) -> dict[str, str]:
+        """Return the administrator's metadata that Cinder has by now."""
+        found: dict[str, str] = objects.Volume.get_by_id(
+            cinder_context.get_admin_context(), volume.id).admin_metadata
+        return found
+
     @property
     def store(self) -> base.VolumeStore:
         """The store, once the driver is set up."""

@@ -173,6 +173,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                               ) -> dict[str, Any]:
         """Let a host use an exported volume; return how it reaches it."""
         initiator = service.initiator_of(connector)
+        self._reveal(volume)
         if not self.exports.is_exported(volume.name_id):
             # The last other host let go of it since our create_export.
             self.exports.create_export(
@@ -210,6 +211,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         if not attachments.is_shared(volume, initiator):
             return self.underway.keeps(volume, initiator,
                                        lambda: self._attachments(volume))
+        self._reveal(volume)
         if attachments.rest_reads_only(volume, connector, initiator):
             self.exports.protect(volume.name_id, connector)
         return True

@@ -180,6 +180,10 @@ class Driver(driver.LIODriver):
     def _attachments(self, volume):
         return list(volume.volume_attachment)
 
+    def _admin_metadata(self, volume):
+        return next(v.admin_metadata for v in self.records
+                    if v.id == volume.id)
+
     def _has_snapshots(self, volume):
         return volume.id in self.with_snapshots
 

@@ -10,6 +10,7 @@ import concurrent.futures
 import itertools
 import os
 
+from cinder import context as cinder_context
 from cinder import exception as cinder_exception
 import ddt
 
@@ -187,6 +188,26 @@ class ReadOnlyTest(MultiattachCase):
 
     def test_cinder_says_ro_of_a_flag_that_is_false(self):
         self.volume.admin_metadata = {'readonly': 'False'}
+        self.attach(mode='ro')
+        self.assertEqual({fakes.INITIATOR: False}, self.mapped())
+
+    def as_a_user(self, **metadata):
+        """Let Cinder know of the metadata, and a user attach the volume."""
+        known = fakes.volume(id=self.volume.id, admin_metadata=metadata)
+        self.driver.records.append(known)
+        self.volume._context = cinder_context.RequestContext(
+            'user', 'project', is_admin=False)
+
+    def test_the_flag_holds_for_a_user_who_does_not_see_it(self):
+        self.as_a_user(readonly='True')
+        self.attach(mode='ro')
+        self.assertEqual({fakes.INITIATOR: True}, self.mapped())
+        # What the manager makes Nova's access_mode of.
+        self.assertEqual({'readonly': 'True'}, self.volume.admin_metadata)
+        self.assertNotIn('admin_metadata', self.volume.obj_get_changes())
+
+    def test_a_user_may_write_again_when_the_flag_is_false(self):
+        self.as_a_user(readonly='False')
         self.attach(mode='ro')
         self.assertEqual({fakes.INITIATOR: False}, self.mapped())
 

@@ -29,12 +29,15 @@ CONF = """
     volume_driver = mydriver.cinder_volume.driver.LIODriver
     target_ip_address = 127.0.0.1
     use_chap_auth = True
-    mydriver_store_path = {folder}/store
+    {place}
 """
 
 
 class CommandTest(base.NodeTestCase):
     """restore and status as an operator, or systemd, starts them."""
+
+    #: The options that name the store's place.
+    place = 'mydriver_store_path = {folder}/store'
 
     def setUp(self):
         super().setUp()
@@ -42,12 +45,33 @@ class CommandTest(base.NodeTestCase):
         self.folder = Path(tempfile.mkdtemp(dir='/run'))
         self.addCleanup(shutil.rmtree, self.folder)
         self.folder.chmod(0o755)
-        self.mount_xfs(self.folder / 'store')
+        self.make_place()
         self.addCleanup(lio.clear)
         self.conf = self.folder / 'cinder.conf'
         self.conf.write_text(textwrap.dedent(CONF).format(
-            folder=self.folder))
+            folder=self.folder, place=self.place.format(folder=self.folder)))
         self.backend, = backends.read([str(self.conf)])
+
+    def make_place(self):
+        """Make the store's place."""
+        self.mount_xfs(self.folder / 'store')
+
+    def make_volume(self, volume_id):
+        """Return the device of a new volume."""
+        path = self.folder / 'store' / stores.volume_name(volume_id)
+        with path.open('w') as f:
+            f.truncate(64 * MIB)
+        return model.BackingDevice('fileio', str(path), 64 * MIB)
+
+    def lose_volume(self):
+        """Lose one; return its id."""
+        lost = next((self.folder / 'store').glob('volume-*'))
+        lost.unlink()
+        return lost.name.removeprefix('volume-')
+
+    def boot(self):
+        """Have what there is after a boot."""
+        lio.clear()
 
     def run_command(self, *argv):
         """Return exit status and output."""
@@ -65,11 +89,7 @@ class CommandTest(base.NodeTestCase):
         secrets = []
         for i in range(3):
             volume_id = str(uuid.uuid4())
-            path = self.folder / 'store' / stores.volume_name(volume_id)
-            with path.open('w') as f:
-                f.truncate(64 * MIB)
-            exports.create_export(volume_id, model.BackingDevice(
-                'fileio', str(path), 64 * MIB))
+            exports.create_export(volume_id, self.make_volume(volume_id))
             if i:
                 data = exports.initialize_connection(
                     volume_id, {'initiator': INITIATOR})
@@ -101,7 +121,7 @@ class CommandTest(base.NodeTestCase):
         secrets = self.fill()
         self.give_to(user)
         before = self.seen()
-        lio.clear()
+        self.boot()
         status, out = self.run_command('restore', '-v')
         self.assertEqual(0, status, out)
         self.assertEqual(before, self.seen())
@@ -139,10 +159,9 @@ class CommandTest(base.NodeTestCase):
 
     def test_a_lost_volume_does_not_keep_the_others_down(self):
         self.fill()
-        lost = next((self.folder / 'store').glob('volume-*'))
-        lost.unlink()
-        lio.clear()
+        lost = self.lose_volume()
+        self.boot()
         status, out = self.run_command('restore')
         self.assertEqual(1, status, out)
-        self.assertIn(lost.name.removeprefix('volume-'), out)
+        self.assertIn(lost, out)
         self.assertEqual(2, sum(len(t.exports) for t in self.seen()))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's command after a boot that left a thin pool inactive."""
+
+from mydriver.cinder_volume import settings
+from mydriver.cinder_volume.stores import base as stores
+from tests.functional import base, lio, lvm, test_command
+
+
+class CommandOnLvmThinTest(test_command.CommandTest):
+    """The same as on files."""
+
+    place = ('mydriver_store = lvmthin\n'
+             f'mydriver_store_path = {lvm.GROUP}')
+
+    def make_place(self):
+        """Make a volume group; the driver makes its pool."""
+        lvm.make_group(extent='4m')
+        self.addCleanup(lvm.remove_group)
+        (self.folder / 'store').mkdir()
+
+    def make_volume(self, volume_id):
+        """Return the device of a new volume."""
+        name, store = stores.volume_name(volume_id), self.store()
+        store.create(name, 64 * test_command.MIB)
+        return store.device(name)
+
+    def store(self):
+        """Return the backend's store, brought up."""
+        store = settings.store_of(self.backend.section)
+        store.prepare()
+        return store
+
+    def lose_volume(self):
+        """Lose one; return its id."""
+        lio.clear()
+        name = self.store().names()[0]
+        base.run('lvremove', '-q', '-f', f'{lvm.GROUP}/{name}')
+        return name.removeprefix('volume-')
+
+    def boot(self):
+        """Have a target that is empty, and a group that is inactive."""
+        lio.clear()
+        base.run('lvchange', '-q', '-an', lvm.GROUP)
+
+    def test_a_volume_that_is_unfinished_is_left_to_cinder_volume(self):
+        self.fill()
+        store = self.store()
+        pool = store._pool
+        source, name = store.names()[0], stores.volume_name(
+            '00000000-0000-4000-8000-000000000000')
+        pool.copy(source, name, ['mydriver.size=134217728'])
+        status, out = self.run_command('restore')
+        self.assertEqual(0, status, out)
+        self.assertIn(name, [v.name for v in pool.volumes()])
+        self.assertNotIn(name, store.names())
+        store.recover()
+        self.assertNotIn(name, [v.name for v in pool.volumes()])

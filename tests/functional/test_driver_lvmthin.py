@@ -6,7 +6,13 @@ import os
 from cinder import exception as cinder_exception
 
 from mydriver.cinder_volume import configfs
-from tests.functional import base, driving, lvm, test_driver
+from tests.functional import (
+    base,
+    driving,
+    lvm,
+    test_driver,
+    test_driver_features,
+)
 from tests.unit.cinder_volume import fakes
 
 GIB = driving.GIB
@@ -66,6 +72,38 @@ class DriverOnLvmThinTest(driving.OnLvmThin, test_driver.DriverTest):
     def free(self):
         """Return the free bytes of the pool."""
         return self.driver.store.capacity().free_bytes
+
+
+class FeaturesOnLvmThinTest(driving.OnLvmThin, driving.DriverCase):
+    """Revert and manage, seen through an attach."""
+
+    kind = test_driver_features.Driver
+
+    def test_revert_and_manage(self):
+        base.run('lvcreate', '-q', '-Wn', '-V', '1g', '-n', 'web',
+                 '--thinpool', lvm.POOL)
+        base.run('sh', '-c', f'echo legacy > /dev/{lvm.GROUP}/web')
+        volume, reference = fakes.volume(), {'source-name': 'web'}
+        self.assertEqual(1, self.driver.manage_existing_get_size(
+            volume, reference))
+        self.driver.manage_existing(volume, reference)
+        snapshot = fakes.snapshot(volume)
+        self.driver.create_snapshot(snapshot)
+        self.driver.extend_volume(volume, 2)
+        info, properties = self.attached(volume)
+        base.run('dd', 'if=/dev/urandom', f'of={info["device"]["path"]}',
+                 'bs=1M', 'count=4', 'oflag=direct')
+        self.assertNotEqual(b'legacy', self.read(volume, 6))
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.revert_to_snapshot(None, volume, snapshot)
+        self.detach(volume, info, properties)
+        self.driver.revert_to_snapshot(None, volume, snapshot)
+        self.assertEqual(b'legacy', self.read(volume, 6))
+        self.assertEqual(2 * GIB, int(base.run(
+            'blockdev', '--getsize64', self.path(volume))))
+        self.driver.delete_volume(volume)
+        self.assertEqual(b'legacy', self.read(snapshot, 6))
+        self.assert_nothing_left()
 
 
 class FullPoolTest(driving.OnLvmThin, driving.DriverCase):

@@ -21,8 +21,15 @@ from mydriver.nova_virt.detach import Detacher
 from mydriver.nova_virt.extend import Extender
 from mydriver.nova_virt.host import Host
 from mydriver.nova_virt.initiator import RootInitiator
+from mydriver.nova_virt.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
+
+#: Where os-brick puts the link of an encrypted volume
+#: (os_brick.utils.CUSTOM_LINK_PREFIX).
+BY_ID = Path('/dev/disk/by-id')
+#: Until udev has made its links of a new disk.
+LINKS_TIMEOUT_S = 30
 
 #: Values of ``[libvirt] iscsi_iface`` that mean plain TCP.
 _PLAIN = ('default', 'tcp')
@@ -103,6 +110,8 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         attached = Attacher(self.host).connect(
             grammar.Connection.parse(connection_properties),
             self._wants_multipath(connection_properties))
+        if connection_properties.get('encrypted'):
+            _await_links(attached.device)
         wwid = f'3{attached.naa}'
         result = {'type': 'block', 'path': f'/dev/{attached.device}',
                   'scsi_wwn': wwid}
@@ -173,6 +182,23 @@ class ISCSIConnector(iscsi.ISCSIConnector):
                 grammar.Connection.parse(connection_properties))
         except exception.DeviceNotFound as e:
             raise brick_exception.VolumePathsNotFound() from e
+
+
+def _await_links(device: str) -> None:
+    """Wait until udev has linked a disk, and so made the folder of links.
+
+    udev removes the folder with its last link, and os-brick does not make it.
+    The kernel's own device node, by which we go, is there before.
+    """
+    def linked() -> bool:
+        return BY_ID.is_dir() and any(
+            p.resolve().name == device for p in BY_ID.iterdir())
+
+    try:
+        wait_for(linked, f'udev to link {device} in {BY_ID}',
+                 LINKS_TIMEOUT_S)
+    except exception.WaitTimeout as e:
+        LOG.warning('%s The attach of an encrypted volume may fail.', e)
 
 
 def _lock_folder() -> Path:

@@ -6,6 +6,7 @@ key from the configuration. The target never sees a clear byte.
 """
 
 import binascii
+import concurrent.futures
 import os
 import types
 import unittest
@@ -18,6 +19,7 @@ import ddt
 from os_brick import encryptors
 from oslo_config import cfg
 
+from lab import process as lab_process
 from tests.functional import attaching, base, driving
 from tests.functional.attaching import MIB, ours, stock
 from tests.unit.cinder_volume import fakes
@@ -152,6 +154,26 @@ class HostTest(attaching.AttachTestCase):
             **encryption(provider))
         encryptor.attach_volume(fakes.context(), **encryption(provider))
         return attachment, encryptor
+
+    def test_udev_may_be_late(self):
+        """Its folder of links is not there before; see connector.BY_ID."""
+        volume_id = self.cloud.volume()
+        data = {**self.cloud.attach(volume_id, True), 'encrypted': True}
+        base.run('udevadm', 'settle')
+        base.run('udevadm', 'control', '--stop-exec-queue')
+        self.addCleanup(base.run, 'udevadm', 'control', '--start-exec-queue')
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            done = pool.submit(ours(False).connect_volume, data)
+            lab_process.wait_for(base.scsi_devices, 'a disk', 60)
+            with self.assertRaises(TimeoutError):
+                done.result(timeout=3)
+            base.run('udevadm', 'control', '--start-exec-queue')
+            path = done.result()['path']
+        self.assertTrue(path.startswith('/dev/disk/by-id/os-brick'))
+        self.assert_is(path, volume_id)
+        ours(False).disconnect_volume({**data, 'device_path': path}, None)
+        self.cloud.detach(volume_id)
+        self.assert_nothing_left()
 
     @ddt.data((stock, 'luks'), (ours, 'luks'), (ours, 'luks2'))
     @ddt.unpack

@@ -208,12 +208,32 @@ class ConnectorTest(ConnectorTestCase):
             f'{root}.link_root',
             lambda target, link, force: links.update({link: target})))
         self.enterContext(mock.patch(f'{root}.unlink_root', links.pop))
+        self.udev_links('sda')
         data = self.data(encrypted=True)
         path = self.connector.connect_volume(data)['path']
         self.assertEqual({path: '/dev/sda'}, links)
         self.connector.disconnect_volume({**data, 'device_path': path}, None)
         self.assertEqual({}, links)
         self.assertEqual({}, self.host.left)
+
+    def udev_links(self, *disks):
+        """Have a folder of links, as udev makes them, to these disks."""
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for disk in disks:
+            (folder / f'wwn-of-{disk}').symlink_to(f'/dev/{disk}')
+        self.enterContext(mock.patch.object(connector, 'BY_ID', folder))
+        self.enterContext(mock.patch.object(
+            connector, 'LINKS_TIMEOUT_S', 0.1))
+
+    def test_encrypted_and_udev_makes_no_links(self):
+        self.udev_links('sdz')
+        self.enterContext(mock.patch(
+            'os_brick.utils.priv_rootwrap.link_root', return_value=None))
+        with self.assertLogs('mydriver', 'WARNING') as logged:
+            path = self.connector.connect_volume(
+                self.data(encrypted=True))['path']
+        self.assertIn('udev to link sda', logged.output[0])
+        self.assertIn('sda', path)
 
     def test_encrypted_and_no_link(self):
         """What was attached goes again, and the error is the link's."""
@@ -222,6 +242,7 @@ class ConnectorTest(ConnectorTestCase):
 
         self.enterContext(mock.patch(
             'os_brick.utils.priv_rootwrap.link_root', refuse))
+        self.udev_links('sda')
         with self.assertRaisesRegex(OSError, 'no link'):
             self.connector.connect_volume(self.data(encrypted=True))
         self.assertEqual({}, self.host.left)

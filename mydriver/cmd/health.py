@@ -90,7 +90,8 @@ def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
             'exports': {(str(e.target), str(e.lun), e.volume_id)
                         for e in journal.exports()},
             'mappings': {(str(p.export.target), str(p.mapping.initiator),
-                          str(p.mapping.lun), str(p.export.lun))
+                          str(p.mapping.lun), str(p.export.lun),
+                          _mode(p.mapping.read_only))
                          for p in journal.mappings()}}
     finally:
         journal.close()
@@ -102,5 +103,10 @@ def _seen(targets_seen: list[configfs.SeenTarget]) -> dict[str, _Facts]:
         'targets': {(t.iqn,) for t in targets_seen if t.enabled},
         'exports': {(t.iqn, str(e.lun), e.serial)
                     for t in targets_seen for e in t.exports},
-        'mappings': {(t.iqn, m.initiator, str(m.lun), str(m.tpg_lun))
+        'mappings': {(t.iqn, m.initiator, str(m.lun), str(m.tpg_lun),
+                      _mode(m.read_only))
                      for t in targets_seen for m in t.mappings}}
+
+
+def _mode(read_only: bool) -> str:
+    return 'ro' if read_only else 'rw'

@@ -133,6 +133,20 @@ class ReadOnlyTest(SharedCase):
         self.cloud.detach(volume_id)
         self.assert_nothing_left()
 
+    def test_stock_keeps_a_readers_disk_read_only(self):
+        """As the documentation says; the target would take the writes."""
+        volume_id = self.cloud.volume()
+        self.attach_as(volume_id, True, stock)
+        writer = self.attach_as(volume_id, False, stock)
+        self.assertEqual('1', base.run(
+            'blockdev', '--getro', writer.path).strip())
+        writer.disconnect()
+        self.cloud.detach(volume_id)
+        writer = self.attach_as(volume_id, False, stock)
+        self.assert_is(writer.path, volume_id)
+        writer.disconnect()
+        self.cloud.detach(volume_id)
+
     def test_several_paths_become_writable_together(self):
         self.start_multipathd()
         volume_id = self.cloud.volume()
@@ -166,6 +180,24 @@ class SharedTest(SharedCase):
         second.disconnect()
         self.cloud.detach(volume_id)
         self.assert_nothing_left()
+
+    def test_one_attaches_while_another_one_detaches(self):
+        """Whichever comes first: whole afterwards, and gone with the last."""
+        volume_id = self.cloud.volume()
+        for _ in range(5):
+            first = self.attach_as(volume_id, False)
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                gone = pool.submit(first.disconnect)
+                second = pool.submit(self.attach_as, volume_id, False)
+                gone.result()
+                second.result()
+            # Nova disconnects only the last one: here it was too early, or
+            # the second one came after it and has a device of its own.
+            third = self.attach_as(volume_id, False)
+            self.assert_is(third.path, volume_id)
+            third.disconnect()
+            self.assert_nothing_left()
+        self.cloud.detach(volume_id)
 
     def test_a_neighbour_comes_and_goes_meanwhile(self):
         """The session stays for who is left, whatever the order."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands, on a journal and a target in memory."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -118,6 +119,14 @@ class HealthTest(CommandTestCase):
             [True, True, False], [ok for _, ok, _ in self.exports()])
         self.assertIn('1 of 1 are not in the kernel. Run mydriver restore.',
                       self.exports()[2])
+
+    def test_a_mapping_of_another_mode(self):
+        placed = self.fill()
+        self.target.ensure_mapping(dataclasses.replace(
+            placed, mapping=dataclasses.replace(
+                placed.mapping, read_only=True)))
+        self.assertEqual(
+            [True, True, False], [ok for _, ok, _ in self.exports()])
 
     def test_all_is_lost(self):
         self.fill()

@@ -68,6 +68,11 @@ def cinder(site: Site) -> ini.Sections:
                 'osapi_volume_listen': settings.CONTROL,
                 'osapi_volume_listen_port': settings.PORTS['cinder'],
                 'osapi_volume_workers': 1,
+                # With those that ask the driver's functions.
+                'scheduler_default_filters': 'AvailabilityZoneFilter,'
+                'CapacityFilter,CapabilitiesFilter,DriverFilter',
+                'scheduler_default_weighers': 'CapacityWeigher,'
+                'GoodnessWeigher',
             },
         })
 

@@ -23,6 +23,8 @@ class FakePool:
         self.found: dict[str, thinpool.Volume] = {}
         self.state = thinpool.Status(100 * GIB, 0, GIB, 0)
         self.is_active = True
+        #: Not seen the next so many times that somebody looks.
+        self.away = 0
         self.suspended: set[str] = set()
         #: Fail the n-th change from now on; None never.
         self.fails_in: int | None = None
@@ -40,6 +42,9 @@ class FakePool:
 
     def status(self) -> thinpool.Status | None:
         """Return what the test set, with what files take up."""
+        if self.away:
+            self.away -= 1
+            return None
         return self.state if self.is_active else None
 
     def device(self, lv: str) -> tuple[str, int] | None:

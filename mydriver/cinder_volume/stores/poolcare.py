@@ -29,6 +29,11 @@ SIZE = 'mydriver.size='
 #: How long a device may be suspended by somebody who will resume it.
 PATIENCE_S = 30.0
 
+#: How long a pool may be away. With its first volume LVM takes its device
+#: down, and brings it up under another name (``-tpool``): who looks meanwhile,
+#: for a second volume or for the room that is left, sees neither.
+ABSENCE_S = 10.0
+
 GIB = 1024 ** 3
 _MIB = 1024 ** 2
 _KIB = 1024
@@ -189,7 +194,7 @@ def status(pool: thinpool.ThinPool) -> thinpool.Status:
 
     :raises StoreError: when it cannot serve.
     """
-    found = pool.status()
+    found = _seen(pool)
     if found is None:
         raise exception.StoreError(
             f'use thin pool {place(pool)}', 'it is not active')
@@ -199,6 +204,14 @@ def status(pool: thinpool.ThinPool) -> thinpool.Status:
             f'{found.trouble} (data {found.data_percent} % full, metadata '
             f'{found.metadata_percent} %). See "A full thin pool" in the '
             'operations guide')
+    return found
+
+
+def _seen(pool: thinpool.ThinPool) -> thinpool.Status | None:
+    """Return the pool's state; None when it stays away."""
+    end = time.monotonic() + ABSENCE_S
+    while (found := pool.status()) is None and time.monotonic() < end:
+        time.sleep(_POLL_S)
     return found
 
 

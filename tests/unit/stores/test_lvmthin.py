@@ -122,13 +122,22 @@ class LvmThinTest(unittest.TestCase):
 
     # Bringing up and recovery
 
+    def test_a_pool_that_gets_its_first_volume_is_away_for_a_while(self):
+        with mock.patch.object(poolcare, '_POLL_S', 0.01):
+            self.pool.away = 3
+            name = self.made()
+            self.pool.away = 3
+            self.assertTrue(self.store.capacity().total_bytes)
+        self.assertTrue(self.store.exists(name))
+
     def test_volumes_are_activated_again(self):
         name = self.made()
         self.pool._replace(name, active=False)
         self.pool.is_active = False
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(name)
-        with self.assertRaisesRegex(exception.StoreError, 'not active'):
+        with mock.patch.object(poolcare, 'ABSENCE_S', 0.01), \
+                self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.capacity()
         self.store.prepare()
         self.store.check()

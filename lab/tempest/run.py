@@ -25,8 +25,9 @@ from lab.tempest import conf, results
 #: Seconds that a single test may take.
 _TEST_TIMEOUT_S = 1800
 
-#: A line of progress after so many tests.
+#: A line of progress after so many tests, or so many seconds.
 _EVERY = 20
+_EVERY_S = 60.0
 
 
 class Workspace:
@@ -132,14 +133,14 @@ class Workspace:
 
 
 class Progress:
-    """Prints a line every so many tests, and one for each failure.
+    """Prints a line now and then, and one for each failure.
 
     :param total: how many there are.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._start = time.monotonic()
+        self._start = self._said = time.monotonic()
         self._counts = dict.fromkeys(
             (results.PASSED, results.FAILED, results.SKIPPED), 0)
 
@@ -149,9 +150,10 @@ class Progress:
         if result.status == results.FAILED:
             print(f'  FAILED {result.test} ({result.seconds:.0f} s)',
                   flush=True)
-        done = sum(self._counts.values())
-        if done % _EVERY == 0 or done == self._total:
-            print(f'{time.monotonic() - self._start:7.0f} s  {done} of '
-                  f'{self._total}: ' + ', '.join(
-                      f'{n} {what}' for what, n in self._counts.items()),
-                  flush=True)
+        done, now = sum(self._counts.values()), time.monotonic()
+        if (done % _EVERY == 0 or done == self._total
+                or now - self._said > _EVERY_S):
+            self._said = now
+            print(f'{now - self._start:7.0f} s  {done} of {self._total}: '
+                  + ', '.join(f'{n} {what}' for what, n in
+                              self._counts.items()), flush=True)

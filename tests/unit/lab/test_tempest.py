@@ -3,12 +3,15 @@
 
 import collections
 import configparser
+import contextlib
 import datetime
+import io
 from pathlib import Path
 import re
 import tempfile
 from typing import Any
 import unittest
+from unittest import mock
 
 import ddt
 from testtools import content
@@ -19,6 +22,7 @@ from lab.cloud.config import ini
 from lab.tempest import (
     conf,
     results,
+    run,
     skips,
     stage,
     suites,
@@ -159,6 +163,32 @@ class ResultsTest(unittest.TestCase):
         self.found.add(told(f'{_VOLUME}.test_a', 'fail', traceback='x'))
         self.found.add(told(f'{_VOLUME}.test_a', 'success'))
         self.assertEqual('failed', self.status()['test_a'])
+
+
+class ProgressTest(unittest.TestCase):
+
+    def lines(self, count: int, **constants: float) -> list[str]:
+        """Return what is said of so many tests, the first one failed."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), \
+                mock.patch.multiple(run, **constants):
+            heard = run.Progress(count)
+            heard(results.Result('a.b', results.FAILED, 3.0))
+            for n in range(1, count):
+                heard(results.Result(f'a.{n}', results.PASSED))
+        return out.getvalue().splitlines()
+
+    def test_failures_every_so_many_tests_and_the_last(self) -> None:
+        said = self.lines(5, _EVERY=2)
+        self.assertEqual('  FAILED a.b (3 s)', said[0])
+        self.assertEqual(
+            ['2 of 5: 1 passed, 1 failed, 0 skipped',
+             '4 of 5: 3 passed, 1 failed, 0 skipped',
+             '5 of 5: 4 passed, 1 failed, 0 skipped'],
+            [line.split(' s  ')[1] for line in said[1:]])
+
+    def test_slow_tests_are_told_of_one_by_one(self) -> None:
+        self.assertEqual(4, len(self.lines(3, _EVERY_S=-1.0)))
 
 
 def skipped(test: str, reason: str) -> results.Result:

@@ -92,6 +92,10 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         help="where our driver's backend keeps volumes: files on XFS, or an "
         'LVM thin pool on a second disk (default: %(default)s)')
     parser.add_argument(
+        '--cinder-mode', choices=settings.CINDER_MODES,
+        default=default.cinder_mode, help="cinder-volume's threads: "
+        "eventlet's, or the system's (default: %(default)s)")
+    parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
         help='log at DEBUG in every service, or in cinder-volume and '
@@ -121,7 +125,7 @@ def _up(args: argparse.Namespace) -> int:
     options = settings.Options(
         compute_driver=args.compute_driver, backends=args.backends,
         portals=args.portals, store=args.store,
-        debug_all=args.debug_all)
+        cinder_mode=args.cinder_mode, debug_all=args.debug_all)
     up.up(options.full() if args.full else options, settings.Layout())
     return 0
 

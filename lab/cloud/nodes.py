@@ -220,6 +220,7 @@ class Node:
             'CLOUD_HOSTS': ' '.join(hosts),
             'CLOUD_INITIATOR': INITIATORS[self.name],
             'CLOUD_PORTALS': str(options.portals),
+            'CLOUD_CINDER_MODE': options.cinder_mode,
             'CLOUD_VOLUME_GROUPS': ' '.join(options.volume_groups),
             'CLOUD_COMPUTE_ID': settings.COMPUTE_ID,
             'CLOUD_HOST_UUID': settings.HOST_UUID,

@@ -51,6 +51,9 @@ BACKENDS = ('mydriver', 'mydriver-2', 'lvm')
 #: Stores that our driver's backend can be on.
 STORES = ('reflink', 'lvmthin')
 
+#: Threads of cinder-volume: eventlet's green ones, or the system's.
+CINDER_MODES = ('green', 'native')
+
 
 def url(service: str) -> str:
     """Return the address of an API, without a version."""
@@ -82,6 +85,7 @@ class Options:
     :param backends: names out of :data:`BACKENDS`; the first is the default.
     :param portals: how many addresses the target listens on, 1 or 2.
     :param store: of our driver's backend, out of :data:`STORES`.
+    :param cinder_mode: of cinder-volume, out of :data:`CINDER_MODES`.
     :param backup: run cinder-backup too, on the storage node.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
@@ -91,6 +95,7 @@ class Options:
     backends: tuple[str, ...] = ('mydriver',)
     portals: int = 1
     store: str = 'reflink'
+    cinder_mode: str = 'green'
     backup: bool = False
     debug_all: bool = True
 

@@ -29,6 +29,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     demo.add_argument('--store', choices=settings.STORES,
                       help="where our driver's backend keeps volumes "
                       '(default: reflink)')
+    demo.add_argument('--cinder-mode', choices=settings.CINDER_MODES,
+                      help="cinder-volume's threads: eventlet's, or the "
+                      "system's (default: green)")
     demo.add_argument('--keep', action='store_true',
                       help='leave the cloud up')
     demo.set_defaults(func=_demo)
@@ -38,8 +41,9 @@ def _demo(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
     from lab.demo import stage
     start = time.monotonic()
-    told = stage.play(args.compute_driver, args.portals, args.keep,
-                      args.store)
+    told = stage.play({
+        'compute_driver': args.compute_driver, 'portals': args.portals,
+        'store': args.store, 'cinder_mode': args.cinder_mode}, args.keep)
     told.write(RESULT)
     print(f'\n{told.table()}\n')
     print(f'Demo: {time.monotonic() - start:.0f} s; {RESULT}')

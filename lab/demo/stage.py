@@ -2,6 +2,7 @@
 """Around the story: the cloud comes up before it and goes after it."""
 
 import dataclasses
+from typing import Any
 
 from lab import errors
 from lab.cloud import api, settings
@@ -15,19 +16,14 @@ class WrongCloud(errors.LabError):
     """The cloud that is up is not the one that was asked for."""
 
 
-def play(compute_driver: str | None, portals: int | None,
-         keep: bool, store: str | None = None) -> report.Report:
+def play(asked: dict[str, Any], keep: bool) -> report.Report:
     """Run the whole demo.
 
-    :param compute_driver: of nova-compute, None for the default.
-    :param portals: how many, None for the default.
+    :param asked: fields of the cloud's options, None for the default.
     :param keep: leave the cloud up; one that was up stays anyway.
-    :param store: of our driver's backend, None for the default.
     :returns: what became of each step.
     """
-    wanted = {k: v for k, v in (('compute_driver', compute_driver),
-                                ('portals', portals),
-                                ('store', store)) if v is not None}
+    wanted = {k: v for k, v in asked.items() if v is not None}
     options = dataclasses.replace(settings.Options(), **wanted)
     layout = settings.Layout()
     was_up = cloud_up.is_up(layout)
@@ -45,7 +41,7 @@ def play(compute_driver: str | None, portals: int | None,
 
 
 def _up(options: settings.Options, was_up: bool,
-        wanted: dict[str, object]) -> str:
+        wanted: dict[str, Any]) -> str:
     """Bring the cloud up, or see that the one that is up fits."""
     if was_up:
         found = api.Cloud().options

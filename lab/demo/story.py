@@ -22,6 +22,10 @@ _PATTERN_OFFSET_MIB, _PATTERN_MIB = 1, 4
 #: virtio-blk carries no more of a serial (VIRTIO 1.2, 5.2.6, GET_ID).
 _SERIAL_CHARACTERS = 20
 
+#: What cinder-volume says where its threads are the system's; of green ones it
+#: says nothing, since its log is not set up yet (cinder/monkey_patch.py).
+_NATIVE = 'Service is starting with native threading'
+
 #: A line of our driver on an operation that is done, with its duration.
 _DONE = re.compile(r'INFO mydriver\S* .*?\] (\w+)[^\n]*? in ([0-9.]+) ms')
 
@@ -110,7 +114,16 @@ class Story:
         driver = self._cloud.options.compute_driver
         if driver not in quoted[0]:
             raise NotProven(f'{quoted[0]} rather than {driver}')
+        quoted.append(f'{self._mode()} threads')
         return '; '.join(quoted)
+
+    def _mode(self) -> str:
+        """Return how cinder-volume runs, as its log says."""
+        line = observe.first_match(self._cloud.log('cinder-volume'),
+                                   lambda text: _NATIVE in text)
+        mode = 'native' if line else 'green'
+        expect(self._cloud.options.cinder_mode, mode, 'threads')
+        return mode
 
     def look_before(self) -> str:
         """Note what there is before anything was made."""

@@ -44,7 +44,8 @@ class OptionsTest(FolderTestCase):
 
     def test_status_brings_them_back(self) -> None:
         options = settings.Options('libvirt.LibvirtDriver',
-                                   ('lvm', 'mydriver'), 2, True)
+                                   ('lvm', 'mydriver'), 2, 'lvmthin',
+                                   cinder_mode='native')
         up.note(self.layout, options, 'up')
         noted = self.layout.read_status()
         self.assertEqual('up', noted['phase'])

@@ -26,7 +26,7 @@ import rtslib_fb
 from rtslib_fb import utils
 
 from mydriver import exception, privileged
-from mydriver.privileged import links
+from mydriver.privileged import links, verbs
 
 #: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
 _FIRST_INDEX = 1 << 20
@@ -45,16 +45,12 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     :param what: what the verb does, for the error's text.
     """
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @verbs.telling(what, exception.TargetError)
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 with _lock:
                     return function(*args, **kwargs)
-            except OSError as e:
-                # The path tells the object; never the value that was written.
-                where = f' ({e.filename})' if e.filename else ''
-                raise exception.TargetError(
-                    what, f'{e.strerror or type(e).__name__}{where}') from e
             except utils.RTSLibError as e:
                 raise exception.TargetError(what, str(e)) from e
         return wrapper

@@ -9,7 +9,7 @@ One LVM command a verb. What LVM is not needed for, the pool's state and the
 suspension of devices, goes to device-mapper directly (:mod:`dm`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import fcntl
 import functools
 import json
@@ -19,7 +19,7 @@ import subprocess
 from typing import Any
 
 from mydriver import exception, privileged
-from mydriver.privileged import dm, freeze
+from mydriver.privileged import dm, freeze, verbs
 
 #: A command that takes longer is told to end, never killed: it may have
 #: devices suspended.
@@ -54,23 +54,7 @@ _LV_FIELDS = ('lv_name', 'lv_size', 'pool_lv', 'lv_active', 'lv_tags',
               'segtype', 'zero', 'discards', 'thin_id', 'lv_device_open')
 _VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size')
 
-
-def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn the system's errors into ours.
-
-    :param what: what the verb does, for the error's text.
-    """
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except OSError as e:
-                where = f' ({e.filename})' if e.filename else ''
-                raise exception.StoreError(
-                    what, f'{e.strerror or type(e).__name__}{where}') from e
-        return wrapper
-    return decorate
+_verb = functools.partial(verbs.telling, error=exception.StoreError)
 
 
 # -- what there is

@@ -26,6 +26,14 @@ from mydriver.cinder_volume.stores import base, files, probe, together
 _FICLONE = 0x40049409
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+#: With less than that free nothing new is made. After a snapshot a guest's
+#: next write to a place that it wrote before takes room as well, so that one
+#: on a full filesystem would break volumes that do no harm.
+_RESERVED_PERCENT = 5
+_MOST_RESERVED_BYTES = 16 << 30
+
+
 def ficlone(source_fd: int, target_fd: int) -> None:
     """Let one open file share all extents of another, atomically.
 
@@ -82,6 +90,7 @@ class ReflinkStore:
                 return
             if found:
                 raise files.taken(name)
+            self._check_room(folder)
             with files.unnamed(folder) as target:
                 os.ftruncate(target, size_bytes)
                 files.publish(target, folder, name)
@@ -106,6 +115,7 @@ class ReflinkStore:
                     f'extend {name} to {size_bytes} bytes',
                     f'it has {current} already, and nothing is ever shrunk')
             if current < size_bytes:
+                self._check_room(folder)
                 os.ftruncate(target, size_bytes)
             os.fsync(target)
 
@@ -146,6 +156,7 @@ class ReflinkStore:
                size_bytes: int) -> None:
         if files.stat_of(folder, name):
             raise files.taken(name)
+        self._check_room(folder)
         with files.unnamed(folder) as target:
             self._clone(origin, target)
             os.ftruncate(target, size_bytes)
@@ -169,6 +180,7 @@ class ReflinkStore:
         with self._copying(snapshot, name) as (folder, origin), \
                 self._opened(folder, name, os.O_RDONLY) as present, \
                 files.unnamed(folder) as target:
+            self._check_room(folder)
             size_bytes = os.fstat(present).st_size
             kept_bytes = os.fstat(origin).st_size
             if kept_bytes > size_bytes:
@@ -259,6 +271,19 @@ class ReflinkStore:
         return base.Capacity(
             room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize,
             provisioned_bytes)
+
+    def _check_room(self, folder: int) -> None:
+        """Refuse to make anything new where little is free.
+
+        :raises StoreFull: with what has to be free.
+        """
+        room = os.fstatvfs(folder)
+        reserved_bytes = min(
+            room.f_blocks * room.f_frsize * _RESERVED_PERCENT // 100,
+            _MOST_RESERVED_BYTES)
+        free_bytes = room.f_bavail * room.f_frsize
+        if free_bytes < reserved_bytes:
+            raise exception.StoreFull(self._path, reserved_bytes, free_bytes)
 
     @contextlib.contextmanager
     def _opened(self, folder: int, name: str, flags: int) -> Iterator[int]:

@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 import unittest
+from unittest import mock
 
 import ddt
 
@@ -167,6 +168,51 @@ class ReflinkTest(unittest.TestCase):
         self.assertEqual(self.path, caught.exception.where)
         self.assertGreater(caught.exception.free_bytes, 0)
         self.assertEqual((source,), full.names())
+
+    def test_nothing_new_is_made_where_little_is_free(self):
+        name, kept = contract.volume(), contract.snapshot()
+        self.store.create(name, contract.MIB)
+        self.store.snapshot(name, kept)
+        with self.room(free_percent=4):
+            for call in (
+                    lambda: self.store.create(contract.volume(),
+                                              contract.MIB),
+                    lambda: self.store.snapshot(name, contract.snapshot()),
+                    lambda: self.store.clone(name, contract.volume(),
+                                             contract.MIB),
+                    lambda: self.store.revert(name, kept),
+                    lambda: self.store.snapshot_group(
+                        [(name, contract.snapshot())]),
+                    lambda: self.store.extend(name, 2 * contract.MIB)):
+                with self.assertRaises(exception.StoreFull) as caught:
+                    call()
+                self.assertEqual(5 << 30, caught.exception.needed_bytes)
+                self.assertEqual(4 << 30, caught.exception.free_bytes)
+            # What is there already was made before, and can go.
+            self.store.create(name, contract.MIB)
+            self.store.snapshot(name, kept)
+            self.store.extend(name, contract.MIB)
+            self.assertEqual(tuple(sorted((name, kept))), self.store.names())
+            self.store.delete(kept)
+        self.store.extend(name, 2 * contract.MIB)
+        self.assertEqual((name,), self.store.names())
+
+    def test_of_a_large_place_16_gib_are_enough(self):
+        for free_gib, refused in ((15, True), (16, False)):
+            with self.room(free_percent=free_gib / 10.24, gib=1024):
+                if refused:
+                    with self.assertRaises(exception.StoreFull):
+                        self.store.create(contract.volume(), contract.MIB)
+                else:
+                    self.store.create(contract.volume(), contract.MIB)
+
+    def room(self, free_percent, gib=100):
+        """Let the filesystem say that so much is free."""
+        blocks = gib << 18
+        said = os.statvfs_result((
+            4096, 4096, blocks, 0, round(blocks * free_percent / 100), 0, 0,
+            0, 0, 255))
+        return mock.patch('os.fstatvfs', return_value=said)
 
     @ddt.data(errno.EIO, errno.EOPNOTSUPP, errno.EINTR)
     def test_a_failed_copy_leaves_nothing(self, number):

@@ -10,12 +10,14 @@ PYTHON ?= python3
 VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: help bootstrap demo test quick verify tempest down clean
+.PHONY: help bootstrap demo test quick verify fill tempest down clean
 
 help:
 	@echo 'make demo   a volume reaches a server in a real OpenStack'
 	@echo 'make test   lint, types, import contract, unit and functional tests'
 	@echo 'make verify crashes, wrong connectors, secrets: what operators fear'
+	@echo 'make fill   a store is full: what everybody sees, and how it recovers;'
+	@echo '            STORE=lvmthin chooses the store'
 	@echo 'make tempest  the volume tests of OpenStack itself; REGEX=... chooses'
 	@echo '            tests, STORE=lvmthin the store'
 	@echo 'make quick  the same as make test without the functional tests'
@@ -40,6 +42,9 @@ quick: bootstrap
 
 verify: bootstrap
 	@$(VENV)/bin/python -m lab verify
+
+fill: bootstrap
+	@$(VENV)/bin/python -m lab fill $(if $(STORE),--store $(STORE))
 
 tempest: bootstrap
 	@$(VENV)/bin/python -m lab tempest \

@@ -12,7 +12,8 @@ from lab import errors
 #: ``func``, which takes the parsed arguments and returns an exit status.
 _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
              'guest': 'lab.guest.cli', 'demo': 'lab.demo.cli',
-             'verify': 'lab.verify.cli', 'tempest': 'lab.tempest.cli'}
+             'verify': 'lab.verify.cli', 'fill': 'lab.fill.cli',
+             'tempest': 'lab.tempest.cli'}
 
 
 def _modules(argv: list[str]) -> list[str]:

@@ -96,6 +96,10 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         default=default.cinder_mode, help="cinder-volume's threads: "
         "eventlet's, or the system's (default: %(default)s)")
     parser.add_argument(
+        '--storage-gib', type=int, default=default.storage_gib, metavar='N',
+        help="size of each of the storage node's disks, where the backends "
+        'keep volumes (default: %(default)s)')
+    parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
         help='log at DEBUG in every service, or in cinder-volume and '
@@ -125,7 +129,8 @@ def _up(args: argparse.Namespace) -> int:
     options = settings.Options(
         compute_driver=args.compute_driver, backends=args.backends,
         portals=args.portals, store=args.store,
-        cinder_mode=args.cinder_mode, debug_all=args.debug_all)
+        cinder_mode=args.cinder_mode, storage_gib=args.storage_gib,
+        debug_all=args.debug_all)
     up.up(options.full() if args.full else options, settings.Layout())
     return 0
 

@@ -24,17 +24,18 @@ class _Kind:
 
     :param service: the OpenStack service that runs on it.
     :param memory_mib: its memory.
-    :param disks_gib: sizes of its disks, sparse files.
+    :param disk_gib: size of its disk, a sparse file; the storage node's are as
+        the options say.
     """
 
     service: str
     memory_mib: int
-    disks_gib: tuple[int, ...]
+    disk_gib: int = 0
 
 
 _KINDS = {
-    'storage': _Kind('cinder-volume', 1536, (200, 200, 200, 200)),
-    'compute': _Kind('nova-compute', 4096, (40,)),
+    'storage': _Kind('cinder-volume', 1536),
+    'compute': _Kind('nova-compute', 4096, 40),
 }
 
 #: Initiator names of the nodes, as their open-iscsi has them.
@@ -99,10 +100,8 @@ class Node:
         """Start it; its disks are kept where it has some already."""
         mailbox.Mailbox.reset(self._box)
         layout = self._site.layout
-        _format(layout.disks / self.name / 'ubda', self._kind.disks_gib[0])
-        disks = self._kind.disks_gib
-        if self.name == 'storage':   # all but the first are volume groups'
-            disks = disks[:1 + len(self._site.options.volume_groups)]
+        disks = self.disks_gib()
+        _format(layout.disks / self.name / 'ubda', disks[0])
         more = _MORE_MIB if self._extra else 0
         spec = node.NodeSpec(
             self.name, self._kind.memory_mib + more,
@@ -113,6 +112,13 @@ class Node:
             spec, layout.disks / self.name,
             log=layout.log(f'console-{self.name}'), keep_disks=True)
         self._registry.note(dataclasses.replace(started, name=self.note))
+
+    def disks_gib(self) -> tuple[int, ...]:
+        """Return the sizes of its disks; a volume group has one each."""
+        options = self._site.options
+        if self.name != 'storage':
+            return (self._kind.disk_gib,)
+        return (options.storage_gib,) * (1 + len(options.volume_groups))
 
     @property
     def note(self) -> str:

@@ -86,6 +86,8 @@ class Options:
     :param portals: how many addresses the target listens on, 1 or 2.
     :param store: of our driver's backend, out of :data:`STORES`.
     :param cinder_mode: of cinder-volume, out of :data:`CINDER_MODES`.
+    :param storage_gib: size of each of the storage node's disks, the one of
+        the store among them; sparse files.
     :param backup: run cinder-backup too, on the storage node.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
@@ -96,6 +98,7 @@ class Options:
     portals: int = 1
     store: str = 'reflink'
     cinder_mode: str = 'green'
+    storage_gib: int = 200
     backup: bool = False
     debug_all: bool = True
 

@@ -101,6 +101,17 @@ class Observer:
                           f'{output}')
         return output
 
+    def backing_file(self, volume_id: str) -> tuple[str, int]:
+        """Return path and size of what backs a volume.
+
+        :raises NotSeen: when there is none, or another one.
+        """
+        found = [(path, f['size_bytes']) for path, f in
+                 self.look().target['files'].items() if volume_id in path]
+        if len(found) != 1:
+            raise NotSeen(f'files of volume {volume_id}: {found}')
+        return found[0]
+
     def attached(self, volume_id: str, size_bytes: int) -> str:
         """Prove an attachment on both sides; return the proof.
 
@@ -153,6 +164,17 @@ def _paths(disks: list[dict[str, Any]]) -> str:
         raise NotSeen(f'{names} are one volume, but not of one multipath '
                       f'map: {disks}')
     return f'{names} as {maps.pop()}'
+
+
+def nothing_left(before: Seen, after: Seen) -> str:
+    """Prove that there is nothing that was not there before.
+
+    :raises NotSeen: when there is.
+    """
+    left = left_over(before, after)
+    if found := {kind: sorted(what) for kind, what in left.items() if what}:
+        raise NotSeen(f'left over: {found}')
+    return ', '.join(f'0 {kind}' for kind in left)
 
 
 def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Around the story: the cloud comes up before it and goes after it."""
 
+from collections.abc import Callable
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 from lab import errors
 from lab.cloud import api, settings
@@ -16,11 +17,24 @@ class WrongCloud(errors.LabError):
     """The cloud that is up is not the one that was asked for."""
 
 
-def play(asked: dict[str, Any], keep: bool) -> report.Report:
-    """Run the whole demo.
+class Tale(Protocol):
+    """What is played on the cloud."""
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps; each needs those before it."""
+
+    def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps that come in any case."""
+
+
+def play(asked: dict[str, Any], keep: bool,
+         make: Callable[[api.Cloud, report.Report], Tale] = Story
+         ) -> report.Report:
+    """Run the whole of a tale, the demo's by default.
 
     :param asked: fields of the cloud's options, None for the default.
     :param keep: leave the cloud up; one that was up stays anyway.
+    :param make: makes the tale.
     :returns: what became of each step.
     """
     wanted = {k: v for k, v in asked.items() if v is not None}
@@ -33,7 +47,7 @@ def play(asked: dict[str, Any], keep: bool) -> report.Report:
             ('Guest image', lambda: image.image_id(image.build())),
             ('Cloud is up', lambda: _up(options, was_up, wanted))])
         if not told.failed:
-            _tell(told)
+            _tell(told, make(api.Cloud(), told))
     finally:
         if not (keep or was_up):
             told.run('Cloud is down', _down)
@@ -55,11 +69,10 @@ def _up(options: settings.Options, was_up: bool,
     return 'it was up already' if was_up else f'{options.compute_driver}'
 
 
-def _tell(told: report.Report) -> None:
+def _tell(told: report.Report, tale: Tale) -> None:
     """Play the steps until one fails, then the last ones in any case."""
-    story = Story(api.Cloud(), told)
-    told.run_all(story.steps())
-    for name, act in story.last_steps():
+    told.run_all(tale.steps())
+    for name, act in tale.last_steps():
         told.run(name, act)
 
 

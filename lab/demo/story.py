@@ -137,18 +137,9 @@ class Story:
         """Make the volume that all is about."""
         volume_id = self._clients.create_volume('demo', 1)
         self._volumes['demo'] = volume_id
-        path, size_bytes = self._backing_file(volume_id)
+        path, size_bytes = self._observer.backing_file(volume_id)
         expect(_GIB, size_bytes, f'size of {path}')
         return f'{volume_id}; storage: {path}, {size_bytes} bytes'
-
-    def _backing_file(self, volume_id: str) -> tuple[str, int]:
-        """Return path and size of the file that backs a volume."""
-        found = [(path, f['size_bytes']) for path, f in
-                 self._observer.look().target['files'].items()
-                 if volume_id in path]
-        if len(found) != 1:
-            raise NotProven(f'files of volume {volume_id}: {found}')
-        return found[0]
 
     def boot(self) -> str:
         """Boot both servers at once, and wait until both guests run."""
@@ -189,7 +180,7 @@ class Story:
     def write(self) -> str:
         """Let A write its pattern; it is in the backing file."""
         line = self._machines['A'].guest.wait('disk', 'vdb', 'wrote')
-        path, _ = self._backing_file(self._volumes['demo'])
+        path, _ = self._observer.backing_file(self._volumes['demo'])
         expect(line.fields['sha256'], self._observer.checksum(
             path, _PATTERN_OFFSET_MIB, _PATTERN_MIB),
             'checksum of the pattern in the backing file')
@@ -204,7 +195,7 @@ class Story:
         resized = guest.wait('disk', 'vdb', 'resized')
         expect(str(2 * _GIB), resized.fields['to'], 'size after the growth')
         beyond = guest.wait('disk', 'vdb', 'wrote-beyond')
-        path, size_bytes = self._backing_file(volume_id)
+        path, size_bytes = self._observer.backing_file(volume_id)
         expect(2 * _GIB, size_bytes, f'size of {path}')
         expect(beyond.fields['sha256'], self._observer.checksum(
             path, int(beyond.fields['offset']) >> 20,
@@ -237,7 +228,7 @@ class Story:
         """Make a volume from the image."""
         volume_id = self._clients.create_volume('demo-boot', 1, api.IMAGE_ID)
         self._volumes['boot'] = volume_id
-        path, size_bytes = self._backing_file(volume_id)
+        path, size_bytes = self._observer.backing_file(volume_id)
         expect(_GIB, size_bytes, f'size of {path}')
         return f'{volume_id}; storage: {path}'
 
@@ -266,11 +257,7 @@ class Story:
         """Check both nodes for anything that was not there before."""
         if self._before is None:
             raise NotProven('what there was before is not known')
-        left = observe.left_over(self._before, self._observer.look())
-        if found := {kind: sorted(what) for kind, what in left.items()
-                     if what}:
-            raise NotProven(f'left over: {found}')
-        return ', '.join(f'0 {kind}' for kind in left)
+        return observe.nothing_left(self._before, self._observer.look())
 
     def _log_sizes(self) -> dict[Path, int]:
         return {log: log.stat().st_size for log in map(

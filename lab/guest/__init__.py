@@ -14,11 +14,21 @@ length of the text between ``GUEST`` and ``length``::
     GUEST disk vdb resized from=N to=N
     GUEST disk vdb wrote-beyond token=UUID offset=N bytes=N sha256=SUM ok
     GUEST disk vdb removed
+    GUEST disk vdb refused token=T slots=N slot_mib=N error=TEXT ok
+    GUEST disk vdb filled token=T slots=N slot_mib=N ok
+    GUEST disk vdb rewrote token=UUID bytes=N sha256=SUM ok
 
 To a data disk that has no pattern it writes one, under a random token, flushes
 it and reads it back from the device (``wrote``). On a disk that has one it
 reads that and compares (``verified``). A disk that grows gets another one
 behind its old end (``wrote-beyond``). ``BAD`` in place of ``ok`` says that
-what was read is not what was written. The disk that it booted from counts its
+what was read is not what was written.
+
+A disk whose first sector says ``mydriver-fill TOKEN`` is written to its end
+(``filled``), slot after slot, all of them but the first with the same content.
+Where a write fails it says so once (``refused``) and tries again and again.
+``ok`` is for every eighth of the slots, read back. In both cases the other
+disks' patterns are read (``verified``) and written to their places once more
+(``rewrote``). The disk that it booted from counts its
 boots, in a sector that no file system has.
 """

@@ -12,6 +12,7 @@ mount -t devtmpfs devtmpfs /dev
 echo 1 > /proc/sys/kernel/printk
 PATTERN_BYTES=4194304
 BEYOND_BYTES=1048576
+SLOT_MIB=16
 
 # say TEXT...: a line with its own length, since nova may show it torn.
 say() {
@@ -115,7 +116,92 @@ added() {
     eval "size_$1=$size"
     say "disk $1 added bytes=$((size * 512)) serial=$serial"
     settle "$1"
-    case $1 in vda) boot_disk "$1" ;; *) data_disk "$1" ;; esac
+    case $1 in
+    vda) boot_disk "$1" ;;
+    *) fill_begin "$1" || data_disk "$1" ;;
+    esac
+}
+
+# fill_begin DISK: tell whether it is one to be filled, as its first sector
+# says; /tmp/slot is what each of its slots gets.
+fill_begin() {
+    local sectors i=0
+    set -- "$1" $(dd if="/dev/$1" bs=512 count=1 2> /dev/null | tr -d '\0' |
+        tr -c ' -~' ' ')
+    [ "$2" = mydriver-fill ] || return 1
+    pattern "$3" $PATTERN_BYTES
+    while [ $((i += 1)) -le $((SLOT_MIB / 4)) ]; do
+        cat /tmp/pattern
+    done > /tmp/slot
+    read -r sectors < "/sys/block/$1/size"
+    fill_disk=$1 fill_next=1 fill_end=$((sectors / 2048 / SLOT_MIB))
+    fill_refused='' fill_token=$3
+}
+
+# fill: write slot after slot, from the second one on, until one is refused,
+# which is tried again with the next tick, or the disk is full. Past the page
+# cache: what was written is known to be so.
+fill() {
+    local error
+    while [ "$fill_next" -lt "$fill_end" ]; do
+        if ! error=$(dd if=/tmp/slot of="/dev/$fill_disk" bs=1048576 \
+            seek=$((fill_next * SLOT_MIB)) conv=notrunc,fsync oflag=direct \
+            status=none 2>&1); then
+            refused "$error"
+            return
+        fi
+        : $((fill_next += 1))
+    done
+    fill_kept
+    say "disk $fill_disk filled token=$fill_token slots=$fill_next" \
+        "slot_mib=$SLOT_MIB $kept"
+    again
+    fill_disk=''
+}
+
+# refused ERROR: say so once a slot; what is there must still be right.
+refused() {
+    [ "$fill_refused" = "$fill_next" ] && return
+    fill_refused=$fill_next
+    fill_kept
+    say "disk $fill_disk refused token=$fill_token slots=$fill_next" \
+        "slot_mib=$SLOT_MIB error=$(echo "${1##*: }" | tr ' ' -) $kept"
+    again
+}
+
+# fill_kept: compare every eighth of the slots that were written.
+fill_kept() {
+    local slot=1
+    kept=ok
+    echo 3 > /proc/sys/vm/drop_caches
+    while [ "$slot" -lt "$fill_next" ]; do
+        dd if="/dev/$fill_disk" bs=1048576 skip=$((slot * SLOT_MIB)) \
+            count=$SLOT_MIB 2> /dev/null | cmp -s - /tmp/slot || kept=BAD
+        : $((slot += 8))
+    done
+}
+
+# again: read the patterns of the other disks, and write them where they are.
+again() {
+    local disk
+    for disk in $known; do
+        case $disk in vda | "$fill_disk") continue ;; esac
+        data_disk "$disk"
+        rewrite "$disk"
+    done
+}
+
+# rewrite DISK: write its pattern once more, to the blocks that it has.
+rewrite() {
+    local disk=$1 sum want
+    set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
+        tr -c ' -~' ' ')
+    [ "$1" = mydriver-pattern ] || return
+    pattern "$2" "$3"
+    put "$disk" 256
+    checksum "$disk" 256 "$3"
+    say "disk $disk rewrote token=$2 bytes=$3 sha256=$sum" \
+        "$(verdict "$sum" "$want")"
 }
 
 mkfifo /tmp/tick
@@ -123,7 +209,7 @@ exec 9<> /tmp/tick
 while read -r module; do
     insmod "/modules/$module" || say "module $module failed"
 done < /modules/order
-known=''
+known='' fill_disk=''
 echo  # the boot loader leaves its last line open
 say "booted linux=$(uname -r)"
 while :; do
@@ -146,9 +232,13 @@ while :; do
     for disk in $known; do
         case " $now " in
         *" $disk "*) ;;
-        *) say "disk $disk removed" ;;
+        *)
+            say "disk $disk removed"
+            [ "$disk" != "$fill_disk" ] || fill_disk=''
+            ;;
         esac
     done
     known=$now
+    [ -z "$fill_disk" ] || fill
     pause 1
 done

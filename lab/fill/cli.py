@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m lab fill``."""
+
+import argparse
+import time
+
+from lab import paths
+from lab.cloud import settings
+
+#: What became of the last run.
+RESULT = paths.STATE / 'fill.json'
+
+#: Room for what the steps write before it is full, and little more.
+_STORAGE_GIB = 3
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command to ``python -m lab``."""
+    fill = subparsers.add_parser(
+        'fill', help='let a guest fill the store, and recover',
+        description='Brings a cloud up with a small store, lets a guest write '
+        'until it is full, and shows what the APIs, the log and the guests '
+        'see; then makes room as the operations guide says, and shows that '
+        'all works again and nothing was lost. A cloud that is up must be '
+        'such a one. Exit status 0 only if all held.')
+    fill.add_argument('--store', choices=settings.STORES, default='reflink',
+                      help='which one (default: %(default)s)')
+    fill.add_argument('--keep', action='store_true',
+                      help='leave the cloud up')
+    fill.set_defaults(func=_fill)
+
+
+def _fill(args: argparse.Namespace) -> int:
+    # Late: the SDK takes a while to import, and other commands do without.
+    from lab.demo import stage
+    from lab.fill import story
+    start = time.monotonic()
+    told = stage.play({'store': args.store, 'storage_gib': _STORAGE_GIB},
+                      args.keep, story.Story)
+    told.write(RESULT)
+    print(f'\nFill: {time.monotonic() - start:.0f} s; {RESULT}')
+    print(told.summary())
+    return int(told.failed)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a full store looks like, and the steps of doc/source/operations.rst."""
+
+from collections.abc import Callable
+import dataclasses
+
+from lab.cloud.config import cinder
+from lab.demo import observe
+
+_POOL = f'{cinder.STORE_PATHS["lvmthin"]}/mydriver'
+
+#: A second disk for the volume group.
+_MORE_DISK = ('truncate -s 1536M "$1" && modprobe loop && '
+              'losetup --find --show "$1"')
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What the stores differ in.
+
+    :param state: of the backend when it is full.
+    :param refusal: part of the error when something new is asked for.
+    :param look: the command that shows how full it is.
+    :param extend: makes it larger; None where a volume has to go.
+    """
+
+    state: str
+    refusal: str
+    look: tuple[str, ...]
+    extend: Callable[[observe.Observer], str] | None
+
+
+def _extend_pool(observer: observe.Observer) -> str:
+    """Add a disk to the group and extend the pool, all of it in use."""
+    disk = observer.run('storage', 'bash', '-c', _MORE_DISK, 'bash',
+                        f'{cinder.STATE_PATH}/more.img').split()[-1]
+    group = cinder.STORE_PATHS['lvmthin']
+    observer.run('storage', 'vgextend', group, disk)
+    observer.run('storage', 'lvextend', '-L', '+1G', _POOL)
+    return f'vgextend {group} {disk}; lvextend -L +1G {_POOL}'
+
+
+PLACES = {
+    'reflink': Place(
+        'up', f'{cinder.STORE_PATH} has ',
+        ('df', '--output=target,size,used,avail,pcent', cinder.STORE_PATH),
+        None),
+    'lvmthin': Place(
+        'down', f'use thin pool {_POOL}',
+        ('lvs', '--noheadings', '-o',
+         'lv_name,lv_size,data_percent,metadata_percent,lv_health_status',
+         _POOL), _extend_pool),
+}

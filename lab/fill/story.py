@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of the filling, in order."""
+
+from collections.abc import Callable
+import hashlib
+from typing import Any
+import uuid
+
+from lab import process
+from lab.cloud import api
+from lab.demo import observe, openstack, report
+from lab.demo.console import Guest, Line
+from lab.demo.story import NotProven, expect
+from lab.fill import place
+
+#: The backend reports once a minute.
+_REPORT_S = 180
+#: The guest writes the whole store, in software emulation.
+_FILL_S = 900
+#: Slots whose checksum is computed at once.
+_AT_ONCE = 32
+
+#: A guest fills a disk whose first sector says so (lab/guest/__init__.py).
+_HEADER = ('printf "%s\\n" "mydriver-fill $2" | '
+           'dd of="$1" bs=512 conv=notrunc,sync,fsync status=none')
+_DOMAIN = ('d=$(virsh list --all --name | head -n 1); '
+           'virsh domstate --reason "$d"; virsh domblkerror "$d"')
+
+
+class Story:
+    """The steps and what they hand on to each other.
+
+    :param cloud: the cloud that is up, its store small.
+    :param told: not used; the demo's story takes it as well.
+    """
+
+    def __init__(self, cloud: api.Cloud, told: report.Report) -> None:
+        del told
+        self._cloud = cloud
+        self._observer = observe.Observer(cloud)
+        self._place = place.PLACES[cloud.options.store]
+        self._volumes: dict[str, str] = {}
+        self._server = ''
+        self._guest: Guest
+        self._clients: openstack.Clients
+        self._api: Any = None
+        self._before: observe.Seen
+        self._written: Line
+        self._hog: Line
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps; each needs those before it."""
+        return [
+            ('A server with a volume that does no harm', self.innocent),
+            ('The scheduler has room', lambda: self.reported('up', True)),
+            ('The guest fills a volume of 1 GiB, which is detached',
+             self.ballast),
+            ('The guest fills one of 2 GiB until a write fails', self.hog),
+            ('The host: how full, and the guest runs', self.look),
+            ('The innocent volume is read, and written in place',
+             self.patterns),
+            ('What was written to the full volume is there', self.contents),
+            ('The scheduler knows', lambda: self.reported(
+                self._place.state, False)),
+            ('A new volume is refused', self.no_volume),
+            ('A snapshot is refused', self.no_snapshot),
+            ('Make room as the operations guide says', self.recover),
+            ('The guest writes the rest by itself', self.goes_on),
+            ('The innocent volume is read and written again', self.patterns),
+            ('The whole volume has what was written', self.contents),
+            ('The scheduler has room again',
+             lambda: self.reported('up', True)),
+            ('A new volume, its snapshot, and a guest that writes to it',
+             self.new_volume),
+        ]
+
+    def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the steps that come in any case."""
+        return [('Detach and delete', self.clean_up),
+                ('Nothing is left on both nodes', self.nothing_left)]
+
+    def innocent(self) -> str:
+        """Boot a server and let it write a pattern."""
+        connected = self._cloud.connect()
+        self._api = connected.block_storage
+        self._clients = openstack.Clients(connected)
+        self._before = self._observer.look()
+        self._server = self._clients.create_server(
+            'fill', image_id=api.IMAGE_ID)
+        self._volumes['innocent'] = self._clients.create_volume('innocent', 1)
+        self._clients.wait_server(self._server)
+        self._guest = self._clients.guest('fill', self._server)
+        self._guest.wait('disk', 'vda', 'booted')
+        self._clients.attach('', self._server, self._volumes['innocent'])
+        self._written = self._guest.wait('disk', 'vdb', 'wrote')
+        return self._written.text
+
+    def reported(self, state: str, room: bool) -> str:
+        """Wait until the scheduler has been told so."""
+        def told() -> dict[str, Any] | None:
+            pools = self._get('/scheduler-stats/get_pools?detail=true')
+            found = next((p['capabilities'] for p in pools['pools']), {})
+            free_gib = float(found.get('free_capacity_gb', 0))
+            fits = (free_gib >= 0.25) is room
+            return found if fits and found['backend_state'] == state else None
+
+        seen = process.wait_for(told, f'pool to be {state}, room: {room}',
+                                _REPORT_S, poll_s=2)
+        return ', '.join(f'{k} {seen[k]}' for k in (
+            'backend_state', 'total_capacity_gb', 'free_capacity_gb',
+            'provisioned_capacity_gb'))
+
+    def _get(self, path: str) -> Any:
+        response = self._api.get(path, microversion='3.3')
+        response.raise_for_status()
+        return response.json()
+
+    # -- full
+
+    def ballast(self) -> str:
+        """Fill a volume that will have to go."""
+        self._attach_to_fill('ballast', 1)
+        line = self._guest.wait('disk', 'vdc', 'filled', timeout_s=_FILL_S)
+        self._clients.detach('', self._server, self._volumes['ballast'])
+        self._guest.wait('disk', 'vdc', 'removed')
+        return line.text
+
+    def hog(self) -> str:
+        """Fill one that there is no room for."""
+        self._attach_to_fill('hog', 2)
+        self._hog = self._guest.wait('disk', 'vdc', 'refused',
+                                     timeout_s=_FILL_S)
+        return self._hog.text
+
+    def _attach_to_fill(self, name: str, size_gib: int) -> None:
+        volume_id = self._clients.create_volume(name, size_gib)
+        self._volumes[name] = volume_id
+        path, _ = self._observer.backing_file(volume_id)
+        self._observer.run('storage', 'bash', '-c', _HEADER, 'bash', path,
+                           str(uuid.uuid4()))
+        self._clients.attach('', self._server, volume_id)
+
+    def look(self) -> str:
+        """Quote the storage host, and libvirt on the guest."""
+        full = self._observer.run('storage', *self._place.look).split('\n')
+        domain = self._observer.run('compute', 'bash', '-c', _DOMAIN)
+        expect(True, 'running' in domain, f'the guest runs: {domain}')
+        return f'{" ".join(full[-2].split())}; {" ".join(domain.split())}'
+
+    def patterns(self) -> str:
+        """See the pattern read, and written to the same places again."""
+        said = []
+        for verb in ('verified', 'rewrote'):
+            line = self._guest.wait('disk', 'vdb', verb)
+            for field in ('token', 'bytes', 'sha256'):
+                expect(self._written.fields[field], line.fields[field],
+                       f'{field} of the pattern')
+            said.append(f'{line.text[:60]}... ok')
+        return '; '.join(said)
+
+    def contents(self) -> str:
+        """Compare all that the guest has written, in the backing itself."""
+        path, _ = self._observer.backing_file(self._volumes['hog'])
+        slots, mib = (int(self._hog.fields[k]) for k in ('slots', 'slot_mib'))
+        slot = pattern(self._hog.fields['token']) * (mib // 4)
+        for first in range(1, slots, _AT_ONCE):
+            count = min(_AT_ONCE, slots - first)
+            wanted = hashlib.sha256()
+            for _ in range(count):
+                wanted.update(slot)
+            expect(wanted.hexdigest(), self._observer.checksum(
+                path, first * mib, count * mib),
+                f'checksum of slots from {first} on')
+        return f'{(slots - 1) * mib} MiB of {path} are as the guest wrote them'
+
+    def no_volume(self) -> str:
+        """Ask for a volume; tell what the user is told."""
+        made = self._api.create_volume(name='none', size=1,
+                                       volume_type=api.VOLUME_TYPE)
+        told = self._error_of(self._api.get_volume, made.id)
+        self._clients.delete_volume(made.id)
+        return told
+
+    def no_snapshot(self) -> str:
+        """Ask for a snapshot; quote the log as well."""
+        log = self._cloud.log('cinder-volume')
+        since = log.stat().st_size
+        made = self._api.create_snapshot(
+            volume_id=self._volumes['innocent'], name='none', force=True)
+        told = self._error_of(self._api.get_snapshot, made.id)
+        with log.open(errors='replace') as f:
+            f.seek(since)
+            quoted = next((line for line in f if 'ERROR' in line
+                           and self._place.refusal in line), None)
+        if quoted is None:
+            raise NotProven(f'the log lacks "{self._place.refusal}"; {told}')
+        self._delete_snapshot(made.id)
+        return (f'{told}; log: '
+                f'{quoted[quoted.index(self._place.refusal):].strip()}')
+
+    def _error_of(self, get: Callable[[str], Any], resource_id: str) -> str:
+        """Wait until something is in error; return the user's message."""
+        def ended() -> str | None:
+            status = str(get(resource_id).status)
+            return None if status == 'creating' else status
+
+        status = process.wait_for(ended, f'{resource_id} to end', 120,
+                                  poll_s=0.5)
+        expect('error', status, 'status')
+        told = process.wait_for(
+            lambda: [m['user_message'] for m in
+                     self._get('/messages')['messages']
+                     if m['resource_uuid'] == resource_id],
+            'a message to the user', 30)
+        return f'status error; message: {told[0]}'
+
+    def _delete_snapshot(self, snapshot_id: str) -> None:
+        self._api.delete_snapshot(snapshot_id)
+        self._api.wait_for_delete(
+            self._api.get_snapshot(snapshot_id), interval=1, wait=300)
+
+    # -- and room again
+
+    def recover(self) -> str:
+        """Extend the place, or delete a volume."""
+        if self._place.extend:
+            return self._place.extend(self._observer)
+        self._clients.delete_volume(self._volumes.pop('ballast'))
+        return 'the volume that was detached is deleted'
+
+    def goes_on(self) -> str:
+        """Wait for the guest, which tried again and again."""
+        self._hog = self._guest.wait('disk', 'vdc', 'filled',
+                                     timeout_s=_FILL_S)
+        return self._hog.text
+
+    def new_volume(self) -> str:
+        """Make something new, and use it."""
+        volume_id = self._clients.create_volume('new', 1)
+        self._volumes['new'] = volume_id
+        self._clients.attach('', self._server, volume_id)
+        line = self._guest.wait('disk', 'vdd', 'wrote')
+        made = self._api.create_snapshot(volume_id=volume_id, name='new',
+                                         force=True)
+        self._api.wait_for_status(made, 'available', ['error'], interval=1,
+                                  wait=300)
+        self._delete_snapshot(made.id)
+        return line.text
+
+    def clean_up(self) -> str:
+        """Delete what was made, attached or not."""
+        if self._server:
+            self._clients.delete_server(self._server)
+        for volume_id in self._volumes.values():
+            self._clients.wait_volume(volume_id, 'available', timeout_s=120)
+            self._clients.delete_volume(volume_id)
+        return f'1 server, {len(self._volumes)} volumes'
+
+    def nothing_left(self) -> str:
+        """Check both nodes for anything that was not there before."""
+        return observe.nothing_left(self._before, self._observer.look())
+
+
+def pattern(token: str) -> bytes:
+    """Return what the guest's ``pattern`` makes of a token, 4 MiB."""
+    return b''.join(f'{token} {i:026d}\n'.encode() for i in range(1 << 16))

@@ -19,12 +19,15 @@ class Place:
     """What the stores differ in.
 
     :param state: of the backend when it is full.
-    :param refusal: part of the error when something new is asked for.
+    :param judge: the service that refuses a snapshot. The scheduler does for
+        a backend that is down, and leaves no message to the user.
+    :param refusal: part of the error in its log.
     :param look: the command that shows how full it is.
     :param extend: makes it larger; None where a volume has to go.
     """
 
     state: str
+    judge: str
     refusal: str
     look: tuple[str, ...]
     extend: Callable[[observe.Observer], str] | None
@@ -42,12 +45,12 @@ def _extend_pool(observer: observe.Observer) -> str:
 
 PLACES = {
     'reflink': Place(
-        'up', f'{cinder.STORE_PATH} has ',
+        'up', 'cinder-volume', f'{cinder.STORE_PATH} has ',
         ('df', '--output=target,size,used,avail,pcent', cinder.STORE_PATH),
         None),
     'lvmthin': Place(
-        'down', f'use thin pool {_POOL}',
-        ('lvs', '--noheadings', '-o',
-         'lv_name,lv_size,data_percent,metadata_percent,lv_health_status',
-         _POOL), _extend_pool),
+        'down', 'cinder-scheduler', 'Cannot place snapshot ',
+        ('env', 'LVM_SUPPRESS_FD_WARNINGS=1', 'lvs', '--noheadings',
+         '-o', ('lv_name,lv_size,data_percent,metadata_percent,'
+                'lv_health_status'), _POOL), _extend_pool),
 }

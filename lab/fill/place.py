@@ -10,7 +10,7 @@ from lab.demo import observe
 _POOL = f'{cinder.STORE_PATHS["lvmthin"]}/mydriver'
 
 #: A second disk for the volume group.
-_MORE_DISK = ('truncate -s 1536M "$1" && modprobe loop && '
+_MORE_DISK = ('truncate -s 2560M "$1" && modprobe loop && '
               'losetup --find --show "$1"')
 
 
@@ -39,8 +39,8 @@ def _extend_pool(observer: observe.Observer) -> str:
                         f'{cinder.STATE_PATH}/more.img').split()[-1]
     group = cinder.STORE_PATHS['lvmthin']
     observer.run('storage', 'vgextend', group, disk)
-    observer.run('storage', 'lvextend', '-L', '+1G', _POOL)
-    return f'vgextend {group} {disk}; lvextend -L +1G {_POOL}'
+    observer.run('storage', 'lvextend', '-L', '+2G', _POOL)
+    return f'vgextend {group} {disk}; lvextend -L +2G {_POOL}'
 
 
 PLACES = {

@@ -119,7 +119,10 @@ class Story:
 
     def ballast(self) -> str:
         """Fill a volume that will have to go."""
-        self._attach_to_fill('ballast', 1)
+        # Both are made while the scheduler sees room for them.
+        for name, size_gib in (('ballast', 1), ('hog', 2)):
+            self._volumes[name] = self._clients.create_volume(name, size_gib)
+        self._attach_to_fill('ballast')
         line = self._guest.wait('disk', 'vdc', 'filled', timeout_s=_FILL_S)
         self._clients.detach('', self._server, self._volumes['ballast'])
         self._guest.wait('disk', 'vdc', 'removed')
@@ -127,14 +130,13 @@ class Story:
 
     def hog(self) -> str:
         """Fill one that there is no room for."""
-        self._attach_to_fill('hog', 2)
+        self._attach_to_fill('hog')
         self._hog = self._guest.wait('disk', 'vdc', 'refused',
                                      timeout_s=_FILL_S)
         return self._hog.text
 
-    def _attach_to_fill(self, name: str, size_gib: int) -> None:
-        volume_id = self._clients.create_volume(name, size_gib)
-        self._volumes[name] = volume_id
+    def _attach_to_fill(self, name: str) -> None:
+        volume_id = self._volumes[name]
         path, _ = self._observer.backing_file(volume_id)
         self._observer.run('storage', 'bash', '-c', _HEADER, 'bash', path,
                            str(uuid.uuid4()))

@@ -110,6 +110,16 @@ class Story:
             'backend_state', 'total_capacity_gb', 'free_capacity_gb',
             'provisioned_capacity_gb'))
 
+    def _await_room(self, size_gib: int) -> None:
+        """Wait until the scheduler sees enough room."""
+        def fits() -> bool:
+            pools = self._get('/scheduler-stats/get_pools?detail=true')
+            return any(float(p['capabilities'].get('free_capacity_gb', 0))
+                       >= size_gib for p in pools['pools'])
+
+        process.wait_for(fits, f'room for {size_gib} GiB', _REPORT_S,
+                         poll_s=2)
+
     def _get(self, path: str) -> Any:
         response = self._api.get(path, microversion='3.3')
         response.raise_for_status()
@@ -119,8 +129,10 @@ class Story:
 
     def ballast(self) -> str:
         """Fill a volume that will have to go."""
-        # Both are made while the scheduler sees room for them.
-        for name, size_gib in (('ballast', 1), ('hog', 2)):
+        # Both are made while there is room for each of them. What was promised
+        # counts as taken until the backend reports again.
+        for name, size_gib in (('hog', 2), ('ballast', 1)):
+            self._await_room(size_gib)
             self._volumes[name] = self._clients.create_volume(name, size_gib)
         self._attach_to_fill('ballast')
         line = self._guest.wait('disk', 'vdc', 'filled', timeout_s=_FILL_S)

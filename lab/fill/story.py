@@ -98,10 +98,8 @@ class Story:
     def reported(self, state: str, room: bool) -> str:
         """Wait until the scheduler has been told so."""
         def told() -> dict[str, Any] | None:
-            pools = self._get('/scheduler-stats/get_pools?detail=true')
-            found = next((p['capabilities'] for p in pools['pools']), {})
-            free_gib = float(found.get('free_capacity_gb', 0))
-            fits = (free_gib >= 0.25) is room
+            found = self._pool()
+            fits = (_free_gib(found) >= 0.25) is room
             return found if fits and found['backend_state'] == state else None
 
         seen = process.wait_for(told, f'pool to be {state}, room: {room}',
@@ -112,13 +110,13 @@ class Story:
 
     def _await_room(self, size_gib: int) -> None:
         """Wait until the scheduler sees enough room."""
-        def fits() -> bool:
-            pools = self._get('/scheduler-stats/get_pools?detail=true')
-            return any(float(p['capabilities'].get('free_capacity_gb', 0))
-                       >= size_gib for p in pools['pools'])
+        process.wait_for(lambda: _free_gib(self._pool()) >= size_gib,
+                         f'room for {size_gib} GiB', _REPORT_S, poll_s=2)
 
-        process.wait_for(fits, f'room for {size_gib} GiB', _REPORT_S,
-                         poll_s=2)
+    def _pool(self) -> dict[str, Any]:
+        """Return what the scheduler knows of the only pool."""
+        pools = self._get('/scheduler-stats/get_pools?detail=true')['pools']
+        return next((p['capabilities'] for p in pools), {})
 
     def _get(self, path: str) -> Any:
         response = self._api.get(path, microversion='3.3')
@@ -278,6 +276,10 @@ class Story:
     def nothing_left(self) -> str:
         """Check both nodes for anything that was not there before."""
         return observe.nothing_left(self._before, self._observer.look())
+
+
+def _free_gib(pool: dict[str, Any]) -> float:
+    return float(pool.get('free_capacity_gb', 0))
 
 
 def pattern(token: str) -> bytes:

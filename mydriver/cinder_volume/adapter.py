@@ -23,6 +23,7 @@ from mydriver.cinder_volume import (
     errors,
     images,
     opts,
+    relocate,
     service,
     settings,
     stats,
@@ -161,7 +162,8 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def location_info(self) -> str:
         """Say where the volumes are, in a way that no other place has."""
-        return f'LIODriver:{socket.gethostname()}:{self.store.location}'
+        return str(relocate.Place('LIODriver', socket.gethostname(),
+                                  self.store.location))
 
     def _ratio(self) -> float | str:
         ratio: float | str = volume_utils.get_max_over_subscription_ratio(

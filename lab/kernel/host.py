@@ -27,6 +27,9 @@ _PROGRAMS = ((LINUX, 'user-mode-linux'), ('taskset', 'util-linux'),
 #: Where a node's memory is, see :func:`environ`.
 _SHM = Path('/dev/shm')
 
+#: How many mappings a process may have (proc_sys_vm(5)).
+_MAX_MAP_COUNT = Path('/proc/sys/vm/max_map_count')
+
 
 def check(memory_mib: int) -> None:
     """Check that a node can run here.
@@ -50,6 +53,32 @@ def check(memory_mib: int) -> None:
             f'{_SHM} has {room_mib} MiB, the node is to have {memory_mib} '
             f'MiB of memory there: mount -o remount,size={memory_mib * 2}M '
             f'{_SHM}')
+
+
+def allow_mappings(memory_mib: int, limit: Path = _MAX_MAP_COUNT) -> None:
+    """Let each process of a node map as many pages as the node has.
+
+    A process of a node is an address space of the host, in which each run of
+    pages is a mapping of its own. Where the host grants no more of them, the
+    node's kernel kills the process ("UML ran out of memory on the host side",
+    arch/um/kernel/skas/uaccess.c and tlb.c), be it half a service's memory.
+    Debian's limit is reached with 256 MiB. What is set stays until the
+    machine's next boot; a higher value is left as it is.
+
+    :param memory_mib: of the node.
+    :raises LabError: when the limit is too low and cannot be raised.
+    """
+    needed = 65530 + memory_mib * 256   # pages of 4 KiB
+    if int(limit.read_text()) >= needed:
+        return
+    try:
+        limit.write_text(f'{needed}\n')
+    except OSError as e:
+        raise errors.LabError(
+            f'a node of {memory_mib} MiB takes up to {needed} mappings a '
+            f'process, {limit} grants {limit.read_text().strip()}: {e}. Set '
+            f'it where that is allowed: sysctl vm.max_map_count={needed}'
+        ) from e
 
 
 def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:

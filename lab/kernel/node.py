@@ -81,6 +81,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
         fit on the kernel's command line.
     """
     host.check(spec.memory_mib)
+    host.allow_mappings(spec.memory_mib)
     state_dir.mkdir(parents=True, exist_ok=True)
     disks = [_make_disk(state_dir / f'ubd{chr(ord("a") + n)}', size,
                         keep_disks)

@@ -35,6 +35,7 @@ class TestStart(Base):
         kernel.chmod(0o755)
         for patch in (mock.patch.object(host, 'LINUX', str(kernel)),
                       mock.patch.object(host, 'check'),
+                      mock.patch.object(host, 'allow_mappings'),
                       mock.patch.object(paths, 'STATE', self.folder)):
             patch.start()
             self.addCleanup(patch.stop)
@@ -135,6 +136,23 @@ class TestHost(Base):
             modules.mkdir()
             (modules / 'modules.dep').touch()
             host.check(1 << 30)
+
+    def test_mappings_for_each_page_of_a_process(self):
+        limit = self.folder / 'max_map_count'
+        limit.write_text('65530\n')
+        host.allow_mappings(1024, limit)
+        self.assertEqual(65530 + 1024 * 256, int(limit.read_text()))
+        host.allow_mappings(512, limit)
+        self.assertEqual(65530 + 1024 * 256, int(limit.read_text()))
+
+    def test_too_few_mappings_and_no_way_to_more(self):
+        limit = self.folder / 'max_map_count'
+        limit.write_text('65530\n')
+        with (mock.patch.object(Path, 'write_text',
+                                side_effect=PermissionError('read-only')),
+              self.assertRaisesRegex(errors.LabError,
+                                     'sysctl vm.max_map_count=327674')):
+            host.allow_mappings(1024, limit)
 
     def libraries(self, flags: str) -> list[Path]:
         """Return what is preloaded on a processor with these flags."""

@@ -5,8 +5,10 @@ Each takes names and numbers, checks them again, and touches nothing but the
 pool it is told of and logical volumes that are named like ours: a request
 that a caller was tricked into cannot reach another volume.
 
-One LVM command a verb. What LVM is not needed for, the pool's state and the
-suspension of devices, goes to device-mapper directly (:mod:`dm`).
+One LVM command a verb, and one or two more where it is told again to do what
+it has done: all of them can be repeated. What LVM is not needed for, the
+pool's state and the suspension of devices, goes to device-mapper directly
+(:mod:`dm`).
 """
 
 from collections.abc import Sequence
@@ -122,28 +124,59 @@ def create_pool(vg: str, pool: str, data_bytes: int, metadata_bytes: int,
 
 @privileged.target_context.entrypoint
 @_verb('create a logical volume')
-def create(vg: str, pool: str, lv: str, size_bytes: int) -> None:
-    """Make a thin volume, active."""
-    _lvm('lvcreate', '--type', 'thin', '-V', f'{int(size_bytes)}b',
-         '--thinpool', f'{_place(vg)}/{_place(pool)}', '--name', _lv(lv),
-         '-Wn', '-kn', '-ay')
+def create(vg: str, pool: str, lv: str, size_bytes: int,
+           request: str) -> None:
+    """Make a thin volume, active.
+
+    :param request: a tag of the caller's, another one for each volume.
+    """
+    _make(vg, lv, request, '--type', 'thin', '-V', f'{int(size_bytes)}b',
+          '--thinpool', f'{_place(vg)}/{_place(pool)}', '--name', _lv(lv),
+          '-Wn')
 
 
 @privileged.target_context.entrypoint
 @_verb('copy a logical volume')
 def copy(vg: str, source: str, lv: str, tags: Sequence[str],
-         active: bool) -> None:
-    """Make a thin snapshot: a writable volume that shares what it holds."""
-    _lvm('lvcreate', '--snapshot', '--name', _lv(lv), '-kn',
-         '-ay' if active else '-an', *_options('--addtag', tags),
-         f'{_place(vg)}/{_lv(source)}')
+         active: bool, request: str) -> None:
+    """Make a thin snapshot: a writable volume that shares what it holds.
+
+    :param request: a tag of the caller's, another one for each volume.
+    """
+    _make(vg, lv, request, '--snapshot', '--name', _lv(lv),
+          *_options('--addtag', tags), f'{_place(vg)}/{_lv(source)}',
+          active=active)
+
+
+def _make(vg: str, lv: str, request: str, *args: str,
+          active: bool = True) -> None:
+    """Run ``lvcreate``, whose volume bears the request as a tag.
+
+    A daemon that dies leaves its command running. When the same request comes
+    again, the volume that it finds is the one that it asked for.
+    """
+    tag = _options('--addtag', [request])
+    try:
+        _lvm('lvcreate', '-kn', '-ay' if active else '-an', *tag, *args)
+    except exception.StoreError:
+        found = _look(vg, lv)
+        if found is None or request not in found['lv_tags'].split(','):
+            raise
+        if active:
+            _lvm('lvchange', '-ay', '-K', f'{vg}/{lv}')
 
 
 @privileged.target_context.entrypoint
 @_verb('extend a logical volume')
 def extend(vg: str, lv: str, size_bytes: int) -> None:
-    """Grow a volume; it is an error when it has that size already."""
-    _lvm('lvextend', '-L', f'{int(size_bytes)}b', f'{_place(vg)}/{_lv(lv)}')
+    """Grow a volume, unless it has that size already."""
+    path = f'{_place(vg)}/{_lv(lv)}'
+    try:
+        _lvm('lvextend', '-L', f'{int(size_bytes)}b', path)
+    except exception.StoreError:
+        found = _look(vg, lv)
+        if found is None or int(found['lv_size']) != int(size_bytes):
+            raise
 
 
 @privileged.target_context.entrypoint
@@ -158,8 +191,13 @@ def remove(vg: str, pool: str, lvs: Sequence[str]) -> None:
 @privileged.target_context.entrypoint
 @_verb('rename a logical volume')
 def rename(vg: str, old: str, new: str) -> None:
-    """Give a volume another name, in use or not."""
-    _lvm('lvrename', _place(vg), _lv(old), _lv(new))
+    """Give a volume another name, in use or not, unless it has it already."""
+    names = _place(vg), _lv(old), _lv(new)
+    try:
+        _lvm('lvrename', *names)
+    except exception.StoreError:
+        if _look(vg, old) or not _look(vg, new):
+            raise
 
 
 @privileged.target_context.entrypoint
@@ -171,13 +209,13 @@ def adopt(vg: str, pool: str, foreign: str, lv: str, size_bytes: int) -> None:
     :raises StoreError: when it is not in the pool.
     """
     _lv(lv)
-    found = _report(
-        'lvs', 'lv', _LV_FIELDS, f'vg_name={_place(vg)} && '
-        f'pool_lv={_place(pool)} && lv_name={_place(foreign)}')
-    if not found:
+    found = _look(vg, foreign)
+    if found is None and _look(vg, lv):
+        return
+    if found is None or found['pool_lv'] != _place(pool):
         raise exception.StoreError(
             f'take over {foreign}', f'it is not in {vg}/{pool}')
-    if int(found[0]['lv_size']) < int(size_bytes):
+    if int(found['lv_size']) < int(size_bytes):
         _lvm('lvextend', '-L', f'{int(size_bytes)}b', f'{vg}/{foreign}')
     _lvm('lvrename', vg, foreign, lv)
 
@@ -271,6 +309,13 @@ def _options(option: str, tags: Sequence[str]) -> list[str]:
 def _dm_name(vg: str, lv: str) -> str:
     """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
     return f'{_place(vg).replace("-", "--")}-{lv.replace("-", "--")}'
+
+
+def _look(vg: str, lv: str) -> dict[str, str] | None:
+    """Return what LVM says of a volume, None where there is none."""
+    rows = _report('lvs', 'lv', _LV_FIELDS,
+                   f'vg_name={_place(vg)} && lv_name={_place(lv)}')
+    return rows[0] if rows else None
 
 
 def _report(command: str, part: str, fields: Sequence[str],

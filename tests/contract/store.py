@@ -254,6 +254,17 @@ class StoreContract:
             self.assertEqual(before, self.store.names())
         self.assertEqual(b'one', read(self.path(earlier[1]), 3))
 
+    def test_what_is_kept_of_a_group_may_be_volumes(self):
+        names = [self.made(data=bytes([i]) * 512) for i in range(2)]
+        pairs = [(n, volume()) for n in names]
+        self.store.snapshot_group(pairs)
+        for i, (source, name) in enumerate(pairs):
+            self.store.extend(name, 2 * MIB)
+            write(self.path(source), b'later')
+            self.assertEqual(bytes([i]) * 512, read(self.path(name), 512))
+            write(self.path(name), b'mine')
+            self.assertEqual(b'later', read(self.path(source), 5))
+
     def test_it_says_whether_groups_are_consistent(self):
         self.assertIsInstance(self.store.consistent_groups, bool)
 

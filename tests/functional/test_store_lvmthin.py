@@ -9,9 +9,12 @@ from unittest import mock
 
 from mydriver import exception
 from mydriver.cinder_volume.stores import lvmthin, poolcare
-from mydriver.privileged import dm, freeze
+from mydriver.privileged import dm, freeze, thin
 from tests.contract import store as contract
 from tests.functional import base, lvm
+
+#: The tag of a request.
+REQUEST = 'mydriver.request=0123456789ab'
 
 
 class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
@@ -60,6 +63,53 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
         base.process.wait_for(
             lambda: not self.store._pool.is_suspended(name),
             'the guard to resume the volume', 30)
+
+    def test_a_verb_that_is_repeated_finds_what_it_has_done(self):
+        # So it goes when the daemon dies and its command does not.
+        one, two = self.made(data=b'old'), contract.volume()
+        names = []
+        for _ in range(2):
+            self.run_verb(thin.copy, one, two, [], True, REQUEST)
+            names.append(self.store.names())
+            self.run_verb(thin.extend, two, 2 * contract.MIB)
+            contract.write(self.path(two), b'new')
+        self.assertEqual(*names)
+        self.assertEqual(b'new', contract.read(self.path(two), 3))
+        self.assertEqual(2 * contract.MIB, self.store.device(two).size_bytes)
+        renamed = contract.volume()
+        for _ in range(2):
+            self.run_verb(thin.rename, two, renamed)
+            self.assertEqual({one, renamed}, set(self.store.names()))
+        adopted = contract.volume()
+        for _ in range(2):
+            self.run_verb(thin.adopt, 'mydriver', renamed, adopted,
+                          4 * contract.MIB)
+            self.assertEqual({one, adopted}, set(self.store.names()))
+
+    def test_a_creation_that_is_repeated_activates_the_volume(self):
+        name = contract.volume()
+        self.run_verb(thin.create, 'mydriver', name, contract.MIB, REQUEST)
+        base.run('lvchange', '-an', f'{lvm.GROUP}/{name}')
+        self.run_verb(thin.create, 'mydriver', name, contract.MIB, REQUEST)
+        self.assertEqual(bytes(512), contract.read(self.path(name), 512))
+
+    def test_what_another_request_made_is_not_ours(self):
+        one, two = self.made(), self.made(data=b'kept')
+        other = 'mydriver.request=ba9876543210'
+        for call in (
+                lambda: self.run_verb(thin.copy, one, two, [], True, other),
+                lambda: self.run_verb(thin.create, 'mydriver', two,
+                                      contract.MIB, other),
+                lambda: self.run_verb(thin.rename, one, two),
+                lambda: self.run_verb(thin.extend, one, 512 * 1024)):
+            with self.assertRaises(exception.StoreError):
+                call()
+        self.assertEqual(b'kept', contract.read(self.path(two), 4))
+
+    @staticmethod
+    def run_verb(verb, *args):
+        """Call a verb as the daemon does."""
+        verb(lvm.GROUP, *args)
 
     # Groups
 

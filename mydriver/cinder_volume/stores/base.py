@@ -141,7 +141,8 @@ class VolumeStore(Protocol):
         Snapshots that are there already are kept as they are, also when it
         fails.
 
-        :param pairs: of the source's and the snapshot's name.
+        :param pairs: of the source's name and that of its snapshot, which may
+            be a volume's: it is one then.
         :raises BackingNotFound: when there is no such source.
         :raises StoreFull: when there is no room.
         :raises StoreError: when another backing has one of the names.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import os
 from pathlib import Path
+import secrets
 from typing import Any, Protocol
 
 from oslo_concurrency import lockutils
@@ -241,13 +242,14 @@ class LvmPool:
 
     def create(self, lv: str, size_bytes: int) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.create, self.name, lv, size_bytes)
+        self._run(mydriver.privileged.thin.create, self.name, lv, size_bytes,
+                  _request())
 
     def copy(self, source: str, lv: str, tags: Sequence[str] = (), *,
              active: bool = True) -> None:
         """See :class:`ThinPool`."""
         self._run(mydriver.privileged.thin.copy, source, lv, list(tags),
-                  active)
+                  active, _request())
 
     def copy_together(self, copies: Sequence[tuple[str, int, int]]) -> float:
         """See :class:`ThinPool`."""
@@ -296,6 +298,14 @@ class LvmPool:
         with lockutils.lock(f'mydriver-lvm-{self.group_name}'):
             return channel.run(verb, self.group_name, *args,
                                timeout_s=_TIMEOUT_S)
+
+
+def _request() -> str:
+    """Return a tag that tells a new volume from others of its name.
+
+    It stays with the volume.
+    """
+    return f'mydriver.request={secrets.token_hex(6)}'
 
 
 def parse_status(status: str, table: str) -> Status:

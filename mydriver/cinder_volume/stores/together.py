@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 import contextlib
 
+from mydriver import exception
 from mydriver.cinder_volume.stores import base
 
 
@@ -37,22 +38,24 @@ def clone_volumes(store: base.VolumeStore,
                   wanted: Sequence[tuple[str, str, int]]) -> None:
     """Make volumes that hold what others hold at one moment.
 
-    Where the store can keep several volumes at one moment, the clones are made
-    from snapshots that are gone afterwards.
+    Where the store can keep several volumes at one moment, that is how the
+    clones are made; then they grow to their sizes.
 
     :param wanted: as for :func:`clone_snapshots`.
     """
     if not store.consistent_groups:
         clone_snapshots(store, wanted)
         return
-    kept = {name: base.snapshot_name(name.removeprefix('volume-'))
-            for _source, name, _size in wanted}
-    store.snapshot_group([(s, kept[n]) for s, n, _size in wanted])
-    try:
-        clone_snapshots(store, [(kept[n], n, size) for _s, n, size in wanted])
-    finally:
-        for name in kept.values():
-            store.delete(name)
+    names = [name for _source, name, _size in wanted]
+    for name in filter(store.exists, names):
+        # As a snapshot of an earlier attempt it would be kept.
+        raise exception.StoreError(
+            f'make {name}', 'something has that name already')
+    with _all_or_none(store) as made:
+        store.snapshot_group([(source, name) for source, name, _ in wanted])
+        made += names
+        for _source, name, size_bytes in wanted:
+            store.extend(name, size_bytes)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ from tests.unit.stores import test_reflink
 GIB = 1024 ** 3
 MIB = 1024 ** 2
 
+REQUEST = 'mydriver.request=0123456789ab'
+
 
 class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
     """The contract, on files in the place of logical volumes."""
@@ -351,9 +353,9 @@ class VerbsTest(unittest.TestCase):
     def test_other_volumes_cannot_be_named(self, bad):
         good = self.VOLUME
         for verb, args in (
-                (thin.create, ('vg', 'p', bad, MIB)),
-                (thin.copy, ('vg', bad, good, [], True)),
-                (thin.copy, ('vg', good, bad, [], True)),
+                (thin.create, ('vg', 'p', bad, MIB, REQUEST)),
+                (thin.copy, ('vg', bad, good, [], True, REQUEST)),
+                (thin.copy, ('vg', good, bad, [], True, REQUEST)),
                 (thin.extend, ('vg', bad, MIB)),
                 (thin.remove, ('vg', 'p', [good, bad])),
                 (thin.rename, ('vg', bad, good)),
@@ -373,7 +375,7 @@ class VerbsTest(unittest.TestCase):
                 (thin.pool_status, (bad, 'p')),
                 (thin.pool_status, ('vg', bad)),
                 (thin.create_pool, ('vg', bad, 1, 1, 64)),
-                (thin.create, (bad, 'p', self.VOLUME, MIB)),
+                (thin.create, (bad, 'p', self.VOLUME, MIB, REQUEST)),
                 (thin.remove, ('vg', bad, [self.VOLUME])),
                 (thin.adopt, ('vg', 'p', bad, self.VOLUME, MIB)),
                 (thin.activate_pool, ('vg', bad))):
@@ -382,7 +384,9 @@ class VerbsTest(unittest.TestCase):
     @ddt.data('other', 'mydriver', 'mydriver.a b', '-x')
     def test_other_tags_cannot_be_used(self, bad):
         self.refused('is not ours', thin.copy, 'vg', self.VOLUME,
-                     self.VOLUME, [bad], True)
+                     self.VOLUME, [bad], True, REQUEST)
+        self.refused('is not ours', thin.create, 'vg', 'p', self.VOLUME, MIB,
+                     bad)
         self.refused('is not ours', thin.untag, 'vg', [self.VOLUME], bad)
 
     def refused(self, text, verb, *args):

@@ -2,6 +2,7 @@
 """The steps of the filling, in order."""
 
 from collections.abc import Callable
+import datetime
 import hashlib
 from typing import Any
 import uuid
@@ -109,9 +110,19 @@ class Story:
             'provisioned_capacity_gb'))
 
     def _await_room(self, size_gib: int) -> None:
-        """Wait until the scheduler sees enough room."""
-        process.wait_for(lambda: _free_gib(self._pool()) >= size_gib,
-                         f'room for {size_gib} GiB', _REPORT_S, poll_s=2)
+        """Wait until the scheduler sees enough room in a new report.
+
+        It takes what it promised since the last one off what is shown of that.
+        """
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+        def told() -> bool:
+            found = self._pool()
+            return (_free_gib(found) >= size_gib
+                    and reported_at(found) > now)
+
+        process.wait_for(told, f'a new report with room for {size_gib} GiB',
+                         _REPORT_S, poll_s=2)
 
     def _pool(self) -> dict[str, Any]:
         """Return what the scheduler knows of the only pool."""
@@ -127,8 +138,7 @@ class Story:
 
     def ballast(self) -> str:
         """Fill a volume that will have to go."""
-        # Both are made while there is room for each of them. What was promised
-        # counts as taken until the backend reports again.
+        # Both are made while there is room for each of them.
         for name, size_gib in (('hog', 2), ('ballast', 1)):
             self._await_room(size_gib)
             self._volumes[name] = self._clients.create_volume(name, size_gib)
@@ -280,6 +290,11 @@ class Story:
 
 def _free_gib(pool: dict[str, Any]) -> float:
     return float(pool.get('free_capacity_gb', 0))
+
+
+def reported_at(pool: dict[str, Any]) -> datetime.datetime:
+    """Return when the backend reported what the scheduler shows, UTC."""
+    return datetime.datetime.fromisoformat(pool['timestamp'])
 
 
 def pattern(token: str) -> bytes:

@@ -25,6 +25,7 @@ from mydriver.cinder_volume import (
     opts,
     relocate,
     service,
+    serving,
     settings,
     stats,
     underway,
@@ -89,7 +90,7 @@ class Adapter(cinder_driver.VolumeDriver):
         # Files are flushed in native threads; green ones go on meanwhile.
         return cast(base.VolumeStore, tpool.Proxy(store))
 
-    def _make_service(self, wanted: service.ServiceSettings
+    def _make_service(self, wanted: serving.Settings
                       ) -> service.ExportService:
         return service.build(wanted)
 

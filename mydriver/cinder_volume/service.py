@@ -10,8 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import re
-import socket
 import time
 from typing import Any
 import uuid
@@ -22,7 +20,7 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import chap, recovery
+from mydriver.cinder_volume import chap, recovery, serving
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 
@@ -32,65 +30,6 @@ LOG = logging.getLogger(__name__)
 Discover = Callable[
     [model.Iqn, model.Iqn, Sequence[model.Portal], float],
     tuple[model.Portal, ...]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """What a backend is made of.
-
-    :param backend: its name, the section of cinder.conf.
-    :param target_prefix: how the names of its targets begin.
-    :param portals: at least one; the first is the preferred one.
-    :param chap: ask initiators for CHAP.
-    :param state_path: folder of the journal and the CHAP key.
-    :param targets: how many targets the pool has.
-    :param discovery_timeout_s: how long a portal may take to answer.
-    """
-
-    backend: str
-    target_prefix: str
-    portals: tuple[model.Portal, ...]
-    chap: bool
-    state_path: str
-    targets: int = 4
-    discovery_timeout_s: float = 2.0
-
-
-def pool(settings: ServiceSettings,
-         host: str | None = None) -> list[model.Iqn]:
-    """Return the names of the targets of a backend's pool.
-
-    :param host: name of this host, this very one by default.
-    :raises ConfigurationError: when the prefix makes no valid name.
-    """
-    name = '-'.join(re.sub('[^a-z0-9]+', '-', part.lower()).strip('-')
-                    for part in (host or socket.gethostname(),
-                                 settings.backend))
-    try:
-        return [model.Iqn(f'{settings.target_prefix}mydriver-{name}-{n}')
-                for n in range(settings.targets)]
-    except exception.InvalidIqn as e:
-        raise exception.ConfigurationError(
-            'target_prefix', str(e),
-            'Set it to a name such as iqn.2010-10.org.openstack: .') from e
-
-
-def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
-    """Return the initiator of a connector.
-
-    :raises InvalidConnector: when it has none, or one that the target
-        cannot take.
-    """
-    name = connector.get('initiator')
-    if not name:
-        raise exception.InvalidConnector(
-            'it has no initiator name. Is open-iscsi installed on host '
-            f'{connector.get("host", "?")}, and /etc/iscsi/'
-            'initiatorname.iscsi there')
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        raise exception.InvalidConnector(str(e).rstrip('.')) from e
 
 
 class ExportService:
@@ -104,7 +43,7 @@ class ExportService:
     :param discover: how portals are asked.
     """
 
-    def __init__(self, settings: ServiceSettings, journal: journals.Journal,
+    def __init__(self, settings: serving.Settings, journal: journals.Journal,
                  target: targets.KernelTarget, key: chap.ChapKey | None,
                  name_prefix: str,
                  discover: Discover = discovery.portals_showing) -> None:
@@ -114,7 +53,7 @@ class ExportService:
         self._key = key
         self._name_prefix = name_prefix
         self._discover = discover
-        self._pool = pool(settings)
+        self._pool = serving.pool(settings)
 
     # -- life
 
@@ -275,7 +214,7 @@ class ExportService:
         :raises TargetNotDiscovered: when no portal shows the target to the
             initiator; all is as before then.
         """
-        initiator = initiator_of(connector)
+        initiator = serving.initiator_of(connector)
         can = connection.Capabilities.of(connector)
         with self._lock(volume_id), _timed(
                 'Mapped volume %s to %s', volume_id, initiator):
@@ -309,7 +248,7 @@ class ExportService:
         :param connector: of the host.
         :raises TargetError: when the kernel refuses.
         """
-        initiator = initiator_of(connector)
+        initiator = serving.initiator_of(connector)
         with self._lock(volume_id):
             for placed in self._journal.mappings(volume_id):
                 if placed.mapping.initiator == initiator:
@@ -322,7 +261,8 @@ class ExportService:
         :param connector: of the host that detached; None means all hosts.
         :returns: True while other initiators use the volume.
         """
-        initiator = None if connector is None else initiator_of(connector)
+        initiator = (None if connector is None
+                     else serving.initiator_of(connector))
         with self._lock(volume_id), _timed(
                 'Unmapped volume %s from %s', volume_id,
                 initiator or 'everybody'):
@@ -386,7 +326,7 @@ def run_id() -> str:
     return uuid.uuid4().hex
 
 
-def build(settings: ServiceSettings) -> ExportService:
+def build(settings: serving.Settings) -> ExportService:
     """Put a service together: journal, LIO and discovery.
 
     :raises ConfigurationError: when the state's folder cannot be used.

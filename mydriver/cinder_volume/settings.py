@@ -11,7 +11,7 @@ import os
 from typing import Any, Protocol
 
 from mydriver import exception, model
-from mydriver.cinder_volume import service, stores
+from mydriver.cinder_volume import serving, stores
 from mydriver.cinder_volume.stores import base
 
 
@@ -22,7 +22,7 @@ class Configuration(Protocol):
         """Return an option's value, None where there is no such option."""
 
 
-def of_service(conf: Configuration, backend: str) -> service.ServiceSettings:
+def of_service(conf: Configuration, backend: str) -> serving.Settings:
     """Return what the export service needs to know.
 
     :param backend: name of the backend's section.
@@ -32,7 +32,7 @@ def of_service(conf: Configuration, backend: str) -> service.ServiceSettings:
         raise exception.ConfigurationError(
             'target_protocol', f'{conf.safe_get("target_protocol")} is not '
             'supported', 'Remove it or set it to iscsi.')
-    return service.ServiceSettings(
+    return serving.Settings(
         backend=backend,
         target_prefix=_prefix(conf.safe_get('target_prefix')),
         portals=_portals(conf),

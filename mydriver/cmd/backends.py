@@ -17,7 +17,7 @@ from oslo_config import cfg
 from oslo_utils import netutils
 
 from mydriver import exception
-from mydriver.cinder_volume import opts, service, settings
+from mydriver.cinder_volume import opts, serving, settings
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -92,7 +92,7 @@ class Backend:
     section: Section
 
     @property
-    def settings(self) -> service.ServiceSettings:
+    def settings(self) -> serving.Settings:
         """What its export service takes.
 
         :raises ConfigurationError: for the first setting that is wrong.

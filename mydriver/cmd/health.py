@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.cinder_volume import configfs, service, settings
+from mydriver.cinder_volume import configfs, serving, settings
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 from mydriver.cmd import backends
@@ -76,7 +76,7 @@ def _store(backend: backends.Backend) -> str:
 
 def _host(backend: backends.Backend) -> str:
     wanted = backend.settings
-    service.pool(wanted)  # complains of names that make no target
+    serving.pool(wanted)  # complains of names that make no target
     targets.LioTarget(backend.name, wanted.portals, None).check()
     return f'serves at {", ".join(str(p) for p in wanted.portals)}'
 

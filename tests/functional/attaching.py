@@ -21,7 +21,7 @@ from oslo_config import cfg
 import rtslib_fb
 
 from mydriver import connection, model, privileged
-from mydriver.cinder_volume import service
+from mydriver.cinder_volume import service, serving
 from mydriver.nova_virt import connector
 from tests.functional import base, lio
 
@@ -58,7 +58,7 @@ class Cloud:
         os_brick.setup(cfg.CONF)
         cfg.CONF.set_override('lock_path', str(self.folder / 'locks'),
                               'os_brick')
-        self.service = service.build(service.ServiceSettings(
+        self.service = service.build(serving.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,
             str(self.folder), discovery_timeout_s=5.0))
         test.addCleanup(lio.clear)

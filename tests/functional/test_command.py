@@ -12,7 +12,7 @@ import textwrap
 import uuid
 
 from mydriver import model
-from mydriver.cinder_volume import configfs, service
+from mydriver.cinder_volume import configfs, service, serving
 from mydriver.cinder_volume.stores import base as stores
 from mydriver.cmd import backends
 from tests.functional import base, lio
@@ -100,7 +100,7 @@ class CommandTest(base.NodeTestCase):
     def seen(self):
         """Return what the kernel has of the pool."""
         return [configfs.target(t)
-                for t in service.pool(self.backend.settings)]
+                for t in serving.pool(self.backend.settings)]
 
     def give_to(self, user):
         """Give state and store to a user, as a packaged Cinder has it.

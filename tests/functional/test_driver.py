@@ -7,7 +7,7 @@ from unittest import mock
 from cinder import exception as cinder_exception
 from cinder.volume import group_types
 
-from mydriver.cinder_volume import configfs, service
+from mydriver.cinder_volume import configfs, serving
 from tests.functional import base, driving, lio
 from tests.unit.cinder_volume import fakes
 
@@ -110,7 +110,7 @@ class DriverTest(driving.DriverCase):
 
         self.assertEqual(('up', True), state())
         target = configfs.ROOT / 'iscsi' / str(
-            service.pool(self.driver.exports._settings)[0]) / 'tpgt_1'
+            serving.pool(self.driver.exports._settings)[0]) / 'tpgt_1'
         (target / 'enable').write_text('0')
         self.assertEqual(('down', False), state())
         (target / 'enable').write_text('1')
@@ -137,7 +137,7 @@ class DriverTest(driving.DriverCase):
         self.driver.create_volume(volume)
         self.driver.create_export(None, volume, fakes.connector())
         before = lio.dump()
-        target, = (t for t in service.pool(
+        target, = (t for t in serving.pool(
             self.driver.exports._settings) if configfs.target(t).exports)
         enable = configfs.ROOT / 'iscsi' / str(target) / 'tpgt_1/enable'
         enable.write_text('0')

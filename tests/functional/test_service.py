@@ -15,7 +15,7 @@ from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import configfs, service
+from mydriver.cinder_volume import configfs, service, serving
 from tests.functional import lio
 
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -40,7 +40,7 @@ class ServiceOnLioTest(unittest.TestCase):
         self.service = self.build()
 
     def build(self, portals=PORTALS):
-        built = service.build(service.ServiceSettings(
+        built = service.build(serving.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, True,
             str(self.folder), discovery_timeout_s=2.0))
         built.check()

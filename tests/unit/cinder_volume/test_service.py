@@ -9,7 +9,7 @@ import fixtures
 from oslo_concurrency import lockutils
 
 from mydriver import connection, exception, model
-from mydriver.cinder_volume import chap, journal, service
+from mydriver.cinder_volume import chap, journal, service, serving
 from tests.fakes.target import MemoryTarget
 
 ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
@@ -34,7 +34,7 @@ class ServiceCase(unittest.TestCase):
         self.folder = temporary.path
         lockutils.set_defaults(self.folder)
         self.portals = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
-        self.settings = service.ServiceSettings(
+        self.settings = serving.Settings(
             'be', 'iqn.2010-10.org.openstack:', self.portals, True,
             self.folder)
         self.target = MemoryTarget('be', self.portals)
@@ -79,7 +79,7 @@ class ServiceCase(unittest.TestCase):
 
     def seen(self):
         """Return volumes, (initiator, LUN, volume) and ACLs in the kernel."""
-        targets = [self.target.observe(i) for i in service.pool(
+        targets = [self.target.observe(i) for i in serving.pool(
             self.settings)]
         serials = {(t.iqn, e.lun): e.serial for t in targets
                    for e in t.exports}
@@ -206,7 +206,7 @@ class ServiceTest(ServiceCase):
 
     def protected(self):
         """Return whether the mappings are read only, by initiator."""
-        return [m.read_only for i in service.pool(self.settings)
+        return [m.read_only for i in serving.pool(self.settings)
                 for m in self.target.observe(i).mappings]
 
     def test_only_answering_portals_are_returned(self):
@@ -291,7 +291,7 @@ class ServiceTest(ServiceCase):
 
     def test_foreign_objects_are_untouched(self):
         theirs, device = self.volume()
-        iqn = service.pool(self.settings)[0]
+        iqn = serving.pool(self.settings)[0]
         prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
         placed = journal.Placed(
             model.Mapping(theirs, model.Iqn(BOB['initiator']), 5),
@@ -391,7 +391,7 @@ class PoolTest(unittest.TestCase):
     """Names of targets."""
 
     def settings(self, **changes):
-        return service.ServiceSettings(**{
+        return serving.Settings(**{
             'backend': 'Fast_1', 'target_prefix': 'iqn.2010-10.org.os:',
             'portals': (model.Portal('127.0.0.1'),), 'chap': True,
             'state_path': '/nowhere', 'targets': 2, **changes})
@@ -400,10 +400,10 @@ class PoolTest(unittest.TestCase):
         self.assertEqual(
             ['iqn.2010-10.org.os:mydriver-store-1-example-fast-1-0',
              'iqn.2010-10.org.os:mydriver-store-1-example-fast-1-1'],
-            [str(i) for i in service.pool(self.settings(),
+            [str(i) for i in serving.pool(self.settings(),
                                           'Store_1.example')])
 
     def test_wrong_prefix_is_named(self):
         with self.assertRaises(exception.ConfigurationError) as caught:
-            service.pool(self.settings(target_prefix='iqn.2026-11.lab:'))
+            serving.pool(self.settings(target_prefix='iqn.2026-11.lab:'))
         self.assertTrue(str(caught.exception).startswith('target_prefix: '))

@@ -15,7 +15,7 @@ from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
 from mydriver import exception, model
-from mydriver.cinder_volume import service, settings
+from mydriver.cinder_volume import service, serving, settings
 from mydriver.cmd import backends
 from tests.unit.cinder_volume import fakes
 
@@ -72,7 +72,7 @@ class BackendsTest(ConfTestCase):
 
     def test_settings(self):
         self.assertEqual(
-            service.ServiceSettings(
+            serving.Settings(
                 backend='disks',
                 target_prefix='iqn.2010-10.org.openstack:',
                 portals=(model.Portal('192.0.2.1', 3261),

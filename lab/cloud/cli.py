@@ -100,6 +100,10 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         help="size of each of the storage node's disks, where the backends "
         'keep volumes (default: %(default)s)')
     parser.add_argument(
+        '--images', choices=settings.IMAGE_PLACES, default=default.images,
+        help='where glance runs and keeps its files: with the other APIs, or '
+        'on the storage node beside the volumes (default: %(default)s)')
+    parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
         help='log at DEBUG in every service, or in cinder-volume and '
@@ -130,7 +134,7 @@ def _up(args: argparse.Namespace) -> int:
         compute_driver=args.compute_driver, backends=args.backends,
         portals=args.portals, store=args.store,
         cinder_mode=args.cinder_mode, storage_gib=args.storage_gib,
-        debug_all=args.debug_all)
+        images=args.images, debug_all=args.debug_all)
     up.up(options.full() if args.full else options, settings.Layout())
     return 0
 

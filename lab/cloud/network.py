@@ -39,11 +39,18 @@ def create(name: str = settings.NAMESPACE) -> None:
         for subnet in settings.SUBNETS:
             _ip('addr', 'add', f'{subnet}.1/24', 'dev', BRIDGE, netns=name)
         _ip('link', 'set', BRIDGE, 'up', netns=name)
+        _ip('addr', 'add', f'{settings.GLANCE}/24', 'dev', BRIDGE,
+            netns=name)
     for node in settings.NODES:
         if not _has_link(name, tap(node)):
             _ip('tuntap', 'add', tap(node), 'mode', 'tap', netns=name)
             _ip('link', 'set', tap(node), 'master', BRIDGE, netns=name)
             _ip('link', 'set', tap(node), 'up', netns=name)
+
+
+def release(address: str, name: str = settings.NAMESPACE) -> None:
+    """Let a node have an address of the control plane's."""
+    _ip('addr', 'del', f'{address}/24', 'dev', BRIDGE, netns=name)
 
 
 def delete(name: str = settings.NAMESPACE) -> None:

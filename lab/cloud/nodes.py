@@ -4,12 +4,14 @@
 import dataclasses
 import json
 from pathlib import Path
+import shlex
 import subprocess
 import time
 
 from lab import errors as lab_errors
 from lab import process
-from lab.cloud import errors, network, processes, report, settings
+from lab.cloud import errors, network, processes, report, services, settings
+from lab.cloud.config import glance as glance_conf
 from lab.cloud.site import Site
 from lab.kernel import mailbox, node
 
@@ -50,8 +52,12 @@ def service_of(name: str) -> str:
 #: The second service of node ``storage``, where it was asked for.
 BACKUP = 'cinder-backup'
 
-#: What a backend more and cinder-backup take, MiB.
-_MORE_MIB = 1536
+#: Another one, where its files are to be beside the volumes.
+GLANCE = 'glance'
+
+#: What the storage node's other services take, MiB; a backend more with the
+#: first.
+_MORE_MIB = {BACKUP: 1536, GLANCE: 512}
 
 
 def _format(path: Path, size_gib: int) -> None:
@@ -90,9 +96,9 @@ class Node:
         self._site = site
         self._registry = registry
         self._kind = _KINDS[name]
-        self._extra: tuple[str, ...] = ()
-        if name == 'storage' and site.options.backup:
-            self._extra = (BACKUP,)
+        wanted = {GLANCE: site.options.images == name,
+                  BACKUP: name == 'storage' and site.options.backup}
+        self._extra = tuple(n for n, has in wanted.items() if has)
         self.name = name
         self._box = site.layout.run / 'box' / name
 
@@ -102,7 +108,7 @@ class Node:
         layout = self._site.layout
         disks = self.disks_gib()
         _format(layout.disks / self.name / 'ubda', disks[0])
-        more = _MORE_MIB if self._extra else 0
+        more = sum(_MORE_MIB[n] for n in self._extra)
         spec = node.NodeSpec(
             self.name, self._kind.memory_mib + more,
             disks=tuple(size * _GIB for size in disks),
@@ -181,7 +187,7 @@ class Node:
 
     @property
     def _services(self) -> tuple[str, ...]:
-        return (self._kind.service, *self._extra)
+        return (*self._extra, self._kind.service)
 
     def _note_start(self) -> None:
         """Note when the service started, and where its log begins then."""
@@ -219,7 +225,13 @@ class Node:
         for other in settings.NODES:
             hosts += [settings.address(other), other]
         options = self._site.options
+        glance = services.glance(self._site)
         return {
+            'CLOUD_GLANCE': shlex.join(
+                ['env', *(f'{k}={v}' for k, v in glance.env.items()),
+                 *glance.argv]) if GLANCE in self._extra else '',
+            'CLOUD_GLANCE_ADDRESS': settings.GLANCE,
+            'CLOUD_IMAGES': str(glance_conf.images(self._site)),
             'CLOUD_SHELL': str(_SHELL),
             'CLOUD_ADDRESS': settings.address(self.name),
             'CLOUD_ADDRESS2': settings.address(self.name, 1),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fill the databases: service user, catalogue, image, flavour, types."""
+"""Fill the databases: service user, catalogue, images, flavour, types."""
 
 from pathlib import Path
 
 from lab.cloud import errors, rest, settings
+from lab.guest import sector
 
 _CATALOGUE = (
     ('glance', 'image', 'glance', ''),
@@ -66,24 +67,28 @@ def volume_types(client: rest.Client) -> None:
             'name': name, 'extra_specs': specs}})
 
 
-def image(client: rest.Client, path: Path) -> None:
-    """Upload the tiny guest image, under two identities, to glance.
+def images(client: rest.Client, guest: Path) -> None:
+    """Upload the images to glance: the guest's, and twice the one sector.
 
-    The guest does not listen to the power button: without
-    ``os_shutdown_timeout`` each stop would take nova a minute.
+    Neither listens to the power button: without ``os_shutdown_timeout`` each
+    stop would take nova a minute.
 
+    :param guest: the guest's image.
     :raises CloudError: when glance does not have all of it afterwards.
     """
-    data = path.read_bytes()
-    for image_id, name in ((settings.IMAGE_ID, settings.IMAGE),
-                           (settings.IMAGE_ALT_ID, settings.IMAGE + '-alt')):
-        client.send('POST', 'glance', '/v2/images', json={
-            'id': image_id, 'name': name, 'disk_format': 'raw',
-            'container_format': 'bare', 'visibility': 'public',
-            'os_shutdown_timeout': '1'})
-        client.send('PUT', 'glance', f'/v2/images/{image_id}/file',
-                    data=data, headers={
-                        'Content-Type': 'application/octet-stream'})
-        shown = client.get('glance', f'/v2/images/{image_id}')
-        if shown['status'] != 'active' or shown['size'] != len(data):
-            raise errors.CloudError(f'the image was not stored: {shown}')
+    _upload(client, settings.IMAGE_ID, settings.IMAGE, guest.read_bytes())
+    for number, image_id in enumerate(settings.SECTOR_IDS):
+        _upload(client, image_id, f'sector-{number}', sector.disk())
+
+
+def _upload(client: rest.Client, image_id: str, name: str,
+            data: bytes) -> None:
+    client.send('POST', 'glance', '/v2/images', json={
+        'id': image_id, 'name': name, 'disk_format': 'raw',
+        'container_format': 'bare', 'visibility': 'public',
+        'os_shutdown_timeout': '1'})
+    client.send('PUT', 'glance', f'/v2/images/{image_id}/file', data=data,
+                headers={'Content-Type': 'application/octet-stream'})
+    shown = client.get('glance', f'/v2/images/{image_id}')
+    if shown['status'] != 'active' or shown['size'] != len(data):
+        raise errors.CloudError(f'the image was not stored: {shown}')

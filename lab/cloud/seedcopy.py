@@ -20,7 +20,7 @@ _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 #: Modules of this package that decide what is in the databases, or whose
 #: paths and options end up there (the cell mappings hold addresses).
 _MODULES = ('settings.py', 'seed.py', 'database.py', 'credentials.py',
-            'seedcopy.py', 'site.py', 'config/*.py')
+            'seedcopy.py', 'site.py', 'config/*.py', '../guest/sector.py')
 
 _MARK = 'complete'
 

@@ -26,7 +26,7 @@ def _api(site: Site, name: str, port: str, module: str,
     """Return an API under uwsgi: one process, eight threads."""
     return Service(name, (
         site.program('uwsgi'),
-        '--http-socket', f'{settings.CONTROL}:{settings.PORTS[port]}',
+        '--http-socket', f'{settings.host(port)}:{settings.PORTS[port]}',
         '--module', module, '--need-app', '--lazy-apps',
         '--processes', '1', '--threads', '8', '--enable-threads',
         '--die-on-term', '--buffer-size', '65535',

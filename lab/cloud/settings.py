@@ -20,6 +20,8 @@ STATE = paths.STATE / 'cloud'
 
 #: Address of the control plane on the bridge.
 CONTROL = '10.77.0.1'
+#: Address of glance, which runs in one of :data:`IMAGE_PLACES`.
+GLANCE = '10.77.0.10'
 #: Prefixes of the bridge's two subnets; the second one is for multipath.
 SUBNETS = ('10.77.0', '10.77.1')
 #: Last octet of each node's addresses.
@@ -36,8 +38,10 @@ REGION = 'RegionOne'
 
 #: Fixed identities in the seeded databases.
 IMAGE_ID = '11111111-1111-4111-8111-111111111111'
-IMAGE_ALT_ID = '22222222-2222-4222-8222-222222222222'
 IMAGE = 'tiny'
+#: Those of a guest that does nothing, twice (lab/guest/sector.py).
+SECTOR_IDS = ('22222222-2222-4222-8222-222222222222',
+              '33333333-3333-4333-8333-333333333333')
 FLAVOR_ID = '42'
 FLAVOR = 'm1.nano'
 FLAVOR_ALT_ID = '84'
@@ -54,10 +58,19 @@ STORES = ('reflink', 'lvmthin')
 #: Threads of cinder-volume: eventlet's green ones, or the system's.
 CINDER_MODES = ('green', 'native')
 
+#: Where glance runs and keeps its files: with the other APIs, or on the
+#: storage node, on the filesystem of the ``reflink`` store.
+IMAGE_PLACES = ('control', 'storage')
+
+
+def host(service: str) -> str:
+    """Return the address that an API listens at."""
+    return GLANCE if service == 'glance' else CONTROL
+
 
 def url(service: str) -> str:
-    """Return the address of an API, without a version."""
-    return f'http://{CONTROL}:{PORTS[service]}'
+    """Return the URL of an API, without a version."""
+    return f'http://{host(service)}:{PORTS[service]}'
 
 
 def address(node: str, subnet: int = 0) -> str:
@@ -88,6 +101,7 @@ class Options:
     :param cinder_mode: of cinder-volume, out of :data:`CINDER_MODES`.
     :param storage_gib: size of each of the storage node's disks, the one of
         the store among them; sparse files.
+    :param images: where glance runs, out of :data:`IMAGE_PLACES`.
     :param backup: run cinder-backup too, on the storage node.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
@@ -99,6 +113,7 @@ class Options:
     store: str = 'reflink'
     cinder_mode: str = 'green'
     storage_gib: int = 200
+    images: str = 'control'
     backup: bool = False
     debug_all: bool = True
 

@@ -62,7 +62,8 @@ class Site:
             'OS_PROJECT_NAME': 'admin', 'OS_USER_DOMAIN_ID': 'default',
             'OS_PROJECT_DOMAIN_ID': 'default',
             'OS_REGION_NAME': settings.REGION,
-            'OS_IDENTITY_API_VERSION': '3', 'no_proxy': settings.CONTROL}
+            'OS_IDENTITY_API_VERSION': '3',
+            'no_proxy': f'{settings.CONTROL},{settings.GLANCE}'}
 
 
 def load(layout: settings.Layout) -> Site:

@@ -11,6 +11,7 @@ from lab import errors as lab_errors
 from lab import process
 from lab.cloud import (
     database,
+    network,
     nodes,
     plan,
     processes,
@@ -94,6 +95,17 @@ class Starter:
         def run() -> None:
             self._node(name).service('start')
         return run
+
+    def leave_images(self) -> None:
+        """End glance on the control plane, and give its address away."""
+        self._registry.stop('glance', grace_s=10)
+        network.release(settings.GLANCE)
+
+    def images(self) -> None:
+        """Wait until the node that has glance serves images."""
+        wait.wait_for(ready.apis(self._client)['glance'],
+                      'glance on the storage node to be ready',
+                      abort=self._abort)
 
     def reported(self, name: str) -> plan.Run:
         """Return a step that waits until the APIs say a service is up.

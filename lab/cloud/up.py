@@ -84,15 +84,18 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
     registry = processes.Registry(layout.pids, layout.logs)
     todo = plan.Plan(report.step)
     start = starter.Starter(site, registry, todo.abort)
+    seeded: tuple[str, ...] = ()
     if kept.there():
         todo.add('mariadb', start.mariadb)
-        add_apis(todo, start, after='mariadb')
+        add_apis(todo, start, 'mariadb', options.images)
         add_workers(todo, start, after=('mariadb',))
-        add_nodes(todo, start, after=())
     else:
+        seeded = ('seeded copy',)
         add_seeding(todo, start, site, kept, guest)
-        add_workers(todo, start, after=('seeded copy',))
-        add_nodes(todo, start, after=('seeded copy',))
+        add_workers(todo, start, after=seeded)
+    add_nodes(todo, start, after=seeded)
+    if options.images == 'storage':
+        add_images(todo, start, after=seeded)
     add_reports(todo, start)
     if options.backup:
         todo.add('cinder-backup reports up', start.reported(nodes.BACKUP),
@@ -118,9 +121,15 @@ _APIS = (('keystone', services.keystone), ('placement', services.placement),
          ('neutron', services.neutron), ('glance', services.glance))
 
 
-def add_apis(todo: plan.Plan, start: starter.Starter, after: str) -> None:
-    """Add the APIs, their databases being there."""
+def add_apis(todo: plan.Plan, start: starter.Starter, after: str,
+             images: str = 'control') -> None:
+    """Add the APIs, their databases being there.
+
+    :param images: where glance is to run.
+    """
     for name, make in _APIS:
+        if name == 'glance' and images != 'control':
+            continue
         todo.add(name, start.api(name, make), (after,))
         after = name
 
@@ -149,6 +158,14 @@ def add_nodes(todo: plan.Plan, start: starter.Starter,
              ('node storage', 'cinder-scheduler'))
     todo.add('start of nova-compute', start.agent('compute'),
              ('node compute', 'nova-conductor', 'keystone', 'placement'))
+
+
+def add_images(todo: plan.Plan, start: starter.Starter,
+               after: tuple[str, ...]) -> None:
+    """Let the storage node have glance: its address, and the files."""
+    todo.add('glance leaves', start.leave_images, after)
+    todo.add('glance on storage', start.images,
+             ('glance leaves', 'start of cinder-volume', 'keystone'))
 
 
 def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
@@ -182,14 +199,15 @@ def add_seeding(todo: plan.Plan, start: starter.Starter,
     todo.add('flavours', lambda: seed.flavors(start.client), ('nova-api',))
     todo.add('volume types', lambda: seed.volume_types(start.client),
              ('cinder-api',))
-    todo.add('image', lambda: seed.image(start.client, guest), ('glance',))
+    todo.add('images', lambda: seed.images(start.client, guest),
+             ('glance',))
 
     def keep() -> None:
         start.stop_mariadb()
         kept.keep()
         start.mariadb()   # services take up a lost connection by themselves
 
-    todo.add('seeded copy', keep, ('flavours', 'volume types', 'image'))
+    todo.add('seeded copy', keep, ('flavours', 'volume types', 'images'))
 
 
 _DATABASES: dict[str, tuple[str, ...]] = {

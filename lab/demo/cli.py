@@ -32,6 +32,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     demo.add_argument('--cinder-mode', choices=settings.CINDER_MODES,
                       help="cinder-volume's threads: eventlet's, or the "
                       "system's (default: green)")
+    demo.add_argument('--images', choices=settings.IMAGE_PLACES,
+                      help='where glance keeps its files: with the other '
+                      'APIs, or beside the volumes (default: control)')
     demo.add_argument('--keep', action='store_true',
                       help='leave the cloud up')
     demo.set_defaults(func=_demo)
@@ -43,7 +46,8 @@ def _demo(args: argparse.Namespace) -> int:
     start = time.monotonic()
     told = stage.play({
         'compute_driver': args.compute_driver, 'portals': args.portals,
-        'store': args.store, 'cinder_mode': args.cinder_mode}, args.keep)
+        'store': args.store, 'cinder_mode': args.cinder_mode,
+        'images': args.images}, args.keep)
     told.write(RESULT)
     print(f'\n{told.table()}\n')
     print(f'Demo: {time.monotonic() - start:.0f} s; {RESULT}')

@@ -230,7 +230,17 @@ class Story:
         self._volumes['boot'] = volume_id
         path, size_bytes = self._observer.backing_file(volume_id)
         expect(_GIB, size_bytes, f'size of {path}')
-        return f'{volume_id}; storage: {path}'
+        return f'{volume_id}; storage: {path}{self._shared(volume_id)}'
+
+    def _shared(self, volume_id: str) -> str:
+        """Quote how the volume got its image without a copy, if it must."""
+        options = self._cloud.options
+        words = f'Volume {volume_id} shares the extents of image '
+        line = observe.first_match(self._cloud.log('cinder-volume'),
+                                   lambda text: words in text)
+        must = (options.images, options.store) == ('storage', 'reflink')
+        expect(must, line is not None, 'the image is shared, not copied')
+        return f'; {line[line.index(words):]}' if line else ''
 
     def boot_from_volume(self) -> str:
         """Boot a server from that volume."""

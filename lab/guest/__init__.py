@@ -31,4 +31,6 @@ Where a write fails it says so once (``refused``) and tries again and again.
 disks' patterns are read (``verified``) and written to their places once more
 (``rewrote``). The disk that it booted from counts its
 boots, in a sector that no file system has.
+
+``sector`` has a guest that does nothing, for many servers at little cost.
 """

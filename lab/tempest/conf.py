@@ -58,8 +58,9 @@ def build(site: Site, folder: Path) -> ini.Sections:
 def _compute() -> ini.Sections:
     return {
         'compute': {
-            'image_ref': settings.IMAGE_ID,
-            'image_ref_alt': settings.IMAGE_ALT_ID,
+            # What is in a guest is not looked at (see run_validation).
+            'image_ref': settings.SECTOR_IDS[0],
+            'image_ref_alt': settings.SECTOR_IDS[1],
             'flavor_ref': settings.FLAVOR_ID,
             'flavor_ref_alt': settings.FLAVOR_ALT_ID,
             'build_timeout': BUILD_TIMEOUT_S,

@@ -46,6 +46,8 @@ def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
                 'report_interval': 3,
                 'backend_stats_polling_interval': 60,
                 'image_conversion_dir': f'{state_path}/conversion',
+                **({'allowed_direct_url_schemes': 'file'}
+                   if site.options.images == 'storage' else {}),
             },
             'coordination': {
                 'backend_url': f'file://{state_path}/coordination'},

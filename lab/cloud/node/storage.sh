@@ -30,6 +30,11 @@ done
 mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,backup}
 mkdir -p /var/lib/cinder/{mydriver,mydriver-2}
 mkdir -p -m 700 /var/lib/cinder/mydriver-state
+if [ -n "$CLOUD_GLANCE" ]; then
+    # Its files on the filesystem of the volumes, those of the seeded copy too.
+    ip addr add "$CLOUD_GLANCE_ADDRESS/24" dev vec0
+    cloud_keep /var/lib/cinder/system "$CLOUD_IMAGES"
+fi
 # cinder copies images by way of os-brick, which wants an initiator's name.
 mkdir -p /etc/iscsi
 rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets

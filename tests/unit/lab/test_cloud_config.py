@@ -10,7 +10,7 @@ import unittest
 import ddt
 
 from lab.cloud import credentials, services, settings, site
-from lab.cloud.config import cinder, infra, ini, nova, write
+from lab.cloud.config import cinder, glance, infra, ini, nova, write
 
 
 def make_site(folder: Path = Path('/state'),
@@ -176,6 +176,15 @@ class CinderTest(unittest.TestCase):
             nova.compute(cloud))}
         self.assertEqual({cloud.passwords.volume_key}, keys)
         self.assertEqual(16, len(bytes.fromhex(keys.pop())))
+
+    def test_images_are_shared_only_where_their_files_are(self) -> None:
+        for images, shown, schemes in (('control', False, None),
+                                       ('storage', True, 'file')):
+            cloud = make_site(images=images)
+            self.assertIs(shown, glance.glance(cloud)['DEFAULT'][
+                'show_image_direct_url'])
+            self.assertEqual(schemes, cinder.volume(cloud)['DEFAULT'].get(
+                'allowed_direct_url_schemes'))
 
     def test_api_knows_no_backend_sections(self) -> None:
         self.assertNotIn('mydriver', cinder.cinder(make_site()))

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import io
 from pathlib import Path
+import shlex
 import shutil
 import tempfile
 import time
@@ -225,6 +226,19 @@ class NodesTest(FolderTestCase):
             for secret in secrets_of(self.cloud):
                 self.assertNotIn(secret, str(env))
             self.assertEqual(settings.address(name), env['CLOUD_ADDRESS'])
+
+    def test_glance_is_where_the_options_say(self) -> None:
+        for images, name, has in (
+                ('control', 'storage', False), ('storage', 'storage', True),
+                ('storage', 'compute', False)):
+            node = self.node(name, images=images)
+            command = shlex.split(node.environ()['CLOUD_GLANCE'])
+            self.assertEqual(has, bool(command))
+            self.assertEqual(has, nodes.GLANCE in node._services)
+        command = shlex.split(self.node(
+            'storage', images='storage').environ()['CLOUD_GLANCE'])
+        self.assertIn(f'{settings.GLANCE}:9292', command)
+        self.assertIn('glance.wsgi.api', command)
 
     def test_disk_is_made_once(self) -> None:
         disk = self.folder / 'disk' / 'ubda'

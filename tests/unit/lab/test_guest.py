@@ -10,7 +10,7 @@ import unittest
 from unittest import mock
 
 from lab import errors
-from lab.guest import archive, image, kernel
+from lab.guest import archive, image, kernel, sector
 
 
 class Base(unittest.TestCase):
@@ -109,3 +109,22 @@ class TestImage(Base):
 
     def test_the_init_script_is_a_shell_script(self):
         subprocess.run(['busybox', 'ash', '-n', image._INIT], check=True)
+
+
+class TestSector(Base):
+    """The guest of one sector."""
+
+    def test_the_code_is_what_its_text_says(self):
+        text = sector.__doc__.partition('::\n')[2]
+        source, program = self.folder / 'a.s', self.folder / 'a.o'
+        source.write_text(f'.code16\n{text}')
+        subprocess.run(['as', '--32', '-o', program, source], check=True)
+        subprocess.run(['objcopy', '-O', 'binary', '-j', '.text', program],
+                       check=True)
+        self.assertEqual(program.read_bytes(), sector.CODE)
+
+    def test_a_disk_that_a_bios_boots(self):
+        disk = sector.disk()
+        self.assertEqual(sector.SIZE_BYTES, len(disk))
+        self.assertEqual(b'\x55\xaa', disk[510:512])
+        self.assertTrue(disk.startswith(sector.CODE))

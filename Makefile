@@ -16,10 +16,9 @@ help:
 	@echo 'make demo   a volume reaches a server in a real OpenStack'
 	@echo 'make test   lint, types, import contract, unit and functional tests'
 	@echo 'make verify crashes, wrong connectors, secrets: what operators fear'
-	@echo 'make fill   a store is full: what everybody sees, and how it recovers;'
-	@echo '            STORE=lvmthin chooses the store'
+	@echo 'make fill   a store is full: what everybody sees, and how it recovers'
 	@echo 'make tempest  the volume tests of OpenStack itself; REGEX=... chooses'
-	@echo '            tests, STORE=lvmthin the store'
+	@echo '            tests. STORE=lvmthin chooses the store of these three'
 	@echo 'make quick  the same as make test without the functional tests'
 	@echo 'make down   end a cloud that was left running'
 	@echo 'make clean  remove .lab/ (after `make down`)'
@@ -41,7 +40,7 @@ quick: bootstrap
 	@$(VENV)/bin/python -m tools.check --quick
 
 verify: bootstrap
-	@$(VENV)/bin/python -m lab verify
+	@$(VENV)/bin/python -m lab verify $(if $(STORE),--store $(STORE))
 
 fill: bootstrap
 	@$(VENV)/bin/python -m lab fill $(if $(STORE),--store $(STORE))

@@ -6,6 +6,7 @@ import dataclasses
 import time
 
 from lab import paths
+from lab.cloud import settings
 
 #: What became of the last verification.
 RESULT = paths.STATE / 'verify.json'
@@ -23,6 +24,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         'use. Exit status 0 only if all held.')
     verify.add_argument('--compute-driver', metavar='NAME',
                         help='of nova-compute, when the cloud is brought up')
+    verify.add_argument('--store', choices=settings.STORES,
+                        help="where our driver's backend keeps volumes, when "
+                        'the cloud is brought up (default: reflink)')
     verify.add_argument('--keep', action='store_true',
                         help='leave the cloud up')
     verify.set_defaults(func=_verify)
@@ -30,7 +34,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
-    from lab.cloud import api, settings
+    from lab.cloud import api
     from lab.cloud import up as cloud_up
     from lab.demo import report
     from lab.verify import story
@@ -38,11 +42,10 @@ def _verify(args: argparse.Namespace) -> int:
     layout = settings.Layout()
     was_up = cloud_up.is_up(layout)
     if not was_up:
-        options = settings.Options(debug_all=True)
-        if args.compute_driver:
-            options = dataclasses.replace(
-                options, compute_driver=args.compute_driver)
-        api.up(options)
+        asked = {'compute_driver': args.compute_driver, 'store': args.store}
+        api.up(dataclasses.replace(
+            settings.Options(debug_all=True),
+            **{k: v for k, v in asked.items() if v is not None}))
     told = report.Report(lambda: sorted(layout.logs.glob('*.log')))
     try:
         tale = story.Story(api.Cloud())

@@ -21,6 +21,9 @@ _SECTOR = 512
 #: save for the boot code.
 _START = 2048
 
+#: Where the partition table begins in the first sector, bytes.
+TABLE = 446
+
 #: Where the guest finds the image's id, and counts its boots (init.sh).
 _ID_SECTOR = 2
 
@@ -122,27 +125,35 @@ def _write_disk(image: Path, identity: str) -> None:
     with image.open('wb') as f:
         f.truncate(SIZE_BYTES)
         f.write(_BOOT_CODE.read_bytes()[:440])
-        f.seek(446)
-        # Active; type 0x0e is FAT16 with LBA; the CHS fields do not count.
-        f.write(struct.pack('<B3sB3sII', 0x80, b'\xfe\xff\xff', 0x0e,
-                            b'\xfe\xff\xff', _START, _sectors()))
+        f.seek(TABLE)
+        f.write(partition(SIZE_BYTES))
         f.seek(510)
         f.write(b'\x55\xaa')
         f.seek(_ID_SECTOR * _SECTOR)
         f.write(identity.encode())
 
 
-def _sectors() -> int:
-    return SIZE_BYTES // _SECTOR - _START
+def partition(size_bytes: int) -> bytes:
+    """Return the entry of the partition of a disk of some size.
+
+    Active; type 0x0e is FAT16 with LBA; the CHS fields do not count.
+    """
+    return struct.pack('<B3sB3sII', 0x80, b'\xfe\xff\xff', 0x0e,
+                       b'\xfe\xff\xff', _START, _sectors(size_bytes))
+
+
+def _sectors(size_bytes: int) -> int:
+    return size_bytes // _SECTOR - _START
 
 
 def _fill(image: Path, folder: Path) -> None:
     """Make the FAT file system, copy the files in, make it bootable."""
     offset = _START * _SECTOR
-    partition = f'{image}@@{offset}'
-    _run('mformat', '-i', partition, '-v', 'GUEST', '-T', str(_sectors()),
-         '-h', '16', '-s', '63', '-H', str(_START), '::')
-    _run('mcopy', '-i', partition,
+    drive = f'{image}@@{offset}'
+    _run('mformat', '-i', drive, '-v', 'GUEST',
+         '-T', str(_sectors(SIZE_BYTES)), '-h', '16', '-s', '63',
+         '-H', str(_START), '::')
+    _run('mcopy', '-i', drive,
          *(str(folder / n) for n in ('vmlinuz', 'initrd', 'syslinux.cfg')),
          '::')
     _run('syslinux', '--offset', str(offset), '--install', str(image))

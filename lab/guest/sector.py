@@ -26,15 +26,21 @@ that of ejections::
         jmp   1b
 """
 
+from lab.guest import image
+
 #: The above, as the GNU assembler has it with ``.code16``.
 CODE = bytes.fromhex('fa 31c0 8ed0 bc007c fb f4 ba10ae 6631c0 66ef ba04ae 66ed'
                      '6685c0 74ed ba08ae 66ef ebe6')
 
-#: A device has to have some size.
-SIZE_BYTES = 1 << 20
+#: There is a partition behind the first MiB.
+SIZE_BYTES = 2 << 20
 
 
 def disk() -> bytes:
-    """Return a disk that boots it."""
-    sector = CODE.ljust(510, b'\0') + b'\x55\xaa'
+    """Return a disk that boots it.
+
+    Glance takes no disk that has a boot sector's signature and no partition.
+    """
+    sector = (CODE.ljust(image.TABLE, b'\0')
+              + image.partition(SIZE_BYTES)).ljust(510, b'\0') + b'\x55\xaa'
     return sector.ljust(SIZE_BYTES, b'\0')

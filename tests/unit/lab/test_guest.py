@@ -9,6 +9,8 @@ import tempfile
 import unittest
 from unittest import mock
 
+from oslo_utils.imageutils import format_inspector
+
 from lab import errors
 from lab.guest import archive, image, kernel, sector
 
@@ -128,3 +130,13 @@ class TestSector(Base):
         self.assertEqual(sector.SIZE_BYTES, len(disk))
         self.assertEqual(b'\x55\xaa', disk[510:512])
         self.assertTrue(disk.startswith(sector.CODE))
+        self.assertLess(len(sector.CODE), image.TABLE)
+        # As glance sees it.
+        seen = format_inspector.detect_file_format(self._write(disk))
+        self.assertEqual('gpt', str(seen))
+        seen.safety_check()
+
+    def _write(self, disk: bytes) -> str:
+        path = self.folder / 'disk'
+        path.write_bytes(disk)
+        return str(path)

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import json
 import os
 from pathlib import Path
 import shutil
@@ -20,7 +21,7 @@ from lab import errors
 from lab.cloud import credentials, settings
 from lab.cloud.config import ini
 from lab.cloud.site import Site
-from lab.tempest import conf, results
+from lab.tempest import conf, results, suites
 
 #: Seconds that a single test may take.
 _TEST_TIMEOUT_S = 1800
@@ -83,7 +84,12 @@ class Workspace:
         """
         chosen = self._folder / 'tests.txt'
         chosen.write_text(''.join(f'{t}\n' for t in tests))
+        workers = self._folder / 'workers.yaml'  # JSON is YAML, too
+        workers.write_text(json.dumps([
+            {'worker': [pattern], 'concurrency': count}
+            for pattern, count in suites.shares(tests, concurrency)]))
         argv = self._stestr('run', '--subunit', '--load-list', str(chosen),
+                            '--worker-file', str(workers),
                             '--concurrency', str(concurrency))
         with self._started(argv, timeout_s) as stream:
             listener = testtools.StreamToDict(found.add)

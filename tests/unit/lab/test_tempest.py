@@ -108,6 +108,31 @@ def told(test: str, status: str, seconds: int = 1,
                         for n, t in details.items()}}
 
 
+class SharesTest(unittest.TestCase):
+    """Tests with many servers, and the others."""
+
+    SERVERS = ('tempest.api.compute.volumes.test_a.A.test_b[id-1]',
+               'cinder_tempest_plugin.scenario.test_a.A.test_b')
+    OTHERS = ('tempest.api.volume.test_a.A.test_b',
+              'cinder_tempest_plugin.api.volume.test_a.A.test_b')
+
+    def test_each_test_is_in_one_share(self) -> None:
+        for concurrency in range(2, 6):
+            shares = suites.shares([*self.SERVERS, *self.OTHERS],
+                                   concurrency)
+            self.assertEqual(concurrency, sum(n for _p, n in shares))
+            for test in (*self.SERVERS, *self.OTHERS):
+                self.assertEqual(
+                    1, sum(bool(re.search(p, test)) for p, _n in shares),
+                    test)
+
+    def test_one_kind_has_all(self) -> None:
+        for tests in (self.SERVERS, self.OTHERS):
+            self.assertEqual([('.*', 3)], suites.shares(tests, 3))
+        self.assertEqual([('.*', 1)], suites.shares(
+            [*self.SERVERS, *self.OTHERS], 1))
+
+
 class ResultsTest(unittest.TestCase):
 
     def setUp(self) -> None:

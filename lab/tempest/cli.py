@@ -26,7 +26,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         '--store', choices=settings.STORES, default=settings.STORES[0],
         help='where the backends keep volumes (default: %(default)s)')
     tempest.add_argument(
-        '--concurrency', type=int, default=4, metavar='N',
+        '--concurrency', type=int, default=6, metavar='N',
         help='tests at a time (default: %(default)s)')
     tempest.add_argument(
         '--timeout', type=int, default=7200, metavar='S',

@@ -354,6 +354,17 @@ class LogTest(unittest.TestCase):
             self.frame('/venv/cinder/image/image_utils.py'),
             f'{_HEAD}cinder.volume.manager ImageUnacceptable: no'))
 
+    def test_what_is_let_go_of_may_stay(self) -> None:
+        name = 'snapshot-d17f67f8-eb2a-4b9b-8281-5a656013b05d'
+        line = ('2026-11-25 00:07:48.206 828 INFO mydriver.cinder_volume.'
+                f'manage [-] Snapshot {name[9:]} is not managed any more; it '
+                f'stays in /var/lib/cinder/mydriver as {name}\n')
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / 'cinder-volume.log'
+            log.write_text(f'2026 INFO deleted as snapshot-x\n{line}')
+            self.assertEqual({name}, stage.unmanaged(log))
+            self.assertEqual(set(), stage.unmanaged(log, log.stat().st_size))
+
     def test_other_levels_are_none(self) -> None:
         self.assertEqual([], self.errors(
             '2026-11-23 00:27:02.092 828 INFO mydriver.x [-] ERROR'))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 
 from lab.cloud import errors, settings
+from lab.guest import sector
 
 #: Folders below ``run`` that make up a copy; the passwords are among them,
 #: since the databases hold them too.
@@ -20,7 +21,7 @@ _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 #: Modules of this package that decide what is in the databases, or whose
 #: paths and options end up there (the cell mappings hold addresses).
 _MODULES = ('settings.py', 'seed.py', 'database.py', 'credentials.py',
-            'seedcopy.py', 'site.py', 'config/*.py', '../guest/sector.py')
+            'seedcopy.py', 'site.py', 'config/*.py')
 
 _MARK = 'complete'
 
@@ -37,6 +38,7 @@ def key(image: Path, root: Path = settings.ROOT) -> str:
              *(p for pattern in _MODULES for p in sorted(here.glob(pattern)))]
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(sector.disk())
     digest.update(f'{root} {settings.VENV} {_mariadb_version()}'.encode())
     return digest.hexdigest()[:16]
 

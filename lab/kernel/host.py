@@ -61,7 +61,7 @@ def allow_mappings(memory_mib: int, limit: Path = _MAX_MAP_COUNT) -> None:
     A process of a node is an address space of the host, in which each run of
     pages is a mapping of its own. Where the host grants no more of them, the
     node's kernel kills the process ("UML ran out of memory on the host side",
-    arch/um/kernel/skas/uaccess.c and tlb.c), be it half a service's memory.
+    arch/um/kernel/tlb.c), be it half a service's memory.
     Debian's limit is reached with 256 MiB. What is set stays until the
     machine's next boot; a higher value is left as it is.
 

@@ -116,10 +116,10 @@ class Watch:
 
     def _left(self) -> list[str]:
         deadline = time.monotonic() + _REST_S
+        let_go = {name for path, offset in self._logs.items()
+                  for name in unmanaged(path, offset)}
         while True:
             found = observe.left_over(self._before, self._observer.look())
-            let_go = {name for path, offset in self._logs.items()
-                      for name in unmanaged(path, offset)}
             found['backing files'] = {
                 path for path in found['backing files']
                 if path.rpartition('/')[2].lstrip('_') not in let_go}
@@ -140,10 +140,7 @@ def unmanaged(log: Path, offset: int = 0) -> set[str]:
     :param offset: where to begin, bytes.
     :returns: names of backings.
     """
-    with log.open('rb') as f:
-        f.seek(offset)
-        text = f.read().decode(errors='replace')
-    return set(_UNMANAGED.findall(text))
+    return set(_UNMANAGED.findall(_read(log, offset)))
 
 
 def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
@@ -155,15 +152,19 @@ def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
     :param offset: where to begin, bytes.
     """
     found = []
-    with log.open('rb') as f:
-        f.seek(offset)
-        lines = f.read().decode(errors='replace').splitlines()
+    lines = _read(log, offset).splitlines()
     for number, line in enumerate(lines):
         match = _ERROR.match(line)
         if match and (match[2].startswith('mydriver')
                       or _last_frame_is_ours(lines, number)):
             found.append(f'{log.name}: {line[:300]}')
     return found
+
+
+def _read(log: Path, offset: int) -> str:
+    with log.open('rb') as f:
+        f.seek(offset)
+        return f.read().decode(errors='replace')
 
 
 def _last_frame_is_ours(lines: list[str], number: int) -> bool:

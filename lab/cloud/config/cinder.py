@@ -103,8 +103,9 @@ def backup() -> ini.Sections:
 
     It holds a whole file of a backup in memory, which is 2 GB by default, and
     one more of what it has compressed, for each backup; from 32 MiB on always
-    as new pages of the kernel's (see lab/cloud/node/service). And the node has
-    one processor: two backups at a time take as long as one after the other.
+    as new pages of the kernel's (mallopt(3), M_MMAP_THRESHOLD), which are dear
+    in a node. And that has one processor: two backups at a time take as long
+    as one after the other.
     """
     return {'DEFAULT': {
         'backup_driver': 'cinder.backup.drivers.posix.PosixBackupDriver',

@@ -11,8 +11,6 @@ are volumes themselves (``cinder://``) Cinder clones by itself, with
 import time
 from typing import Any
 
-from cinder import exception as cinder_exception
-from oslo_concurrency import processutils
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -29,10 +27,6 @@ LOG = logging.getLogger(__name__)
 
 NOT_CLONED = (None, False)
 
-#: What a look at an image may end with; a lack of qemu-img is among it.
-_UNFIT = (cinder_exception.CinderException, OSError,
-          processutils.ProcessExecutionError)
-
 
 class ImageClone(adapter.Adapter):
     """clone_image."""
@@ -45,37 +39,40 @@ class ImageClone(adapter.Adapter):
         :param image_location: Glance's direct URL and its locations.
         :returns: no update of the record, and whether it was done.
         """
-        started = time.monotonic()
         for path in local_image.paths(image_location):
             try:
-                self._share(volume, path, image_meta)
+                figures = self._share(volume, path, image_meta)
             except exception.ImageNotShareable as e:
                 LOG.debug('Volume %s gets a copy of its image: %s',
                           volume.id, e)
                 continue
-            LOG.info('Volume %s shares the extents of image %s, in %.1f ms',
-                     volume.id, image_meta['id'],
-                     (time.monotonic() - started) * 1e3)
+            LOG.info('Volume %s shares the extents of image %s; shared in '
+                     '%.1f ms, seen to be raw in %.1f ms',
+                     volume.id, image_meta['id'], *figures)
             return None, True
         return NOT_CLONED
 
-    def _share(self, volume: Any, path: str, image: Any) -> None:
+    def _share(self, volume: Any, path: str,
+               image: Any) -> tuple[float, float]:
+        """Make the volume; return what sharing and looking took, in ms."""
         name, size_bytes = adapter.name(volume), volume.size * stats.GIB
         if 'file' not in cfg.CONF.allowed_direct_url_schemes:
             raise exception.ImageNotShareable(
                 image['id'], 'allowed_direct_url_schemes lacks file')
         local_image.check_record(image, size_bytes)
+        started = time.monotonic()
         with local_image.opened(path, image) as fd:
             if not self.store.share(fd, name, size_bytes):
                 raise exception.ImageNotShareable(
                     image['id'], f'{path} is not on the filesystem of '
                     f'{self.store.location}')
-        # Only now, when nobody but us can write to it.
+        shared = time.monotonic()
         try:
-            images.check_raw(self.store.device(name).path, image['id'])
-        except _UNFIT as e:
-            self.store.delete(name)
-            raise exception.ImageNotShareable(image['id'], str(e)) from e
+            # Only now, when nobody but us can write to it.
+            if not images.is_raw(self.store.device(name).path):
+                raise exception.ImageNotShareable(
+                    image['id'], f'{path} does not hold what is raw')
         except BaseException:
             self.store.delete(name)
             raise
+        return (shared - started) * 1e3, (time.monotonic() - shared) * 1e3

@@ -108,8 +108,16 @@ node_spawn() {
 }
 
 # node_mailbox FOLDER: run what the host puts there (lab/kernel/mailbox.py).
-# Does not return.
+# Does not return. Init itself only waits, which reaps whatever it inherits:
+# bash 5.2 was seen to have SIGCHLD blocked for good after a while of
+# `read -t`, and libvirt gives a QEMU that is not reaped 80 s to go away.
 node_mailbox() {
+    _node_letters "$1" &
+    wait
+}
+
+# _node_letters FOLDER: the mailbox's loop.
+_node_letters() {
     local box=$1 tick request
     local -A seen
     mkfifo /run/mailbox.tick

@@ -23,6 +23,12 @@ _TARGET = 'iqn.2010-10.org.openstack:node-test'
 _CONFIGFS = Path('/sys/kernel/config/target')
 _FICLONE = 0x40049409  # _IOW(0x94, 9, int), linux/fs.h
 
+#: Become a program that inherits the orphans among its descendants, as init
+#: does: PR_SET_CHILD_SUBREAPER (36, prctl(2)) holds over exec.
+_AS_INIT = '''import ctypes, os, sys
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])'''
+
 
 class TestNode(base.NodeTestCase):
     """The node itself."""
@@ -168,7 +174,8 @@ class TestMailbox(base.NodeTestCase):
         tick = Path('/run/mailbox.tick')
         self.addCleanup(tick.unlink, missing_ok=True)
         self.served = process.spawn(
-            'node', ['bash', '-c', '. "$0"; node_mailbox "$1"',
+            'node', [sys.executable, '-c', _AS_INIT,
+                     'bash', '-c', '. "$0"; node_mailbox "$1"',
                      paths.KERNEL_SHELL / 'functions.sh', self.folder],
             Path(folder.name, 'log'))
         self.addCleanup(self.served.end, grace_s=0)
@@ -212,6 +219,19 @@ class TestMailbox(base.NodeTestCase):
     def test_failure(self):
         with self.assertRaisesRegex(errors.LabError, 'status 3\nwhy'):
             self.box.check(['sh', '-c', 'echo why >&2; exit 3'])
+
+    def test_what_is_left_behind_is_reaped(self):
+        """By the process that would be init, as soon as it ends."""
+        loop = self._children()
+        self.assertEqual(1, len(loop), 'the loop is a process of its own')
+        self.box.check(['sh', '-c', 'setsid sleep 0.1 & setsid sleep 0.2 &'])
+        process.wait_for(lambda: self._children() == loop,
+                         'two orphans to be reaped', 10)
+
+    def _children(self) -> list[int]:
+        pid = self.served.pid
+        return [int(child) for child in Path(
+            f'/proc/{pid}/task/{pid}/children').read_text().split()]
 
     def test_a_node_that_ended(self):
         self.served.end(grace_s=0)

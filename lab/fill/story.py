@@ -263,10 +263,12 @@ class Story:
 
     def new_volume(self) -> str:
         """Make something new, and use it."""
+        self._await_room(1)
         volume_id = self._clients.create_volume('new', 1)
         self._volumes['new'] = volume_id
         self._clients.attach('', self._server, volume_id)
         line = self._guest.wait('disk', 'vdd', 'wrote')
+        self._await_room(1)
         made = self._api.create_snapshot(volume_id=volume_id, name='new',
                                          force=True)
         self._api.wait_for_status(made, 'available', ['error'], interval=1,

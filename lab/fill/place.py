@@ -19,16 +19,11 @@ class Place:
     """What the stores differ in.
 
     :param state: of the backend when it is full.
-    :param judge: the service that refuses a snapshot. The scheduler does for
-        a backend that is down, and leaves no message to the user.
-    :param refusal: part of the error in its log.
     :param look: the command that shows how full it is.
     :param extend: makes it larger; None where a volume has to go.
     """
 
     state: str
-    judge: str
-    refusal: str
     look: tuple[str, ...]
     extend: Callable[[observe.Observer], str] | None
 
@@ -45,11 +40,11 @@ def _extend_pool(observer: observe.Observer) -> str:
 
 PLACES = {
     'reflink': Place(
-        'up', 'cinder-volume', f'{cinder.STORE_PATH} has ',
+        'up',
         ('df', '--output=target,size,used,avail,pcent', cinder.STORE_PATH),
         None),
     'lvmthin': Place(
-        'down', 'cinder-scheduler', 'Cannot place snapshot ',
+        'down',
         ('env', 'LVM_SUPPRESS_FD_WARNINGS=1', 'lvs', '--noheadings',
          '-o', ('lv_name,lv_size,data_percent,metadata_percent,'
                 'lv_health_status'), _POOL), _extend_pool),

@@ -18,8 +18,6 @@ from lab.fill import place
 _REPORT_S = 180
 #: The guest writes the whole store, in software emulation.
 _FILL_S = 900
-#: What the scheduler's log says of a snapshot that there is no room for.
-_REFUSAL = 'Cannot place snapshot '
 #: Slots whose checksum is computed at once.
 _AT_ONCE = 32
 
@@ -212,20 +210,17 @@ class Story:
 
     def no_snapshot(self) -> str:
         """Ask for a snapshot; the user gets no message, so quote the log."""
-        log = self._cloud.log('cinder-scheduler')
-        since = log.stat().st_size
         made = self._api.create_snapshot(
             volume_id=self._volumes['innocent'], name='none', force=True)
         self._await_error(self._api.get_snapshot, made.id)
-        with log.open(errors='replace') as f:
-            f.seek(since)
-            quoted = next((line for line in f if 'ERROR' in line
-                           and _REFUSAL in line), None)
+        refusal = f'Cannot place snapshot {made.id} '
+        quoted = observe.first_match(
+            self._cloud.log('cinder-scheduler'),
+            lambda text: 'ERROR' in text and refusal in text)
         if quoted is None:
-            raise NotProven(f'status error, but the log lacks "{_REFUSAL}"')
+            raise NotProven(f'status error, but the log lacks "{refusal}"')
         self._delete_snapshot(made.id)
-        return ('status error; log: '
-                f'{quoted[quoted.index(_REFUSAL):].strip()}')
+        return f'status error; log: {quoted[quoted.index(refusal):]}'
 
     @staticmethod
     def _await_error(get: Callable[[str], Any], resource_id: str) -> None:

@@ -69,9 +69,7 @@ class ImageClone(adapter.Adapter):
         shared = time.monotonic()
         try:
             # Only now, when nobody but us can write to it.
-            if not images.is_raw(self.store.device(name).path):
-                raise exception.ImageNotShareable(
-                    image['id'], f'{path} does not hold what is raw')
+            images.check_raw(self.store.device(name).path, image['id'])
         except BaseException:
             self.store.delete(name)
             raise

@@ -15,7 +15,7 @@ from cinder.image import image_utils
 from cinder.volume import volume_utils
 from eventlet import tpool
 
-from mydriver import model
+from mydriver import exception, model
 
 
 def fetch(context: Any, image_service: Any, image_id: str,
@@ -47,13 +47,22 @@ def _is_roots(device: model.BackingDevice) -> bool:
     return device.kind == 'iblock'
 
 
-def is_raw(path: str) -> bool:
-    """See whether a file holds what an image said to be raw may hold.
+def check_raw(path: str, image_id: str) -> None:
+    """See that a file holds what an image said to be raw may hold.
 
     By the inspection that Cinder begins its own checks with. The rest of them
     asks qemu-img for what there is to know about the other formats.
+
+    :raises ImageNotShareable: when it is a format of its own, or not safe, or
+        cannot be read.
     """
-    return bool(image_utils.get_image_format(path) == 'raw')
+    try:
+        found = image_utils.get_image_format(path)
+    except OSError as e:
+        raise exception.ImageNotShareable(image_id, str(e)) from e
+    if found != 'raw':
+        raise exception.ImageNotShareable(
+            image_id, 'its file does not hold what is raw')
 
 
 def copy_as_root(source: str, target: str, size_bytes: int,

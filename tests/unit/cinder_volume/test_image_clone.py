@@ -7,6 +7,7 @@ import subprocess
 from unittest import mock
 import uuid
 
+from cinder.image import image_utils
 import ddt
 from oslo_config import cfg
 
@@ -178,9 +179,14 @@ class CloneImageTest(fakes.CinderTestCase):
             self.clone(self.image())
         self.assertEqual([], os.listdir(self.store_path))
 
-    def test_no_process_is_started(self):
+    def test_qemu_img_is_not_needed(self):
         with mock.patch.dict(os.environ, PATH='/nonexistent'):
             self.assertIs(True, self.clone(self.image())[1])
+
+    def test_what_cannot_be_read_is_left_to_cinder(self):
+        with mock.patch.object(image_utils, 'get_image_format',
+                               side_effect=PermissionError(13, 'denied')):
+            self.assert_copied('denied', self.image())
 
     def test_what_goes_wrong_while_checking_leaves_nothing(self):
         def interrupt(name):

@@ -42,16 +42,17 @@ class Line:
 
 
 def lines(text: str) -> list[Line]:
-    """Return the whole lines in a console, each one once.
+    """Return the whole lines in a console, each one once, oldest first.
 
     libvirt's log daemon and nova both write to the file: nova appends what it
     read from the terminal (nova.virt.libvirt.driver.LibvirtDriver.
     get_console_output). Until the daemon has written over that, lines are
-    torn, or there twice.
+    torn, or there twice. The guest repeats its last lines, so that a torn one
+    appears whole later on, behind younger ones.
     """
     whole = [Line(m[2], float(m[3])) for m in _LINE.finditer(
         text.replace('\r', '')) if len(m[1]) == int(m[4])]
-    return list(dict.fromkeys(whole))
+    return sorted(dict.fromkeys(whole), key=lambda line: line.uptime_s)
 
 
 class Guest:

@@ -32,5 +32,8 @@ disks' patterns are read (``verified``) and written to their places once more
 (``rewrote``). The disk that it booted from counts its
 boots, in a sector that no file system has.
 
+The last four lines are repeated every few seconds: Nova's own reading of the
+console may tear one.
+
 ``sector`` has a guest that does nothing, for many servers at little cost.
 """

@@ -19,7 +19,20 @@ say() {
     local up rest text
     read -r up rest < /proc/uptime
     text="$* uptime=$up"
-    echo "GUEST $text length=${#text}"
+    said_1=$said_2 said_2=$said_3 said_3=$said_4
+    said_4="GUEST $text length=${#text}"
+    echo "$said_4"
+}
+
+# say_again: the last lines once more, every few seconds. A line that nova
+# tore stays torn until something is written after it, and the guest may have
+# nothing more to say.
+say_again() {
+    [ $((tick = (tick + 1) % 5)) -eq 0 ] || return
+    local line
+    for line in "$said_1" "$said_2" "$said_3" "$said_4"; do
+        [ -z "$line" ] || echo "$line"
+    done
 }
 
 # settle DISK: wait for its device node.
@@ -209,7 +222,7 @@ exec 9<> /tmp/tick
 while read -r module; do
     insmod "/modules/$module" || say "module $module failed"
 done < /modules/order
-known='' fill_disk=''
+known='' fill_disk='' tick=0
 echo  # the boot loader leaves its last line open
 say "booted linux=$(uname -r)"
 while :; do
@@ -240,5 +253,6 @@ while :; do
     done
     known=$now
     [ -z "$fill_disk" ] || fill
+    say_again
     pause 1
 done

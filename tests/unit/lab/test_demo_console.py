@@ -43,6 +43,13 @@ class TestLines(unittest.TestCase):
         text = said('booted', 'disk vdb removed')
         self.assertEqual(console.lines(text), console.lines(text + text))
 
+    def test_a_torn_line_that_is_repeated_comes_in_its_place(self):
+        text = said('booted', 'disk vdb wrote token=t ok', 'disk vdc added')
+        first, torn, last = text.splitlines(keepends=True)
+        found = console.lines(
+            first + torn.replace('token=t', 'token=tt') + last + text)
+        self.assertEqual([1.5, 2.5, 3.5], [line.uptime_s for line in found])
+
 
 class TestGuest(unittest.TestCase):
     """Waiting."""

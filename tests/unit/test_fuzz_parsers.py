@@ -13,7 +13,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import discovery, exception, model
-from mydriver.cinder_volume import chap, local_image, relocate
+from mydriver.cinder_volume import chap, configfs, local_image, relocate
 from mydriver.cinder_volume.stores import thinpool
 from mydriver.privileged import node_record, vpd
 from tests.unit import hostile
@@ -255,6 +255,24 @@ class NodeRecordTest(unittest.TestCase):
             node_record.update(path, {SECRET: 'new'})
         self.assertIn(b'# caf\xe9\n', path.read_bytes())
         self.assertIn(f'{SECRET} = new\n'.encode(), path.read_bytes())
+
+
+class ConfigfsTest(unittest.TestCase):
+    """What configfs shows of a target."""
+
+    def test_a_path_that_is_no_utf8(self):
+        root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        iqn = model.Iqn('iqn.2010-10.org.openstack:t-0')
+        store = root / 'core/fileio_0/mydriver-disks-1'
+        store.mkdir(parents=True)
+        (store / 'udev_path').write_bytes(b'/srv/caf\xe9/volume-1\n')
+        for name in ('lun/lun_0', 'acls', 'np'):
+            (root / 'iscsi' / str(iqn) / 'tpgt_1' / name).mkdir(parents=True)
+        (root / 'iscsi' / str(iqn) / 'tpgt_1/lun/lun_0/link').symlink_to(
+            store)
+        seen = configfs.target(iqn, root)
+        self.assertEqual(['/srv/caf\udce9/volume-1'],
+                         [e.path for e in seen.exports])
 
 
 designators = st.builds(

@@ -24,8 +24,8 @@ def shown(value: object, most: int = 100) -> str:
     :param most: how many characters of a text to keep.
     """
     if isinstance(value, str):
-        return (value if len(value) <= most
-                else f'{value[:most]}... ({len(value)} characters)')
+        return _encodable(value if len(value) <= most
+                          else f'{value[:most]}... ({len(value)} characters)')
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int) and value.bit_length() <= _INT_MAX_BITS:
@@ -60,13 +60,18 @@ class MyDriverError(Exception):
             zip(self.fields, self.args, strict=True)})
 
 
+def _encodable(text: str) -> str:
+    """Return a text with lone surrogates written out."""
+    return text.encode(errors='backslashreplace').decode()
+
+
 def _bounded(value: object) -> object:
     """Return a field's value as the text takes it: bounded, and encodable."""
     if isinstance(value, str):
         if len(value) > FIELD_MAX:
             value = (f'{value[:FIELD_MAX - _FIELD_END]} ... ({len(value)} '
                      f'characters) ... {value[-_FIELD_END:]}')
-        return value.encode(errors='backslashreplace').decode()
+        return _encodable(value)
     if isinstance(value, int) and value.bit_length() > _INT_MAX_BITS:
         return f'<{value.bit_length()} bits>'
     return value

@@ -41,6 +41,7 @@ class TextTest(unittest.TestCase):
         for value, text in (
                 ('short', 'short'),
                 ('x' * 101, 'x' * 100 + '... (101 characters)'),
+                ('\ud800', r'\ud800'),
                 (7, '7'), (True, 'True'), (None, 'None'), (7.5, '7.5'),
                 (10 ** 5000, '<int>'), ([1], '<list>'), ({}, '<dict>'),
                 (b'x' * 10 ** 6, '<bytes>')):

@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 help:
 	@echo 'make demo   a volume reaches a server in a real OpenStack'
-	@echo 'make test   lint, types, import contract, unit and functional tests'
+	@echo 'make test   lint, types, imports, documentation and all tests'
 	@echo 'make verify crashes, wrong connectors, secrets: what operators fear'
 	@echo 'make fill   a store is full: what everybody sees, and how it recovers'
 	@echo 'make tempest  the volume tests of OpenStack itself; REGEX=... chooses'

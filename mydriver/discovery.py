@@ -24,6 +24,13 @@ LOG = logging.getLogger(__name__)
 #: Most bytes that one answer may have; a target that sends more is broken.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
+#: Serial numbers are 32 bits wide and wrap (RFC 7143, 4.2.2.1; RFC 1982).
+_SERIAL_MASK = 0xffffffff
+
+#: Most PDUs of one answer; 4 MiB in the smallest that a target may send
+#: (MaxRecvDataSegmentLength is 512 bytes at the least).
+_MAX_PARTS = MAX_ANSWER_BYTES // 512
+
 _BHS_BYTES = 48
 _LOGIN, _TEXT, _LOGOUT = 0x03, 0x04, 0x06
 _IMMEDIATE, _FINAL, _CONTINUE = 0x40, 0x80, 0x40
@@ -92,7 +99,8 @@ class _Session:
         data = self._read(length + -length % 4)[:length]
         if header[0] & 0x3f != opcode | _RESPONSE:
             raise OSError(f'an unexpected answer, opcode {header[0]:#04x}')
-        self.exp_stat_sn = struct.unpack_from('>I', header, 24)[0] + 1
+        self.exp_stat_sn = _SERIAL_MASK & (
+            struct.unpack_from('>I', header, 24)[0] + 1)
         return header, data
 
     def _arm(self) -> None:
@@ -102,14 +110,14 @@ class _Session:
         self.sock.settimeout(left)
 
     def _read(self, count: int) -> bytes:
-        data = b''
+        data = bytearray()
         while len(data) < count:
             self._arm()
             part = self.sock.recv(count - len(data))
             if not part:
                 raise OSError('the target closed the connection')
             data += part
-        return data
+        return bytes(data)
 
 
 def discover(portal: model.Portal, initiator: model.Iqn,
@@ -194,18 +202,19 @@ def _log_in(session: _Session, initiator: model.Iqn) -> None:
 
 
 def _send_targets(session: _Session) -> bytes:
-    request, tag, answer = _text(SendTargets='All'), _NO_TAG, b''
-    while True:
+    request, tag, answer = _text(SendTargets='All'), _NO_TAG, bytearray()
+    for _part in range(_MAX_PARTS):
         session.send(_TEXT, _FINAL, request,
                      {16: struct.pack('>II', 1, tag)})
         session.cmd_sn += 1
         header, data = session.receive(_TEXT)
         answer += data
         if header[1] & _FINAL and not header[1] & _CONTINUE:
-            return answer
+            return bytes(answer)
         if len(answer) > MAX_ANSWER_BYTES:
-            raise OSError('an endless answer')
+            break
         request, tag = b'', struct.unpack_from('>I', header, 20)[0]
+    raise OSError('an endless answer')
 
 
 def _log_out(session: _Session) -> None:

@@ -8,9 +8,36 @@ side as ``cls(*args)``; primitives only, since msgpack carries them.
 
 from typing import ClassVar
 
+#: Longest text of one field that an error shows, in characters; of a longer
+#: one it shows the beginning and the end.
+FIELD_MAX = 1000
+_FIELD_END = 200
+
+#: Larger integers are shown by their size: Python refuses to print some.
+_INT_MAX_BITS = 128
+
+
+def shown(value: object, most: int = 100) -> str:
+    """Return a value of unknown origin as an error may show it.
+
+    :param value: anything; a text is cut, a container is not looked into.
+    :param most: how many characters of a text to keep.
+    """
+    if isinstance(value, str):
+        return _encodable(value if len(value) <= most
+                          else f'{value[:most]}... ({len(value)} characters)')
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int) and value.bit_length() <= _INT_MAX_BITS:
+        return str(value)
+    return f'<{type(value).__name__}>'
+
 
 class MyDriverError(Exception):
     """Base of all errors of ours.
+
+    The text is bounded and can be encoded, whatever the arguments hold: what
+    logs or stores it must not fail on a lone surrogate.
 
     :cvar fields: the names of the positional arguments, in order.
     :cvar template: the text, a ``str.format`` template over ``fields``.
@@ -28,8 +55,26 @@ class MyDriverError(Exception):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        return self.template.format(
-            **dict(zip(self.fields, self.args, strict=True)))
+        return self.template.format(**{
+            name: _bounded(value) for name, value in
+            zip(self.fields, self.args, strict=True)})
+
+
+def _encodable(text: str) -> str:
+    """Return a text with lone surrogates written out."""
+    return text.encode(errors='backslashreplace').decode()
+
+
+def _bounded(value: object) -> object:
+    """Return a field's value as the text takes it: bounded, and encodable."""
+    if isinstance(value, str):
+        if len(value) > FIELD_MAX:
+            value = (f'{value[:FIELD_MAX - _FIELD_END]} ... ({len(value)} '
+                     f'characters) ... {value[-_FIELD_END:]}')
+        return _encodable(value)
+    if isinstance(value, int) and value.bit_length() > _INT_MAX_BITS:
+        return f'<{value.bit_length()} bits>'
+    return value
 
 
 class ConfigurationError(MyDriverError):

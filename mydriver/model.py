@@ -16,10 +16,16 @@ LIO_NAA_PREFIX = '6001405'
 #: TCP port of iSCSI (RFC 7143, 4.2.7.1).
 ISCSI_PORT = 3260
 
+_PORTAL = re.compile(r'(\[[^]]+\]|[^:]+)(?::([0-9]{1,5}))?\Z')
+#: No address in text form is longer (RFC 4291, 2.2), brackets and port apart.
+_ADDRESS_MAX = 45
+_PORTAL_MAX = _ADDRESS_MAX + len('[]:65535')
+
 # What rtslib-fb takes (rtslib_fb.utils.normalize_wwn), with the length limit
 # of RFC 7143, 4.2.7.1. Colons and dots are free after the naming authority.
-_IQN = re.compile(r'iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+(\.[a-z0-9-]+)+'
-                  r'(:[a-z0-9.:-]*)?\Z')
+# \d and str.lower() reach beyond ASCII, so names are tested for that first.
+_IQN = re.compile(r'iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+'
+                  r'(\.[a-z0-9-]+)+(:[a-z0-9.:-]*)?\Z')
 _IQN_MAX_BYTES = 223
 
 
@@ -34,16 +40,20 @@ class Iqn:
     name: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise exception.InvalidIqn(str(self.name), 'it is empty')
+        if not isinstance(self.name, str):
+            raise exception.InvalidIqn(
+                exception.shown(self.name), 'it is not text')
+        if not self.name:
+            raise exception.InvalidIqn('', 'it is empty')
+        if len(self.name) > _IQN_MAX_BYTES:
+            raise exception.InvalidIqn(
+                exception.shown(self.name),
+                f'it is longer than {_IQN_MAX_BYTES} bytes')
         name = self.name.lower()
-        if len(name.encode()) > _IQN_MAX_BYTES:
+        if not self.name.isascii() or not _IQN.match(name):
             raise exception.InvalidIqn(
-                name, f'it is longer than {_IQN_MAX_BYTES} bytes')
-        if not _IQN.match(name):
-            raise exception.InvalidIqn(
-                name, 'it needs iqn.YYYY-MM.DOMAIN with a dot in DOMAIN, and '
-                'only letters, digits, dots, colons and hyphens')
+                self.name, 'it needs iqn.YYYY-MM.DOMAIN with a dot in DOMAIN, '
+                'and only letters, digits, dots, colons and hyphens of ASCII')
         object.__setattr__(self, 'name', name)
 
     def __str__(self) -> str:
@@ -54,7 +64,7 @@ class Iqn:
 class Portal:
     """A network portal: an IP address and a TCP port.
 
-    :param address: IPv4 or IPv6 address, without brackets.
+    :param address: IPv4 or IPv6 address without a scope.
     :param port: TCP port, 1 to 65535.
     :raises InvalidPortal: when either is not valid.
     """
@@ -63,15 +73,13 @@ class Portal:
     port: int = ISCSI_PORT
 
     def __post_init__(self) -> None:
-        try:
-            address = ipaddress.ip_address(self.address.strip('[]'))
-        except ValueError as e:
+        address = _address(self.address)
+        if (isinstance(self.port, bool) or not isinstance(self.port, int)
+                or not 0 < self.port < 65536):
             raise exception.InvalidPortal(
-                str(self.address), 'it is not an IP address') from e
-        if not 0 < self.port < 65536:
-            raise exception.InvalidPortal(
-                f'{self.address}:{self.port}', 'the port is not 1 to 65535')
-        object.__setattr__(self, 'address', str(address))
+                f'{address}:{exception.shown(self.port)}',
+                'the port is not 1 to 65535')
+        object.__setattr__(self, 'address', address)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -80,10 +88,12 @@ class Portal:
         :param text: such as ``192.0.2.1:3260`` or ``[2001:db8::1]:3260``.
         :raises InvalidPortal: when it is not of that form.
         """
-        match = re.match(r'(\[[^]]+\]|[^:]+)(?::(\d+))?\Z', text)
+        match = (_PORTAL.match(text) if isinstance(text, str)
+                 and len(text) <= _PORTAL_MAX else None)
         if not match:
-            raise exception.InvalidPortal(text, 'expected ADDRESS:PORT')
-        return cls(match[1].strip('[]'), int(match[2] or ISCSI_PORT))
+            raise exception.InvalidPortal(
+                exception.shown(text), 'expected ADDRESS:PORT')
+        return cls(match[1], int(match[2] or ISCSI_PORT))
 
     @property
     def host(self) -> str:
@@ -92,6 +102,29 @@ class Portal:
 
     def __str__(self) -> str:
         return f'{self.host}:{self.port}'
+
+
+def _address(text: object) -> str:
+    """Return an IP address in its usual form, without brackets.
+
+    An IPv6 scope (``%eth0``) is refused: it means something on one host only.
+
+    :raises InvalidPortal: when it is no address.
+    """
+    problem = 'it is not an IP address'
+    if not isinstance(text, str) or len(text) > _PORTAL_MAX:
+        raise exception.InvalidPortal(exception.shown(text), problem)
+    bare = text[1:-1] if text[:1] + text[-1:] == '[]' else text
+    if '%' in bare:
+        raise exception.InvalidPortal(
+            text, 'an address with a scope holds for one host only')
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError as e:
+        raise exception.InvalidPortal(text, problem) from e
+    if bare != text and address.version != 6:
+        raise exception.InvalidPortal(text, 'brackets are for IPv6')
+    return str(address)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

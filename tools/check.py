@@ -70,7 +70,7 @@ def contracts_judge(output: str) -> str:
 
 
 def static_stages() -> list[Stage]:
-    """Return lint, types and import contract."""
+    """Return lint, types, import contract, documentation, release notes."""
     bin_dir = Path(sys.executable).parent
     return [
         Stage('types (mypy)', python('-m', 'mypy'), CHECK_TIMEOUT_S),
@@ -82,7 +82,22 @@ def static_stages() -> list[Stage]:
         Stage('lint (hacking)',
               python('-m', 'flake8', 'mydriver', 'lab', 'tests', 'tools'),
               CHECK_TIMEOUT_S),
+        documentation_stage(ROOT / 'doc' / 'source', STATE / 'doc'),
+        Stage('release notes', python('-m', 'tools.notes',
+                                      str(STATE / 'notes')),
+              CHECK_TIMEOUT_S),
     ]
+
+
+def documentation_stage(source: Path, built: Path) -> Stage:
+    """Return the stage that builds a document; any warning is an error.
+
+    :param source: folder of the text and its ``conf.py``.
+    :param built: folder for the result; what is there is not relied upon.
+    """
+    return Stage('documentation', python(
+        '-m', 'sphinx', '-W', '--keep-going', '-q', '-E', '-b', 'html',
+        str(source), str(built)), CHECK_TIMEOUT_S)
 
 
 def unit_stages() -> list[Stage]:

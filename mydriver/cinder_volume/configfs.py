@@ -150,6 +150,6 @@ def _size(store: Path) -> int:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors='surrogateescape').strip()
     except OSError:
         return ''

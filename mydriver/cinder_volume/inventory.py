@@ -42,6 +42,12 @@ def source_of(reference: Any) -> str:
     return base.check_source(reference[KEY])
 
 
+def shown(reference: Any) -> str:
+    """Return a reference as an error may show it."""
+    return exception.shown(reference.get(KEY) if isinstance(
+        reference, Mapping) else reference)
+
+
 def size_of(store: base.VolumeStore, source: str) -> int:
     """Return the size of something that can be managed, in whole GiB.
 

@@ -15,6 +15,9 @@ from urllib import parse
 
 from mydriver import exception
 
+#: Each byte of a path may be written with three characters.
+_URL_MAX = len('file://localhost') + 3 * 4096
+
 
 def paths(image_location: Any) -> tuple[str, ...]:
     """Return the paths of an image's copies on this host.
@@ -22,11 +25,32 @@ def paths(image_location: Any) -> tuple[str, ...]:
     :param image_location: Glance's direct URL and its list of locations, or
         None where it shows neither.
     """
-    direct_url, locations = image_location or (None, None)
-    urls = [direct_url, *(entry.get('url') for entry in locations or ())]
-    split = (parse.urlsplit(url) for url in dict.fromkeys(urls) if url)
-    return tuple(parse.unquote(url.path) for url in split
-                 if url.scheme == 'file' and url.netloc in ('', 'localhost'))
+    urls = dict.fromkeys(u for u in _urls(image_location)
+                         if isinstance(u, str) and len(u) <= _URL_MAX)
+    return tuple(path for url in urls if (path := _path(url)))
+
+
+def _urls(image_location: Any) -> Iterator[object]:
+    """Yield the URLs of an image; none from what has another form."""
+    if not isinstance(image_location, tuple | list) or len(
+            image_location) != 2:
+        return
+    direct_url, locations = image_location
+    yield direct_url
+    if isinstance(locations, tuple | list):
+        yield from (entry.get('url') for entry in locations
+                    if isinstance(entry, Mapping))
+
+
+def _path(url: str) -> str | None:
+    """Return the path that a URL names on this host, None without one."""
+    try:
+        split = parse.urlsplit(url)
+    except ValueError:
+        return None
+    if split.scheme != 'file' or split.netloc not in ('', 'localhost'):
+        return None
+    return parse.unquote(split.path)
 
 
 def check_record(image: Mapping[str, Any], size_bytes: int) -> None:
@@ -38,13 +62,15 @@ def check_record(image: Mapping[str, Any], size_bytes: int) -> None:
     kind = (image.get('container_format'), image.get('disk_format'))
     if kind != ('bare', 'raw'):
         raise exception.ImageNotShareable(
-            image['id'], f'it is {"/".join(map(str, kind))}, not bare/raw')
+            image['id'], f'it is {"/".join(map(exception.shown, kind))}, '
+            'not bare/raw')
     if 'img_signature' in (image.get('properties') or {}):
         raise exception.ImageNotShareable(
             image['id'], 'it is signed, and is verified while it is fetched')
-    if not 0 < (image.get('size') or 0) <= size_bytes:
+    size = image.get('size')
+    if not isinstance(size, int) or not 0 < size <= size_bytes:
         raise exception.ImageNotShareable(
-            image['id'], f'it has {image.get("size")} bytes, the volume '
+            image['id'], f'it has {exception.shown(size)} bytes, the volume '
             f'{size_bytes}')
 
 

@@ -153,7 +153,8 @@ def _blamed(existing_ref: Any) -> Iterator[None]:
         yield
     except (exception.BackingNotFound, exception.StoreError) as e:
         raise cinder_exception.ManageExistingInvalidReference(
-            existing_ref=existing_ref, reason=str(e)) from e
+            existing_ref=inventory.shown(existing_ref),
+            reason=str(e)) from e
 
 
 def _page(entries: list[dict[str, Any]], *page: Any) -> list[dict[str, Any]]:

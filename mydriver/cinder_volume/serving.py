@@ -57,11 +57,14 @@ def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
     :raises InvalidConnector: when it has none, or one that the target
         cannot take.
     """
+    if not isinstance(connector, Mapping):
+        raise exception.InvalidConnector(
+            f'it is {exception.shown(connector)}, not an object')
     name = connector.get('initiator')
     if not name:
         raise exception.InvalidConnector(
             'it has no initiator name. Is open-iscsi installed on host '
-            f'{connector.get("host", "?")}, and /etc/iscsi/'
+            f'{exception.shown(connector.get("host", "?"))}, and /etc/iscsi/'
             'initiatorname.iscsi there')
     try:
         return model.Iqn(name)

@@ -17,6 +17,8 @@ from mydriver.privileged import initiator as as_root
 #: connecting needs no privileges, nor do its ``show`` commands.
 _MULTIPATHD = '\0/org/kernel/linux/storage/multipathd'
 _MULTIPATHD_TIMEOUT_S = 10
+#: A line for each path; far more than any host has.
+_MULTIPATHD_MAX_BYTES = 16 * 1024 ** 2
 
 
 class Initiator(Protocol):
@@ -170,6 +172,8 @@ def _ask_multipathd(command: str, address: str) -> str:
 
 def _receive(s: socket.socket, size: int) -> bytes:
     """Read exactly so many bytes."""
+    if size > _MULTIPATHD_MAX_BYTES:
+        raise ConnectionError(f'multipathd announced {size} bytes')
     data = b''
     while len(data) < size:
         if not (part := s.recv(size - len(data))):

@@ -228,7 +228,7 @@ def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text().strip()
+    return file.read_text(errors='replace').strip()
 
 
 def _numbers(name: str) -> tuple[int, int, int, int]:

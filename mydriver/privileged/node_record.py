@@ -24,6 +24,7 @@ IFACE = 'default'
 # AUTH_STR_MAX_LEN in open-iscsi's include/iscsi_proto or usr/auth.h.
 _VALUE_MAX_BYTES = 255
 _END = '# END RECORD'
+_NAME = re.compile(r'[A-Za-z0-9_.\[\]]+\Z')
 _LINE = re.compile(r'\s*(?P<name>[^#=\s]+)\s*=')
 _TARGET = re.compile(r'(iqn|eui|naa)\.[A-Za-z0-9.:_-]+\Z')
 
@@ -75,7 +76,8 @@ def edited(text: str, settings: Mapping[str, str | None]) -> str:
     """
     for name, value in settings.items():
         _check_value(name, value)
-    lines = [line for line in text.splitlines()
+    # Not splitlines(), which ends lines at more characters than iscsiadm.
+    lines = [line for line in text.removesuffix('\n').split('\n')
              if not (m := _LINE.match(line)) or m['name'] not in settings]
     new = [f'{name} = {value}'
            for name, value in settings.items() if value is not None]
@@ -86,8 +88,14 @@ def edited(text: str, settings: Mapping[str, str | None]) -> str:
 def _check_value(name: str, value: str | None) -> None:
     """Refuse what the parser of records would cut or take apart."""
     problem = None
+    if not _NAME.match(name):
+        raise exception.InitiatorError(
+            'write the node record',
+            f'{exception.shown(name)!r} is not the name of a setting')
     if value is not None:
-        if not value or value != value.strip():
+        if not isinstance(value, str):
+            problem = 'is not text'
+        elif not value or value != value.strip():
             problem = 'is empty, or has blanks at an end'
         elif not value.isprintable():
             problem = 'has a character that cannot be printed'
@@ -104,12 +112,13 @@ def update(path: Path, settings: Mapping[str, str | None]) -> None:
     :param path: one that :func:`find` returned.
     :param settings: see :func:`edited`.
     """
-    text = edited(path.read_text(), settings)
+    # An administrator's comment may be in any encoding.
+    text = edited(path.read_text('utf-8', 'surrogateescape'), settings)
     # Not beside the record: iscsiadm would take it for one more.
     fd, temporary = tempfile.mkstemp(prefix='.mydriver-', dir=_outside(path))
     try:
-        with os.fdopen(fd, 'w') as f:      # mkstemp made it 0600
-            f.write(text)
+        with os.fdopen(fd, 'wb') as f:     # mkstemp made it 0600
+            f.write(text.encode('utf-8', 'surrogateescape'))
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)

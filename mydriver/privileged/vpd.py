@@ -11,6 +11,9 @@ _HEADER_BYTES = 4
 _CODE_SET_BINARY = 1
 _ASSOCIATION_LOGICAL_UNIT = 0
 _TYPE_NAA = 3
+#: Of an NAA designator: 8, and 16 for "IEEE registered extended" (SPC-4,
+#: 7.8.6.6).
+_NAA_BYTES = (8, 16)
 
 
 def naa_of_page(page: bytes) -> str:
@@ -27,7 +30,8 @@ def naa_of_page(page: bytes) -> str:
         return ''
     for code_set, association, kind, body in _designators(page):
         if (code_set == _CODE_SET_BINARY and kind == _TYPE_NAA
-                and association == _ASSOCIATION_LOGICAL_UNIT):
+                and association == _ASSOCIATION_LOGICAL_UNIT
+                and len(body) in _NAA_BYTES):
             return body.hex()
     return ''
 

@@ -157,6 +157,29 @@ class TestChecks(Case):
                        'Contracts: 4 kept, 1 broken.'):
             self.assertNotEqual('', check.contracts_judge(output))
 
+    def document(self, text: str) -> outcome.Outcome:
+        """Return the outcome of building a document of one page."""
+        source = self.folder / 'source'
+        source.mkdir()
+        (source / 'conf.py').write_text(
+            'project = "p"\nhtml_theme = "alabaster"\nnitpicky = True\n')
+        (source / 'index.rst').write_text(f'Title\n=====\n\n{text}\n')
+        return self.run_one(check.documentation_stage(
+            source, self.folder / 'built'))
+
+    def test_a_good_document_passes(self):
+        result = self.document('Text, see `Title`_.')
+        self.assertEqual((1, 0, ''),
+                         (result.passed, result.failed, result.details))
+
+    def test_a_warning_of_the_documentation_fails(self):
+        result = self.document(
+            'Such as::\n\n    code\n\n Text\nends.\n\n:doc:`absent`')
+        self.assertEqual((0, 1), (result.passed, result.failed))
+        self.assertIn('index.rst:9: WARNING: Literal block ends',
+                      result.details)
+        self.assertIn("unknown document: 'absent'", result.details)
+
     def test_nothing_starts_after_the_end(self):
         self.runner.end()
         marker = self.folder / 'marker'
@@ -186,6 +209,11 @@ class TestPlan(Case):
         self.assertIn('unit tests', names)
         self.assertIn('unit tests (nova)', names)
         self.assertEqual([], [n for n in names if n.startswith('node ')])
+
+    def test_documentation_and_release_notes_are_built(self):
+        names = [s.name for stages, _ in check.plan(True, []) for s in stages]
+        self.assertIn('documentation', names)
+        self.assertIn('release notes', names)
 
     def test_words_choose(self):
         names = [s.name for stages, _ in check.plan(False, ['mypy', 'hack'])

@@ -100,6 +100,66 @@ class ParseTest(unittest.TestCase):
                 exception.InvalidConnectionData, 'differ'):
             connection.Connection.parse({**FULL.to_data(ALL), **change})
 
+    def test_value_of_another_form(self):
+        for key, value, said in (
+                ('target_lun', None, 'target_lun is missing'),
+                ('target_lun', float('inf'), 'LUN inf is not an integer'),
+                ('target_lun', 7.0, 'LUN 7.0 is not an integer'),
+                ('target_lun', True, 'LUN True is not an integer'),
+                ('target_lun', '\u0667', 'LUN \u0667 is not an integer'),
+                ('target_lun', 16384, 'from 0 to 16383'),
+                ('target_lun', -1, 'from 0 to 16383'),
+                ('target_lun', 10 ** 5000, 'LUN <int> is not an integer'),
+                ('target_luns', 5, 'target_luns is 5, not a list'),
+                ('target_luns', [7, 7], 'has 2 entries for 1 portals'),
+                ('target_iqns', 'iqn', 'target_iqns is iqn, not a list'),
+                ('target_portals', ['192.0.2.1'] * 257, 'more than 256'),
+                ('target_portal', 5, 'Not a valid iSCSI portal'),
+                ('target_portal', '192.0.2.1:\u0663', 'Not a valid iSCSI p'),
+                ('target_iqn', 'iqn.2010-10.a.b:\ud800', 'Not a valid iSCSI'),
+                ('access_mode', 'RO', "access_mode is the text RO, not 'rw'"),
+                ('encrypted', 'False', 'encrypted is the text False, not'),
+                ('auth_method', 'None', "auth_method is the text None, not"),
+                ('volume_id', 7, 'volume_id is not printable text')):
+            with (self.subTest(key=key, said=said),
+                  self.assertRaises(
+                      exception.InvalidConnectionData) as caught):
+                connection.Connection.parse(
+                    {**SIMPLE.to_data(ALL), key: value})
+            self.assertIn(said, str(caught.exception))
+            self.assertLess(len(str(caught.exception)), 400)
+            str(caught.exception).encode()
+
+    @ddt.data(None, [], 'x', b'x', 7)
+    def test_no_object(self, data):
+        with self.assertRaisesRegex(
+                exception.InvalidConnectionData, 'not an object'):
+            connection.Connection.parse(data)
+        self.assertFalse(connection.is_ours(data))
+
+    def test_secret_of_another_form(self):
+        for value in (7, ['hidden'], 'hidden\n', 'hidden\ud800',
+                      'hidden' * 50):
+            for key in ('auth_username', 'auth_password',
+                        'mydriver_mutual_auth_username',
+                        'mydriver_mutual_auth_password'):
+                with self.assertRaises(
+                        exception.InvalidConnectionData) as caught:
+                    connection.Connection.parse(
+                        {**FULL.to_data(ALL), key: value})
+                self.assertIn(f'{key} is not printable text',
+                              str(caught.exception))
+                self.assertNotIn('hidden', str(caught.exception))
+
+    @ddt.data('mydriver_mutual_auth_username',
+              'mydriver_mutual_auth_password')
+    def test_half_of_mutual_chap(self, key):
+        data = FULL.to_data(ALL)
+        del data[key]
+        with self.assertRaisesRegex(
+                exception.InvalidConnectionData, f'{key} is missing'):
+            connection.Connection.parse(data)
+
     @ddt.data('', 'naa.6001', '6001405', model.naa_id(VOLUME).upper(),
               '../' + model.naa_id(VOLUME), 7)
     def test_id_that_is_none(self, wwn):

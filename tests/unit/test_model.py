@@ -32,6 +32,21 @@ class IqnTest(unittest.TestCase):
         with self.assertRaises(exception.InvalidIqn):
             model.Iqn(name)
 
+    def test_beyond_ascii(self):
+        # The lower case of the last one is the k of ASCII.
+        for name in ('iqn.\u0662\u0660\u0661\u0660-10.a.b:x',
+                     'iqn.2010-10.a.b:\ud800', 'iqn.2010-10.a.b:\u212a'):
+            with self.subTest(ascii(name)), self.assertRaises(
+                    exception.InvalidIqn) as caught:
+                model.Iqn(name)
+            str(caught.exception).encode()
+
+    def test_a_long_name_is_cut_in_the_text(self):
+        with self.assertRaises(exception.InvalidIqn) as caught:
+            model.Iqn('x' * 10 ** 6)
+        self.assertIn('x... (1000000 characters)', str(caught.exception))
+        self.assertLess(len(str(caught.exception)), 400)
+
     @ddt.data(None, 7, [])
     def test_no_text(self, name):
         with self.assertRaises(exception.InvalidIqn):
@@ -68,6 +83,25 @@ class PortalTest(unittest.TestCase):
     def test_bad(self, text):
         with self.assertRaises(exception.InvalidPortal):
             model.Portal.parse(text)
+
+    def test_another_form(self):
+        for text in (None, 7, b'192.0.2.1', ['192.0.2.1'],
+                     '192.0.2.1' * 10 ** 5, '\u0661.0.2.1', '[192.0.2.1]',
+                     '192.0.2.1:\u0663\u0662\u0666\u0660',
+                     '[fe80::1%eth0]:3260', '192.0.2.1:' + '0' * 5000):
+            with self.subTest(ascii(text)[:40]), self.assertRaises(
+                    exception.InvalidPortal) as caught:
+                model.Portal.parse(text)
+            self.assertLess(len(str(caught.exception)), 300)
+
+    def test_values_of_another_type(self):
+        for address, port in (
+                (7, 3260), (None, 3260), ('fe80::1%a', 3260),
+                ('192.0.2.1', True), ('192.0.2.1', '3260'),
+                ('192.0.2.1', 3260.0), ('192.0.2.1', 10 ** 5000)):
+            with self.subTest(address=address), self.assertRaises(
+                    exception.InvalidPortal):
+                model.Portal(address, port)
 
     def test_host(self):
         self.assertEqual('[::1]', model.Portal('::1').host)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import os
 from pathlib import Path
+import re
 import secrets
 from typing import Any, Protocol
 
@@ -24,6 +25,13 @@ _TIMEOUT_S = mydriver.privileged.thin.COMMAND_TIMEOUT_S + 30
 _SECTOR_BYTES = 512
 #: Blocks of a pool's metadata (drivers/md/dm-thin-metadata.h).
 _METADATA_BLOCK_BYTES = 4096
+
+# Numbers of 64 bits (drivers/md/dm-thin.c, pool_status); int() would also take
+# signs, underscores and the digits of other scripts.
+_NUMBER = '([0-9]{1,20})'
+_STATUS = re.compile(
+    rf'\s*[0-9]+ +{_NUMBER}/{_NUMBER} +{_NUMBER}/{_NUMBER} +\S+ +(\S+)')
+_TABLE = re.compile(rf'\s*\S+ +\S+ +{_NUMBER}(?!\S)')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -321,17 +329,17 @@ def parse_status(status: str, table: str) -> Status:
     words = status.split()
     if words[:1] in (['Fail'], ['Error']):
         return Status(0, 0, 0, 0, 'it has failed')
-    try:
-        block_bytes = int(table.split()[2]) * _SECTOR_BYTES
-        metadata_used, metadata = map(int, words[1].split('/'))
-        data_used, data = map(int, words[2].split('/'))
-        mode = words[4]
-    except (IndexError, ValueError) as e:
+    found, block = _STATUS.match(status), _TABLE.match(table)
+    if not found or not block:
         raise exception.StoreError(
-            'read the state of a thin pool', f'it is {status!r}') from e
+            'read the state of a thin pool',
+            f'it is {exception.shown(status)!r}')
+    metadata_used, metadata, data_used, data = (
+        int(n) for n in found.groups()[:4])
+    block_bytes, mode = int(block[1]) * _SECTOR_BYTES, found[5]
     trouble = {'rw': '', 'ro': 'its metadata is read-only',
                'out_of_data_space': 'it has no room for data'}.get(
-                   mode, f'its mode is {mode}')
+                   mode, f'its mode is {exception.shown(mode)}')
     if 'needs_check' in words:
         trouble = 'its metadata needs a check'
     return Status(data * block_bytes, data_used * block_bytes,

@@ -303,6 +303,14 @@ class MultipathdTest(FolderTestCase):
         with mock.patch.object(initiator, '_MULTIPATHD', address):
             self.assertIsNone(initiator.RootInitiator().multipath_paths())
 
+    def test_answer_that_is_too_large_to_be_one(self):
+        """Anybody may listen at an abstract address that is free."""
+        for size in (2 ** 64 - 1, 2 ** 40):
+            address = self.serve(size.to_bytes(8, sys.byteorder))
+            with self.subTest(size), self.assertRaises(OSError):
+                initiator._ask_multipathd('show paths', address)
+            os.unlink(address)
+
     def test_does_not_run(self):
         with mock.patch.object(initiator, '_MULTIPATHD',
                                str(self.folder / 'none')):

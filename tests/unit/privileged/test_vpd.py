@@ -37,5 +37,11 @@ class NaaOfPageTest(unittest.TestCase):
             expected = model.naa_id(VOLUME) if size >= 24 else ''
             self.assertEqual(expected, vpd.naa_of_page(PAGE[:size]), size)
 
+    def test_an_id_of_another_length_is_none(self):
+        for length in (0, 1, 9, 17, 255):
+            unit = bytes([1, 3, 0, length]) + b'\x60' * length
+            page = b'\0\x83' + len(unit).to_bytes(2, 'big') + unit
+            self.assertEqual('', vpd.naa_of_page(page), length)
+
     def test_another_page(self):
         self.assertEqual('', vpd.naa_of_page(b'\0\x80' + PAGE[2:]))

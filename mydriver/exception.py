@@ -130,12 +130,22 @@ class LunsExhausted(MyDriverError):
 
 
 class JournalError(MyDriverError):
-    """The journal cannot be read or written."""
+    """The journal cannot be used; the remedy fits the reason."""
+
+    fields: ClassVar[tuple[str, ...]] = ('path', 'reason', 'remedy')
+    template = 'The journal {path} cannot be used: {reason}. {remedy}'
+
+
+class JournalDamaged(JournalError):
+    """The journal is not whole, so nothing in it is believed."""
 
     fields = ('path', 'reason')
-    template = ('The journal {path} cannot be used: {reason}. Restore it from '
-                'a copy, or move it aside: in-use volumes are exported again '
-                'when cinder-volume starts.')
+    template = (
+        'The journal {path} is damaged: {reason}. Start cinder-volume: it '
+        'sets it aside and makes another from the kernel and from what '
+        "Cinder has on record. If this is a copy that was put back, "
+        '{path}-wal, {path}-shm and {path}.mark have to be of the same copy: '
+        'put them back too, or remove them.')
 
 
 class ExportNotFound(MyDriverError):

@@ -58,7 +58,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def journal(self):
         with sqlite3.connect(self.folder / 'journal.sqlite') as db:
-            return list(db.iterdump())
+            return [line for line in db.iterdump() if '"seal"' not in line]
 
     def state(self):
         return lio.dump(), self.journal()

@@ -136,7 +136,7 @@ class JournalTest(unittest.TestCase):
 
     def content(self) -> list[str]:
         with sqlite3.connect(self.path) as db:
-            return list(db.iterdump())
+            return [line for line in db.iterdump() if '"seal"' not in line]
 
     def test_oldest_lun_comes_back_after_the_quarantine(self):
         export = self.export()
@@ -210,3 +210,4 @@ class JournalTest(unittest.TestCase):
         with self.assertRaises(exception.JournalError) as caught:
             self.open('run-2')
         self.assertIn('version is 99', str(caught.exception))
+        self.assertNotIsInstance(caught.exception, exception.JournalDamaged)

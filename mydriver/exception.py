@@ -143,9 +143,8 @@ class JournalDamaged(JournalError):
     template = (
         'The journal {path} is damaged: {reason}. Start cinder-volume: it '
         'sets it aside and makes another from the kernel and from what '
-        "Cinder has on record. If this is a copy that was put back, "
-        '{path}-wal, {path}-shm and {path}.mark have to be of the same copy: '
-        'put them back too, or remove them.')
+        'Cinder has on record. If it is a copy that was put back: the files '
+        'beside it (-wal, -shm, .mark) have to be of the same copy, or to go.')
 
 
 class ExportNotFound(MyDriverError):

@@ -11,11 +11,10 @@ import contextlib
 import dataclasses
 import functools
 import sqlite3
-import threading
 import time
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mydriver import exception, model
+from mydriver import exception, model, turns
 from mydriver.cinder_volume import (
     journal_errors,
     journal_file,
@@ -27,6 +26,12 @@ _P = ParamSpec('_P')
 _R = TypeVar('_R')
 
 SCHEMA_VERSION = 1
+
+#: How long a call may wait for others to write to the journal. An attach
+#: waits twice, for its export and its mapping, and as often for the kernel
+#: target (mydriver.privileged.channel): in all less than the 60 s after which
+#: Cinder gives a call up (rpc_response_timeout).
+_WAIT_S = 10.0
 
 _SCHEMA = """
 CREATE TABLE target (
@@ -119,25 +124,23 @@ class Journal:
         self.path = path
         self._run = run
         self._clock = clock
-        self._lock = threading.RLock()
+        self._turns = turns.Turns(f'the journal {path}', _WAIT_S)
         self._file = (journal_file.open_to_read if read_only
                       else journal_file.open_to_write)(path, _OURS)
-        self._db = self._file.db
-        self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
+        with self._turns:
             self._file.close()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._file.transaction() as db:
+        with self._turns, self._file.transaction() as db:
             yield db
 
     def _rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(sql, args).fetchall()
+        with self._turns:
+            return self._file.db.execute(sql, args).fetchall()
 
     # -- targets
 

@@ -32,7 +32,7 @@ def of(path: str, error: Exception, *, is_whole: bool = True
         return _of_system(path, error)
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(path, error, is_whole)
-    return exception.JournalDamaged(path, str(error))
+    return exception.JournalDamaged(path, str(error).rstrip('.'))
 
 
 def _of_system(path: str, error: OSError) -> exception.JournalError:

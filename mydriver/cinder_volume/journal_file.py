@@ -122,6 +122,7 @@ class JournalFile:
                  mark: '_Mark | None') -> None:
         self.path = path
         self.db = db
+        self.db.row_factory = sqlite3.Row
         self._mark = mark
 
     @contextlib.contextmanager

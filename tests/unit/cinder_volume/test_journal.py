@@ -5,6 +5,8 @@ import dataclasses
 import os
 import sqlite3
 import stat
+import threading
+import time
 import unittest
 import uuid
 
@@ -195,6 +197,33 @@ class JournalTest(unittest.TestCase):
             other, model.Mapping(export.volume_id, ALICE, 9), False))
         self.assertEqual([export], self.journal.exports())
         self.assertEqual([], self.journal.mappings())
+
+    def test_nobody_is_overtaken_without_end(self):
+        threads, each = 16, 40
+        done, overtaken = [], []
+
+        def work():
+            for _ in range(each):
+                asked = len(done)
+                with self.journal._transaction():
+                    time.sleep(0.002)  # as for a disk
+                done.append(asked)
+                overtaken.append(len(done) - asked)
+
+        running = [threading.Thread(target=work) for _ in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        self.assertEqual(each * threads, len(done))
+        # 0.1 s of patience are 50 transactions, then all others come once.
+        self.assertLess(max(overtaken), each * threads / 3)
+
+    def test_within_a_transaction_its_own_changes_are_seen(self):
+        with self.journal._transaction() as db:
+            db.execute('INSERT INTO target VALUES (?)',
+                       ('iqn.2010-10.org.x:y',))
+            self.assertEqual(2, len(self.journal.targets()))
 
     def test_damaged_file_is_named(self):
         path = self.path + '.bad'

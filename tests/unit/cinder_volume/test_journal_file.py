@@ -218,7 +218,7 @@ class DamageTest(FileCase):
             data = f.read()
         with open(log, 'wb') as f:  # its first half
             f.write(data[:len(data) // 2])
-        self.assert_damaged('.mark have to be of the same copy')
+        self.assert_damaged('have to be of the same copy')
 
     def test_a_whole_copy_is_taken(self):
         self.journal.close()
@@ -264,15 +264,15 @@ class AdviceTest(FileCase):
     def test_full(self):
         full = self.open()
         full.add_targets([TARGET])
-        pages = full._db.execute('PRAGMA page_count').fetchone()[0]
-        full._db.execute(f'PRAGMA max_page_count = {pages}')
+        pages = full._file.db.execute('PRAGMA page_count').fetchone()[0]
+        full._file.db.execute(f'PRAGMA max_page_count = {pages}')
         added = []
         with self.assertRaises(exception.JournalError) as caught:
             for _ in range(500):
                 added.append(add_export(full))
         self.assertIn(f'Make room in {self.folder}', str(caught.exception))
         self.assertNotIn('copy', str(caught.exception))
-        full._db.execute(f'PRAGMA max_page_count = {pages + 100}')
+        full._file.db.execute(f'PRAGMA max_page_count = {pages + 100}')
         added.append(add_export(full))
         self.assertEqual(set(added), set(full.exports()))
         full.close()

@@ -5,34 +5,31 @@ Nothing but sqlite opens the database. POSIX locks are the process's: closing
 any descriptor of the file drops those that sqlite's other connections of this
 process hold, and another process may then remove the write-ahead log that
 they go on writing to (sqlite.org/howtocorrupt.html, 2.2).
-
-Beside the database is its mark: which journal it is, and how many changes it
-had. It is written after each commit, so it is never ahead of a database that
-is whole: one that is behind its mark lost its last changes, or is an old
-copy. Whoever writes the journal holds a shared lock on the mark.
 """
 
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
-import fcntl
 import os
 import sqlite3
 import tempfile
 import time
-from typing import Self
+from typing import Any
 import urllib.parse
-import zlib
 
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import journal_errors, journal_seal
+from mydriver.cinder_volume import (
+    journal_errors,
+    journal_mark,
+    journal_seal,
+)
 
 LOG = logging.getLogger(__name__)
 
 #: What is beside a database, and useless or harmful without it.
-_BESIDE = ('-wal', '-shm', '-journal', '.mark')
+_BESIDE = ('-wal', '-shm', '-journal', journal_mark.END)
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -66,7 +63,7 @@ def open_to_write(path: str, schema: Schema) -> 'JournalFile':
         is_new = not os.path.exists(path)
         if is_new:
             _create(path, schema)
-        mark = _Mark.lock(path)
+        mark = journal_mark.Mark.lock(path)
         try:
             return _open_to_write(path, schema, mark, is_new)
         except BaseException:
@@ -82,7 +79,7 @@ def open_to_read(path: str, schema: Schema) -> 'JournalFile':
     :raises JournalError: when it cannot be used, or has another version.
     """
     with _errors(path):
-        least = _read_mark(path)
+        least = journal_mark.read(path)
         db = _connect(path, 'ro')
         with _closed_on_error(db):
             with _snapshot(db):
@@ -103,11 +100,21 @@ def set_aside(path: str) -> str:
     :raises JournalError: while another process writes to it.
     """
     with _errors(path):
-        mark = _Mark.lock(path, alone=True)
+        mark = journal_mark.Mark.lock(path, alone=True)
         try:
             return _set_aside(path)
         finally:
             mark.close()
+
+
+def readable(path: str, query: str) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of a damaged journal, as far as they can be read.
+
+    They may be wrong, and others may be missing.
+    """
+    with contextlib.suppress(sqlite3.Error, ValueError), contextlib.closing(
+            _connect(path, 'ro')) as db:
+        yield from db.execute(query)
 
 
 class JournalFile:
@@ -119,7 +126,7 @@ class JournalFile:
     """
 
     def __init__(self, path: str, db: sqlite3.Connection,
-                 mark: '_Mark | None') -> None:
+                 mark: journal_mark.Mark | None) -> None:
         self.path = path
         self.db = db
         self.db.row_factory = sqlite3.Row
@@ -209,9 +216,9 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     return db
 
 
-def _open_to_write(path: str, schema: Schema, mark: '_Mark', is_new: bool
-                   ) -> JournalFile:
-    least = _read_mark(path)
+def _open_to_write(path: str, schema: Schema, mark: journal_mark.Mark,
+                   is_new: bool) -> JournalFile:
+    least = journal_mark.read(path)
     db = _connect(path, 'rw')
     with _closed_on_error(db):
         with _snapshot(db):
@@ -302,76 +309,3 @@ def _errors(path: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, journal_seal.Damaged) as e:
         raise journal_errors.of(path, e) from e
-
-
-# -- its mark
-
-class _Mark:
-    """The file of the mark, with a lock on it.
-
-    Not sqlite's, so that it may be opened as often as one likes; flock's
-    locks belong to the open file.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    @classmethod
-    def lock(cls, path: str, *, alone: bool = False) -> Self:
-        """Open the mark of a journal, and lock it.
-
-        :param alone: nobody else may have it.
-        :raises JournalError: when somebody has it, or it was set aside at
-            this very moment.
-        """
-        mark = cls(os.open(path + '.mark', os.O_RDWR | os.O_CREAT, 0o600))
-        try:
-            fcntl.flock(mark._descriptor, fcntl.LOCK_NB | (
-                fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
-            if not os.path.samestat(os.fstat(mark._descriptor),
-                                    os.stat(path + '.mark')):
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError) as e:
-            mark.close()
-            raise exception.JournalError(
-                path, 'another process is using it', 'Let it end: fuser -v '
-                f'{path}.mark names it.') from e
-        except BaseException:
-            mark.close()
-            raise
-        return mark
-
-    def write(self, journal: str, changes: int) -> None:
-        """Remember what was committed."""
-        text = f'{journal} {changes:020d} '.encode()
-        try:
-            os.pwrite(self._descriptor, text + b'%08x\n' % zlib.crc32(text),
-                      0)
-        except OSError as e:  # it stays behind, which does no harm
-            LOG.warning('The mark of the journal cannot be written: %s', e)
-
-    def close(self) -> None:
-        """Let go of it; it does no harm to do it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _read_mark(path: str) -> tuple[str, int] | None:
-    """Return which journal it was and how many changes it had at least.
-
-    :returns: None where there is no mark, or none that can be read. Such a
-        journal is not refused: it is whole but, perhaps, for its last changes.
-    """
-    try:
-        with open(path + '.mark', 'rb') as f:
-            text = f.read(100)
-    except FileNotFoundError:
-        text = b''
-    try:
-        journal, changes, checksum = text.decode().split()
-        if zlib.crc32(text[:text.rindex(b' ') + 1]) != int(checksum, 16):
-            raise ValueError(text)
-        return journal, int(changes)
-    except ValueError:
-        return None

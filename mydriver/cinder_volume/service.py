@@ -363,4 +363,6 @@ def open_journal(settings: serving.Settings, *,
                   '%s. What is in the kernel is kept and taken over; what is '
                   'missing there is exported again by what Cinder has on '
                   'record.', settings.backend, e.args[1], aside)
-        return journals.Journal(path, run_id())
+        journal = journals.Journal(path, run_id())
+        journal.hold_back_luns(aside)
+        return journal

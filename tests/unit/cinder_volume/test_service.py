@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The use cases, with a crash at every step."""
 
+import contextlib
 import glob
 import os
+import sqlite3
 import unittest
 import uuid
 
@@ -422,6 +424,26 @@ class DamagedJournalTest(ServiceCase):
         # Cinder says what is to go, as always.
         self.assertEqual(0, self.service.settle(lambda _v, _i: True))
         self.assertEqual(before[1], self.seen()[1])
+
+    def test_released_luns_are_not_handed_out_again(self):
+        volume_id = self.exported()
+        for _ in range(3):
+            self.service.initialize_connection(volume_id, ALICE)
+            self.service.terminate_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, ALICE)
+        self.journal.close()
+        with contextlib.closing(sqlite3.connect(self.journal.path)) as db:
+            db.execute("UPDATE export SET path = '/another'")
+            db.commit()
+        self.journal = service.open_journal(self.settings,
+                                            replace_damaged=True)
+        self.restart()
+        self.assertEqual([4], [lun for _i, lun, _v in self.seen()[1]])
+        self.service.terminate_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual([5], [lun for _i, lun, _v in self.seen()[1]])
+        for _ in range(4):  # the numbers of both journals
+            self.service.terminate_connection(volume_id, ALICE)
 
     def test_is_left_for_those_who_can_ask_cinder(self):
         self.service.initialize_connection(self.exported(), ALICE)

@@ -232,6 +232,23 @@ class DamageTest(FileCase):
             os.replace(path + '.copy', path)
         self.assertEqual(self.exports, self.open().exports())
 
+    def test_a_mark_that_is_behind_or_gone_is_no_damage(self):
+        before = pathlib.Path(self.path + '.mark').read_bytes()
+        self.exports.append(add_export(self.journal))
+        self.journal.close()
+        mark = pathlib.Path(self.path + '.mark')
+        after = mark.read_bytes()
+        for found in (before, b'', b'torn' + before[4:], None):
+            if found is None:
+                mark.unlink()
+            else:
+                mark.write_bytes(found)
+            self.assertEqual(self.exports, self.open(read_only=True).exports())
+            opened = self.open()
+            self.assertEqual(self.exports, opened.exports())
+            self.assertEqual(after, mark.read_bytes())
+            opened.close()
+
     def test_parts_that_were_left_are_not_taken_for_the_new_one_s(self):
         os.unlink(self.path)  # -wal and -shm are in use still
         self.journal._file._mark.close()

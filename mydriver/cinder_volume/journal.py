@@ -31,7 +31,7 @@ SCHEMA_VERSION = 1
 #: waits twice, for its export and its mapping, and as often for the kernel
 #: target (mydriver.privileged.channel): in all less than the 60 s after which
 #: Cinder gives a call up (rpc_response_timeout).
-_WAIT_S = 10.0
+_WAIT_S = 5.0
 
 _SCHEMA = """
 CREATE TABLE target (

@@ -27,7 +27,7 @@ TIMEOUT_S = 60.0
 #: threads (context.THREADS), and let verbs of other modules wait as well. A
 #: second verb is on its way while the first is at work.
 _IN_TURN = {
-    'mydriver.privileged.lio': turns.Turns('the kernel target', 15.0, 2),
+    'mydriver.privileged.lio': turns.Turns('the kernel target', 20.0, 2),
     # Commands of LVM take their time; who creates volumes has it.
     'mydriver.privileged.thin': turns.Turns("LVM's commands", 600.0, 4),
 }
@@ -48,7 +48,13 @@ def run(verb: functools.partial[Any], *args: Any,
     :raises WaitTimeout: when other calls do not let it in.
     :raises MyDriverError: what the verb raises.
     """
-    name = verb.args[0].__name__  # partial(PrivContext._wrap, function)
+    function = verb.args[0]  # partial(PrivContext._wrap, function)
+    with _IN_TURN.get(function.__module__, contextlib.nullcontext()):
+        return _run(verb, function.__name__, timeout_s, *args)
+
+
+def _run(verb: functools.partial[Any], name: str, timeout_s: float,
+         *args: Any) -> Any:
     try:
         return _once(verb, name, timeout_s, *args)
     except OSError as e:
@@ -79,8 +85,7 @@ def _once(verb: functools.partial[Any], name: str, timeout_s: float,
     if isinstance(daemons, context.PrivContext):
         daemons.drop_dead()
     try:
-        with _IN_TURN.get(verb.args[0].__module__, contextlib.nullcontext()):
-            return verb(*args, _wrap_timeout=timeout_s)
+        return verb(*args, _wrap_timeout=timeout_s)
     except comm.PrivsepTimeout as e:
         raise exception.PrivilegedError(
             name, f'no answer in {timeout_s:.0f} s; see the kernel log for '

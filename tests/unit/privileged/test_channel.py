@@ -3,6 +3,7 @@
 
 import collections
 import functools
+import importlib
 import threading
 import time
 import unittest
@@ -122,6 +123,13 @@ class QueueTest(unittest.TestCase):
         while len(queue._queue) + self.inside[module] < count:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.001)
+
+    def test_the_queues_are_those_of_modules_with_verbs(self):
+        for name in channel._IN_TURN:
+            module = importlib.import_module(name)
+            self.assertTrue([v for v in vars(module).values() if isinstance(
+                v, functools.partial) and v.args
+                and v.args[0].__module__ == name])
 
     def test_the_daemon_has_threads_for_other_verbs(self):
         for module in channel._IN_TURN:

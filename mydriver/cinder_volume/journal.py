@@ -142,6 +142,28 @@ class Journal:
         with self._turns:
             return self._file.db.execute(sql, args).fetchall()
 
+    # -- what a damaged journal is good for
+
+    @_translated
+    def hold_back_luns(self, damaged: str) -> None:
+        """Put LUN numbers of a damaged journal into quarantine.
+
+        A host may have an old device under such a number. Nothing else of
+        what can be read there is used: these may be wrong, but do no more
+        harm then than to be left out. Mappings that are taken over afterwards
+        keep theirs.
+
+        :param damaged: path of that journal.
+        """
+        now = int(self._clock())
+        columns = 'SELECT initiator, target, lun, volume_id FROM '
+        rows = [(*row, now) for table in ('mapping', 'quarantine')
+                for row in journal_file.readable(damaged, columns + table)
+                if luns.may_be(*row)]
+        with self._transaction() as db:
+            db.executemany('INSERT OR IGNORE INTO quarantine VALUES '
+                           '(?, ?, ?, ?, ?)', rows)
+
     # -- targets
 
     @_translated
@@ -342,26 +364,6 @@ class Journal:
                 (str(mapping.initiator), mapping.lun, mapping.read_only,
                  mapping.volume_id, str(export.target), export.lun)
             ).rowcount == 1
-
-    @_translated
-    def hold_back_luns(self, damaged: str) -> None:
-        """Put LUN numbers of a damaged journal into quarantine.
-
-        A host may have an old device under such a number. Nothing else of
-        what can be read there is used: these may be wrong, but do no more
-        harm then than to be left out. Mappings that are taken over afterwards
-        keep theirs.
-
-        :param damaged: path of that journal.
-        """
-        now = int(self._clock())
-        columns = 'SELECT initiator, target, lun, volume_id FROM '
-        rows = [(*row, now) for table in ('mapping', 'quarantine')
-                for row in journal_file.readable(damaged, columns + table)
-                if luns.may_be(*row)]
-        with self._transaction() as db:
-            db.executemany('INSERT OR IGNORE INTO quarantine VALUES '
-                           '(?, ?, ?, ?, ?)', rows)
 
 
 def _export(row: sqlite3.Row) -> model.Export:

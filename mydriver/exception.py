@@ -137,14 +137,14 @@ class JournalError(MyDriverError):
 
 
 class JournalDamaged(JournalError):
-    """The journal is not whole, so nothing in it is believed."""
+    """The journal is damaged; nothing in it is trusted."""
 
     fields = ('path', 'reason')
     template = (
         'The journal {path} is damaged: {reason}. Start cinder-volume: it '
-        'sets it aside and makes another from the kernel and from what '
-        'Cinder has on record. If it is a copy that was put back: the files '
-        'beside it (-wal, -shm, .mark) have to be of the same copy, or to go.')
+        'moves the journal aside and rebuilds it from the kernel and from '
+        "Cinder's records. If you put back a copy, put back its -wal, -shm "
+        'and .mark files with it, or remove those that are there.')
 
 
 class ExportNotFound(MyDriverError):

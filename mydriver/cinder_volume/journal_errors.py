@@ -11,10 +11,10 @@ from mydriver import exception
 #: With less than this left, an I/O error is one of a full filesystem.
 _LITTLE_ROOM_BYTES = 1 << 20
 
-_READ_ONLY = ('Mount its filesystem for writing, and see the kernel log for '
-              'why it was not.')
-_DISK = ('See the kernel log for errors of the disk. The journal may be '
-         'whole: it was left where it is.')
+_READ_ONLY = ('Remount its filesystem for writing; the kernel log may say '
+              'why it is read-only.')
+_DISK = ('Check the kernel log for disk errors. The journal may be intact '
+         'and was left in place.')
 _BUG = 'Please report this, with the log.'
 
 
@@ -63,8 +63,8 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
         return _full(path, reason)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return exception.JournalError(
-            path, reason, 'Another process holds it for long; fuser -v '
-            f'{path} names it.')
+            path, reason, 'Another process has held its lock for too long; '
+            f'fuser -v {path} shows which one.')
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
                 sqlite3.SQLITE_READONLY):
         if _is_read_only(path):
@@ -79,8 +79,8 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
 
 def _full(path: str, reason: str) -> exception.JournalError:
     return exception.JournalError(
-        path, reason, f'Make room in {os.path.dirname(path)}; nothing else '
-        'is wrong with it.')
+        path, reason, f'Make room in {os.path.dirname(path)}. The journal '
+        'itself is intact.')
 
 
 def _forbidden(path: str, reason: str) -> exception.JournalError:

@@ -163,8 +163,8 @@ def _create(path: str, schema: Schema) -> None:
     """
     if any(os.path.lexists(path + end) for end in _BESIDE):
         # sqlite would put an older log's contents into the new database.
-        LOG.error('The journal %s is not there, but parts of one are: they '
-                  'were renamed to %s*', path, set_aside(path))
+        LOG.error('The journal %s is missing, but files that belong to one '
+                  'are there: renamed to %s*', path, set_aside(path))
     folder = os.path.dirname(path)
     # Exclusively, and with mode 0600.
     descriptor, temporary = tempfile.mkstemp(prefix='.journal-', dir=folder)
@@ -229,8 +229,8 @@ def _open_to_write(path: str, schema: Schema, mark: journal_mark.Mark,
             LOG.info('The journal %s is of version %d now', path,
                      schema.version)
         elif least is None and not is_new:
-            LOG.warning('The journal %s has no mark: whether it lacks its '
-                        'last changes cannot be told', path)
+            LOG.warning('The journal %s has no mark, so it is not known '
+                        'whether its last changes are missing', path)
         journal_seal.keep(db)
         mark.write(*journal_seal.changes(db))
     return JournalFile(path, db, mark)
@@ -274,8 +274,7 @@ def _check(path: str, db: sqlite3.Connection, schema: Schema,
 def _compare(found: tuple[str, int], least: tuple[str, int]) -> None:
     """Compare a journal with its mark."""
     if found[0] != least[0]:
-        raise journal_seal.Damaged(
-            'it is another one than its mark belongs to')
+        raise journal_seal.Damaged('its mark belongs to another journal')
     if found[1] < least[1]:
         raise journal_seal.Damaged(
             f'it lacks its last {least[1] - found[1]} changes: it is an old '

@@ -49,8 +49,8 @@ class Mark:
         except (BlockingIOError, FileNotFoundError) as e:
             mark.close()
             raise exception.JournalError(
-                path, 'another process is using it', 'Let it end: fuser -v '
-                f'{path}{END} names it.') from e
+                path, 'another process is using it', 'Stop it; fuser -v '
+                f'{path}{END} shows which one it is.') from e
         except BaseException:
             mark.close()
             raise

@@ -89,13 +89,12 @@ def verify(db: sqlite3.Connection) -> bool:
     orphan = db.execute('PRAGMA foreign_key_check').fetchone()
     if orphan is not None:
         raise Damaged(f'a row of table {orphan[0]} refers to a row of table '
-                      f'{orphan[2]} that is not there')
+                      f'{orphan[2]} that does not exist')
     sealed = _is_sealed(db)
     content = _content(db, _check_value)
     if sealed and (content, _form(db)) != db.execute(
             'SELECT content, form FROM seal').fetchone()[:2]:
-        raise Damaged('its rows are not those that were written, by their '
-                      'checksum')
+        raise Damaged('its rows do not match their checksum')
     return sealed
 
 
@@ -143,8 +142,8 @@ def _content(db: sqlite3.Connection, check: Callable[[str, Any], bool]
         for row in _rows(db, table):
             for column, value in zip(columns, row, strict=True):
                 if not check(column, value):
-                    raise Damaged(f'{value!r:.99} is no {column} (table '
-                                  f'{table})')
+                    raise Damaged(f'{value!r:.99} is not a valid {column} '
+                                  f'(table {table})')
             content = _fold(content, table, *row)
     return content
 

@@ -360,9 +360,9 @@ def open_journal(settings: serving.Settings, *,
             raise
         aside = journal_file.set_aside(path)
         LOG.error('Backend %s: the journal is damaged: %s. It was renamed to '
-                  '%s. What is in the kernel is kept and taken over; what is '
-                  'missing there is exported again by what Cinder has on '
-                  'record.', settings.backend, e.args[1], aside)
+                  '%s and is rebuilt: what the kernel has is adopted and '
+                  "stays in service, the rest comes from Cinder's records.",
+                  settings.backend, e.args[1], aside)
         journal = journals.Journal(path, run_id())
         journal.hold_back_luns(aside)
         return journal

@@ -175,12 +175,21 @@ class LunsExhausted(MyDriverError):
 
 
 class JournalError(MyDriverError):
-    """The journal cannot be read or written."""
+    """The journal cannot be used; the remedy fits the reason."""
+
+    fields: ClassVar[tuple[str, ...]] = ('path', 'reason', 'remedy')
+    template = 'The journal {path} cannot be used: {reason}. {remedy}'
+
+
+class JournalDamaged(JournalError):
+    """The journal is damaged; nothing in it is trusted."""
 
     fields = ('path', 'reason')
-    template = ('The journal {path} cannot be used: {reason}. Restore it from '
-                'a copy, or move it aside: in-use volumes are exported again '
-                'when cinder-volume starts.')
+    template = (
+        'The journal {path} is damaged: {reason}. Start cinder-volume: it '
+        'moves the journal aside and rebuilds it from the kernel and from '
+        "Cinder's records. If you put back a copy, put back its -wal, -shm "
+        'and .mark files with it, or remove those that are there.')
 
 
 class ExportNotFound(MyDriverError):

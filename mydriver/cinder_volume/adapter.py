@@ -92,7 +92,7 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def _make_service(self, wanted: serving.Settings
                       ) -> service.ExportService:
-        return service.build(wanted)
+        return service.build(wanted, replace_damaged=True)
 
     def _volumes(self) -> Iterable[Any]:
         """Return all volumes that Cinder has on this backend."""

@@ -10,19 +10,28 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import functools
-import os
 import sqlite3
-import threading
 import time
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mydriver import exception, model
-from mydriver.cinder_volume import luns
+from mydriver import exception, model, turns
+from mydriver.cinder_volume import (
+    journal_errors,
+    journal_file,
+    journal_seal,
+    luns,
+)
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
 
 SCHEMA_VERSION = 1
+
+#: How long a call may wait for others to write to the journal. An attach
+#: waits twice, for its export and its mapping, and as often for the kernel
+#: target (mydriver.privileged.channel): in all less than the 60 s after which
+#: Cinder gives a call up (rpc_response_timeout).
+_WAIT_S = 5.0
 
 _SCHEMA = """
 CREATE TABLE target (
@@ -61,6 +70,14 @@ CREATE TABLE quarantine (
 """
 
 
+def _upgrade(db: sqlite3.Connection, _found: int) -> None:
+    """Make this version's schema of an empty database."""
+    journal_file.run_script(db, _SCHEMA)
+
+
+_OURS = journal_file.Schema(SCHEMA_VERSION, _upgrade)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placed:
     """A mapping with all that it stands on.
@@ -84,8 +101,9 @@ def _translated(method: Callable[Concatenate['Journal', _P], _R]
                 ) -> _R:
         try:
             return method(self, *args, **kwargs)
-        except (sqlite3.Error, OSError) as e:
-            raise exception.JournalError(self.path, str(e)) from e
+        except (sqlite3.Error, OSError, UnicodeError,
+                exception.InvalidIqn) as e:
+            raise journal_errors.of(self.path, e) from e
     return wrapper
 
 
@@ -95,57 +113,56 @@ class Journal:
     :param path: the database's file; its folder must be there.
     :param run: names this run of the service; mappings remember it.
     :param clock: seconds since the epoch.
+    :param read_only: it must be there, and nothing is changed.
+    :raises JournalDamaged: at once, when it is not whole.
     :raises JournalError: from every method, when it cannot be used.
     """
 
     def __init__(self, path: str, run: str,
-                 clock: Callable[[], float] = time.time) -> None:
+                 clock: Callable[[], float] = time.time, *,
+                 read_only: bool = False) -> None:
         self.path = path
         self._run = run
         self._clock = clock
-        self._lock = threading.RLock()
-        self._db = self._open()
-
-    @_translated
-    def _open(self) -> sqlite3.Connection:
-        # The file is ours alone from its first byte on.
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None,
-                             check_same_thread=False)
-        db.row_factory = sqlite3.Row
-        db.execute('PRAGMA journal_mode = WAL')
-        db.execute('PRAGMA synchronous = FULL')
-        db.execute('PRAGMA foreign_keys = ON')
-        version = db.execute('PRAGMA user_version').fetchone()[0]
-        if version == 0:
-            db.executescript(f'BEGIN IMMEDIATE; {_SCHEMA} '
-                             f'PRAGMA user_version = {SCHEMA_VERSION}; '
-                             'COMMIT;')
-        elif version != SCHEMA_VERSION:
-            raise exception.JournalError(
-                self.path, f'its version is {version}, this release knows '
-                f'version {SCHEMA_VERSION}')
-        return db
+        self._turns = turns.Turns(f'the journal {path}', _WAIT_S)
+        self._file = (journal_file.open_to_read if read_only
+                      else journal_file.open_to_write)(path, _OURS)
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
-            self._db.close()
+        with self._turns:
+            self._file.close()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute('BEGIN IMMEDIATE')
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute('ROLLBACK')
-                raise
-            self._db.execute('COMMIT')
+        with self._turns, self._file.transaction() as db:
+            yield db
 
     def _rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(sql, args).fetchall()
+        with self._turns:
+            return self._file.db.execute(sql, args).fetchall()
+
+    # -- what a damaged journal is good for
+
+    @_translated
+    def hold_back_luns(self, damaged: str) -> None:
+        """Put LUN numbers of a damaged journal into quarantine.
+
+        A host may have an old device under such a number. Nothing else of
+        what can be read there is used: these may be wrong, but do no more
+        harm then than to be left out. Mappings that are taken over afterwards
+        keep theirs.
+
+        :param damaged: path of that journal.
+        """
+        now = int(self._clock())
+        columns = 'SELECT initiator, target, lun, volume_id FROM '
+        rows = [(*row, now) for table in ('mapping', 'quarantine')
+                for row in journal_file.readable(damaged, columns + table)
+                if luns.may_be(*row)]
+        with self._transaction() as db:
+            db.executemany('INSERT OR IGNORE INTO quarantine VALUES '
+                           '(?, ?, ?, ?, ?)', rows)
 
     # -- targets
 
@@ -155,6 +172,11 @@ class Journal:
         with self._transaction() as db:
             db.executemany('INSERT OR IGNORE INTO target VALUES (?)',
                            [(str(t),) for t in targets])
+        return self.targets()
+
+    @_translated
+    def targets(self) -> list[model.Iqn]:
+        """Return the targets of the pool, those of earlier runs too."""
         return [model.Iqn(r['iqn']) for r in self._rows(
             'SELECT iqn FROM target ORDER BY iqn')]
 
@@ -278,7 +300,8 @@ class Journal:
                        'initiator = ?', key)
             node = (row['initiator'], row['target'])
             if quarantine:
-                db.execute('INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)',
+                db.execute('INSERT OR REPLACE INTO quarantine VALUES '
+                           '(?, ?, ?, ?, ?)',
                            (*node, row['lun'], volume_id,
                             int(self._clock())))
             db.execute(
@@ -310,9 +333,11 @@ class Journal:
     def adopt_export(self, export: model.Export) -> bool:
         """Take over an export that the kernel has.
 
-        :returns: False when it contradicts the journal.
+        :returns: False when it contradicts the journal, or cannot be ours.
         """
         device = export.device
+        if not journal_seal.is_uuid(export.volume_id):
+            return False
         with self._transaction() as db:
             return db.execute(
                 'INSERT OR IGNORE INTO export VALUES (?, ?, ?, ?, ?, ?)',

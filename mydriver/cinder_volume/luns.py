@@ -2,8 +2,10 @@
 """Which LUN number is next; for :mod:`.journal`, within its transactions."""
 
 import sqlite3
+from typing import Any
+import uuid
 
-from mydriver import exception
+from mydriver import exception, model
 
 #: LUNs that initiators see. 0 stays free: every target answers on it (SAM-5,
 #: 4.7.4). Up to 16383 a LUN is one level, peripheral addressing, in Linux.
@@ -59,3 +61,12 @@ def free_of_tpg(db: sqlite3.Connection, target: str) -> int:
     if row[0] > LAST_TPG_LUN:
         raise exception.LunsExhausted(target, LAST_TPG_LUN + 1)
     return int(row[0])
+
+
+def may_be(initiator: Any, target: Any, lun: Any, volume_id: Any) -> bool:
+    """Tell whether values read from a damaged journal may be a mapping."""
+    try:
+        model.Iqn(initiator), model.Iqn(target), uuid.UUID(volume_id)
+    except (exception.InvalidIqn, ValueError, AttributeError, TypeError):
+        return False
+    return isinstance(lun, int) and FIRST_LUN <= lun <= LAST_LUN

@@ -20,7 +20,7 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import chap, recovery, serving
+from mydriver.cinder_volume import chap, journal_file, recovery, serving
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 
@@ -326,10 +326,14 @@ def run_id() -> str:
     return uuid.uuid4().hex
 
 
-def build(settings: serving.Settings) -> ExportService:
+def build(settings: serving.Settings, *,
+          replace_damaged: bool = False) -> ExportService:
     """Put a service together: journal, LIO and discovery.
 
+    :param replace_damaged: set a damaged journal aside and begin another:
+        for those only who ask Cinder afterwards what is missing in it.
     :raises ConfigurationError: when the state's folder cannot be used.
+    :raises JournalError: when the journal cannot be used.
     """
     try:
         os.makedirs(settings.state_path, mode=0o750, exist_ok=True)
@@ -340,7 +344,25 @@ def build(settings: serving.Settings) -> ExportService:
             'runs as.') from e
     key = (chap.ChapKey.load(os.path.join(settings.state_path, 'chap.key'))
            if settings.chap else None)
-    journal = journals.Journal(
-        os.path.join(settings.state_path, 'journal.sqlite'), run_id())
+    journal = open_journal(settings, replace_damaged=replace_damaged)
     target = targets.LioTarget(settings.backend, settings.portals, key)
     return ExportService(settings, journal, target, key, target.name_prefix)
+
+
+def open_journal(settings: serving.Settings, *,
+                 replace_damaged: bool) -> journals.Journal:
+    """Open the journal of a backend; see :func:`build`."""
+    path = os.path.join(settings.state_path, 'journal.sqlite')
+    try:
+        return journals.Journal(path, run_id())
+    except exception.JournalDamaged as e:
+        if not replace_damaged:
+            raise
+        aside = journal_file.set_aside(path)
+        LOG.error('Backend %s: the journal is damaged: %s. It was renamed to '
+                  '%s and is rebuilt: what the kernel has is adopted and '
+                  "stays in service, the rest comes from Cinder's records.",
+                  settings.backend, e.args[1], aside)
+        journal = journals.Journal(path, run_id())
+        journal.hold_back_luns(aside)
+        return journal

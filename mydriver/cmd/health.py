@@ -83,10 +83,10 @@ def _host(backend: backends.Backend) -> str:
 
 def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
     """Return the targets, exports and mappings of the journal."""
-    journal = journals.Journal(backend.journal_path, 'status')
+    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
     try:
         return {
-            'targets': {(str(t),) for t in journal.add_targets([])},
+            'targets': {(str(t),) for t in journal.targets()},
             'exports': {(str(e.target), str(e.lun), e.volume_id)
                         for e in journal.exports()},
             'mappings': {(str(p.export.target), str(p.mapping.initiator),

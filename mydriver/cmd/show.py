@@ -41,7 +41,7 @@ class Show(lister.Lister):
 
 def rows(backend: backends.Backend) -> Iterator[Row]:
     """Give the lines of one backend, by volume."""
-    journal = journals.Journal(backend.journal_path, 'show')
+    journal = journals.Journal(backend.journal_path, 'show', read_only=True)
     try:
         mapped: dict[str, list[model.Mapping]] = {}
         for placed in journal.mappings():

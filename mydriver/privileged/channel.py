@@ -5,6 +5,7 @@ The verbs are idempotent, so a call whose daemon died is made once more; the
 new call starts a new daemon.
 """
 
+import contextlib
 import functools
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from oslo_log import log as logging
 from oslo_privsep import comm, daemon
 
-from mydriver import exception
+from mydriver import exception, turns
 from mydriver.privileged import context
 
 LOG = logging.getLogger(__name__)
@@ -20,6 +21,16 @@ LOG = logging.getLogger(__name__)
 #: How long a verb may take. The kernel's own waits, for the last command of
 #: a LUN that goes, are far below it as long as nothing hangs.
 TIMEOUT_S = 60.0
+
+#: Verbs of a module that exclude each other in the daemon anyway wait here, in
+#: the order of asking and not for ever. There, they would take all of its
+#: threads (context.THREADS), and let verbs of other modules wait as well. A
+#: second verb is on its way while the first is at work.
+_IN_TURN = {
+    'mydriver.privileged.lio': turns.Turns('the kernel target', 20.0, 2),
+    # Commands of LVM take their time; who creates volumes has it.
+    'mydriver.privileged.thin': turns.Turns("LVM's commands", 600.0, 4),
+}
 
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)
 
@@ -34,9 +45,16 @@ def run(verb: functools.partial[Any], *args: Any,
     :returns: what the verb returns.
     :raises PrivilegedError: when the daemon does not start, does not answer
         in time, or died twice.
+    :raises WaitTimeout: when other calls do not let it in.
     :raises MyDriverError: what the verb raises.
     """
-    name = verb.args[0].__name__  # partial(PrivContext._wrap, function)
+    function = verb.args[0]  # partial(PrivContext._wrap, function)
+    with _IN_TURN.get(function.__module__, contextlib.nullcontext()):
+        return _run(verb, function.__name__, timeout_s, *args)
+
+
+def _run(verb: functools.partial[Any], name: str, timeout_s: float,
+         *args: Any) -> Any:
     try:
         return _once(verb, name, timeout_s, *args)
     except OSError as e:

@@ -7,6 +7,7 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import uuid
@@ -39,10 +40,12 @@ class ServiceOnLioTest(unittest.TestCase):
         self.addCleanup(lio.clear)
         self.service = self.build()
 
-    def build(self, portals=PORTALS):
+    def build(self, portals=PORTALS, *, replace_damaged=False,
+              discovery_timeout_s=2.0):
         built = service.build(serving.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, True,
-            str(self.folder), discovery_timeout_s=2.0))
+            str(self.folder), discovery_timeout_s=discovery_timeout_s),
+            replace_damaged=replace_damaged)
         built.check()
         built.start()
         return built
@@ -58,7 +61,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def journal(self):
         with sqlite3.connect(self.folder / 'journal.sqlite') as db:
-            return list(db.iterdump())
+            return [line for line in db.iterdump() if '"seal"' not in line]
 
     def state(self):
         return lio.dump(), self.journal()
@@ -160,6 +163,61 @@ class ServiceOnLioTest(unittest.TestCase):
         self.service.terminate_connection(volume_id, HOST_B)
         self.service.remove_export(volume_id)
         self.assertEqual(before, lio.dump())
+
+    def test_many_at_once(self):
+        self.service = self.build(discovery_timeout_s=30.0)
+        before, threads = lio.dump(), 32
+        volumes = [self.exported(MIB) for _ in range(threads)]
+        done, waits, errors = [], [], []
+
+        def timed(call, *args):
+            asked, started = len(done), time.monotonic()
+            call(*args)
+            done.append(call.__name__)
+            waits.append((time.monotonic() - started, len(done) - asked))
+
+        def work(volume_id):
+            try:
+                for _ in range(3):
+                    timed(self.service.initialize_connection, volume_id,
+                          HOST_A)
+                    timed(self.service.terminate_connection, volume_id,
+                          HOST_A)
+            except exception.MyDriverError as e:
+                errors.append(str(e))
+
+        running = [threading.Thread(target=work, args=(v,)) for v in volumes]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        spent, overtaken = zip(*waits, strict=True)
+        print(f'\n{threads} threads: median {statistics.median(spent):.1f} s, '
+              f'longest {max(spent):.1f} s, overtaken by {max(overtaken)}',
+              file=sys.stderr)
+        self.assertEqual([], errors)
+        self.assertEqual(6 * threads, len(done))
+        # Each call waits in two queues, and lets everybody by in each.
+        self.assertLess(max(overtaken), 4 * threads)
+        for volume_id in volumes:
+            self.service.remove_export(volume_id)
+        self.assertEqual(before, lio.dump())
+
+    def test_damaged_journal_is_rebuilt_from_the_kernel(self):
+        self.service.initialize_connection(self.exported(), HOST_A)
+        before = self.state()
+        self.service._journal.close()
+        os.truncate(self.folder / 'journal.sqlite', 5000)
+        with self.assertRaises(exception.JournalDamaged):
+            self.build()
+        self.service = self.build(replace_damaged=True)
+        self.assertEqual(before[0], lio.dump())
+        # It cannot know which run made a mapping.
+        self.assertEqual(
+            sorted(before[1]), sorted(line.replace(
+                "'adopted'", f"'{service.run_id()}'")
+                for line in self.journal()))
+        self.assertEqual(1, len(list(self.folder.glob('*.damaged-*Z'))))
 
     def test_attach_time_does_not_grow_with_mappings(self):
         self._fill(10)

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import sqlite3
 import stat
+import threading
 import unittest
 import uuid
 
@@ -136,7 +137,7 @@ class JournalTest(unittest.TestCase):
 
     def content(self) -> list[str]:
         with sqlite3.connect(self.path) as db:
-            return list(db.iterdump())
+            return [line for line in db.iterdump() if '"seal"' not in line]
 
     def test_oldest_lun_comes_back_after_the_quarantine(self):
         export = self.export()
@@ -196,6 +197,35 @@ class JournalTest(unittest.TestCase):
         self.assertEqual([export], self.journal.exports())
         self.assertEqual([], self.journal.mappings())
 
+    def test_nobody_is_overtaken_without_end(self):
+        self.journal._turns._patience_s = 0  # in turns from the beginning
+        export, threads, each = self.export(), 32, 40
+        done, overtaken = [], []
+
+        def work(initiator):
+            for _ in range(each):
+                asked = len(done)
+                self.map(export, initiator)
+                done.append(initiator)
+                overtaken.append(len(done) - asked)
+
+        running = [threading.Thread(target=work, args=(model.Iqn(
+            f'iqn.1993-08.org.debian:01:h{n}'),)) for n in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        self.assertEqual(each * threads, len(done))
+        # A call comes twice, to read and to write, and lets everybody by each
+        # time; and some more while it does not run.
+        self.assertLess(max(overtaken), 4 * threads)
+
+    def test_within_a_transaction_its_own_changes_are_seen(self):
+        with self.journal._transaction() as db:
+            db.execute('INSERT INTO target VALUES (?)',
+                       ('iqn.2010-10.org.x:y',))
+            self.assertEqual(2, len(self.journal.targets()))
+
     def test_damaged_file_is_named(self):
         path = self.path + '.bad'
         with open(path, 'w') as f:
@@ -210,3 +240,4 @@ class JournalTest(unittest.TestCase):
         with self.assertRaises(exception.JournalError) as caught:
             self.open('run-2')
         self.assertIn('version is 99', str(caught.exception))
+        self.assertNotIsInstance(caught.exception, exception.JournalDamaged)

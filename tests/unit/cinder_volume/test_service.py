@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The use cases, with a crash at every step."""
 
+import contextlib
+import glob
 import os
+import sqlite3
 import unittest
 import uuid
 
@@ -385,6 +388,72 @@ class CrashTest(ServiceCase):
             if not crashed:
                 break
         self.assertGreaterEqual(step, 4)
+
+
+class DamagedJournalTest(ServiceCase):
+    """A damaged journal is not believed, and costs nobody a mapping."""
+
+    def damage(self):
+        """Damage the journal; return what is left of it."""
+        self.journal.close()
+        path = os.path.join(self.folder, 'journal.sqlite')
+        size = os.path.getsize(path)
+        with open(path, 'r+b') as f:
+            f.seek(size // 3)
+            f.write(b'?' * (size // 3))
+        with open(path, 'rb') as f:
+            return f.read()
+
+    def test_is_set_aside_and_the_kernel_taken_over(self):
+        mapped, exported = self.exported(), self.exported()
+        self.service.initialize_connection(mapped, OURS)
+        self.service.initialize_connection(mapped, BOB)
+        before, left = self.seen(), self.damage()
+        self.journal = service.open_journal(self.settings,
+                                            replace_damaged=True)
+        self.restart()
+        self.assertEqual(before, self.seen())
+        self.assertEqual({mapped, exported}, {
+            e.volume_id for e in self.journal.exports()})
+        self.assertEqual({OURS['initiator']: True, BOB['initiator']: False}, {
+            str(p.mapping.initiator): p.mutual
+            for p in self.journal.mappings()})
+        aside, = glob.glob(os.path.join(self.folder, '*.damaged-*Z'))
+        with open(aside, 'rb') as f:
+            self.assertEqual(left, f.read())
+        # Cinder says what is to go, as always.
+        self.assertEqual(0, self.service.settle(lambda _v, _i: True))
+        self.assertEqual(before[1], self.seen()[1])
+
+    def test_released_luns_are_not_handed_out_again(self):
+        volume_id = self.exported()
+        for _ in range(3):
+            self.service.initialize_connection(volume_id, ALICE)
+            self.service.terminate_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, ALICE)
+        self.journal.close()
+        with contextlib.closing(sqlite3.connect(self.journal.path)) as db:
+            db.execute("UPDATE export SET path = '/another'")
+            db.commit()
+        self.journal = service.open_journal(self.settings,
+                                            replace_damaged=True)
+        self.restart()
+        self.assertEqual([4], [lun for _i, lun, _v in self.seen()[1]])
+        self.service.terminate_connection(volume_id, ALICE)
+        self.service.initialize_connection(volume_id, ALICE)
+        self.assertEqual([5], [lun for _i, lun, _v in self.seen()[1]])
+        for _ in range(4):  # the numbers of both journals
+            self.service.terminate_connection(volume_id, ALICE)
+
+    def test_is_left_for_those_who_can_ask_cinder(self):
+        self.service.initialize_connection(self.exported(), ALICE)
+        before, left = self.seen(), self.damage()
+        with self.assertRaises(exception.JournalDamaged) as caught:
+            service.open_journal(self.settings, replace_damaged=False)
+        self.assertIn('Start cinder-volume', str(caught.exception))
+        with open(os.path.join(self.folder, 'journal.sqlite'), 'rb') as f:
+            self.assertEqual(left, f.read())
+        self.assertEqual(before, self.seen())
 
 
 class PoolTest(unittest.TestCase):

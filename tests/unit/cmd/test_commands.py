@@ -105,6 +105,14 @@ class HealthTest(CommandTestCase):
         self.assertEqual([('exports', True, 'there is no journal yet')],
                          self.exports())
 
+    def test_looking_makes_nothing(self):
+        self.fill()
+        before = set(os.listdir(os.path.dirname(self.backend.journal_path)))
+        self.exports()
+        list(show.rows(self.backend))
+        self.assertEqual(before, set(os.listdir(os.path.dirname(
+            self.backend.journal_path))))
+
     def test_all_is_there(self):
         self.fill()
         self.assertEqual([('targets', True, '1, all in the kernel'),
@@ -184,6 +192,17 @@ class RestoreTest(CommandTestCase):
         status, _, err = self.run_command('restore', 'disks')
         self.assertEqual(1, status)
         self.assertIn('Backend disks: ', err)
+
+    def test_a_damaged_journal_is_left_and_is_the_exit_status(self):
+        self.fill()
+        for end in ('', '-wal'):
+            os.truncate(self.backend.journal_path + end, 0)
+        status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn('is damaged', err)
+        self.assertIn('Start cinder-volume', err)
+        self.assertEqual([], [n for n in os.listdir(os.path.dirname(
+            self.backend.journal_path)) if 'damaged' in n])
 
     def test_one_backend_does_not_keep_the_others_down(self):
         self.fill()

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A privileged call whose daemon dies, hangs or does not start."""
 
+import collections
 import functools
+import importlib
+import threading
+import time
 import unittest
 from unittest import mock
 
 from oslo_privsep import comm, daemon
 
 from mydriver import exception
-from mydriver.privileged import channel
+from mydriver.privileged import channel, context
 
 
 class ChannelTest(unittest.TestCase):
@@ -72,3 +76,75 @@ class ChannelTest(unittest.TestCase):
             channel.run(self.verb(error))
         self.assertIs(error, caught.exception)
         self.assertEqual(1, len(self.calls))
+
+
+class QueueTest(unittest.TestCase):
+    """Many calls at a time: who waits, and for whom."""
+
+    #: No call takes that long, however slow the machine is.
+    LONG_S = 60
+
+    def setUp(self):
+        super().setUp()
+        self.inside = collections.Counter()
+        self.may_end = threading.Event()
+        self.threads = []
+        self.addCleanup(self.end)
+
+    def end(self):
+        self.may_end.set()
+        for thread in self.threads:
+            thread.join()
+
+    def verb(self, module, *, waits=True):
+        """Return a verb of a module; it ends when it may."""
+        def wrap(function, *, _wrap_timeout):
+            self.inside[module] += 1
+            if waits:
+                self.may_end.wait(self.LONG_S)
+            return function.__name__
+
+        def a_verb():
+            raise AssertionError('only its name counts')
+
+        a_verb.__module__ = module
+        return functools.partial(wrap, a_verb)
+
+    def call_often(self, module):
+        """Call more verbs of a module than the daemon has threads."""
+        queue = channel._IN_TURN[module]
+        count = 2 * context.THREADS
+        self.threads += [threading.Thread(
+            target=channel.run, args=(self.verb(module),))
+            for _ in range(count)]
+        for thread in self.threads[-count:]:
+            thread.start()
+        deadline = time.monotonic() + self.LONG_S
+        while len(queue._queue) + self.inside[module] < count:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.001)
+
+    def test_the_queues_are_those_of_modules_with_verbs(self):
+        for name in channel._IN_TURN:
+            module = importlib.import_module(name)
+            self.assertTrue([v for v in vars(module).values() if isinstance(
+                v, functools.partial) and v.args
+                and v.args[0].__module__ == name])
+
+    def test_the_daemon_has_threads_for_other_verbs(self):
+        for module in channel._IN_TURN:
+            self.call_often(module)
+        self.assertEqual(len(channel._IN_TURN), len(self.inside))
+        self.assertLess(self.inside.total(), context.THREADS)
+        # Nor do they wait on our side.
+        self.assertEqual('a_verb', channel.run(
+            self.verb('mydriver.privileged.dm', waits=False)))
+
+    def test_who_does_not_come_in_is_told_for_what_it_waited(self):
+        module = 'mydriver.privileged.lio'
+        self.call_often(module)
+        with (mock.patch.object(channel._IN_TURN[module], '_timeout_s', 0.01),
+              self.assertRaises(exception.WaitTimeout) as caught):
+            channel.run(self.verb(module))
+        self.assertIn('the kernel target; 14 others wait, too',
+                      str(caught.exception))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a journal is whole: what sqlite can tell, and what it cannot.
+
+sqlite finds damage to its own structure. It does not find another digit in a
+row, nor rows that are gone together with their index entries. So the table
+``seal`` holds a checksum over all rows, brought up to date by triggers within
+each transaction, and one over the schema. The triggers are temporary, made by
+each connection that writes: whoever changes rows by other means breaks the
+seal, and that is to be noticed too.
+"""
+
+from collections.abc import Callable, Iterator
+import functools
+import hashlib
+import json
+import re
+import secrets
+import sqlite3
+from typing import Any
+
+from mydriver import exception, model
+
+_SEAL = """
+CREATE TABLE seal (
+    journal TEXT NOT NULL,
+    changes INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    form INTEGER NOT NULL) STRICT"""
+
+#: Marks a sealed journal in sqlite's header (PRAGMA application_id).
+_APPLICATION_ID = 0x6d796472
+
+_UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+#: What LUN numbers of any kind have at most (SAM-5, 4.7.7.1).
+_LAST_LUN = 65535
+
+
+class Damaged(Exception):
+    """The journal is not whole; the text says what is wrong."""
+
+
+def make(db: sqlite3.Connection) -> None:
+    """Seal what a journal holds; within a transaction, after its schema."""
+    if not _is_sealed(db):
+        db.execute(_SEAL)
+        db.execute(f'PRAGMA application_id = {_APPLICATION_ID}')
+        db.execute('INSERT INTO seal VALUES (?, 0, 0, 0)',
+                   (secrets.token_hex(8),))
+    db.execute('UPDATE seal SET content = ?, form = ?, changes = changes + 1',
+               (_content(db), _form(db)))
+
+
+def keep(db: sqlite3.Connection) -> None:
+    """Keep the seal up to date with what this connection changes."""
+    db.create_function('mydriver_seal', -1, _fold, deterministic=True)
+    for table in _tables(db):
+        columns = _columns(db, table)
+        old, new = (', '.join(f'{row}."{c}"' for c in columns)
+                    for row in ('OLD', 'NEW'))
+        without = f"mydriver_seal(content, '{table}', {old})"
+        for event, content in (
+                ('INSERT', f"mydriver_seal(content, '{table}', {new})"),
+                ('DELETE', without),
+                ('UPDATE', f"mydriver_seal({without}, '{table}', {new})")):
+            update = (f'UPDATE seal SET content = {content}, '  # noqa: S608
+                      'changes = changes + 1')
+            db.execute(
+                f'CREATE TEMP TRIGGER seal_{table}_{event} AFTER {event} ON '
+                f'main."{table}" BEGIN {update}; END')
+
+
+def changes(db: sqlite3.Connection) -> tuple[str, int]:
+    """Return which journal it is, and how many changes it had so far."""
+    journal, count = db.execute('SELECT journal, changes FROM seal').fetchone()
+    return str(journal), int(count)
+
+
+def verify(db: sqlite3.Connection) -> bool:
+    """See that a journal is whole; within a transaction.
+
+    :returns: False for one of an earlier release, which has no seal yet.
+    :raises Damaged: when it is not.
+    :raises sqlite3.Error: when it cannot be read.
+    """
+    found = db.execute('PRAGMA integrity_check(1)').fetchone()[0]
+    if found != 'ok':
+        raise Damaged(' '.join(str(found).split()))
+    orphan = db.execute('PRAGMA foreign_key_check').fetchone()
+    if orphan is not None:
+        raise Damaged(f'a row of table {orphan[0]} refers to a row of table '
+                      f'{orphan[2]} that does not exist')
+    sealed = _is_sealed(db)
+    content = _content(db, _check_value)
+    if sealed and (content, _form(db)) != db.execute(
+            'SELECT content, form FROM seal').fetchone()[:2]:
+        raise Damaged('its rows do not match their checksum')
+    return sealed
+
+
+def _is_sealed(db: sqlite3.Connection) -> bool:
+    """Tell whether there is a seal; damage does not make it unsealed."""
+    by_table = db.execute('SELECT count(*) FROM main.sqlite_schema WHERE '
+                          "name = 'seal'").fetchone()[0]
+    by_header = db.execute('PRAGMA application_id').fetchone()[0]
+    if by_table and db.execute('SELECT count(*) FROM seal').fetchone()[0] != 1:
+        raise Damaged('it has lost its seal')
+    if by_header not in (0, _APPLICATION_ID) or (by_header and not by_table):
+        raise Damaged('its header is not that of a journal')
+    return bool(by_table)
+
+
+def _tables(db: sqlite3.Connection) -> list[str]:
+    return [name for name, in db.execute(
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND "
+        "name <> 'seal' ORDER BY name") if not name.startswith('sqlite_')]
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f'PRAGMA main.table_info("{table}")')]
+
+
+def _form(db: sqlite3.Connection) -> int:
+    """Return a checksum of the schema and of its version."""
+    version = db.execute('PRAGMA user_version').fetchone()[0]
+    return _fold(0, 'sqlite_schema', version, *(
+        cell for row in db.execute('SELECT type, name, tbl_name, sql FROM '
+                                   'main.sqlite_schema ORDER BY type, name')
+        for cell in row))
+
+
+def _content(db: sqlite3.Connection, check: Callable[[str, Any], bool]
+             = lambda _column, _value: True) -> int:
+    """Return a checksum of all rows, in whatever order.
+
+    :param check: tells for a column and a value whether they fit.
+    :raises Damaged: for the first that do not.
+    """
+    content = 0
+    for table in _tables(db):
+        columns = _columns(db, table)
+        for row in _rows(db, table):
+            for column, value in zip(columns, row, strict=True):
+                if not check(column, value):
+                    raise Damaged(f'{value!r:.99} is not a valid {column} '
+                                  f'(table {table})')
+            content = _fold(content, table, *row)
+    return content
+
+
+def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    return iter(db.execute(
+        f'SELECT * FROM main."{table}"').fetchall())  # noqa: S608
+
+
+def _fold(content: int, *row: Any) -> int:
+    """Add a row to a checksum, or take it away: it is its own inverse."""
+    digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=8).digest()
+    return content ^ int.from_bytes(digest, 'big', signed=True)
+
+
+# -- values
+
+def _check_value(column: str, value: Any) -> bool:
+    return column not in _VALUES or _VALUES[column](value)
+
+
+@functools.cache
+def _is_iqn(value: Any) -> bool:
+    try:
+        return bool(str(model.Iqn(value)) == value)
+    except (exception.InvalidIqn, UnicodeError):
+        return False
+
+
+def is_uuid(value: Any) -> bool:
+    """Tell whether a value is a UUID as Cinder writes them."""
+    return isinstance(value, str) and bool(_UUID.fullmatch(value))
+
+
+def _is_path(value: Any) -> bool:
+    return (isinstance(value, str) and '\0' not in value
+            and value[:1] in ('', '/'))
+
+
+def _up_to(limit: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and 0 <= value <= limit
+
+
+#: What each column holds, in whatever table; others are not looked at.
+_VALUES: dict[str, Callable[[Any], bool]] = {
+    'iqn': _is_iqn, 'target': _is_iqn, 'initiator': _is_iqn,
+    'volume_id': is_uuid,
+    'kind': lambda value: value in ('fileio', 'iblock'),
+    'path': _is_path,
+    'size_bytes': _up_to(2 ** 63 - 1), 'released_at': _up_to(2 ** 63 - 1),
+    'lun': _up_to(_LAST_LUN), 'tpg_lun': _up_to(_LAST_LUN),
+    'mutual': _up_to(1), 'read_only': _up_to(1),
+}

@@ -205,6 +205,10 @@ class InitiatorError(MyDriverError):
     template = 'The initiator could not {what}: {reason}.'
 
 
+class NoAnswer(InitiatorError):
+    """A device could not be asked what it is; this says nothing of it."""
+
+
 class LoginError(MyDriverError):
     """No session with a target at one portal."""
 

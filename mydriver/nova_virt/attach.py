@@ -171,7 +171,7 @@ class Attacher:
         name = os.path.basename(os.path.realpath(path))
         disks = {f.name for f in self._host.devices.of_volume(
             str(connection.target), naa)
-            if self._host.initiator.read_naa(f.device) == naa}
+            if self._host.devices.ask(f.device) == naa}
         is_map = (name == self._host.sysfs.multipath_map(naa)
                   and self._host.sysfs.paths(name) <= disks)
         if name not in disks and not is_map:

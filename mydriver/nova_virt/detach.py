@@ -15,6 +15,9 @@ from mydriver.nova_virt.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
+#: Until a device says which volume it is, where a detach is forced.
+FORCED_ANSWER_TIMEOUT_S = 2
+
 
 class Detacher:
     """Takes volumes away from this host.
@@ -62,7 +65,8 @@ class Detacher:
                             connection.volume_id, e)
                 errors.append(e)
 
-        found = self._host.devices.of_volume(str(connection.target), naa)
+        found = self._host.devices.of_volume(
+            str(connection.target), naa, None if force else connection.lun)
         answers = self._write_out(naa, found, force)
         was_multipath = self._host.sysfs.multipath_map(naa) is not None
         if force:
@@ -70,7 +74,7 @@ class Detacher:
         else:
             self._host.multipath.remove(naa, not answers)
         for f in found:
-            step(self._host.devices.remove, f.device, naa)
+            step(self._host.devices.remove, f.device, f.naa)
         # By force, a map may go once that its paths are gone.
         step(self._host.multipath.remove, naa, force)
         if was_multipath:
@@ -89,15 +93,15 @@ class Detacher:
 
         :param force: do not wait for a session that is down, and take it that
             writing out may fail.
-        :returns: whether the volume still answers; without an answer there is
-            nothing to flush to.
+        :returns: whether the volume is still there; where the target says
+            that it is not, there is nothing to flush to.
+        :raises NoAnswer: when no path could be asked, unless ``force``.
         :raises InitiatorError: when that failed, unless ``force``.
         """
-        answering = [f for f in self._working(found, naa, force)
-                     if self._host.initiator.read_naa(f.device) == naa]
+        answering = self._answering(found, naa, force)
         if found and not answering:
-            LOG.warning('Volume %s no longer answers on %s: nothing is '
-                        'flushed', naa, ', '.join(f.name for f in found))
+            LOG.warning('Nothing is flushed to volume %s: it is not there on '
+                        '%s', naa, ', '.join(f.name for f in found))
         name = self._host.sysfs.multipath_map(naa)
         try:
             for disk in ([name] if name and answering
@@ -108,6 +112,28 @@ class Detacher:
                 raise
             LOG.warning('What was cached of volume %s is lost: %s', naa, e)
         return bool(answering)
+
+    def _answering(self, found: Sequence[Found], naa: str,
+                   force: bool) -> list[Found]:
+        """Return the devices that say that they are the volume.
+
+        :raises NoAnswer: when there is none, and one could not be asked,
+            unless ``force``.
+        """
+        answering: list[Found] = []
+        silent: list[exception.NoAnswer] = []
+        for f in self._working(found, naa, force):
+            try:
+                if self._host.devices.ask(
+                        f.device, FORCED_ANSWER_TIMEOUT_S if force
+                        else None) == naa:
+                    answering.append(f)
+            except exception.NoAnswer as e:
+                LOG.warning('While detaching volume %s: %s', naa, e)
+                silent.append(e)
+        if silent and not answering and not force:
+            raise silent[0]
+        return answering
 
     def _working(self, found: Sequence[Found], naa: str,
                  force: bool) -> list[Found]:

@@ -37,7 +37,8 @@ class Extender:
         """
         naa = naa_of(connection)
         with self._host.locks.volume(naa):
-            found = self._host.devices.of_volume(str(connection.target), naa)
+            found = self._host.devices.of_volume(
+                str(connection.target), naa, connection.lun)
             if not found:
                 raise exception.DeviceNotFound(
                     str(connection.target), connection.lun,

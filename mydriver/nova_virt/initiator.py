@@ -8,6 +8,7 @@ import socket
 import sys
 from typing import Protocol
 
+from mydriver import exception
 from mydriver.model import ChapCredentials, Portal
 from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.privileged import channel
@@ -51,7 +52,10 @@ class Initiator(Protocol):
         """Write out the page cache of a block device."""
 
     def multipath_paths(self) -> set[str] | None:
-        """Return the disks that multipathd knows, None if it is not there."""
+        """Return the disks that multipathd knows, None if it is not there.
+
+        :raises InitiatorError: when it is there and does not answer.
+        """
 
     def multipath_claim(self, naa: str) -> None:
         """Tell multipathd that a volume is multipath."""
@@ -122,8 +126,11 @@ class RootInitiator:
         try:
             return set(_ask_multipathd(
                 'show paths raw format %d', _MULTIPATHD).split())
-        except OSError:
-            return None
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None     # nobody listens
+        except OSError as e:
+            raise exception.InitiatorError(
+                'ask multipathd for its paths', str(e)) from e
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Initiator`."""

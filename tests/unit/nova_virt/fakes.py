@@ -55,6 +55,10 @@ class FakeHost:
     :ivar picky: whether it takes claimed volumes only, and on request.
     :ivar disk_names: names for the disks to come.
     :ivar busy: NAA ids of maps that are open.
+    :ivar silent: LUNs whose devices cannot be asked what they are, and how
+        many more times.
+    :ivar late: disks that multipathd takes in only when it is asked.
+    :ivar blacklisted: disks that it never takes in.
     """
 
     def __init__(self, root: Path) -> None:
@@ -70,6 +74,9 @@ class FakeHost:
         self.picky = False
         self.claimed: set[str] = set()
         self.busy: set[str] = set()
+        self.silent: dict[int, int] = {}
+        self.late: set[str] = set()
+        self.blacklisted: set[str] = set()
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self.disk_names = (f'sd{a}' for a in string.ascii_lowercase)
@@ -198,6 +205,9 @@ class FakeHost:
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See Initiator."""
+        if self.silent.get(device.lun, 0):
+            self.silent[device.lun] -= 1
+            raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
         mapped = self.luns.get(device.lun)
         return mapped.naa if mapped and self._folder(device).exists() else ''
 
@@ -207,12 +217,14 @@ class FakeHost:
         if mapped.naa != naa:
             raise exception.WrongDevice(str(device), naa, mapped.naa)
         self._disk(device.name or '', mapped.size_bytes)
+        (self._folder(device) / 'vpd_pg83').write_bytes(page83(mapped.naa))
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See Initiator."""
         folder = self._folder(device)
         if folder.exists():
-            if (folder / 'vpd_pg83').read_bytes() != page83(naa):
+            if (folder / 'vpd_pg83').read_bytes() != (
+                    page83(naa) if naa else b''):
                 raise exception.WrongDevice(str(device), naa, 'another')
             self._remove(folder.name)
 

@@ -29,6 +29,7 @@ from tests.unit.nova_virt.fakes import (
     VOLUME,
     FakeHost,
     Lun,
+    page83,
 )
 
 NAA = model.naa_id(VOLUME)
@@ -50,6 +51,8 @@ class AttachTestCase(unittest.TestCase):
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
                 (multipath, 'PATHS_TIMEOUT_S'),
+                (devices, 'ANSWER_TIMEOUT_S'),
+                (detach, 'FORCED_ANSWER_TIMEOUT_S'),
                 (multipath, 'REMOVAL_TIMEOUT_S'),
                 (sessions, 'RECOVERY_TIMEOUT_S'),
                 (sessions, 'PATH_RECOVERY_TIMEOUT_S'),
@@ -231,6 +234,115 @@ class IdentityTest(AttachTestCase):
         self.connect(connection, False)
         self.assertEqual(str(64 * MIB // 512), (
             self.host.root / 'block/sda/size').read_text().strip())
+
+
+class SilentTest(AttachTestCase):
+    """A device that cannot be asked is not one that says no."""
+
+    FOREVER = 1 << 30
+
+    def test_disk_that_can_be_asked_a_moment_later(self):
+        connection = self.host.connection()
+        self.host.silent = {1: 2}
+        # The first one, not one of a second scan.
+        self.assertEqual('sda', self.connect(connection, False).device)
+
+    def test_new_disk_that_never_answers(self):
+        connection = self.host.connection(portals=PORTALS[:1])
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaisesRegex(exception.NoAnswer, 'no node in /dev'):
+            self.connect(connection, False)
+        self.assertEqual({}, self.host.left)
+
+    def test_disk_that_was_there_stays(self):
+        connection = self.host.connection(portals=PORTALS[:1])
+        self.connect(connection, False)
+        before = self.host.left
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaises(exception.NoAnswer):
+            self.connect(connection, False)
+        self.assertEqual(before, self.host.left)
+
+    def test_old_path_stays(self):
+        self.connect(self.host.connection(lun=1), False)
+        self.host.silent = {1: self.FOREVER}
+        self.connect(self.host.connection(lun=9), False)
+        self.assertEqual(['1:0:0:1', '1:0:0:9'],
+                         self.host.names('bus/scsi/devices'))
+
+    def test_detach_writes_out_a_moment_later(self):
+        for multi in (False, True):
+            with self.subTest(multipath=multi):
+                self.host.multipathd = multi
+                connection = self.host.connection()
+                self.connect(connection, multi)
+                self.host.silent = {1: 3}
+                self.disconnect(connection)
+                self.assertEqual(1, len(self.host.flushed))
+                self.assertEqual({}, self.host.left)
+                self.host.flushed.clear()
+
+    def test_detach_of_what_never_answers(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        before = self.host.left
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        with self.assertLogs(detach.LOG, 'WARNING') as log:
+            self.disconnect(connection, force=True)
+        self.assertIn('no node in /dev', '\n'.join(log.output))
+        self.assertEqual({}, self.host.left)
+
+
+class NamelessTest(AttachTestCase):
+    """The kernel could not read the identity when the device came up."""
+
+    def setUp(self):
+        super().setUp()
+        self.connection = self.host.connection(portals=PORTALS[:1])
+        self.connect(self.connection, False)
+        self.page = self.host.root / 'bus/scsi/devices/1:0:0:1/vpd_pg83'
+        self.page.write_bytes(b'')
+
+    def test_it_is_used(self):
+        self.assertEqual('sda', self.connect(self.connection, False).device)
+        self.assertEqual(page83(NAA), self.page.read_bytes())
+
+    def test_it_is_detached(self):
+        self.disconnect(self.connection)
+        self.assertEqual(['sda'], self.host.flushed)
+        self.assertEqual({}, self.host.left)
+
+    def test_new_one_gets_its_identity(self):
+        self.disconnect(self.connection)
+        scan = self.host.scan
+
+        def scan_badly(session, lun):
+            scan(session, lun)
+            next(self.host.root.glob(
+                'bus/scsi/devices/*/vpd_pg83')).write_bytes(b'')
+
+        self.host.scan = scan_badly
+        self.connect(self.connection, False)
+        self.disconnect(self.connection)
+        self.assertEqual({}, self.host.left)
+
+    def test_it_stays_while_it_cannot_be_asked(self):
+        before = self.host.left
+        self.host.silent = {1: 1 << 30}
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(self.connection)
+        self.assertEqual(before, self.host.left)
+
+    def test_another_volumes_attach_goes_on(self):
+        self.host.multipathd = True
+        self.host.silent = {1: 1 << 30}
+        other = self.host.connection(OTHER, 2, PORTALS[:1])
+        self.assertTrue(self.connect(other, True).multipath)
+        self.disconnect(other)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
 
 
 class MultipathTest(AttachTestCase):

@@ -17,6 +17,12 @@ LOG = logging.getLogger(__name__)
 
 #: Until a device says which volume it is, where a detach is forced.
 FORCED_ANSWER_TIMEOUT_S = 2
+#: Until a map goes, where a detach is forced: before its paths, and after.
+FORCED_REMOVAL_TIMEOUT_S = 5
+#: Until others on this host let go of the disk. What scans a disk (udev,
+#: blkid, pvscan) opens it and claims nothing; a device that stands on it
+#: stays until somebody takes it down.
+USERS_TIMEOUT_S = 1
 
 
 class Detacher:
@@ -35,7 +41,10 @@ class Detacher:
         with its last device.
 
         :param connection: how it was reached, with its NAA id.
-        :param force: go on when the volume no longer takes what is cached.
+        :param force: go on when the volume no longer takes what is cached,
+            and when others on this host use it.
+        :raises DeviceInUse: names who else on this host uses it. Without
+            ``force``, nothing was done.
         :raises MyDriverError: when something could not be done. Without
             ``force``, nothing was removed if writing out or removing the map
             failed; all that follows is done in any case.
@@ -67,16 +76,24 @@ class Detacher:
 
         found = self._host.devices.of_volume(
             str(connection.target), naa, None if force else connection.lun)
+        users = self._users(naa, found, force)
         answers = self._write_out(naa, found, force)
         was_multipath = self._host.sysfs.multipath_map(naa) is not None
-        if force:
-            quietly(self._host.multipath.remove, naa, True)
-        else:
+        if not force:
             self._host.multipath.remove(naa, not answers)
+        elif not users:
+            quietly(self._host.multipath.remove, naa, True,
+                    FORCED_REMOVAL_TIMEOUT_S)
         for f in found:
             step(self._host.devices.remove, f.device, f.naa)
-        # By force, a map may go once that its paths are gone.
-        step(self._host.multipath.remove, naa, force)
+        if users:
+            errors.insert(0, users)
+            # It fails the users' commands from now on, and stays.
+            quietly(self._host.multipath.remove, naa, True, 0)
+        else:
+            # By force, a map may go once that its paths are gone.
+            step(self._host.multipath.remove, naa, force, *(
+                [FORCED_REMOVAL_TIMEOUT_S] if force else []))
         if was_multipath:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
         portals = {*connection.portals, *(
@@ -86,6 +103,31 @@ class Detacher:
                 self._host.sessions.release, connection.target, portal),
                 sorted(portals)))
         return errors
+
+    def _users(self, naa: str, found: Sequence[Found],
+               force: bool) -> exception.DeviceInUse | None:
+        """Look for others on this host that use the volume.
+
+        :raises DeviceInUse: names them, unless ``force``.
+        :returns: the same, with ``force``.
+        """
+        def free() -> bool:
+            users[:] = self._host.usage.of_volume(
+                naa, [f.name for f in found])
+            return not users
+
+        users: list[str] = []
+        try:
+            wait_for(free, f'the users of {naa} to let go', USERS_TIMEOUT_S)
+        except exception.WaitTimeout:
+            error = exception.DeviceInUse(
+                self._host.sysfs.multipath_map(naa) or found[0].name,
+                ', '.join(users))
+            if not force:
+                raise error from None
+            LOG.warning('Detaching by force: %s', error)
+            return error
+        return None
 
     def _write_out(self, naa: str, found: Sequence[Found],
                    force: bool) -> bool:
@@ -100,8 +142,9 @@ class Detacher:
         """
         answering = self._answering(found, naa, force)
         if found and not answering:
-            LOG.warning('Nothing is flushed to volume %s: it is not there on '
-                        '%s', naa, ', '.join(f.name for f in found))
+            LOG.warning('Nothing is flushed to volume %s: none of %s says '
+                        'that it is the volume', naa,
+                        ', '.join(str(f.device) for f in found))
         name = self._host.sysfs.multipath_map(naa)
         try:
             for disk in ([name] if name and answering

@@ -82,11 +82,13 @@ class Multipath:
         except exception.WaitTimeout:
             return None
 
-    def remove(self, naa: str, force: bool) -> None:
+    def remove(self, naa: str, force: bool,
+               timeout_s: float | None = None) -> None:
         """Remove the map of a volume and see it go; none is no error.
 
         :param naa: NAA id of the volume.
         :param force: have it fail what waits for a path.
+        :param timeout_s: how long to go on; ``REMOVAL_TIMEOUT_S`` by default.
         :raises WaitTimeout: when it stays, as while somebody has it open.
         """
         refused: list[exception.InitiatorError] = []
@@ -98,11 +100,14 @@ class Multipath:
                 refused[:] = [e]
             return self._sysfs.multipath_map(naa) is None
 
-        if not self._sysfs.multipath_map(naa):
+        name = self._sysfs.multipath_map(naa)
+        if not name:
             return
         try:
-            wait_for(gone, f'the multipath map of {naa} to go',
-                     REMOVAL_TIMEOUT_S)
+            wait_for(gone, f'{name}, the multipath map of {naa}, to go; '
+                     f'"fuser -v /dev/{name}" names the processes that have '
+                     'it open',
+                     REMOVAL_TIMEOUT_S if timeout_s is None else timeout_s)
         except exception.WaitTimeout as e:
             raise e from (refused[0] if refused else None)
 

@@ -182,6 +182,33 @@ class Sysfs:
         """Tell whether the kernel takes no writes for a block device."""
         return _text(self._root / 'class/block' / name / 'ro') == '1'
 
+    def number(self, name: str) -> str:
+        """Return major and minor, ``MAJOR:MINOR``; empty without a device."""
+        return _text(self._root / 'class/block' / name / 'dev')
+
+    def partitions(self, name: str) -> list[str]:
+        """Return the names of the kernel's partitions of a disk."""
+        return [p.name for p in _children(
+            self._root / 'class/block' / name, re.compile(re.escape(name)))
+            if (p / 'partition').exists()]
+
+    def holders(self, name: str) -> list[str]:
+        """Return the names of the block devices that stand on a device."""
+        return [p.name for p in _children(
+            self._root / 'class/block' / name / 'holders', re.compile(''))]
+
+    def dm_name(self, name: str) -> str:
+        """Return device-mapper's name of a device; empty for another's."""
+        return _text(self._root / 'class/block' / name / 'dm/name')
+
+    def is_of_map(self, name: str, naa: str) -> bool:
+        """Tell whether a device is a volume's map or a partition of it.
+
+        kpartx gives partitions of a map the UUID ``partN-`` and the map's.
+        """
+        uuid = _text(self._root / 'class/block' / name / 'dm/uuid')
+        return bool(re.fullmatch(rf'(part\d+-)?mpath-3{naa}', uuid))
+
     def multipath_map(self, naa: str) -> str | None:
         """Return the name (``dm-3``) of a volume's multipath map.
 

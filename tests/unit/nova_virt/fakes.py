@@ -248,6 +248,13 @@ class FakeHost:
 
     # Multipath
 
+    def hold(self, name: str, holder: str, dm_name: str) -> None:
+        """Put another device-mapper device onto a device."""
+        self.write(f'block/{holder}/dm/uuid', f'LVM-{holder}')
+        self.write(f'block/{holder}/dm/name', dm_name)
+        self._disk(holder, MIB)
+        (self.root / 'block' / name / 'holders' / holder).mkdir(parents=True)
+
     def _add_to_map(self, name: str, mapped: Lun) -> None:
         dm = next((p.parent.parent.name for p in self.root.glob(
             'block/dm-*/dm/uuid')

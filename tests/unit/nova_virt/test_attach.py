@@ -20,6 +20,7 @@ from mydriver.nova_virt import (
     multipath,
     sessions,
     sysfs,
+    usage,
 )
 from tests.unit.nova_virt.fakes import (
     MIB,
@@ -42,8 +43,9 @@ class AttachTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
-        whole = host.Host(
-            self.host, folder / 'locks', sysfs.Sysfs(folder / 'sys'))
+        kernel = sysfs.Sysfs(folder / 'sys')
+        whole = host.Host(self.host, folder / 'locks', kernel,
+                          usage.Usage(kernel, folder / 'proc'))
         self.connect = attach.Attacher(whole).connect
         self.disconnect = detach.Detacher(whole).disconnect
         self.extend = extend.Extender(whole).extend
@@ -51,8 +53,9 @@ class AttachTestCase(unittest.TestCase):
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
                 (multipath, 'PATHS_TIMEOUT_S'),
-                (devices, 'ANSWER_TIMEOUT_S'),
+                (devices, 'ANSWER_TIMEOUT_S'), (detach, 'USERS_TIMEOUT_S'),
                 (detach, 'FORCED_ANSWER_TIMEOUT_S'),
+                (detach, 'FORCED_REMOVAL_TIMEOUT_S'),
                 (multipath, 'REMOVAL_TIMEOUT_S'),
                 (sessions, 'RECOVERY_TIMEOUT_S'),
                 (sessions, 'PATH_RECOVERY_TIMEOUT_S'),
@@ -343,6 +346,43 @@ class NamelessTest(AttachTestCase):
         self.assertTrue(self.connect(other, True).multipath)
         self.disconnect(other)
         self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
+
+class UsersTest(AttachTestCase):
+    """Others on this host use the guest's disk."""
+
+    def test_holder_of_a_disk(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.hold('sda', 'dm-7', 'guest-root')
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse,
+                                    r'/dev/sda is .* guest-root \(dm-7\)'):
+            self.disconnect(connection)
+        self.assertEqual(([], before), (self.host.flushed, self.host.left))
+        with self.assertRaisesRegex(exception.DeviceInUse, 'guest-root'):
+            self.disconnect(connection, force=True)
+        self.assertEqual({'disks': ['dm-7']}, self.host.left)
+
+    def test_holder_of_a_map(self):
+        self.host.multipathd = True
+        connection = self.host.connection()
+        self.connect(connection, True)
+        self.host.hold('dm-0', 'dm-7', 'guest-root')
+        self.host.busy = {NAA}
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse,
+                                    r'/dev/dm-0 is .* guest-root \(dm-7\)'):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        with self.assertRaisesRegex(exception.DeviceInUse, 'guest-root'):
+            self.disconnect(connection, force=True)
+        self.assertEqual({'disks': ['dm-0', 'dm-7']}, self.host.left)
+        # Once that it let go, what is left goes as well.
+        self.host.busy = set()
+        (self.host.root / 'block/dm-0/holders/dm-7').rmdir()
+        self.disconnect(connection)
+        self.assertEqual({'disks': ['dm-7']}, self.host.left)
 
 
 class MultipathTest(AttachTestCase):

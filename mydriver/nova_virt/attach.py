@@ -109,6 +109,10 @@ class Attacher:
         :raises WrongDevice: when a path in the map is another volume.
         """
         disks = sorted(f.name for f in found)
+        for f in self._host.devices.of_volume(str(connection.target), naa):
+            # By a portal that is not in use any more: the map has it still.
+            if f.name not in disks and self._host.sysfs.works(f.session):
+                quietly(self._host.initiator.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
             LOG.warning('multipathd makes no device of %s for volume %s; it '

@@ -63,8 +63,8 @@ class Initiator(Protocol):
     def multipath_unclaim(self, naa: str) -> None:
         """Take that back."""
 
-    def multipath_add_path(self, name: str) -> None:
-        """Make multipathd look at a disk again."""
+    def multipath_add_path(self, name: str) -> str:
+        """Make multipathd look at a disk again; return what it said."""
 
     def multipath_del_path(self, name: str) -> None:
         """Make multipathd let go of a disk."""
@@ -140,9 +140,9 @@ class RootInitiator:
         """See :class:`Initiator`."""
         channel.run(as_root.multipath_unclaim, naa)
 
-    def multipath_add_path(self, name: str) -> None:
+    def multipath_add_path(self, name: str) -> str:
         """See :class:`Initiator`."""
-        channel.run(as_root.multipath_add_path, name)
+        return str(channel.run(as_root.multipath_add_path, name))
 
     def multipath_del_path(self, name: str) -> None:
         """See :class:`Initiator`."""

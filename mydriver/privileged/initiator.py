@@ -256,10 +256,15 @@ def multipath_unclaim(naa: str) -> None:
 
 
 @privileged.initiator_context.entrypoint
-def multipath_add_path(name: str) -> None:
-    """Make multipathd look at a disk that it passed over."""
-    _run('multipathd', 'add', 'path',
-         _check(name, _DISK, 'add a path to multipathd'))
+def multipath_add_path(name: str) -> str:
+    """Make multipathd look at a disk that it passed over.
+
+    :returns: what it said, such as ``ok`` or ``blacklisted``.
+    """
+    done = _run('multipathd', 'add', 'path',
+                _check(name, _DISK, 'add a path to multipathd'))
+    said = (done.stdout + done.stderr).split()
+    return ' '.join(said) or f'exit status {done.returncode}'
 
 
 @privileged.initiator_context.entrypoint

@@ -190,7 +190,8 @@ class FakeHost:
             (self.root / below / 'block' / name).mkdir(parents=True)
             link.symlink_to(self.root / below)
             self._disk(name, mapped.size_bytes)
-            if self.multipathd and not self.picky:
+            if (self.multipathd and not self.picky
+                    and name not in self.late | self.blacklisted):
                 self._add_to_map(name, mapped)
 
     def _disk(self, name: str, size_bytes: int) -> None:
@@ -256,13 +257,20 @@ class FakeHost:
         (self.root / 'block' / name / 'holders' / holder).mkdir(parents=True)
 
     def _add_to_map(self, name: str, mapped: Lun) -> None:
+        """Do as multipathd does: no path of another size than the map's."""
         dm = next((p.parent.parent.name for p in self.root.glob(
             'block/dm-*/dm/uuid')
-            if p.read_text().strip() == f'mpath-3{mapped.naa}'),
-            f'dm-{len(list(self.root.glob("block/dm-*")))}')
-        self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
-        self.write(f'block/{dm}/dm/suspended', '0')
-        self._disk(dm, mapped.size_bytes)
+            if p.read_text().strip() == f'mpath-3{mapped.naa}'), None)
+        size_bytes = 512 * int(
+            (self.root / 'block' / name / 'size').read_text())
+        if not dm:
+            dm = f'dm-{len(list(self.root.glob("block/dm-*")))}'
+            self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
+            self.write(f'block/{dm}/dm/suspended', '0')
+            self._disk(dm, size_bytes)
+        elif size_bytes != 512 * int(
+                (self.root / 'block' / dm / 'size').read_text()):
+            return
         (self.root / 'block' / dm / 'slaves' / name).mkdir(
             parents=True, exist_ok=True)
 
@@ -286,12 +294,15 @@ class FakeHost:
         """See Initiator."""
         self.claimed.discard(naa)
 
-    def multipath_add_path(self, name: str) -> None:
+    def multipath_add_path(self, name: str) -> str:
         """See Initiator."""
+        if name in self.blacklisted:
+            return 'blacklisted'
         for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
             mapped = self.luns[int(link.parent.parent.name.split(':')[3])]
             if self.multipathd and mapped.naa in self.claimed:
                 self._add_to_map(name, mapped)
+        return 'ok'
 
     def multipath_del_path(self, name: str) -> None:
         """See Initiator."""

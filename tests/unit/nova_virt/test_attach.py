@@ -53,6 +53,8 @@ class AttachTestCase(unittest.TestCase):
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
                 (multipath, 'PATHS_TIMEOUT_S'),
+                (multipath, 'ASKED_PATHS_TIMEOUT_S'),
+                (multipath, 'FORGET_TIMEOUT_S'),
                 (devices, 'ANSWER_TIMEOUT_S'), (detach, 'USERS_TIMEOUT_S'),
                 (detach, 'FORCED_ANSWER_TIMEOUT_S'),
                 (detach, 'FORCED_REMOVAL_TIMEOUT_S'),
@@ -482,6 +484,81 @@ class MultipathTest(AttachTestCase):
         with self.assertRaisesRegex(exception.WaitTimeout, NAA):
             self.disconnect(connection)
         self.assertEqual(before, self.host.left)
+
+    def size_of(self, name):
+        return 512 * int((self.host.root / 'block' / name / 'size'
+                          ).read_text())
+
+    def test_map_of_a_volume_that_grew(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+        for size_bytes in (64 * MIB, 32 * MIB):
+            self.host.luns[1].size_bytes = size_bytes
+            self.connect(connection, True)
+            self.assertEqual(size_bytes, self.size_of('dm-0'))
+
+    def test_new_path_of_a_volume_that_grew(self):
+        connection = self.host.connection()
+        self.host.down = {PORTALS[1]}
+        self.connect(connection, True)
+        self.host.down = set()
+        self.host.luns[1].size_bytes = 64 * MIB
+        self.connect(connection, True)
+        self.assertEqual(64 * MIB, self.size_of('dm-0'))
+        self.assertEqual(['sda', 'sdb'],
+                         self.host.names('block/dm-0/slaves'))
+
+    def test_map_never_outgrows_a_path(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+        rescan = self.host.rescan
+        self.host.rescan = lambda device, naa: (
+            None if device.name == 'sdb' else rescan(device, naa))
+        self.host.luns[1].size_bytes = 64 * MIB
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.connect(connection, True)
+        self.assertEqual(16 * MIB, self.size_of('dm-0'))
+        self.assertIn('sda 67108864, sdb 16777216', log.output[0])
+
+    def test_map_that_cannot_be_resized_is_better_than_none(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+
+        def refuse(naa):
+            raise exception.InitiatorError('resize', 'no memory')
+
+        self.host.multipath_resize_map = refuse
+        self.host.luns[1].size_bytes = 64 * MIB
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.assertTrue(self.connect(connection, True).multipath)
+        self.assertIn('no memory', log.output[0])
+
+    def test_path_that_multipathd_passed_over(self):
+        self.host.late = {'sdb'}
+        self.connect(self.host.connection(), True)
+        self.assertEqual(['sda', 'sdb'],
+                         self.host.names('block/dm-0/slaves'))
+
+    def test_path_that_multipathd_never_takes(self):
+        self.host.blacklisted = {'sdb'}
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.connect(self.host.connection(), True)
+        self.assertIn("dm-0 has the paths ['sda'] only", log.output[0])
+        self.assertIn('sdb (16777216 bytes): blacklisted', log.output[0])
+
+    def test_multipathd_that_does_not_answer_counts_as_running(self):
+        def refuse():
+            raise exception.InitiatorError('ask multipathd', 'timed out')
+
+        connection = self.host.connection()
+        whole = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
+        self.host.multipath_paths = refuse
+        self.assertTrue(whole.runs())
+        told = []
+        self.host.multipath_del_path = told.append
+        self.connect(connection, True)
+        self.disconnect(connection)
+        self.assertEqual(['sda', 'sdb'], sorted(told))
 
     def test_extend(self):
         connection = self.host.connection()

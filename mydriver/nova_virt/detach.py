@@ -114,6 +114,12 @@ class Detacher:
         def free() -> bool:
             users[:] = self._host.usage.of_volume(
                 naa, [f.name for f in found])
+            # A map claims its paths, and cannot be removed while claimed.
+            if not users and not self._host.sysfs.multipath_map(naa) and any(
+                    self._host.initiator.is_claimed(f.device, f.naa)
+                    for f in found):
+                users.append('somebody who cannot be seen from here, such as '
+                             'a mount in a container')
             return not users
 
         users: list[str] = []

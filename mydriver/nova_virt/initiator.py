@@ -48,6 +48,9 @@ class Initiator(Protocol):
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """Remove the device that the kernel knows under that NAA id."""
 
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """Tell whether somebody on this host has the disk for himself."""
+
     def flush(self, name: str) -> None:
         """Write out the page cache of a block device."""
 
@@ -116,6 +119,10 @@ class RootInitiator:
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Initiator`."""
         channel.run(as_root.delete_device, list(device.hctl), naa)
+
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """See :class:`Initiator`."""
+        return bool(channel.run(as_root.is_claimed, list(device.hctl), naa))
 
     def flush(self, name: str) -> None:
         """See :class:`Initiator`."""

@@ -3,7 +3,8 @@
 
 A guest may put LVM, RAID or a filesystem on its disk, and the host that scans
 the disk may take them for its own. Reading only, and without privileges.
-Mounts of other mount namespaces are not seen.
+Mounts of other mount namespaces are not seen, only that a disk is claimed
+(:meth:`.Initiator.is_claimed`).
 """
 
 from collections.abc import Iterable, Iterator

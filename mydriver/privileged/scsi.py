@@ -84,21 +84,39 @@ def remembered_naa(hctl: tuple[int, int, int, int]) -> str:
         return ''
 
 
-def open_block_device(name: str) -> int:
+def open_block_device(name: str, flags: int = 0) -> int:
     """Open a block device, sure that the node is the one that sysfs means.
 
     :param name: such as ``sda`` or ``dm-3``.
+    :param flags: of open(2), besides those for reading.
     :returns: a file descriptor.
     :raises OSError: when there is no such device.
     :raises InitiatorError: when the node in /dev is another device's.
     """
     major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
-    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(DEV / name,
+                 os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if os.fstat(fd).st_rdev != os.makedev(int(major), int(minor)):
         os.close(fd)
         raise exception.InitiatorError(
             f'open {name}', f'{DEV / name} is not device {major}:{minor}')
     return fd
+
+
+def is_claimed(hctl: tuple[int, int, int, int]) -> bool:
+    """Tell whether somebody has a disk, or a partition of it, for himself.
+
+    A mount claims it, whatever its namespace, as do swap, a loop device, a
+    target's backstore and a device on top (block/bdev.c, bd_may_claim). An
+    open as QEMU's or udev's does not.
+
+    :returns: False also where the disk cannot be opened.
+    """
+    try:
+        os.close(open_block_device(_disk(device_folder(hctl)), os.O_EXCL))
+    except OSError as e:
+        return e.errno == errno.EBUSY
+    return False
 
 
 def present_naa(hctl: tuple[int, int, int, int]) -> str:

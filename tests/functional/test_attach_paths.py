@@ -151,6 +151,22 @@ class HolderTest(attaching.AttachTestCase):
         self.detach(attachment)
         self.assert_nothing_left()
 
+    def test_mounted_in_another_namespace(self):
+        attachment = self.attach(volume_id=self.cloud.volume(512 * MIB))
+        base.run('mkfs.xfs', '-q', attachment.path)
+        away = subprocess.Popen(
+            ['unshare', '-m', 'sh', '-c',
+             f'mount {attachment.path} /mnt && echo ready && read wait'],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(away.communicate)
+        self.assertEqual(b'ready\n', away.stdout.readline())
+        with self.assertRaises(exception.DeviceInUse) as caught:
+            attachment.disconnect()
+        print(f'\n{caught.exception}', file=sys.stderr)
+        away.communicate(b'\n')
+        self.detach(attachment)
+        self.assert_nothing_left()
+
     @ddt.data(False, True)
     def test_partitions_are_no_holders(self, multipath):
         """udev makes maps of a map's partitions: they go with it."""

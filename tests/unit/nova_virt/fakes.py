@@ -57,6 +57,7 @@ class FakeHost:
     :ivar busy: NAA ids of maps that are open.
     :ivar silent: LUNs whose devices cannot be asked what they are, and how
         many more times.
+    :ivar exclusive: disks that somebody has for himself.
     :ivar late: disks that multipathd takes in only when it is asked.
     :ivar blacklisted: disks that it never takes in.
     """
@@ -75,6 +76,7 @@ class FakeHost:
         self.claimed: set[str] = set()
         self.busy: set[str] = set()
         self.silent: dict[int, int] = {}
+        self.exclusive: set[str] = set()
         self.late: set[str] = set()
         self.blacklisted: set[str] = set()
         self._lock = threading.RLock()
@@ -240,6 +242,10 @@ class FakeHost:
                     self._drop_map_without_paths(slave.parent)
             shutil.rmtree(link.resolve())
             link.unlink()
+
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """See Initiator."""
+        return device.name in self.exclusive
 
     def flush(self, name: str) -> None:
         """See Initiator."""

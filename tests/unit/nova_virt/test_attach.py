@@ -366,6 +366,18 @@ class UsersTest(AttachTestCase):
             self.disconnect(connection, force=True)
         self.assertEqual({'disks': ['dm-7']}, self.host.left)
 
+    def test_user_that_cannot_be_seen(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.exclusive = {'sda'}
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse, 'in a container'):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        self.host.exclusive = set()
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
+
     def test_holder_of_a_map(self):
         self.host.multipathd = True
         connection = self.host.connection()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asking a disk what it is: an answer, a refusal, and no answer at all."""
 
+import errno
 import os
 from pathlib import Path
 import tempfile
@@ -64,6 +65,21 @@ class PresentNaaTest(unittest.TestCase):
         self.device()
         self.node()
         self.enterContext(mock.patch.object(scsi.fcntl, 'ioctl', ioctl))
+
+    @ddt.data((None, False), (errno.EBUSY, True), (errno.ENXIO, False))
+    @ddt.unpack
+    def test_claimed(self, error, expected):
+        self.device()
+        self.node()
+        real = os.open
+
+        def open_exclusively(path, flags, *args):
+            if str(path).endswith('/sda') and flags & os.O_EXCL and error:
+                raise OSError(error, os.strerror(error))
+            return real(path, flags & ~os.O_EXCL, *args)
+
+        with mock.patch.object(scsi.os, 'open', open_exclusively):
+            self.assertIs(expected, scsi.is_claimed(HCTL))
 
     def test_answer(self):
         self.answer(page83(NAA))

@@ -259,6 +259,20 @@ class InitiatorError(MyDriverError):
     template = 'The initiator could not {what}: {reason}.'
 
 
+class NoAnswer(InitiatorError):
+    """A device could not be asked what it is; this says nothing of it."""
+
+
+class DeviceInUse(MyDriverError):
+    """Somebody on this host uses a guest's disk."""
+
+    fields = ('device', 'users')
+    template = ('/dev/{device} is in use on this host by {users}. Stop that '
+                'use (umount, swapoff, vgchange -an, dmsetup remove) and '
+                'detach again; keep this host\'s LVM from guests\' disks, see '
+                'the chapter on compute hosts.')
+
+
 class LoginError(MyDriverError):
     """No session with a target at one portal."""
 

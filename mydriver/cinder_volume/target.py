@@ -60,6 +60,9 @@ class KernelTarget(Protocol):
                      lun: int) -> None:
         """Unmap a LUN; the NodeACL goes with the last of its LUNs.
 
+        While its initiator is logged in it stays, so that commands to the
+        LUN fail rather than wait; a later call removes it.
+
         :raises TargetError: when the kernel refuses.
         """
 

@@ -109,6 +109,10 @@ class Attacher:
         :raises WrongDevice: when a path in the map is another volume.
         """
         disks = sorted(f.name for f in found)
+        for f in self._host.devices.of_volume(str(connection.target), naa):
+            # By a portal that is not in use any more: the map has it still.
+            if f.name not in disks and self._host.sysfs.works(f.session):
+                quietly(self._host.initiator.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
             LOG.warning('multipathd makes no device of %s for volume %s; it '
@@ -171,7 +175,7 @@ class Attacher:
         name = os.path.basename(os.path.realpath(path))
         disks = {f.name for f in self._host.devices.of_volume(
             str(connection.target), naa)
-            if self._host.initiator.read_naa(f.device) == naa}
+            if self._host.devices.ask(f.device) == naa}
         is_map = (name == self._host.sysfs.multipath_map(naa)
                   and self._host.sysfs.paths(name) <= disks)
         if name not in disks and not is_map:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCSI devices: found by one LUN, believed by their identity only."""
 
+import contextlib
 import dataclasses
 import logging
+import time
 
 from mydriver import exception
 from mydriver.nova_virt.initiator import Initiator
@@ -19,6 +21,9 @@ REMOVAL_TIMEOUT_S = 60
 # How long one scan's device is waited for before the LUN is scanned again.
 # The target maps a LUN before anybody is told of it, so once is the rule.
 _SCAN_AGAIN_S = 2
+#: Until a disk that the kernel shows says which volume it is. It can be asked
+#: a moment after it shows; a busy host makes the moment longer.
+ANSWER_TIMEOUT_S = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,11 +33,14 @@ class Found:
     :param device: the device, with the name of its block device.
     :param session: the session that it came over.
     :param ours: whether it was not there before.
+    :param naa: NAA id under which the kernel knows it; empty where it could
+        not read one when the device came up.
     """
 
     device: ScsiDevice
     session: Session
     ours: bool
+    naa: str
 
     @property
     def name(self) -> str:
@@ -62,18 +70,27 @@ class Devices:
         :param lun: the LUN that this initiator sees.
         :param naa: NAA id of the volume.
         :raises WrongDevice: when the LUN is another volume.
+        :raises NoAnswer: when a device does not say what it is; one that was
+            there already stays.
         :raises DeviceNotFound: when no device comes up.
         """
         self._drop_old_luns(session, lun, naa)
         there = self._sysfs.device(session, lun)
         if there and self._still_good(there, naa):
-            return Found(self._named(session, lun), session, False)
+            return Found(self._named(session, lun), session, False, naa)
         found = ''
         for attempt in ('first', 'second'):
             device = self._scanned(session, lun)
-            found = self._initiator.read_naa(device)
+            try:
+                found = self.ask(device)
+            except exception.NoAnswer:
+                with contextlib.suppress(exception.MyDriverError):
+                    self.remove(device, self._sysfs.remembered_naa(device))
+                raise
             if found == naa:
-                return Found(device, session, True)
+                if not self._sysfs.remembered_naa(device):
+                    self._initiator.rescan(device, naa)
+                return Found(device, session, True, naa)
             LOG.warning('%s (LUN %d of %s) says that it is %s, expected %s, '
                         'at the %s scan; removing it', device, lun, session,
                         found or 'nothing', naa, attempt)
@@ -81,15 +98,46 @@ class Devices:
         raise exception.WrongDevice(
             f'LUN {lun} of {session}', naa, found or 'nothing')
 
+    def ask(self, device: ScsiDevice,
+            timeout_s: float | None = None) -> str:
+        """Return which volume a device says that it is.
+
+        :param timeout_s: how long to go on while it cannot be asked;
+            ``ANSWER_TIMEOUT_S`` by default.
+        :returns: NAA id; empty where the target says that there is none, or
+            the kernel has no such device any more.
+        :raises NoAnswer: when it could not be asked. That says nothing.
+        """
+        if timeout_s is None:
+            timeout_s = ANSWER_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
+
+        def look() -> tuple[str] | None:
+            try:
+                return (self._initiator.read_naa(device),)
+            except exception.NoAnswer:
+                if time.monotonic() >= deadline:
+                    raise
+                return None
+
+        return wait_for(look, f'{device} to say what it is', timeout_s)[0]
+
     def _drop_old_luns(self, session: Session, lun: int, naa: str) -> None:
         """Remove what is left of the volume under LUNs that it no longer has.
 
         multipathd would take it for a path of the volume.
         """
         for device in self._sysfs.devices(session):
-            if (device.lun != lun
-                    and self._sysfs.remembered_naa(device) == naa
-                    and self._initiator.read_naa(device) != naa):
+            if (device.lun == lun
+                    or self._sysfs.remembered_naa(device) != naa):
+                continue
+            try:
+                present = self.ask(device)
+            except exception.NoAnswer as e:
+                LOG.warning('%s may be an old path of %s; it stays: %s',
+                            device, naa, e)
+                continue
+            if present != naa:
                 LOG.warning('Removing %s, an old path of %s', device, naa)
                 self.remove(device, naa)
 
@@ -99,11 +147,13 @@ class Devices:
         One that is not and that nobody can be using is removed.
 
         :raises WrongDevice: when it is another volume.
+        :raises NoAnswer: when it does not say what it is; it stays.
         """
         remembered = self._sysfs.remembered_naa(device)
-        present = self._initiator.read_naa(device)
-        if remembered == present == naa:
-            # The volume may have grown since the device came up.
+        present = self.ask(device)
+        if present == naa and remembered in (naa, ''):
+            # The kernel may have failed to read its identity then, and the
+            # volume may have grown since.
             self._initiator.rescan(device, naa)
             return True
         if present and remembered == present:
@@ -140,16 +190,35 @@ class Devices:
         return wait_for(look, f'a block device for LUN {lun} of {session}',
                         timeout_s)
 
-    def of_volume(self, target: str, naa: str) -> list[Found]:
+    def of_volume(self, target: str, naa: str,
+                  lun: int | None = None) -> list[Found]:
         """Return the devices that came up as a volume, over any portal.
 
         :param target: IQN of the target.
         :param naa: NAA id of the volume.
+        :param lun: the volume's LUN, where none of its devices may be missed.
+        :raises NoAnswer: when the kernel has no identity of a device with
+            that LUN, and it cannot be asked.
         """
-        return [Found(device, session, False)
+        return [Found(device, session, False,
+                      self._sysfs.remembered_naa(device))
                 for session in self._sysfs.sessions(target)
                 for device in self._sysfs.devices(session)
-                if self._sysfs.remembered_naa(device) == naa]
+                if self._came_up_as(device, naa, lun)]
+
+    def _came_up_as(self, device: ScsiDevice, naa: str,
+                    lun: int | None) -> bool:
+        if remembered := self._sysfs.remembered_naa(device):
+            return remembered == naa
+        # The kernel could not read its identity when it came up.
+        try:
+            return self.ask(device, 0) == naa
+        except exception.NoAnswer as e:
+            if device.lun == lun:
+                raise
+            LOG.warning('%s may be a path of %s; it stays: %s', device, naa,
+                        e)
+            return False
 
     def remove(self, device: ScsiDevice, naa: str) -> None:
         """Remove a device and see it go.

@@ -37,7 +37,8 @@ class Extender:
         """
         naa = naa_of(connection)
         with self._host.locks.volume(naa):
-            found = self._host.devices.of_volume(str(connection.target), naa)
+            found = self._host.devices.of_volume(
+                str(connection.target), naa, connection.lun)
             if not found:
                 raise exception.DeviceNotFound(
                     str(connection.target), connection.lun,
@@ -60,5 +61,7 @@ class Extender:
             sizes = {self._host.sysfs.size_bytes(f.name) for f in found}
             return sizes.pop() if len(sizes) == 1 else None
 
-        names = ', '.join(sorted(f.name for f in found))
+        names = ', '.join(
+            f'{f.name} ({self._host.sysfs.size_bytes(f.name)} bytes)'
+            for f in found)
         return wait_for(look, f'{names} to have one size', RESIZE_TIMEOUT_S)

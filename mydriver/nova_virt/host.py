@@ -13,6 +13,7 @@ from mydriver.nova_virt.locks import SessionLocks
 from mydriver.nova_virt.multipath import Multipath
 from mydriver.nova_virt.sessions import Sessions
 from mydriver.nova_virt.sysfs import Sysfs
+from mydriver.nova_virt.usage import Usage
 
 LOG = logging.getLogger(__name__)
 
@@ -23,12 +24,15 @@ class Host:
     :param initiator: what may change the host.
     :param lock_folder: where lock files are.
     :param sysfs: what shows the host.
+    :param usage: who else on the host uses a disk.
     """
 
     def __init__(self, initiator: Initiator, lock_folder: Path,
-                 sysfs: Sysfs | None = None) -> None:
+                 sysfs: Sysfs | None = None,
+                 usage: Usage | None = None) -> None:
         self.initiator = initiator
         self.sysfs = sysfs or Sysfs()
+        self.usage = usage or Usage(self.sysfs)
         self.locks = SessionLocks(lock_folder)
         self.sessions = Sessions(initiator, self.sysfs, self.locks)
         self.devices = Devices(initiator, self.sysfs)

@@ -8,6 +8,7 @@ import socket
 import sys
 from typing import Protocol
 
+from mydriver import exception
 from mydriver.model import ChapCredentials, Portal
 from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.privileged import channel
@@ -49,11 +50,17 @@ class Initiator(Protocol):
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """Remove the device that the kernel knows under that NAA id."""
 
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """Tell whether somebody on this host has the disk for himself."""
+
     def flush(self, name: str) -> None:
         """Write out the page cache of a block device."""
 
     def multipath_paths(self) -> set[str] | None:
-        """Return the disks that multipathd knows, None if it is not there."""
+        """Return the disks that multipathd knows, None if it is not there.
+
+        :raises InitiatorError: when it is there and does not answer.
+        """
 
     def multipath_claim(self, naa: str) -> None:
         """Tell multipathd that a volume is multipath."""
@@ -61,8 +68,8 @@ class Initiator(Protocol):
     def multipath_unclaim(self, naa: str) -> None:
         """Take that back."""
 
-    def multipath_add_path(self, name: str) -> None:
-        """Make multipathd look at a disk again."""
+    def multipath_add_path(self, name: str) -> str:
+        """Make multipathd look at a disk again; return what it said."""
 
     def multipath_del_path(self, name: str) -> None:
         """Make multipathd let go of a disk."""
@@ -115,6 +122,10 @@ class RootInitiator:
         """See :class:`Initiator`."""
         channel.run(as_root.delete_device, list(device.hctl), naa)
 
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """See :class:`Initiator`."""
+        return bool(channel.run(as_root.is_claimed, list(device.hctl), naa))
+
     def flush(self, name: str) -> None:
         """See :class:`Initiator`."""
         channel.run(as_root.flush, name)
@@ -124,8 +135,11 @@ class RootInitiator:
         try:
             return set(_ask_multipathd(
                 'show paths raw format %d', _MULTIPATHD).split())
-        except OSError:
-            return None
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None     # nobody listens
+        except OSError as e:
+            raise exception.InitiatorError(
+                'ask multipathd for its paths', str(e)) from e
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Initiator`."""
@@ -135,9 +149,9 @@ class RootInitiator:
         """See :class:`Initiator`."""
         channel.run(as_root.multipath_unclaim, naa)
 
-    def multipath_add_path(self, name: str) -> None:
+    def multipath_add_path(self, name: str) -> str:
         """See :class:`Initiator`."""
-        channel.run(as_root.multipath_add_path, name)
+        return str(channel.run(as_root.multipath_add_path, name))
 
     def multipath_del_path(self, name: str) -> None:
         """See :class:`Initiator`."""

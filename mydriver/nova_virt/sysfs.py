@@ -2,11 +2,13 @@
 """What the kernel shows of iSCSI sessions, SCSI devices and multipath maps.
 
 Reading only, and without privileges. Things come and go while they are looked
-at: what vanished halfway is treated as not there.
+at: what vanished halfway is treated as not there. What could not be looked at
+is an error: a host that ran out of file descriptors has not lost its disks.
 """
 
 from collections.abc import Iterator
 import dataclasses
+import errno
 from pathlib import Path
 import re
 
@@ -21,6 +23,11 @@ _SECTOR_BYTES = 512      # of sysfs's ``size``, whatever the device has
 #: State of a session over which commands can pass; else FAILED or FREE
 #: (drivers/scsi/scsi_transport_iscsi.c, iscsi_session_state_names).
 LOGGED_IN = 'LOGGED_IN'
+
+# How the kernel says that something went away (fs/kernfs/file.c); also what a
+# device without capacity or a session without a connection says of itself.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO,
+         errno.EINVAL, errno.ENOTCONN)
 
 #: A session has one SCSI channel (drivers/scsi/scsi_transport_iscsi.c,
 #: iscsi_user_scan_session).
@@ -102,11 +109,8 @@ class Sysfs:
 
     def works(self, session: Session) -> bool:
         """Tell whether commands can pass over a session now."""
-        try:
-            return _text(self._root / 'class/iscsi_session'
-                         / f'session{session.sid}' / 'state') == LOGGED_IN
-        except OSError:
-            return False
+        return _text(self._root / 'class/iscsi_session'
+                     / f'session{session.sid}' / 'state') == LOGGED_IN
 
     def _session(self, folder: Path) -> Session | None:
         connection = (self._root / 'class/iscsi_connection'
@@ -122,7 +126,7 @@ class Sysfs:
                                _text(connection / 'persistent_port')),
                 host=int(host[1]),
                 target_id=int(_text(folder / 'target_id')))
-        except (OSError, ValueError):
+        except ValueError:
             return None
 
     # SCSI devices
@@ -156,11 +160,7 @@ class Sysfs:
 
         :returns: hex digits; empty where it has none.
         """
-        try:
-            return vpd.naa_of_page(
-                (self._scsi(device) / 'vpd_pg83').read_bytes())
-        except OSError:
-            return ''
+        return vpd.naa_of_page(_bytes(self._scsi(device) / 'vpd_pg83'))
 
     def _scsi(self, device: ScsiDevice) -> Path:
         return (self._root / 'bus/scsi/devices'
@@ -175,18 +175,39 @@ class Sysfs:
 
     def size_bytes(self, name: str) -> int:
         """Return the size of a block device, 0 where there is none."""
-        try:
-            return _SECTOR_BYTES * int(
-                _text(self._root / 'class/block' / name / 'size'))
-        except (OSError, ValueError):
-            return 0
+        return _SECTOR_BYTES * int(
+            _text(self._root / 'class/block' / name / 'size') or 0)
 
     def is_read_only(self, name: str) -> bool:
         """Tell whether the kernel takes no writes for a block device."""
-        try:
-            return _text(self._root / 'class/block' / name / 'ro') == '1'
-        except OSError:
-            return False
+        return _text(self._root / 'class/block' / name / 'ro') == '1'
+
+    def number(self, name: str) -> str:
+        """Return major and minor, ``MAJOR:MINOR``; empty without a device."""
+        return _text(self._root / 'class/block' / name / 'dev')
+
+    def partitions(self, name: str) -> list[str]:
+        """Return the names of the kernel's partitions of a disk."""
+        return [p.name for p in _children(
+            self._root / 'class/block' / name, re.compile(re.escape(name)))
+            if (p / 'partition').exists()]
+
+    def holders(self, name: str) -> list[str]:
+        """Return the names of the block devices that stand on a device."""
+        return [p.name for p in _children(
+            self._root / 'class/block' / name / 'holders', re.compile(''))]
+
+    def dm_name(self, name: str) -> str:
+        """Return device-mapper's name of a device; empty for another's."""
+        return _text(self._root / 'class/block' / name / 'dm/name')
+
+    def is_of_map(self, name: str, naa: str) -> bool:
+        """Tell whether a device is a volume's map or a partition of it.
+
+        kpartx gives partitions of a map the UUID ``partN-`` and the map's.
+        """
+        uuid = _text(self._root / 'class/block' / name / 'dm/uuid')
+        return bool(re.fullmatch(rf'(part\d+-)?mpath-3{naa}', uuid))
 
     def multipath_map(self, naa: str) -> str | None:
         """Return the name (``dm-3``) of a volume's multipath map.
@@ -195,19 +216,13 @@ class Sysfs:
             ``mpath-3`` and that id (libmultipath/devmapper.h).
         """
         for dm in _children(self._root / 'block', re.compile(r'dm-\d+\Z')):
-            try:
-                if _text(dm / 'dm/uuid') == f'mpath-3{naa}':
-                    return dm.name
-            except OSError:
-                continue
+            if _text(dm / 'dm/uuid') == f'mpath-3{naa}':
+                return dm.name
         return None
 
     def is_live(self, dm: str) -> bool:
         """Tell whether a map has a table and lets commands through."""
-        try:
-            suspended = _text(self._root / 'block' / dm / 'dm/suspended')
-        except OSError:
-            return False
+        suspended = _text(self._root / 'block' / dm / 'dm/suspended')
         return suspended == '0' and self.size_bytes(dm) > 0
 
     def paths(self, dm: str) -> set[str]:
@@ -217,18 +232,40 @@ class Sysfs:
 
 
 def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    """Yield the entries of a folder whose names match, none if it is gone."""
+    """Yield the entries of a folder whose names match, none if it is gone.
+
+    :raises InitiatorError: when it cannot be looked at.
+    """
     try:
         entries = sorted(folder.iterdir())
-    except OSError:
+    except OSError as e:
+        _unless_gone(e)
         return
     for entry in entries:
         if pattern.match(entry.name):
             yield entry
 
 
+def _bytes(file: Path) -> bytes:
+    """Return what is in a file, nothing if it is gone.
+
+    :raises InitiatorError: when it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as e:
+        _unless_gone(e)
+        return b''
+
+
 def _text(file: Path) -> str:
-    return file.read_text(errors='replace').strip()
+    return _bytes(file).decode(errors='replace').strip()
+
+
+def _unless_gone(e: OSError) -> None:
+    if e.errno not in _GONE:
+        raise exception.InitiatorError(
+            f'look at {e.filename}', e.strerror or str(e)) from e
 
 
 def _numbers(name: str) -> tuple[int, int, int, int]:

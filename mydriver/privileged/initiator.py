@@ -220,6 +220,17 @@ def delete_device(hctl: Sequence[int], naa: str) -> None:
 
 
 @privileged.initiator_context.entrypoint
+def is_claimed(hctl: Sequence[int], naa: str) -> bool:
+    """Tell whether somebody on this host has a disk for himself.
+
+    :param naa: NAA id under which the kernel knows the device.
+    :raises WrongDevice: when the kernel knows it as another volume.
+    """
+    _expect(hctl, scsi.remembered_naa(_hctl(hctl)), naa)
+    return scsi.is_claimed(_hctl(hctl))
+
+
+@privileged.initiator_context.entrypoint
 def flush(name: str) -> None:
     """Write out what the host's page cache holds of a block device.
 
@@ -256,10 +267,15 @@ def multipath_unclaim(naa: str) -> None:
 
 
 @privileged.initiator_context.entrypoint
-def multipath_add_path(name: str) -> None:
-    """Make multipathd look at a disk that it passed over."""
-    _run('multipathd', 'add', 'path',
-         _check(name, _DISK, 'add a path to multipathd'))
+def multipath_add_path(name: str) -> str:
+    """Make multipathd look at a disk that it passed over.
+
+    :returns: what it said, such as ``ok`` or ``blacklisted``.
+    """
+    done = _run('multipathd', 'add', 'path',
+                _check(name, _DISK, 'add a path to multipathd'))
+    said = (done.stdout + done.stderr).split()
+    return ' '.join(said) or f'exit status {done.returncode}'
 
 
 @privileged.initiator_context.entrypoint

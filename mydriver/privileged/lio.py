@@ -12,7 +12,7 @@ LUN, removing a storage object. rtslib's name cache is never asked: each
 backstore has an index of its own, far above those that rtslib hands out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import contextlib
 import functools
 import os
@@ -37,6 +37,9 @@ _KINDS = {'fileio': (rtslib_fb.FileIOStorageObject, 'fileio'),
 # One writer at a time: the daemon has a pool of threads, and the kernel's
 # and rtslib's checks are not atomic with what follows them.
 _lock = threading.Lock()
+
+# NodeACLs that lost their last LUN while their initiator was logged in.
+_emptied: set[Path] = set()
 
 
 def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -78,6 +81,7 @@ def ensure_target(iqn: str, portals: list[list[Any]],
         _set_attribute(tpg, name, value)
     for address, port in portals:
         rtslib_fb.NetworkPortal(tpg, address, port)
+    _drop_idle_acls((Path(tpg.path) / 'acls').iterdir())
     if not tpg.enable:
         tpg.enable = True
 
@@ -151,6 +155,7 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
     :raises TargetError: when the kernel refuses.
     """
     tpg = _ensure_export(export)
+    _drop_idle_acls(_emptied)
     acl = rtslib_fb.NodeACL(tpg, mapping['initiator'])
     if chap is not None:
         _ensure_chap(acl, chap)
@@ -168,6 +173,13 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
 def drop_mapping(export: dict[str, Any], initiator: str, lun: int) -> None:
     """Remove a mapped LUN, and the NodeACL with the last of them.
 
+    While the initiator is logged in, an empty NodeACL stays: its commands
+    fail at once then, as to a LUN that is not there. Without a NodeACL the
+    kernel ends the session, which can never log in again, and its commands
+    wait for the initiator's ``replacement_timeout``, 120 s by default
+    (drivers/target/target_core_tpg.c, core_tpg_del_initiator_node_acl). The
+    next call that finds it idle removes it.
+
     :param export: ``target`` and ``lun`` that the mapping must lead to.
     :param initiator: whose mapping.
     :param lun: the LUN that the initiator sees.
@@ -180,8 +192,7 @@ def drop_mapping(export: dict[str, Any], initiator: str, lun: int) -> None:
     tpg_lun = tpg / 'lun' / f'lun_{export["lun"]}'
     if link is None or link.resolve() == tpg_lun.resolve():
         links.remove(mapped)
-    if acl.is_dir() and not any(acl.glob('lun_*')):
-        acl.rmdir()
+    _drop_idle_acls([acl, *_emptied])
 
 
 @privileged.target_context.entrypoint
@@ -198,6 +209,29 @@ def is_mutual(target: str, initiator: str) -> bool:
 
 
 # -- what the verbs are made of
+
+def _drop_idle_acls(acls: Iterable[Path]) -> None:
+    """Remove the NodeACLs that have neither a LUN nor a session."""
+    for acl in list(acls):
+        if not acl.is_dir() or any(acl.glob('lun_*')):
+            _emptied.discard(acl)
+        elif _is_logged_in(acl):
+            _emptied.add(acl)
+        else:
+            _emptied.discard(acl)
+            with contextlib.suppress(FileNotFoundError):
+                acl.rmdir()
+
+
+def _is_logged_in(acl: Path) -> bool:
+    """Tell whether an initiator has a session with the target.
+
+    Source: drivers/target/iscsi/iscsi_target_configfs.c,
+    lio_target_nacl_info_show.
+    """
+    info = (acl / 'info').read_text()
+    return not info.startswith('No active iSCSI Session')
+
 
 def _configfs() -> Path:
     # A function, so that tests can put a tree of their own there.

@@ -7,6 +7,7 @@ reads and writes reach the new one.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -25,7 +26,16 @@ _EVPD = 0x01
 # A page 0x83 of LIO has 200 to 400 bytes.
 _ANSWER_BYTES = 4096
 _SENSE_BYTES = 64
+# Sense data (SPC-4, 4.5): response code to where the sense key is.
+_SENSE_KEY_AT = {0x70: 2, 0x71: 2, 0x72: 1, 0x73: 1}
+_ILLEGAL_REQUEST = 5
+# How sysfs says that there is no page 0x83, or no device any more.
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EINVAL)
 _TIMEOUT_MS = 30_000
+
+
+class _Refused(OSError):
+    """The target answered that there is no such LUN, or no such page."""
 
 
 class _SgIoHdr(ctypes.Structure):
@@ -60,23 +70,32 @@ def device_folder(hctl: tuple[int, int, int, int]) -> Path:
 
 
 def remembered_naa(hctl: tuple[int, int, int, int]) -> str:
-    """Return the NAA id that the kernel read when it found the device."""
+    """Return the NAA id that the kernel read when it found the device.
+
+    :returns: hex digits; empty where it has none.
+    :raises InitiatorError: when that cannot be looked up.
+    """
     try:
         return vpd.naa_of_page((device_folder(hctl) / 'vpd_pg83').read_bytes())
-    except OSError:
+    except OSError as e:
+        if e.errno not in _GONE:
+            raise exception.InitiatorError(
+                f'look at {e.filename}', e.strerror or str(e)) from e
         return ''
 
 
-def open_block_device(name: str) -> int:
+def open_block_device(name: str, flags: int = 0) -> int:
     """Open a block device, sure that the node is the one that sysfs means.
 
     :param name: such as ``sda`` or ``dm-3``.
+    :param flags: of open(2), besides those for reading.
     :returns: a file descriptor.
     :raises OSError: when there is no such device.
     :raises InitiatorError: when the node in /dev is another device's.
     """
     major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
-    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(DEV / name,
+                 os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if os.fstat(fd).st_rdev != os.makedev(int(major), int(minor)):
         os.close(fd)
         raise exception.InitiatorError(
@@ -84,29 +103,68 @@ def open_block_device(name: str) -> int:
     return fd
 
 
+def is_claimed(hctl: tuple[int, int, int, int]) -> bool:
+    """Tell whether somebody has a disk, or a partition of it, for himself.
+
+    A mount claims it, whatever its namespace, as do swap, a loop device, a
+    target's backstore and a device on top (block/bdev.c, bd_may_claim). An
+    open as QEMU's or udev's does not.
+
+    :returns: False also where the disk cannot be opened.
+    """
+    try:
+        os.close(open_block_device(_disk(device_folder(hctl)), os.O_EXCL))
+    except OSError as e:
+        return e.errno == errno.EBUSY
+    return False
+
+
 def present_naa(hctl: tuple[int, int, int, int]) -> str:
     """Return the NAA id that the device gives now.
 
-    :returns: hex digits; empty where the device does not answer, as when its
-        LUN is no longer mapped.
+    A disk shows in sysfs a moment before its node can be opened: device_add
+    comes first, the node next and bdev_add last (block/genhd.c,
+    device_add_disk). Such a disk could not be asked, which says nothing of
+    what it is; nor does a command that did not come through.
+
+    :returns: hex digits; empty where the kernel has no such device, or where
+        the target says that there is none, as when its LUN is no longer
+        mapped.
+    :raises NoAnswer: when it could not be asked, or did not answer.
     """
+    folder = device_folder(hctl)
     try:
-        names = sorted(os.listdir(device_folder(hctl) / 'block'))
-        fd = open_block_device(names[0])
-    except (OSError, IndexError):
+        fd = open_block_device(_disk(folder))
+        try:
+            return vpd.naa_of_page(_inquiry(fd, vpd.DEVICE_IDENTIFICATION))
+        finally:
+            os.close(fd)
+    except _Refused:
         return ''
-    try:
-        return vpd.naa_of_page(_inquiry(fd, vpd.DEVICE_IDENTIFICATION))
-    except OSError:
-        return ''
-    finally:
-        os.close(fd)
+    except (OSError, exception.InitiatorError) as e:
+        if not folder.exists():
+            return ''
+        raise exception.NoAnswer(
+            f'ask SCSI device {folder.name} which volume it is',
+            str(e).rstrip('.')) from e
+
+
+def _disk(folder: Path) -> str:
+    """Return the name of a SCSI device's disk.
+
+    :raises OSError: when there is none, as before the sd driver made it.
+    """
+    names = sorted(os.listdir(folder / 'block'))
+    if not names:
+        raise FileNotFoundError('it has no disk yet')
+    return names[0]
 
 
 def _inquiry(fd: int, page: int) -> bytes:
     """Read a vital product data page (SPC-4, 6.6).
 
-    :raises OSError: when the device refused or did not answer.
+    :raises _Refused: when the target said that there is no such thing.
+    :raises OSError: when there was no answer.
     """
     command = (ctypes.c_ubyte * 6)(
         _INQUIRY, _EVPD, page, *_ANSWER_BYTES.to_bytes(2, 'big'), 0)
@@ -119,8 +177,16 @@ def _inquiry(fd: int, page: int) -> bytes:
         cmdp=ctypes.addressof(command), sbp=ctypes.addressof(sense),
         timeout=_TIMEOUT_MS)
     fcntl.ioctl(fd, _SG_IO, header)
+    if header.sb_len_wr and _sense_key(sense.raw) == _ILLEGAL_REQUEST:
+        raise _Refused('ILLEGAL REQUEST')
     if header.status or header.host_status or header.driver_status:
         raise OSError(f'INQUIRY: status {header.status:#x}, host '
                       f'{header.host_status:#x}, driver '
                       f'{header.driver_status:#x}')
     return answer.raw[:_ANSWER_BYTES - header.resid]
+
+
+def _sense_key(sense: bytes) -> int | None:
+    """Return the sense key of fixed or descriptor format sense data."""
+    at = _SENSE_KEY_AT.get(sense[0] & 0x7f)
+    return None if at is None else sense[at] & 0xf

@@ -38,6 +38,14 @@ class TargetMaker:
             model.Mapping(export.volume_id, initiator, lun, read_only),
             export, mutual)
 
+    def log_in(self, initiator: model.Iqn) -> None:
+        """Make a session of an initiator with the target."""
+        raise NotImplementedError
+
+    def log_out(self, initiator: model.Iqn) -> None:
+        """End it, and see it gone at the target."""
+        raise NotImplementedError
+
     def seen(self):
         """Return what there is of the target."""
         seen = self.target.observe(IQN)
@@ -185,6 +193,41 @@ class TargetContract(TargetMaker):
             self.assertEqual({str(OTHER)}, self.seen().acls)
         self.assertEqual([str(OTHER)],
                          [m.initiator for m in self.seen().mappings])
+
+    def test_acl_of_a_session_stays_until_the_session_ends(self):
+        other = self.placed(self.export(1), initiator=OTHER)
+
+        def map_again():
+            self.target.ensure_mapping(other)
+
+        def unmap_again():
+            self.target.drop_mapping(export, INITIATOR, 1)
+
+        for later in (unmap_again, map_again,
+                      lambda: self.target.ensure_pool([IQN])):
+            export = self.export()
+            self.target.ensure_mapping(self.placed(export))
+            self.log_in(INITIATOR)
+            self.target.drop_mapping(export, INITIATOR, 1)
+            self.assertEqual([], [m for m in self.seen().mappings
+                                  if m.initiator == str(INITIATOR)])
+            self.assertIn(str(INITIATOR), self.seen().acls)
+            later()
+            self.log_out(INITIATOR)
+            later()
+            self.assertNotIn(str(INITIATOR), self.seen().acls)
+            self.target.drop_export(export)
+
+    def test_acl_of_a_session_is_used_again(self):
+        export = self.export()
+        self.target.ensure_mapping(self.placed(export))
+        self.log_in(INITIATOR)
+        self.target.drop_mapping(export, INITIATOR, 1)
+        self.target.ensure_mapping(self.placed(export, lun=2))
+        self.log_out(INITIATOR)
+        self.target.ensure_pool([IQN])
+        self.assertEqual([(str(INITIATOR), 2)], [
+            (m.initiator, m.lun) for m in self.seen().mappings])
 
     def test_drop_mapping_leaves_another_at_its_lun(self):
         first, second = self.export(0), self.export(1)

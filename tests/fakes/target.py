@@ -35,6 +35,8 @@ class MemoryTarget:
                  ) -> None:
         self.name_prefix = f'mydriver-{backend}-'
         self.targets: dict[str, _Target] = {}
+        #: target and initiator of each session
+        self.sessions: set[tuple[str, str]] = set()
         self.on_change = on_change
         self._portals = portals
 
@@ -46,6 +48,7 @@ class MemoryTarget:
         for iqn in targets:
             self.targets.setdefault(str(iqn), _Target(
                 frozenset(str(p) for p in self._portals))).enabled = True
+            self._drop_idle_acls(str(iqn))
 
     def ensure_export(self, export: model.Export) -> None:
         """Make a LUN."""
@@ -73,6 +76,7 @@ class MemoryTarget:
         """Make a mapped LUN."""
         self.on_change('before ensure_mapping')
         target = self._ensure_export(placed.export)
+        self._drop_idle_acls(str(placed.export.target))
         mapping = placed.mapping
         _mutual, luns = target.acls.get(str(mapping.initiator), (False, {}))
         if luns.get(mapping.lun, (placed.export.lun,))[0] != (
@@ -91,9 +95,14 @@ class MemoryTarget:
         _mutual, luns = acls.get(str(initiator), (False, {}))
         if luns.get(lun, (None, False))[0] == export.lun:
             del luns[lun]
-        if not luns:
-            acls.pop(str(initiator), None)
+        self._drop_idle_acls(str(export.target))
         self.on_change('after drop_mapping')
+
+    def _drop_idle_acls(self, iqn: str) -> None:
+        acls = self.targets[iqn].acls
+        for initiator in [i for i, (_mutual, luns) in acls.items()
+                          if not luns and (iqn, i) not in self.sessions]:
+            del acls[initiator]
 
     def drop_export(self, export: model.Export) -> None:
         """Remove a LUN."""

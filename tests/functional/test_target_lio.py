@@ -6,10 +6,11 @@ from pathlib import Path
 import tempfile
 import unittest
 
+from lab import process
 from mydriver import exception, model
 from mydriver.cinder_volume import chap, configfs, target
 from tests.contract import target as contract
-from tests.functional import lio
+from tests.functional import base, lio
 
 
 class LioTargetTest(contract.TargetContract, unittest.TestCase):
@@ -22,9 +23,37 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.addCleanup(lio.clear)
-        self.target = target.LioTarget('contract', contract.PORTALS,
-                                       chap.ChapKey(b'k' * 32))
+        self.key = chap.ChapKey(b'k' * 32)
+        self.target = target.LioTarget('contract', contract.PORTALS, self.key)
         self.target.ensure_pool([contract.IQN])
+
+    def log_in(self, initiator):
+        secret = self.key.credentials(initiator, contract.IQN, False)
+        iface = ('iscsiadm', '-m', 'iface', '-I', 'contract')
+        base.run(*iface, '-o', 'new')
+        base.run(*iface, '-o', 'update', '-n', 'iface.initiatorname', '-v',
+                 str(initiator))
+        node = (*self.node(), '-I', 'contract')
+        base.run(*node, '-o', 'new')
+        for name, value in (('authmethod', 'CHAP'),
+                            ('username', secret.username),
+                            ('password', secret.password)):
+            base.run(*node, '-o', 'update', '-n', f'node.session.auth.{name}',
+                     '-v', value)
+        base.run(*node, '--login')
+
+    def log_out(self, initiator):
+        base.run(*self.node(), '--logout')
+        base.run(*self.node(), '-o', 'delete')
+        base.run('iscsiadm', '-m', 'iface', '-I', 'contract', '-o', 'delete')
+        info = self.tpg('acls', str(initiator), 'info')
+        process.wait_for(lambda: 'No active' in info.read_text(),
+                         'the session to end at the target', 30)
+
+    @staticmethod
+    def node():
+        return ('iscsiadm', '-m', 'node', '-T', str(contract.IQN), '-p',
+                str(contract.PORTALS[0]))
 
     def tpg(self, *parts: str) -> Path:
         return configfs.ROOT.joinpath(

@@ -22,6 +22,12 @@ class MemoryTargetCase(contract.TargetMaker, unittest.TestCase):
         self.target = MemoryTarget('contract', contract.PORTALS)
         self.target.ensure_pool([contract.IQN])
 
+    def log_in(self, initiator):
+        self.target.sessions.add((str(contract.IQN), str(initiator)))
+
+    def log_out(self, initiator):
+        self.target.sessions.remove((str(contract.IQN), str(initiator)))
+
 
 class MemoryTargetTest(contract.TargetContract, MemoryTargetCase):
     """The fake passes the same suite as LIO."""

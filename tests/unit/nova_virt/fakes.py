@@ -55,6 +55,11 @@ class FakeHost:
     :ivar picky: whether it takes claimed volumes only, and on request.
     :ivar disk_names: names for the disks to come.
     :ivar busy: NAA ids of maps that are open.
+    :ivar silent: LUNs whose devices cannot be asked what they are, and how
+        many more times.
+    :ivar exclusive: disks that somebody has for himself.
+    :ivar late: disks that multipathd takes in only when it is asked.
+    :ivar blacklisted: disks that it never takes in.
     """
 
     def __init__(self, root: Path) -> None:
@@ -70,6 +75,10 @@ class FakeHost:
         self.picky = False
         self.claimed: set[str] = set()
         self.busy: set[str] = set()
+        self.silent: dict[int, int] = {}
+        self.exclusive: set[str] = set()
+        self.late: set[str] = set()
+        self.blacklisted: set[str] = set()
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self.disk_names = (f'sd{a}' for a in string.ascii_lowercase)
@@ -183,7 +192,8 @@ class FakeHost:
             (self.root / below / 'block' / name).mkdir(parents=True)
             link.symlink_to(self.root / below)
             self._disk(name, mapped.size_bytes)
-            if self.multipathd and not self.picky:
+            if (self.multipathd and not self.picky
+                    and name not in self.late | self.blacklisted):
                 self._add_to_map(name, mapped)
 
     def _disk(self, name: str, size_bytes: int) -> None:
@@ -198,6 +208,9 @@ class FakeHost:
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See Initiator."""
+        if self.silent.get(device.lun, 0):
+            self.silent[device.lun] -= 1
+            raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
         mapped = self.luns.get(device.lun)
         return mapped.naa if mapped and self._folder(device).exists() else ''
 
@@ -207,12 +220,14 @@ class FakeHost:
         if mapped.naa != naa:
             raise exception.WrongDevice(str(device), naa, mapped.naa)
         self._disk(device.name or '', mapped.size_bytes)
+        (self._folder(device) / 'vpd_pg83').write_bytes(page83(mapped.naa))
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See Initiator."""
         folder = self._folder(device)
         if folder.exists():
-            if (folder / 'vpd_pg83').read_bytes() != page83(naa):
+            if (folder / 'vpd_pg83').read_bytes() != (
+                    page83(naa) if naa else b''):
                 raise exception.WrongDevice(str(device), naa, 'another')
             self._remove(folder.name)
 
@@ -228,6 +243,10 @@ class FakeHost:
             shutil.rmtree(link.resolve())
             link.unlink()
 
+    def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
+        """See Initiator."""
+        return device.name in self.exclusive
+
     def flush(self, name: str) -> None:
         """See Initiator."""
         if name in self.unflushed:
@@ -236,14 +255,28 @@ class FakeHost:
 
     # Multipath
 
+    def hold(self, name: str, holder: str, dm_name: str) -> None:
+        """Put another device-mapper device onto a device."""
+        self.write(f'block/{holder}/dm/uuid', f'LVM-{holder}')
+        self.write(f'block/{holder}/dm/name', dm_name)
+        self._disk(holder, MIB)
+        (self.root / 'block' / name / 'holders' / holder).mkdir(parents=True)
+
     def _add_to_map(self, name: str, mapped: Lun) -> None:
+        """Do as multipathd does: no path of another size than the map's."""
         dm = next((p.parent.parent.name for p in self.root.glob(
             'block/dm-*/dm/uuid')
-            if p.read_text().strip() == f'mpath-3{mapped.naa}'),
-            f'dm-{len(list(self.root.glob("block/dm-*")))}')
-        self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
-        self.write(f'block/{dm}/dm/suspended', '0')
-        self._disk(dm, mapped.size_bytes)
+            if p.read_text().strip() == f'mpath-3{mapped.naa}'), None)
+        size_bytes = 512 * int(
+            (self.root / 'block' / name / 'size').read_text())
+        if not dm:
+            dm = f'dm-{len(list(self.root.glob("block/dm-*")))}'
+            self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
+            self.write(f'block/{dm}/dm/suspended', '0')
+            self._disk(dm, size_bytes)
+        elif size_bytes != 512 * int(
+                (self.root / 'block' / dm / 'size').read_text()):
+            return
         (self.root / 'block' / dm / 'slaves' / name).mkdir(
             parents=True, exist_ok=True)
 
@@ -267,12 +300,15 @@ class FakeHost:
         """See Initiator."""
         self.claimed.discard(naa)
 
-    def multipath_add_path(self, name: str) -> None:
+    def multipath_add_path(self, name: str) -> str:
         """See Initiator."""
+        if name in self.blacklisted:
+            return 'blacklisted'
         for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
             mapped = self.luns[int(link.parent.parent.name.split(':')[3])]
             if self.multipathd and mapped.naa in self.claimed:
                 self._add_to_map(name, mapped)
+        return 'ok'
 
     def multipath_del_path(self, name: str) -> None:
         """See Initiator."""

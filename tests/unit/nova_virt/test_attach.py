@@ -20,6 +20,7 @@ from mydriver.nova_virt import (
     multipath,
     sessions,
     sysfs,
+    usage,
 )
 from tests.unit.nova_virt.fakes import (
     MIB,
@@ -29,6 +30,7 @@ from tests.unit.nova_virt.fakes import (
     VOLUME,
     FakeHost,
     Lun,
+    page83,
 )
 
 NAA = model.naa_id(VOLUME)
@@ -41,8 +43,9 @@ class AttachTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
-        whole = host.Host(
-            self.host, folder / 'locks', sysfs.Sysfs(folder / 'sys'))
+        kernel = sysfs.Sysfs(folder / 'sys')
+        whole = host.Host(self.host, folder / 'locks', kernel,
+                          usage.Usage(kernel, folder / 'proc'))
         self.connect = attach.Attacher(whole).connect
         self.disconnect = detach.Detacher(whole).disconnect
         self.extend = extend.Extender(whole).extend
@@ -50,6 +53,11 @@ class AttachTestCase(unittest.TestCase):
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
                 (multipath, 'PATHS_TIMEOUT_S'),
+                (multipath, 'ASKED_PATHS_TIMEOUT_S'),
+                (multipath, 'FORGET_TIMEOUT_S'),
+                (devices, 'ANSWER_TIMEOUT_S'), (detach, 'USERS_TIMEOUT_S'),
+                (detach, 'FORCED_ANSWER_TIMEOUT_S'),
+                (detach, 'FORCED_REMOVAL_TIMEOUT_S'),
                 (multipath, 'REMOVAL_TIMEOUT_S'),
                 (sessions, 'RECOVERY_TIMEOUT_S'),
                 (sessions, 'PATH_RECOVERY_TIMEOUT_S'),
@@ -233,6 +241,164 @@ class IdentityTest(AttachTestCase):
             self.host.root / 'block/sda/size').read_text().strip())
 
 
+class SilentTest(AttachTestCase):
+    """A device that cannot be asked is not one that says no."""
+
+    FOREVER = 1 << 30
+
+    def test_disk_that_can_be_asked_a_moment_later(self):
+        connection = self.host.connection()
+        self.host.silent = {1: 2}
+        # The first one, not one of a second scan.
+        self.assertEqual('sda', self.connect(connection, False).device)
+
+    def test_new_disk_that_never_answers(self):
+        connection = self.host.connection(portals=PORTALS[:1])
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaisesRegex(exception.NoAnswer, 'no node in /dev'):
+            self.connect(connection, False)
+        self.assertEqual({}, self.host.left)
+
+    def test_disk_that_was_there_stays(self):
+        connection = self.host.connection(portals=PORTALS[:1])
+        self.connect(connection, False)
+        before = self.host.left
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaises(exception.NoAnswer):
+            self.connect(connection, False)
+        self.assertEqual(before, self.host.left)
+
+    def test_old_path_stays(self):
+        self.connect(self.host.connection(lun=1), False)
+        self.host.silent = {1: self.FOREVER}
+        self.connect(self.host.connection(lun=9), False)
+        self.assertEqual(['1:0:0:1', '1:0:0:9'],
+                         self.host.names('bus/scsi/devices'))
+
+    def test_detach_writes_out_a_moment_later(self):
+        for multi in (False, True):
+            with self.subTest(multipath=multi):
+                self.host.multipathd = multi
+                connection = self.host.connection()
+                self.connect(connection, multi)
+                self.host.silent = {1: 3}
+                self.disconnect(connection)
+                self.assertEqual(1, len(self.host.flushed))
+                self.assertEqual({}, self.host.left)
+                self.host.flushed.clear()
+
+    def test_detach_of_what_never_answers(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        before = self.host.left
+        self.host.silent = {1: self.FOREVER}
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        with self.assertLogs(detach.LOG, 'WARNING') as log:
+            self.disconnect(connection, force=True)
+        self.assertIn('no node in /dev', '\n'.join(log.output))
+        self.assertEqual({}, self.host.left)
+
+
+class NamelessTest(AttachTestCase):
+    """The kernel could not read the identity when the device came up."""
+
+    def setUp(self):
+        super().setUp()
+        self.connection = self.host.connection(portals=PORTALS[:1])
+        self.connect(self.connection, False)
+        self.page = self.host.root / 'bus/scsi/devices/1:0:0:1/vpd_pg83'
+        self.page.write_bytes(b'')
+
+    def test_it_is_used(self):
+        self.assertEqual('sda', self.connect(self.connection, False).device)
+        self.assertEqual(page83(NAA), self.page.read_bytes())
+
+    def test_it_is_detached(self):
+        self.disconnect(self.connection)
+        self.assertEqual(['sda'], self.host.flushed)
+        self.assertEqual({}, self.host.left)
+
+    def test_new_one_gets_its_identity(self):
+        self.disconnect(self.connection)
+        scan = self.host.scan
+
+        def scan_badly(session, lun):
+            scan(session, lun)
+            next(self.host.root.glob(
+                'bus/scsi/devices/*/vpd_pg83')).write_bytes(b'')
+
+        self.host.scan = scan_badly
+        self.connect(self.connection, False)
+        self.disconnect(self.connection)
+        self.assertEqual({}, self.host.left)
+
+    def test_it_stays_while_it_cannot_be_asked(self):
+        before = self.host.left
+        self.host.silent = {1: 1 << 30}
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(self.connection)
+        self.assertEqual(before, self.host.left)
+
+    def test_another_volumes_attach_goes_on(self):
+        self.host.multipathd = True
+        self.host.silent = {1: 1 << 30}
+        other = self.host.connection(OTHER, 2, PORTALS[:1])
+        self.assertTrue(self.connect(other, True).multipath)
+        self.disconnect(other)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
+
+class UsersTest(AttachTestCase):
+    """Others on this host use the guest's disk."""
+
+    def test_holder_of_a_disk(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.hold('sda', 'dm-7', 'guest-root')
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse,
+                                    r'/dev/sda is .* guest-root \(dm-7\)'):
+            self.disconnect(connection)
+        self.assertEqual(([], before), (self.host.flushed, self.host.left))
+        with self.assertRaisesRegex(exception.DeviceInUse, 'guest-root'):
+            self.disconnect(connection, force=True)
+        self.assertEqual({'disks': ['dm-7']}, self.host.left)
+
+    def test_user_that_cannot_be_seen(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.exclusive = {'sda'}
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse, 'in a container'):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        self.host.exclusive = set()
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
+
+    def test_holder_of_a_map(self):
+        self.host.multipathd = True
+        connection = self.host.connection()
+        self.connect(connection, True)
+        self.host.hold('dm-0', 'dm-7', 'guest-root')
+        self.host.busy = {NAA}
+        before = self.host.left
+        with self.assertRaisesRegex(exception.DeviceInUse,
+                                    r'/dev/dm-0 is .* guest-root \(dm-7\)'):
+            self.disconnect(connection)
+        self.assertEqual(before, self.host.left)
+        with self.assertRaisesRegex(exception.DeviceInUse, 'guest-root'):
+            self.disconnect(connection, force=True)
+        self.assertEqual({'disks': ['dm-0', 'dm-7']}, self.host.left)
+        # Once that it let go, what is left goes as well.
+        self.host.busy = set()
+        (self.host.root / 'block/dm-0/holders/dm-7').rmdir()
+        self.disconnect(connection)
+        self.assertEqual({'disks': ['dm-7']}, self.host.left)
+
+
 class MultipathTest(AttachTestCase):
     """Two portals, one device."""
 
@@ -330,6 +496,81 @@ class MultipathTest(AttachTestCase):
         with self.assertRaisesRegex(exception.WaitTimeout, NAA):
             self.disconnect(connection)
         self.assertEqual(before, self.host.left)
+
+    def size_of(self, name):
+        return 512 * int((self.host.root / 'block' / name / 'size'
+                          ).read_text())
+
+    def test_map_of_a_volume_that_grew(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+        for size_bytes in (64 * MIB, 32 * MIB):
+            self.host.luns[1].size_bytes = size_bytes
+            self.connect(connection, True)
+            self.assertEqual(size_bytes, self.size_of('dm-0'))
+
+    def test_new_path_of_a_volume_that_grew(self):
+        connection = self.host.connection()
+        self.host.down = {PORTALS[1]}
+        self.connect(connection, True)
+        self.host.down = set()
+        self.host.luns[1].size_bytes = 64 * MIB
+        self.connect(connection, True)
+        self.assertEqual(64 * MIB, self.size_of('dm-0'))
+        self.assertEqual(['sda', 'sdb'],
+                         self.host.names('block/dm-0/slaves'))
+
+    def test_map_never_outgrows_a_path(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+        rescan = self.host.rescan
+        self.host.rescan = lambda device, naa: (
+            None if device.name == 'sdb' else rescan(device, naa))
+        self.host.luns[1].size_bytes = 64 * MIB
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.connect(connection, True)
+        self.assertEqual(16 * MIB, self.size_of('dm-0'))
+        self.assertIn('sda 67108864, sdb 16777216', log.output[0])
+
+    def test_map_that_cannot_be_resized_is_better_than_none(self):
+        connection = self.host.connection()
+        self.connect(connection, True)
+
+        def refuse(naa):
+            raise exception.InitiatorError('resize', 'no memory')
+
+        self.host.multipath_resize_map = refuse
+        self.host.luns[1].size_bytes = 64 * MIB
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.assertTrue(self.connect(connection, True).multipath)
+        self.assertIn('no memory', log.output[0])
+
+    def test_path_that_multipathd_passed_over(self):
+        self.host.late = {'sdb'}
+        self.connect(self.host.connection(), True)
+        self.assertEqual(['sda', 'sdb'],
+                         self.host.names('block/dm-0/slaves'))
+
+    def test_path_that_multipathd_never_takes(self):
+        self.host.blacklisted = {'sdb'}
+        with self.assertLogs(multipath.LOG, 'WARNING') as log:
+            self.connect(self.host.connection(), True)
+        self.assertIn("dm-0 has the paths ['sda'] only", log.output[0])
+        self.assertIn('sdb (16777216 bytes): blacklisted', log.output[0])
+
+    def test_multipathd_that_does_not_answer_counts_as_running(self):
+        def refuse():
+            raise exception.InitiatorError('ask multipathd', 'timed out')
+
+        connection = self.host.connection()
+        whole = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
+        self.host.multipath_paths = refuse
+        self.assertTrue(whole.runs())
+        told = []
+        self.host.multipath_del_path = told.append
+        self.connect(connection, True)
+        self.disconnect(connection)
+        self.assertEqual(['sda', 'sdb'], sorted(told))
 
     def test_extend(self):
         connection = self.host.connection()

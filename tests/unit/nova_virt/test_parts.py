@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sysfs, locks, waiting, properties and plugins, each by itself."""
 
+import errno
 import os
 from pathlib import Path
 import socket
@@ -90,6 +91,30 @@ class SysfsTest(FolderTestCase):
         self.host.delete(device, model.naa_id(VOLUME))
         self.assertFalse(self.sysfs.exists(device))
         self.assertEqual('', self.sysfs.remembered_naa(device))
+
+    def test_what_cannot_be_looked_at_is_not_gone(self):
+        """A service without file descriptors left has not lost its disks."""
+        self.host.connection()
+        self.host.add_session(str(TARGET), PORTALS[0])
+        session, = self.sysfs.sessions(TARGET)
+        self.host.scan(session, 1)
+        device, = self.sysfs.devices(session)
+        naa = model.naa_id(VOLUME)
+
+        def refuse(path, *_args):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+        with (mock.patch.object(Path, 'iterdir', refuse),
+              mock.patch.object(Path, 'read_bytes', refuse)):
+            for look in (lambda: self.sysfs.sessions(TARGET),
+                         lambda: self.sysfs.devices(session),
+                         lambda: self.sysfs.works(session),
+                         lambda: self.sysfs.remembered_naa(device),
+                         lambda: self.sysfs.size_bytes('sda'),
+                         lambda: self.sysfs.multipath_map(naa)):
+                with self.assertRaisesRegex(exception.InitiatorError,
+                                            'Too many open files'):
+                    look()
 
     def test_device_without_disk_yet(self):
         self.host.connection()
@@ -300,8 +325,9 @@ class MultipathdTest(FolderTestCase):
 
     def test_hangs_up(self):
         address = self.serve(b'\1\0\0')
-        with mock.patch.object(initiator, '_MULTIPATHD', address):
-            self.assertIsNone(initiator.RootInitiator().multipath_paths())
+        with (mock.patch.object(initiator, '_MULTIPATHD', address),
+              self.assertRaisesRegex(exception.InitiatorError, 'hung up')):
+            initiator.RootInitiator().multipath_paths()
 
     def test_answer_that_is_too_large_to_be_one(self):
         """Anybody may listen at an abstract address that is free."""

@@ -5,6 +5,7 @@ The programs are shell scripts in ``PATH``: what they are given, and what they
 find in the node records, is what is tested.
 """
 
+import errno
 import os
 from pathlib import Path
 import tempfile
@@ -216,6 +217,17 @@ class VerbsTest(unittest.TestCase):
                 initiator.delete_device(HCTL, naa)
         self.assertEqual('', (folder / 'delete').read_text())
 
+    def test_delete_of_what_cannot_be_looked_at(self):
+        folder = self.device(model.naa_id(OTHER))
+
+        def refuse(path):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+        with (mock.patch.object(Path, 'read_bytes', refuse),
+              self.assertRaisesRegex(exception.InitiatorError, 'Too many')):
+            initiator.delete_device(HCTL, '')
+        self.assertEqual('', (folder / 'delete').read_text())
+
     def test_delete_of_what_is_gone(self):
         initiator.delete_device(HCTL, NAA)
 
@@ -226,13 +238,14 @@ class VerbsTest(unittest.TestCase):
 
     def test_rescan_of_what_does_not_answer(self):
         folder = self.device()
-        with self.assertRaisesRegex(exception.WrongDevice, 'no id'):
+        with self.assertRaisesRegex(exception.NoAnswer, '3:0:0:300'):
             initiator.rescan_device(HCTL, NAA)
         self.assertEqual('', (folder / 'rescan').read_text())
 
     def test_identity_is_not_taken_from_the_kernels_memory(self):
         self.device()
-        self.assertEqual('', initiator.read_naa(HCTL))
+        with self.assertRaises(exception.NoAnswer):
+            initiator.read_naa(HCTL)
 
     @ddt.data('sda/../sdb', '../mem', 'sda1', 'nvme0n1', '', 'dm-', 'sda\n')
     def test_flush_of_what_is_no_disk(self, name):

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import os
 from pathlib import Path
+import stat
 
 from mydriver import exception
 from mydriver.privileged import vpd
@@ -59,25 +60,30 @@ def device_folder(hctl: tuple[int, int, int, int]) -> Path:
     return SYS / 'bus/scsi/devices' / ':'.join(str(n) for n in hctl)
 
 
-def remembered_naa(hctl: tuple[int, int, int, int]) -> str:
-    """Return the NAA id that the kernel read when it found the device."""
+def naa_of_folder(folder: Path) -> str:
+    """Return the NAA id that the kernel keeps in a device's folder."""
     try:
-        return vpd.naa_of_page((device_folder(hctl) / 'vpd_pg83').read_bytes())
+        return vpd.naa_of_page((folder / 'vpd_pg83').read_bytes())
     except OSError:
         return ''
 
 
-def open_block_device(name: str) -> int:
+def open_block_device(name: str, flags: int = 0) -> int:
     """Open a block device, sure that the node is the one that sysfs means.
 
     :param name: such as ``sda`` or ``dm-3``.
+    :param flags: further flags, such as ``os.O_EXCL``.
     :returns: a file descriptor.
     :raises OSError: when there is no such device.
-    :raises InitiatorError: when the node in /dev is another device's.
+    :raises InitiatorError: when the node in /dev is another device's, or
+        something else such as a link or a FIFO.
     """
     major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
-    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if os.fstat(fd).st_rdev != os.makedev(int(major), int(minor)):
+    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+                 | os.O_CLOEXEC | flags)
+    found = os.fstat(fd)
+    if (not stat.S_ISBLK(found.st_mode)
+            or found.st_rdev != os.makedev(int(major), int(minor))):
         os.close(fd)
         raise exception.InitiatorError(
             f'open {name}', f'{DEV / name} is not device {major}:{minor}')

@@ -178,7 +178,8 @@ class VerbsTest(unittest.TestCase):
               {'timeout_s': 0}, {'timeout_s': 61}, {'timeout_s': float('nan')},
               {'timeout_s': '5'}, {'chap': CHAP[:2]}, {'chap': 'four'},
               {'chap': ['u', 'a\nnode.startup = automatic', None, None]},
-              {'chap': ['u', None, None, None]}, {'chap': [7, 'x', None, None]},
+              {'chap': ['u', None, None, None]},
+              {'chap': [7, 'x', None, None]},
               {'chap': ['u', 'x', 'y', None]}, {'chap': None},
               {'chap': ['u', 'x' * 256, None, None]},
               {'chap': ['\udc80', 'x', None, None]})

@@ -8,6 +8,7 @@ import socket
 import sys
 from typing import Protocol
 
+from mydriver import discovery
 from mydriver.model import ChapCredentials, Portal
 from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.privileged import channel
@@ -18,12 +19,15 @@ from mydriver.privileged import initiator as as_root
 _MULTIPATHD = '\0/org/kernel/linux/storage/multipathd'
 _MULTIPATHD_TIMEOUT_S = 10
 
+#: Until a portal takes a TCP connection.
+CONNECT_TIMEOUT_S = 5
+
 
 class Initiator(Protocol):
     """What the compute host does for a volume; errors are ours."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
-        """Open a TCP connection and close it; OSError when it cannot."""
+        """See that a portal answers a login; OSError when it does not."""
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
@@ -77,8 +81,7 @@ class RootInitiator:
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
         """See :class:`Initiator`."""
-        socket.create_connection(
-            (portal.address, portal.port), timeout_s).close()
+        discovery.probe(portal, CONNECT_TIMEOUT_S, timeout_s)
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:

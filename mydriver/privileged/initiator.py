@@ -41,6 +41,22 @@ _RECORDS = threading.Lock()
 _RECORDS_ATTEMPTS = 6
 _RECORDS_PAUSE_S = 0.05
 
+# How often iscsid tries a first login, and the most that one attempt may take,
+# seconds (DEF_LOGIN_TIMEO of open-iscsi): it then gives up, and the session
+# goes. As a rule iscsid.conf has it try for two minutes, during which nobody
+# can end the session.
+_LOGIN_TIMEOUT = 'node.conn[0].timeo.login_timeout'
+_LOGIN_ATTEMPTS = 1
+_LOGIN_ATTEMPT_S = 15
+
+# Until a session that was logged out is gone from sysfs.
+_LOGGED_OUT_S = 2
+
+# Which volumes multipathd takes for multipath, and whether it runs
+# (multipath-tools, libmultipath/defaults.h).
+_WWIDS = Path('/etc/multipath/wwids')
+_MULTIPATHD_PID = Path('/run/multipathd.pid')
+
 #: How long a command about what is there already may take, seconds.
 COMMAND_TIMEOUT_S = 30
 
@@ -79,7 +95,8 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     before: dict[Path, str] = {}
     try:
         for record in records:
-            before[record] = node_record.update(record, settings)
+            before[record] = node_record.update(
+                record, settings, {_LOGIN_TIMEOUT: _LOGIN_ATTEMPT_S})
         _log_in(iqn, portal, patience_s)
     except BaseException:
         if new:
@@ -105,6 +122,7 @@ def _settings(chap: Sequence[str | None]) -> dict[str, str | None]:
         'node.conn[0].startup': 'manual',
         'node.session.scan': 'manual',
         'node.session.nr_sessions': '1',
+        'node.session.initial_login_retry_max': str(_LOGIN_ATTEMPTS),
     }
     if chap:
         auth = 'node.session.auth.'
@@ -152,8 +170,14 @@ def logout(sid: int, target: str) -> None:
         raise exception.InitiatorError(
             what, f'it still has devices: {", ".join(devices)}')
     done = _run('iscsiadm', '-m', 'session', '-r', str(number), '--logout')
-    if done.returncode not in (0, _ISCSI_ERR_NO_OBJS_FOUND):
-        raise exception.InitiatorError(what, _reason(done))
+    # iscsiadm takes it for success when iscsid does not run.
+    deadline = time.monotonic() + _LOGGED_OUT_S
+    while owned.session_target(number) is not None:
+        if time.monotonic() > deadline:
+            raise exception.InitiatorError(
+                what, f'it is still there; iscsiadm: {_reason(done)}; see '
+                'whether iscsid runs')
+        time.sleep(_RECORDS_PAUSE_S)
 
 
 @privileged.initiator_context.entrypoint
@@ -308,8 +332,18 @@ def multipath_claim(naa: str) -> None:
 @privileged.initiator_context.entrypoint
 @verbs.telling('take back a claim for multipathd', exception.InitiatorError)
 def multipath_unclaim(naa: str) -> None:
-    """Take back :func:`multipath_claim`, or the list grows for ever."""
-    _run('multipath', '-w', _wwid(naa))
+    """Take back :func:`multipath_claim`, or the list grows for ever.
+
+    Each map that multipathd makes is in the list as well. One that is not in
+    there is no error, nor is a host without multipathd.
+    """
+    wwid = _wwid(naa)
+    try:
+        there = f'/{wwid}/' in _WWIDS.read_text(errors='replace')
+    except FileNotFoundError:
+        there = _MULTIPATHD_PID.exists()     # its list is somewhere else
+    if there:
+        _run('multipath', '-w', wwid)
 
 
 @privileged.initiator_context.entrypoint

@@ -71,14 +71,17 @@ def find(target: str, address: str, port: int) -> list[Path]:
     return list(found.values())
 
 
-def edited(text: str, settings: Mapping[str, str | None]) -> str:
+def edited(text: str, settings: Mapping[str, str | None],
+           at_most: Mapping[str, int] | None = None) -> str:
     """Return a record's text with settings put in, replaced or taken out.
 
     :param text: the record.
     :param settings: values by name; None takes the setting out.
+    :param at_most: names of numbers that may stay as they are up to that.
     :raises InitiatorError: when a value cannot stand in a record; its text
         names the setting and never the value.
     """
+    settings = {**settings, **_capped(text, at_most or {})}
     for name, value in settings.items():
         _check_value(name, value)
     lines = [line for line in text.splitlines()
@@ -87,6 +90,17 @@ def edited(text: str, settings: Mapping[str, str | None]) -> str:
            for name, value in settings.items() if value is not None]
     at = lines.index(_END) if _END in lines else len(lines)
     return '\n'.join([*lines[:at], *new, *lines[at:]]) + '\n'
+
+
+def _capped(text: str, at_most: Mapping[str, int]) -> dict[str, str]:
+    """Return those of the settings in ``at_most`` that have to change."""
+    there = {}
+    for line in text.splitlines():
+        if match := _LINE.match(line):
+            there[match['name']] = line.partition('=')[2].strip()
+    return {name: str(most) for name, most in at_most.items()
+            if not re.fullmatch('[0-9]{1,9}', there.get(name, ''))
+            or not 0 < int(there[name]) <= most}
 
 
 def _check_value(name: str, value: str | None) -> None:
@@ -104,16 +118,18 @@ def _check_value(name: str, value: str | None) -> None:
             'write the node record', f'the value of {name} {problem}')
 
 
-def update(path: Path, settings: Mapping[str, str | None]) -> str:
+def update(path: Path, settings: Mapping[str, str | None],
+           at_most: Mapping[str, int] | None = None) -> str:
     """Change a record so that a reader sees the old or the new one whole.
 
     :param path: one that :func:`find` returned.
     :param settings: see :func:`edited`.
+    :param at_most: see :func:`edited`.
     :returns: the text that it had.
     :raises InitiatorError: when it is not root's own file.
     """
     before = _read(path)
-    write(path, edited(before, settings))
+    write(path, edited(before, settings, at_most))
     return before
 
 

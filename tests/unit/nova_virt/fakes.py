@@ -48,6 +48,8 @@ class FakeHost:
 
     :ivar luns: what the storage has mapped, by LUN.
     :ivar down: portals that take no connection.
+    :ivar silent: portals that take one and then say nothing.
+    :ivar waited_s: how long such were waited for, by portal.
     :ivar refuse: text with which the target refuses logins, or empty.
     :ivar records: node records, with the CHAP credentials in them.
     :ivar unflushed: disks that fail to write out.
@@ -61,6 +63,8 @@ class FakeHost:
         self.root = root
         self.luns: dict[int, Lun] = {}
         self.down: set[model.Portal] = set()
+        self.silent: set[model.Portal] = set()
+        self.waited_s: list[tuple[model.Portal, float]] = []
         self.refuse = ''
         self.records: dict[tuple[str, model.Portal],
                            model.ChapCredentials | None] = {}
@@ -124,6 +128,9 @@ class FakeHost:
         """See Initiator."""
         if portal in self.down:
             raise ConnectionRefusedError(111, 'Connection refused')
+        if portal in self.silent:
+            self.waited_s.append((portal, timeout_s))
+            raise TimeoutError('no answer in time')
 
     def login(self, target: str, portal: model.Portal,
               chap: model.ChapCredentials | None, timeout_s: float) -> None:

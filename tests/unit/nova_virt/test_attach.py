@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 import string
 import tempfile
+import threading
 import unittest
 from unittest import mock
 
@@ -108,6 +109,44 @@ class SinglePathTest(AttachTestCase):
             'sda', self.connect(connection, False).device)
         self.assertEqual([(str(TARGET), PORTALS[1])],
                          list(self.host.records))
+
+    def patience(self, long_s, short_s):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=long_s,
+            PATH_RECOVERY_TIMEOUT_S=short_s))
+
+    def test_silent_portal_is_asked_last_for_a_while(self):
+        self.patience(30, 5)
+        self.host.silent = {PORTALS[0]}
+        for volume_id, lun in ((VOLUME, 1), (OTHER, 2)):
+            self.connect(self.host.connection(volume_id, lun), False)
+        self.assertEqual([(PORTALS[0], 5)], self.host.waited_s)
+        self.enterContext(mock.patch.object(sessions, 'FAILED_LATELY_S', 0))
+        self.connect(self.host.connection(), False)
+        self.assertEqual([(PORTALS[0], 5)] * 2, self.host.waited_s)
+
+    def test_silent_portal_that_is_the_only_one(self):
+        self.patience(30, 5)
+        self.host.silent = {PORTALS[0]}
+        connection = self.host.connection(portals=PORTALS[:1])
+        for _ in range(2):
+            with self.assertRaisesRegex(exception.LoginError, 'no answer'):
+                self.connect(connection, False)
+        self.assertEqual([(PORTALS[0], sessions.ANSWER_TIMEOUT_S)] * 2,
+                         self.host.waited_s)
+        self.assertEqual({}, self.host.left)
+
+    def test_session_that_comes_back_late(self):
+        """The other portal is down, so that it is worth the wait."""
+        self.patience(0.5, 0.1)
+        self.connect(self.host.connection(OTHER, 2), False)
+        self.host.down = {PORTALS[1]}
+        self.host.set_state('FAILED')
+        timer = threading.Timer(0.3, self.host.set_state, ['LOGGED_IN'])
+        timer.start()
+        self.addCleanup(timer.join)
+        self.assertEqual(
+            'sdb', self.connect(self.host.connection(), False).device)
 
     def test_all_portals_down(self):
         self.host.down = set(PORTALS)
@@ -262,6 +301,27 @@ class MultipathTest(AttachTestCase):
         attached = self.connect(self.host.connection(), True)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
 
+    def test_multipathd_that_leaves_these_disks_alone(self):
+        self.host.picky = True
+        self.host.multipath_add_path = lambda name: None
+        connection = self.host.connection()
+        for _ in range(2):
+            self.assertFalse(self.connect(connection, True).multipath)
+            self.assertEqual([NAA], self.host.left['claims'])
+            self.disconnect(connection)
+            self.assertEqual({}, self.host.left)
+
+    def test_silent_portal_is_waited_for_only_once(self):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=30, PATH_RECOVERY_TIMEOUT_S=5))
+        self.host.silent = {PORTALS[0]}
+        for _ in range(2):
+            self.assertEqual('dm-0', self.connect(
+                self.host.connection(), True).device)
+        self.assertEqual([(PORTALS[0], 5),
+                          (PORTALS[0], sessions.AGAIN_TIMEOUT_S)],
+                         self.host.waited_s)
+
     def test_one_portal_down(self):
         self.host.down = {PORTALS[1]}
         connection = self.host.connection()
@@ -396,6 +456,23 @@ class DetachTest(AttachTestCase):
         with self.assertRaisesRegex(exception.InitiatorError, 'log out'):
             self.disconnect(connection)
         self.assertEqual([], self.host.names('bus/scsi/devices'))
+
+    def test_logout_at_a_portal_without_a_device_fails(self):
+        """A session that somebody else is making cannot be ended."""
+        connection = self.host.connection()
+        self.connect(dataclasses.replace(
+            connection, portals=PORTALS[1:]), False)
+        self.host.add_session(str(TARGET), PORTALS[0])
+        logout = self.host.logout
+
+        def refuse(session):
+            if session.portal == PORTALS[0]:
+                raise exception.InitiatorError('log out', 'invalid state')
+            logout(session)
+
+        self.host.logout = refuse
+        self.disconnect(connection)
+        self.assertEqual({'sessions': ['session2']}, self.host.left)
 
     def test_other_targets_stay(self):
         strange = 'iqn.2003-01.org.example:other'

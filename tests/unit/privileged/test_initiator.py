@@ -93,6 +93,8 @@ class VerbsTest(unittest.TestCase):
         self.login()
         seen = (self.folder / 'seen').read_text()
         for line in ('node.startup = manual', 'node.session.scan = manual',
+                     'node.session.initial_login_retry_max = 1',
+                     'node.conn[0].timeo.login_timeout = 15',
                      'node.session.auth.authmethod = CHAP',
                      'node.session.auth.username = user',
                      'node.session.auth.password = secretsecret1',
@@ -197,6 +199,23 @@ class VerbsTest(unittest.TestCase):
         initiator.logout(5, TARGET)
         initiator.logout(5, TARGET)
         self.assertEqual('-m session -r 5 --logout\n', self.calls.read_text())
+
+    def test_logout_that_ends_nothing(self):
+        """As without iscsid, when iscsiadm says that all is well."""
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        self.enterContext(mock.patch.object(initiator, '_LOGGED_OUT_S', 0.1))
+        program = self.folder / 'iscsiadm'
+        program.write_text('#!/bin/sh\necho odd >&2; exit 0\n')
+        with self.assertRaisesRegex(
+                exception.InitiatorError,
+                'log out of session 5: it is still there; .*odd.*iscsid'):
+            initiator.logout(5, TARGET)
+
+    def test_logout_that_iscsiadm_takes_for_a_failure(self):
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        program = self.folder / 'iscsiadm'
+        program.write_text(program.read_text() + 'exit 8\n')
+        initiator.logout(5, TARGET)
 
     def test_logout_of_anothers_session(self):
         self.write('class/iscsi_session/session5/targetname', STRANGER + '\n')
@@ -435,10 +454,24 @@ class VerbsTest(unittest.TestCase):
         (self.sys / 'class/block/dm-7').symlink_to(self.sys / 'block/dm-7')
 
     def test_claim(self):
+        wwids = self.folder / 'wwids'
+        pid = self.folder / 'pid'
+        self.enterContext(mock.patch.multiple(
+            initiator, _WWIDS=wwids, _MULTIPATHD_PID=pid))
         initiator.multipath_claim(NAA)
+        claimed = f'multipath -a 3{NAA}\n'
+        initiator.multipath_unclaim(NAA)        # there is no multipathd
+        wwids.write_text(f'# Multipath wwids\n/3{model.naa_id(OTHER)}/\n')
+        initiator.multipath_unclaim(NAA)        # it was not in there
+        self.assertEqual(claimed, self.calls.read_text())
+        wwids.write_text(f'# Multipath wwids\n/3{NAA}/\n')
         initiator.multipath_unclaim(NAA)
-        self.assertEqual(f'multipath -a 3{NAA}\nmultipath -w 3{NAA}\n',
+        self.assertEqual(f'{claimed}multipath -w 3{NAA}\n',
                          self.calls.read_text())
+        wwids.unlink()
+        pid.touch()
+        initiator.multipath_unclaim(NAA)
+        self.assertEqual(2, self.calls.read_text().count('-w'))
 
     @ddt.data('', '-a', NAA.upper(), NAA + '0', '../' + NAA, 7, None,
               '5000c500' + NAA[8:], [NAA])

@@ -80,6 +80,13 @@ class NodeRecordTest(unittest.TestCase):
         self.assertEqual(text, node_record.edited(text, {
             'node.startup': 'manual', SECRET: 'x = y # z'}))
 
+    @ddt.data(('x = 120', '15'), ('x = 15', None), ('x = 1', None),
+              ('x = 0', '15'), ('x = many', '15'), ('x = 5\nx = 99', '15'))
+    @ddt.unpack
+    def test_number_that_is_too_large(self, line, changed):
+        text = node_record.edited(f'{line}\n', {}, {'x': 15})
+        self.assertEqual(f'x = {changed}\n' if changed else f'{line}\n', text)
+
     @ddt.data('', ' x', 'x ', 'a\nnode.startup = automatic', 'x' * 256, '\0')
     def test_value_that_cannot_stand(self, value):
         with self.assertRaises(exception.InitiatorError) as caught:

@@ -2,11 +2,12 @@
 """What runs as root on the compute host, each a named verb.
 
 Arguments are primitives, since msgpack carries them, and each verb checks
-them itself (:mod:`.owned`): the caller is a service that tenants talk to, and
-whoever takes it over can call each verb with any values. Only records,
-sessions, disks and maps of ours are touched. A verb that removes something
-names the volume that it means, and looks again before it acts. Nothing that is
-returned or raised holds a secret, since oslo.privsep logs it.
+them itself (:mod:`.initiator_values`, :mod:`.owned`): the caller is a service
+that tenants talk to, and whoever takes it over can call each verb with any
+values. Only records, sessions, disks and maps of ours are touched. A verb that
+removes something names the volume that it means, and looks again before it
+acts. Nothing that is returned or raised holds a secret, since oslo.privsep
+logs it.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ import time
 
 from mydriver import exception, privileged
 from mydriver.model import Portal
+from mydriver.privileged import initiator_values as values
 from mydriver.privileged import node_record, owned, scsi, verbs
 
 LOG = logging.getLogger(__name__)
@@ -80,9 +82,9 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     :raises LoginError: with what iscsiadm said.
     :raises InitiatorError: when the record cannot be written.
     """
-    iqn, portal = owned.target(target), owned.portal(address, port)
-    settings = _settings(owned.chap(chap))
-    patience_s = owned.seconds(timeout_s, 'log in')
+    iqn, portal = values.target(target), values.portal(address, port)
+    settings = _settings(values.chap(chap))
+    patience_s = values.seconds(timeout_s, 'log in')
     records = node_record.find(iqn, portal.address, portal.port)
     new = not records
     if new:
@@ -158,8 +160,8 @@ def logout(sid: int, target: str) -> None:
     :param target: the target that it must belong to.
     :raises InitiatorError: when it is another target's, or stays.
     """
-    iqn = owned.target(target)
-    number = owned.number(sid, 2 ** 32 - 1, 'log out of a session')
+    iqn = values.target(target)
+    number = values.number(sid, 2 ** 32 - 1, 'log out of a session')
     what = f'log out of session {number}'
     found = owned.session_target(number)
     if found is None:
@@ -187,7 +189,7 @@ def forget(target: str, address: str, port: int) -> None:
 
     :raises InitiatorError: when it stays.
     """
-    iqn, portal = owned.target(target), owned.portal(address, port)
+    iqn, portal = values.target(target), values.portal(address, port)
     if node_record.find(iqn, portal.address, portal.port):
         _forget(iqn, portal)
 
@@ -226,10 +228,10 @@ def scan(host: int, channel: int, target_id: int, lun: int) -> None:
         session of ours.
     """
     what = 'scan for a LUN'
-    host = owned.number(host, 2 ** 31 - 1, what)
-    channel = owned.number(channel, owned.CHANNEL, what)
-    target_id = owned.number(target_id, 2 ** 31 - 1, what)
-    lun = owned.number(lun, owned.MAX_LUN, what)
+    host = values.number(host, 2 ** 31 - 1, what)
+    channel = values.number(channel, owned.CHANNEL, what)
+    target_id = values.number(target_id, 2 ** 31 - 1, what)
+    lun = values.number(lun, owned.MAX_LUN, what)
     owned.host_of(host, target_id)
     _write(scsi.SYS / f'class/scsi_host/host{host}/scan',
            f'{channel} {target_id} {lun}', f'scan for LUN {lun}')
@@ -258,10 +260,10 @@ def rescan_device(hctl: Sequence[int], naa: str) -> None:
     :raises WrongDevice: when the device is another volume.
     :raises InitiatorError: when there is no such device of ours.
     """
-    volume, folder = owned.naa(naa), owned.device(hctl)
+    volume, folder = values.naa(naa), owned.device(hctl)
     if folder is None:
         raise exception.InitiatorError(
-            'rescan a device', f'{owned.shown(hctl)} is not there')
+            'rescan a device', f'{values.shown(hctl)} is not there')
     _expect(folder, scsi.present_naa(_hctl(hctl)), volume)
     _write(folder / 'rescan', '1', f'rescan {folder.name}')
 
@@ -279,7 +281,7 @@ def delete_device(hctl: Sequence[int], naa: str) -> None:
     :raises WrongDevice: when the kernel knows it as another volume.
     :raises InitiatorError: when it is not ours, or the host uses it itself.
     """
-    volume = owned.naa(naa) if naa != '' else ''
+    volume = values.naa(naa) if naa != '' else ''
     folder = owned.device(hctl)
     if folder is None:
         return
@@ -301,7 +303,7 @@ def flush(name: str) -> None:
     :param name: such as ``sda`` or ``dm-3``.
     :raises InitiatorError: when the device is not ours or did not take it.
     """
-    what = f'flush {owned.shown(name)}'
+    what = f'flush {values.shown(name)}'
     if isinstance(name, str) and name.startswith('sd'):
         if owned.disk(name, what) is None:
             raise exception.InitiatorError(what, 'there is no such disk')
@@ -378,7 +380,7 @@ def multipath_remove_map(naa: str, force: bool) -> None:
     :param force: have the map fail what it queues for want of a path.
     :raises InitiatorError: when it stays, as while it is open.
     """
-    dm = owned.map_name(owned.naa(naa))
+    dm = owned.map_name(owned.volume(naa))
     if not dm:
         return
     name = _map_name(dm)
@@ -398,7 +400,7 @@ def multipath_resize_map(naa: str) -> None:
 
     :raises InitiatorError: when multipathd refused.
     """
-    dm = owned.map_name(owned.naa(naa))
+    dm = owned.map_name(owned.volume(naa))
     what = f'resize the multipath map of {naa}'
     if not dm:
         raise exception.InitiatorError(what, 'there is none')
@@ -414,7 +416,7 @@ def _map_name(dm: str) -> str:
 
 def _wwid(naa: str) -> str:
     """Return the name that udev and multipathd have for an NAA id."""
-    return f'3{owned.naa(naa)}'
+    return f'3{owned.volume(naa)}'
 
 
 def _hctl(hctl: Sequence[int]) -> tuple[int, int, int, int]:

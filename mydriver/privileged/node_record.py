@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from mydriver import exception
-from mydriver.privileged import owned
+from mydriver.privileged import initiator_values as values
 
 #: Where distributions keep the records: upstream and Debian, then Red Hat.
 NODES_DIRS = (Path('/etc/iscsi/nodes'), Path('/var/lib/iscsi/nodes'))
@@ -54,7 +54,7 @@ def find(target: str, address: str, port: int) -> list[Path]:
     portal = f'{address},{port}'
     found: dict[str, Path] = {}
     for base in NODES_DIRS:
-        folder = base / owned.target(target)
+        folder = base / values.target(target)
         if not folder.is_dir():
             continue
         for entry in sorted(folder.iterdir()):
@@ -177,7 +177,7 @@ def clear(target: str) -> None:
     :raises InitiatorError: when the target is not one of ours.
     """
     for base in NODES_DIRS:
-        folder = base / owned.target(target)
+        folder = base / values.target(target)
         try:
             old = [entry for entry in folder.glob(f'{_TEMPORARY}*')
                    if time.time() - entry.lstat().st_mtime > _TEMPORARY_S]

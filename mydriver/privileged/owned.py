@@ -15,6 +15,7 @@ import re
 import time
 
 from mydriver import exception, model
+from mydriver.privileged import initiator_values as values
 from mydriver.privileged import scsi
 
 #: Where the kernel lists what is mounted and what is swapped to.
@@ -27,11 +28,6 @@ MAX_LUN = 65535
 CHANNEL = 0
 
 _MAX_NUMBER = 2 ** 31 - 1
-_MAX_LOGIN_S = 60
-_CHAP_MAX_BYTES = 255
-
-_NAA = re.compile(model.LIO_NAA_PREFIX + r'[0-9a-f]{25}\Z')
-_ADDRESS = re.compile(r'[0-9a-f.:]+\Z')
 _DISK = re.compile(r'sd[a-z]{1,7}\Z')
 _MAP = re.compile(r'dm-[0-9]{1,7}\Z')
 _SESSION = re.compile(r'session([0-9]+)\Z')
@@ -39,103 +35,6 @@ _SESSION = re.compile(r'session([0-9]+)\Z')
 # mdadm and others claim a disk for a moment, to look at it.
 _CLAIMS_LOOKED_AT = 10
 _CLAIMS_PAUSE_S = 0.1
-
-
-def number(value: object, most: int, what: str) -> int:
-    """Return a value that must be an integer from 0 on.
-
-    :param what: what it is for, for the error's text.
-    :raises InitiatorError: when it is none.
-    """
-    if type(value) is not int or not 0 <= value <= most:
-        raise exception.InitiatorError(
-            what, f'{shown(value)} is not a number from 0 to {most}')
-    return value
-
-
-def seconds(value: object, what: str) -> float:
-    """Return how long a login may take.
-
-    :raises InitiatorError: when it is not a number, or too long.
-    """
-    if (isinstance(value, bool) or not isinstance(value, (int, float))
-            or not 0 < value <= _MAX_LOGIN_S):      # nan is not, either
-        raise exception.InitiatorError(
-            what, f'{shown(value)} is not a time up to {_MAX_LOGIN_S} s')
-    return value
-
-
-def target(name: object) -> str:
-    """Return the name of a target of ours.
-
-    :raises InitiatorError: when it is not one.
-    """
-    if not isinstance(name, str) or not model.is_our_target(name):
-        raise exception.InitiatorError(
-            'take a target name', f'{shown(name)} is not the name of a '
-            'target of this driver')
-    return name
-
-
-def portal(address: object, port: object) -> model.Portal:
-    """Return a portal, sure that its text can be part of a file's name.
-
-    An IPv6 address with a zone (``fe80::1%eth0``) is none: anything may stand
-    in a zone.
-
-    :raises InitiatorError: when it is not one.
-    """
-    what = 'take a portal'
-    if not isinstance(address, str) or not _ADDRESS.match(address):
-        raise exception.InitiatorError(
-            what, f'{shown(address)} is not an IP address')
-    try:
-        return model.Portal(address, number(port, 65535, what))
-    except exception.InvalidPortal as e:
-        raise exception.InitiatorError(what, str(e).rstrip('.')) from e
-
-
-def chap(values: object) -> list[str | None]:
-    """Return CHAP names and secrets, empty without CHAP.
-
-    :raises InitiatorError: when they are not name, secret and, both or
-        neither, the target's name and secret. The text has no value of them.
-    """
-    if not isinstance(values, (list, tuple)) or len(values) not in (0, 4):
-        raise exception.InitiatorError(
-            'take CHAP credentials', 'they are not a list of four')
-    for at, value in enumerate(values):
-        if value is None and at > 1:
-            continue
-        if (not isinstance(value, str) or not value.isprintable()
-                or not 0 < len(value.encode()) <= _CHAP_MAX_BYTES
-                or value != value.strip()):
-            raise exception.InitiatorError(
-                'take CHAP credentials', f'number {at + 1} of them is not a '
-                f'text of 1 to {_CHAP_MAX_BYTES} printable bytes')
-    if values and (values[2] is None) != (values[3] is None):
-        raise exception.InitiatorError(
-            'take CHAP credentials', 'those of the target are incomplete')
-    return list(values)
-
-
-def naa(value: object, what: str = 'find a volume') -> str:
-    """Return the NAA id of a volume of this kind of target.
-
-    :param what: what it is for, for the error's text.
-    :raises InitiatorError: when it is not one.
-    """
-    if not isinstance(value, str) or not _NAA.match(value):
-        raise exception.InitiatorError(
-            what, f'{shown(value)} is not an NAA id that begins with '
-            f'{model.LIO_NAA_PREFIX}')
-    return value
-
-
-def shown(value: object) -> str:
-    """Return a value of the caller's for an error's text, cut short."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f'{text[:60]}...'
 
 
 # Sessions
@@ -197,9 +96,9 @@ def device(hctl: object) -> Path | None:
     what = 'find a SCSI device'
     if not isinstance(hctl, (list, tuple)) or len(hctl) != 4:
         raise exception.InitiatorError(
-            what, f'{shown(hctl)} is not host, channel, target, LUN')
+            what, f'{values.shown(hctl)} is not host, channel, target, LUN')
     for value in hctl:
-        number(value, _MAX_NUMBER, what)
+        values.number(value, _MAX_NUMBER, what)
     folder = scsi.device_folder((hctl[0], hctl[1], hctl[2], hctl[3]))
     if not folder.exists():
         return None
@@ -220,7 +119,7 @@ def disk(name: object, what: str) -> Path | None:
     """
     if not isinstance(name, str) or not _DISK.match(name):
         raise exception.InitiatorError(
-            what, f'{shown(name)} is not a valid name of a disk')
+            what, f'{values.shown(name)} is not a valid name of a disk')
     link = scsi.SYS / 'class/block' / name / 'device'
     if not link.exists():
         return None
@@ -229,17 +128,37 @@ def disk(name: object, what: str) -> Path | None:
     folder = device(hctl)
     if folder is None:
         return None
-    naa(scsi.naa_of_folder(folder), what)
+    values.naa(scsi.naa_of_folder(folder), what)
     return folder
 
 
-def map_name(volume: str) -> str | None:
+def volume(value: object, what: str = 'find a volume') -> str:
+    """Return the NAA id of a volume that this host has over sessions of ours.
+
+    Any target of the kernel's makes NAA ids that begin alike, so no disk that
+    came up with this one may be on somebody else's session.
+
+    :param what: what it is for, for the error's text.
+    :raises InitiatorError: when it is not one.
+    """
+    wanted = values.naa(value, what)
+    for folder in scsi.SYS.glob('bus/scsi/devices/*:*:*:*'):
+        if scsi.naa_of_folder(folder) == wanted:
+            try:
+                device([int(n) for n in folder.name.split(':')])
+            except exception.InitiatorError:
+                if folder.exists():     # else it went with its session
+                    raise
+    return wanted
+
+
+def map_name(volume_naa: str) -> str | None:
     """Return the name (``dm-3``) of a volume's multipath map, if any.
 
-    :param volume: its NAA id.
+    :param volume_naa: its NAA id.
     """
     for file in scsi.SYS.glob('block/dm-*/dm/uuid'):
-        if _text(file) == f'mpath-3{volume}':
+        if _text(file) == f'mpath-3{volume_naa}':
             return file.parent.parent.name
     return None
 
@@ -252,11 +171,11 @@ def map_of(name: object, what: str) -> str:
     """
     if not isinstance(name, str) or not _MAP.match(name):
         raise exception.InitiatorError(
-            what, f'{shown(name)} is not a valid name of a disk or map')
+            what, f'{values.shown(name)} is not a valid name of a disk or map')
     uuid = _text(scsi.SYS / 'block' / name / 'dm/uuid')
     if not uuid.startswith('mpath-3'):
         raise exception.InitiatorError(what, f'{name} is no multipath map')
-    naa(uuid.removeprefix('mpath-3'), what)
+    volume(uuid.removeprefix('mpath-3'), what)
     return name
 
 

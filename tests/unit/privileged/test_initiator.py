@@ -483,6 +483,21 @@ class VerbsTest(unittest.TestCase):
                 verb(naa)
         self.assertEqual('', self.calls.read_text())
 
+    def test_strangers_volume_with_an_id_as_ours(self):
+        """Any target of the kernel's makes such."""
+        self.device(target=STRANGER)
+        self.map()
+        for verb, *args in (
+                (initiator.multipath_claim, NAA),
+                (initiator.multipath_unclaim, NAA),
+                (initiator.multipath_resize_map, NAA),
+                (initiator.multipath_remove_map, NAA, False),
+                (initiator.multipath_remove_map, NAA, True),
+                (initiator.flush, 'dm-7')):
+            with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
+                verb(*args)
+        self.assertEqual('', self.calls.read_text())
+
     def test_paths(self):
         self.device()
         initiator.multipath_add_path('sda')

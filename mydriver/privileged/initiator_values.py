@@ -12,6 +12,7 @@ from mydriver import exception, model
 
 _MAX_LOGIN_S = 60
 _CHAP_MAX_BYTES = 255
+_SHOWN_CHARACTERS = 60
 
 _NAA = re.compile(model.LIO_NAA_PREFIX + r'[0-9a-f]{25}\Z')
 _ADDRESS = re.compile(r'[0-9a-f.:]+\Z')
@@ -110,5 +111,9 @@ def naa(value: object, what: str = 'find a volume') -> str:
 
 def shown(value: object) -> str:
     """Return a value of the caller's for an error's text, cut short."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f'{text[:60]}...'
+    if isinstance(value, (str, bytes)):
+        text = ascii(value[:_SHOWN_CHARACTERS])
+        return text if len(value) <= _SHOWN_CHARACTERS else f'{text}...'
+    if value is None or isinstance(value, (bool, int, float)):
+        return ascii(value)
+    return f'a {type(value).__name__}'

@@ -176,6 +176,7 @@ class VerbsTest(unittest.TestCase):
               {'address': b'\x7f\0\0\1'}, {'address': 7},
               {'target': STRANGER},
               {'target': TARGET + '/..'}, {'target': [TARGET]},
+              {'target': 'x' * 10 ** 6}, {'target': {'x': [TARGET] * 10 ** 5}},
               {'port': 0}, {'port': 65536}, {'port': '3260'}, {'port': True},
               {'timeout_s': 0}, {'timeout_s': 61}, {'timeout_s': float('nan')},
               {'timeout_s': '5'}, {'chap': CHAP[:2]}, {'chap': 'four'},
@@ -191,6 +192,7 @@ class VerbsTest(unittest.TestCase):
         with self.assertRaises(exception.InitiatorError) as caught:
             initiator.login(*values.values())
         self.assertNotIn('secretsecret1', str(caught.exception))
+        self.assertLess(len(str(caught.exception)), 200)
         self.assertEqual('', self.calls.read_text())
         self.assertFalse((self.folder / 'iscsi/nodes').exists())
 

@@ -77,7 +77,7 @@ class Detacher:
         if was_multipath:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
         else:       # multipathd may have made no map of what was claimed
-            step(self._host.initiator.multipath_unclaim, naa)
+            quietly(self._host.initiator.multipath_unclaim, naa)
         portals = {*connection.portals, *(
             f.session.portal for f in found if f.session.portal)}
         carried = {f.session.portal for f in found}

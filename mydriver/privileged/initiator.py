@@ -33,6 +33,7 @@ _BLKFLSBUF = 0x1261
 # open-iscsi's include/iscsi_err.h
 _ISCSI_ERR_IDBM = 6
 _ISCSI_ERR_SESS_EXISTS = 15
+_ISCSI_ERR_NOTCONN = 20
 _ISCSI_ERR_NO_OBJS_FOUND = 21
 
 _REPORTED = re.compile(r'\((\d+ - [^)]*)\)')
@@ -147,8 +148,13 @@ def _log_in(target: str, portal: Portal, timeout_s: float) -> None:
     except exception.InitiatorError as e:
         raise exception.LoginError(
             target, str(portal), str(e).rstrip('.')) from e
-    if done.returncode not in (0, _ISCSI_ERR_SESS_EXISTS):
+    if done.returncode in (0, _ISCSI_ERR_SESS_EXISTS):
+        return
+    if not owned.is_logged_in(target, portal):
         raise exception.LoginError(target, str(portal), _reason(done))
+    # As when it could not write down afterwards that it did.
+    LOG.warning('Logged in to %s at %s, though iscsiadm says: %s', target,
+                portal, _reason(done))
 
 
 @privileged.initiator_context.entrypoint
@@ -172,13 +178,14 @@ def logout(sid: int, target: str) -> None:
         raise exception.InitiatorError(
             what, f'it still has devices: {", ".join(devices)}')
     done = _run('iscsiadm', '-m', 'session', '-r', str(number), '--logout')
-    # iscsiadm takes it for success when iscsid does not run.
+    # Its exit status is not to be relied on: 21 where iscsid does not run.
     deadline = time.monotonic() + _LOGGED_OUT_S
     while owned.session_target(number) is not None:
         if time.monotonic() > deadline:
             raise exception.InitiatorError(
-                what, f'it is still there; iscsiadm: {_reason(done)}; see '
-                'whether iscsid runs')
+                what, f'it is still there; iscsiadm: {_reason(done)}; '
+                + ('start iscsid' if done.returncode == _ISCSI_ERR_NOTCONN
+                   else 'iscsid may be trying to log in still'))
         time.sleep(_RECORDS_PAUSE_S)
 
 
@@ -476,7 +483,7 @@ def _run(*command: str, timeout_s: float = COMMAND_TIMEOUT_S
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     """Say in a line why a command failed."""
-    said = ((done.stderr or '') + (done.stdout or '')).strip()
+    said = (done.stderr or '').strip() or (done.stdout or '').strip()
     if reported := _REPORTED.search(said):
         return reported[1]
     last = said.splitlines()[-1] if said else 'it said nothing'

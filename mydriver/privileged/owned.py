@@ -7,7 +7,6 @@ a SCSI device by the session that it hangs below. Everything else on the host
 is somebody else's, whatever number or name the caller gives for it.
 """
 
-from collections.abc import Iterator
 import errno
 import os
 from pathlib import Path
@@ -48,12 +47,23 @@ def session_target(sid: int) -> str | None:
         return None
 
 
-def sessions(iqn: str) -> Iterator[int]:
-    """Yield the numbers of the sessions with a target."""
+def is_logged_in(iqn: str, portal: model.Portal) -> bool:
+    """Tell whether there is a session with a target at a portal that works."""
     for folder in scsi.SYS.glob('class/iscsi_session/session*'):
         match = _SESSION.match(folder.name)
-        if match and session_target(int(match[1])) == iqn:
-            yield int(match[1])
+        if not match or session_target(int(match[1])) != iqn:
+            continue
+        connection = (scsi.SYS / 'class/iscsi_connection'
+                      / f'connection{match[1]}:0')
+        address, port = (_text(connection / f'persistent_{name}')
+                         for name in ('address', 'port'))
+        try:
+            if (_text(folder / 'state') == 'LOGGED_IN'
+                    and model.Portal(address, int(port)) == portal):
+                return True
+        except (exception.InvalidPortal, ValueError):
+            continue
+    return False
 
 
 def session_folder(sid: int) -> Path:

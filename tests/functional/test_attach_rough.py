@@ -149,7 +149,8 @@ class RoughTest(attaching.AttachTestCase):
             rtslib_fb.FabricModule('iscsi'), iqn), 1)
         rtslib_fb.NetworkPortal(tpg, '127.0.0.1', 3260)
         rtslib_fb.LUN(tpg, 1, rtslib_fb.FileIOStorageObject(
-            'stranger', str(file), MIB))
+            # rtslib takes a name that it knew once for one that is there.
+            self._testMethodName, str(file), MIB))
         rtslib_fb.MappedLUN(
             rtslib_fb.NodeACL(tpg, base.initiator_name()), 1, 1)
         tpg.set_attribute('authentication', '0')

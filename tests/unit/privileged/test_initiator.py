@@ -142,6 +142,21 @@ class VerbsTest(unittest.TestCase):
             self.login()
         self.assertEqual(before, record.read_text())
 
+    def test_login_that_iscsiadm_takes_for_a_failure(self):
+        """As when it finds no room for a record afterwards."""
+        self.say('iscsiadm: no room', 6)
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        self.write('class/iscsi_session/session5/state', 'LOGGED_IN\n')
+        connection = 'class/iscsi_connection/connection5:0'
+        self.write(f'{connection}/persistent_port', '3260\n')
+        for address in ('192.0.2.2', '192.0.2.1'):
+            self.write(f'{connection}/persistent_address', address + '\n')
+            if address == '192.0.2.2':
+                with self.assertRaisesRegex(exception.LoginError, 'no room'):
+                    self.login()
+        self.login()
+        self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
+
     def test_clean_up_does_not_hide_why_a_login_failed(self):
         self.say('iscsiadm: what now', 8)
         (self.folder / 'stuck').touch()
@@ -207,11 +222,12 @@ class VerbsTest(unittest.TestCase):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
         self.enterContext(mock.patch.object(initiator, '_LOGGED_OUT_S', 0.1))
         program = self.folder / 'iscsiadm'
-        program.write_text('#!/bin/sh\necho odd >&2; exit 0\n')
-        with self.assertRaisesRegex(
-                exception.InitiatorError,
-                'log out of session 5: it is still there; .*odd.*iscsid'):
-            initiator.logout(5, TARGET)
+        for status, text in ((0, 'odd.*still'), (20, 'odd.*start iscsid')):
+            program.write_text(f'#!/bin/sh\necho odd >&2; exit {status}\n')
+            with self.assertRaisesRegex(
+                    exception.InitiatorError,
+                    f'log out of session 5: it is still there; .*{text}'):
+                initiator.logout(5, TARGET)
 
     def test_logout_that_iscsiadm_takes_for_a_failure(self):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')

@@ -38,6 +38,9 @@ _RESPONSE = 0x20
 _OPERATIONAL_TO_FULL_FEATURE = (1 << 2) | 3
 _NO_TAG = 0xffffffff
 
+# Under which name a portal is asked whether it speaks; no target knows it.
+_PROBE = model.Iqn('iqn.2010-10.org.openstack:mydriver-probe')
+
 # RFC 7143, 11.13.5; what an operator can act on, the rest by number.
 _LOGIN_STATUS = {
     (2, 1): 'authentication failed',
@@ -45,6 +48,10 @@ _LOGIN_STATUS = {
     (2, 3): 'target not found',
     (3, 1): 'the target is not available',
 }
+
+
+class _LoginRefused(OSError):
+    """The target answered, and said no."""
 
 
 def _new_isid() -> bytes:
@@ -144,6 +151,29 @@ def discover(portal: model.Portal, initiator: model.Iqn,
     return _parse(answer)
 
 
+def probe(portal: model.Portal, connect_timeout_s: float,
+          timeout_s: float) -> None:
+    """See that a portal answers an iSCSI login, be it with a refusal.
+
+    A portal may take TCP connections and then say nothing: the kernel takes
+    them for a program that hangs.
+
+    :param portal: where to ask.
+    :param connect_timeout_s: for the TCP connection.
+    :param timeout_s: for all of it.
+    :raises OSError: when it does not answer.
+    """
+    deadline = time.monotonic() + timeout_s
+    with socket.create_connection((portal.address, portal.port),
+                                  min(connect_timeout_s, timeout_s)) as sock:
+        session = _Session(sock, deadline)
+        try:
+            _log_in(session, _PROBE)
+        except _LoginRefused:
+            return
+        _log_out(session)
+
+
 def portals_showing(target: model.Iqn, initiator: model.Iqn,
                     portals: Iterable[model.Portal],
                     timeout_s: float) -> tuple[model.Portal, ...]:
@@ -194,7 +224,7 @@ def _log_in(session: _Session, initiator: model.Iqn) -> None:
         header, _data = session.receive(_LOGIN)
         status = (header[36], header[37])
         if status != (0, 0):
-            raise OSError('login refused: ' + _LOGIN_STATUS.get(
+            raise _LoginRefused('login refused: ' + _LOGIN_STATUS.get(
                 status, f'status {status[0]:#04x}{status[1]:02x}'))
         if header[1] & _FINAL:
             return

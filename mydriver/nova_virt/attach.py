@@ -62,12 +62,20 @@ class Attacher:
         return attached
 
     def _connect_one(self, connection: Connection, naa: str) -> Attached:
-        """Take the first portal that works."""
+        """Take the first portal that works.
+
+        While there is another one, none is waited for long. A session that
+        was coming back meanwhile gets its time at last.
+        """
+        patient_s = sessions.RECOVERY_TIMEOUT_S
+        portals = self._host.sessions.in_order(connection.portals)
+        short_s = (patient_s if len(portals) == 1
+                   else sessions.PATH_RECOVERY_TIMEOUT_S)
         errors: list[Exception] = []
-        for portal in connection.portals:
+        todo = [(portal, short_s) for portal in portals]
+        for portal, patience_s in todo:
             try:
-                found = self._path(connection, naa, portal,
-                                   sessions.RECOVERY_TIMEOUT_S)
+                found = self._path(connection, naa, portal, patience_s)
                 return Attached(found.name, naa, False)
             except exception.WrongDevice:
                 raise       # the mapping is wrong, not the way to it
@@ -75,6 +83,11 @@ class Attacher:
                 LOG.warning('No path to volume %s by %s: %s',
                             connection.volume_id, portal, e)
                 errors.append(e)
+                if (isinstance(e, exception.LoginError)
+                        and patience_s < patient_s
+                        and self._host.sysfs.session(
+                            connection.target, portal)):
+                    todo.append((portal, patient_s))
         raise errors[0]
 
     def _connect_all(self, connection: Connection, naa: str) -> Attached:

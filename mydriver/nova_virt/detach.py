@@ -8,6 +8,7 @@ import time
 
 from mydriver import exception
 from mydriver.connection import Connection
+from mydriver.model import Portal
 from mydriver.nova_virt import sessions
 from mydriver.nova_virt.devices import Found
 from mydriver.nova_virt.host import Host, naa_of, quietly
@@ -96,12 +97,20 @@ class Detacher:
                 [FORCED_REMOVAL_TIMEOUT_S] if force else []))
         if was_multipath:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
+        else:       # multipathd may have made no map of what was claimed
+            quietly(self._host.initiator.multipath_unclaim, naa)
         portals = {*connection.portals, *(
             f.session.portal for f in found if f.session.portal)}
+        carried = {f.session.portal for f in found}
+
+        def release(portal: Portal) -> None:
+            # What fails at a portal that had no device of this volume is no
+            # fault of this detach.
+            (step if portal in carried else quietly)(
+                self._host.sessions.release, connection.target, portal)
+
         with futures.ThreadPoolExecutor(len(portals)) as pool:
-            list(pool.map(lambda portal: step(
-                self._host.sessions.release, connection.target, portal),
-                sorted(portals)))
+            list(pool.map(release, sorted(portals)))
         return errors
 
     def _users(self, naa: str, found: Sequence[Found],

@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import Protocol
 
-from mydriver import exception
+from mydriver import discovery, exception
 from mydriver.model import ChapCredentials, Portal
 from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.privileged import channel
@@ -21,12 +21,15 @@ _MULTIPATHD_TIMEOUT_S = 10
 #: A line for each path; far more than any host has.
 _MULTIPATHD_MAX_BYTES = 16 * 1024 ** 2
 
+#: Until a portal takes a TCP connection.
+CONNECT_TIMEOUT_S = 5
+
 
 class Initiator(Protocol):
     """What the compute host does for a volume; errors are ours."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
-        """Open a TCP connection and close it; OSError when it cannot."""
+        """See that a portal answers a login; OSError when it does not."""
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
@@ -86,8 +89,7 @@ class RootInitiator:
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
         """See :class:`Initiator`."""
-        socket.create_connection(
-            (portal.address, portal.port), timeout_s).close()
+        discovery.probe(portal, CONNECT_TIMEOUT_S, timeout_s)
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:

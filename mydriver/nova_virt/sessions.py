@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """iSCSI sessions: made when missing, shared, ended when nobody needs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import logging
+import time
 
 from mydriver import exception, model
 from mydriver.nova_virt.initiator import Initiator
@@ -13,11 +14,18 @@ from mydriver.nova_virt.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until a portal takes a TCP connection. Short, since a portal that is down
-#: would otherwise cost every attach all of iscsid's patience.
-REACH_TIMEOUT_S = 5
-#: Until a target that took the connection has finished the login; less than a
-#: call to the privileged daemon may take.
+#: Until a portal answers a login at all, asked before iscsid is: one that says
+#: nothing would otherwise cost every attach all of iscsid's patience.
+#: The kernel's target serves one login at a time and waits 15 s for an
+#: initiator that says nothing (TA_LOGIN_TIMEOUT, iscsi_target_core.h).
+ANSWER_TIMEOUT_S = 16
+#: The same for a portal that failed within the last while, if there may be
+#: another path; and how long that while is.
+AGAIN_TIMEOUT_S = 1
+FAILED_LATELY_S = 60
+#: Until the login is finished; more than iscsid's own patience (see
+#: ``privileged/initiator.py``), less than a call to the privileged daemon may
+#: take.
 LOGIN_TIMEOUT_S = 45
 #: Until a session that lost its connection has it again.
 RECOVERY_TIMEOUT_S = 30
@@ -38,6 +46,16 @@ class Sessions:
         self._initiator = initiator
         self._sysfs = sysfs
         self._locks = locks
+        self._failed: dict[model.Portal, float] = {}
+
+    def in_order(self, portals: Sequence[model.Portal]) -> list[model.Portal]:
+        """Return portals as they come, those that failed lately last."""
+        return sorted(portals, key=self._failed_lately)
+
+    def _failed_lately(self, portal: model.Portal) -> bool:
+        failed = self._failed.get(portal)
+        return (failed is not None
+                and time.monotonic() - failed < FAILED_LATELY_S)
 
     @contextlib.contextmanager
     def used(self, target: model.Iqn, portal: model.Portal,
@@ -48,25 +66,36 @@ class Sessions:
         :param target: IQN of the target.
         :param portal: where it is.
         :param chap: for a login, if one is needed.
-        :param patience_s: how long a session may take to get its connection
-            back.
+        :param patience_s: how long a portal may take to answer, or a session
+            to get its connection back; less than RECOVERY_TIMEOUT_S where
+            there may be another path.
         :raises LoginError: when there is no session to be had.
         """
         with self._locks.attaching(_key(target, portal)):
             with self._locks.deciding(_key(target, portal)):
                 there = self._sysfs.session(target, portal)
                 if not there:
-                    self._log_in(target, portal, chap)
+                    self._log_in(target, portal, chap, patience_s)
             yield self._working(target, portal, patience_s)
 
     def _log_in(self, target: model.Iqn, portal: model.Portal,
-                chap: model.ChapCredentials | None) -> None:
+                chap: model.ChapCredentials | None,
+                patience_s: float) -> None:
+        answer_s = min(patience_s, ANSWER_TIMEOUT_S)
+        if patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal):
+            answer_s = min(answer_s, AGAIN_TIMEOUT_S)
         try:
-            self._initiator.reach(portal, REACH_TIMEOUT_S)
+            self._initiator.reach(portal, answer_s)
+            self._initiator.login(str(target), portal, chap, LOGIN_TIMEOUT_S)
         except OSError as e:
+            self._failed[portal] = time.monotonic()
             raise exception.LoginError(
-                str(target), str(portal), f'no TCP connection: {e}') from e
-        self._initiator.login(str(target), portal, chap, LOGIN_TIMEOUT_S)
+                str(target), str(portal),
+                f'the portal does not answer: {e}') from e
+        except exception.LoginError:
+            self._failed[portal] = time.monotonic()
+            raise
+        self._failed.pop(portal, None)
         LOG.info('Logged in to %s at %s', target, portal)
 
     def _working(self, target: model.Iqn, portal: model.Portal,

@@ -2,7 +2,8 @@
 """Calling a privileged verb when the daemon may die, hang or not start.
 
 The verbs are idempotent, so a call whose daemon died is made once more; the
-new call starts a new daemon.
+new call starts a new daemon. An ``OSError`` here is the connection's: those of
+the verbs arrive as errors of ours (:meth:`.PrivContext.entrypoint`).
 """
 
 import contextlib

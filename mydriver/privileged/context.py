@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""oslo.privsep's context, made to notice every end of its daemon."""
+"""oslo.privsep's context, made to notice every end of its daemon.
 
+It also keeps the errors of a verb apart from those of the connection.
+"""
+
+from collections.abc import Callable
+import functools
 import threading
 from typing import Any
 
 from oslo_config import cfg
 from oslo_privsep import comm, daemon, priv_context
 
+from mydriver import exception
+
 #: A daemon's threads, unless ``thread_pool_size`` says otherwise. The default
 #: of oslo.privsep is one a processor: then an attach would wait while LVM
 #: works for another volume.
 THREADS = 8
+
+# Most that is told of an error that nobody expected; a caller may have sent
+# a megabyte.
+_REASON_CHARACTERS = 300
 
 
 class PrivContext(priv_context.PrivContext):
@@ -28,6 +39,28 @@ class PrivContext(priv_context.PrivContext):
                              group=self.cfg_section)
         self._restart_lock = threading.Lock()
 
+    def entrypoint(self, func: Callable[..., Any]) -> functools.partial[Any]:
+        """Make a verb of a function; see oslo.privsep.
+
+        The daemon's errors are raised again on the client's side under their
+        own class, so an ``OSError`` of the verb would look like a broken
+        connection. Whatever is not an error of ours becomes one here.
+
+        :param func: the function.
+        """
+        @functools.wraps(func)
+        def verb(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return func(*args, **kwargs)
+            except exception.MyDriverError:
+                raise
+            except Exception as e:
+                reason = f'{type(e).__name__}: {e}'[:_REASON_CHARACTERS]
+                raise exception.PrivilegedError(
+                    func.__name__, reason.rstrip('.')) from e
+
+        return super().entrypoint(verb)
+
     def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP
               ) -> None:
         """Start the daemon; see oslo.privsep.
@@ -39,7 +72,10 @@ class PrivContext(priv_context.PrivContext):
             return
         with self.start_lock:
             if self.channel is None:
-                self.channel = _Channel(self)
+                try:
+                    self.channel = _Channel(self)
+                except OSError as e:     # no sudo, or no room in /tmp
+                    raise daemon.FailedToDropPrivileges(str(e)) from e
 
     def drop_dead(self) -> None:
         """Let go of a daemon that ended, so that the next call starts one.

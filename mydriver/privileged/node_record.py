@@ -11,9 +11,12 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 import re
+import stat
 import tempfile
+import time
 
 from mydriver import exception
+from mydriver.privileged import initiator_values as values
 
 #: Where distributions keep the records: upstream and Debian, then Red Hat.
 NODES_DIRS = (Path('/etc/iscsi/nodes'), Path('/var/lib/iscsi/nodes'))
@@ -23,25 +26,22 @@ IFACE = 'default'
 
 # AUTH_STR_MAX_LEN in open-iscsi's include/iscsi_proto or usr/auth.h.
 _VALUE_MAX_BYTES = 255
+# One has about 4 KiB.
+_RECORD_MAX_BYTES = 1 << 20
 _END = '# END RECORD'
 _NAME = re.compile(r'[A-Za-z0-9_.\[\]]+\Z')
 _LINE = re.compile(r'\s*(?P<name>[^#=\s]+)\s*=')
-_TARGET = re.compile(r'(iqn|eui|naa)\.[A-Za-z0-9.:_-]+\Z')
 
-
-def check_target(target: str) -> str:
-    """Return ``target`` if it can be a folder's name and nothing else.
-
-    :raises InitiatorError: when it is not an iSCSI name.
-    """
-    if not _TARGET.match(target):
-        raise exception.InitiatorError(
-            'take a target name', f'{target!r} is not an iSCSI name')
-    return target
+# How the name of a record to be begins. It stands in the target's own folder,
+# on the same file system as the record: iscsiadm reads nothing there whose
+# name has no comma (usr/idbm.c, idbm_for_each_portal).
+_TEMPORARY = '.mydriver-'
+# One that is older was left behind by a daemon that was killed.
+_TEMPORARY_S = 60
 
 
 def find(target: str, address: str, port: int) -> list[Path]:
-    """Return the files of the records for one target at one portal.
+    """Return the files of the records for a target of ours at one portal.
 
     There are two layouts: a file ``TARGET/ADDRESS,PORT`` where the portal
     group is not known (``iscsiadm -o new``), and files
@@ -50,30 +50,39 @@ def find(target: str, address: str, port: int) -> list[Path]:
     :param target: iSCSI name.
     :param address: IP address without brackets.
     :param port: TCP port.
+    :raises InitiatorError: when the target is not one of ours.
     """
     portal = f'{address},{port}'
-    found = []
+    found: dict[str, Path] = {}
     for base in NODES_DIRS:
-        folder = base / check_target(target)
+        folder = base / values.target(target)
         if not folder.is_dir():
             continue
         for entry in sorted(folder.iterdir()):
             if entry.name == portal and entry.is_file():
-                found.append(entry)
+                record = entry
             elif entry.name.rpartition(',')[0] == portal or (
                     entry.name == portal and entry.is_dir()):
-                found += [f for f in (entry / IFACE,) if f.is_file()]
-    return found
+                record = entry / IFACE
+            else:
+                continue
+            if record.is_file():
+                # One base may be a link to the other.
+                found.setdefault(os.path.realpath(record), record)
+    return list(found.values())
 
 
-def edited(text: str, settings: Mapping[str, str | None]) -> str:
+def edited(text: str, settings: Mapping[str, str | None],
+           at_most: Mapping[str, int] | None = None) -> str:
     """Return a record's text with settings put in, replaced or taken out.
 
     :param text: the record.
     :param settings: values by name; None takes the setting out.
+    :param at_most: names of numbers that may stay as they are up to that.
     :raises InitiatorError: when a value cannot stand in a record; its text
         names the setting and never the value.
     """
+    settings = {**settings, **_capped(text, at_most or {})}
     for name, value in settings.items():
         _check_value(name, value)
     # Not splitlines(), which ends lines at more characters than iscsiadm.
@@ -83,6 +92,17 @@ def edited(text: str, settings: Mapping[str, str | None]) -> str:
            for name, value in settings.items() if value is not None]
     at = lines.index(_END) if _END in lines else len(lines)
     return '\n'.join([*lines[:at], *new, *lines[at:]]) + '\n'
+
+
+def _capped(text: str, at_most: Mapping[str, int]) -> dict[str, str]:
+    """Return those of the settings in ``at_most`` that have to change."""
+    there = {}
+    for line in text.splitlines():
+        if match := _LINE.match(line):
+            there[match['name']] = line.partition('=')[2].strip()
+    return {name: str(most) for name, most in at_most.items()
+            if not re.fullmatch('[0-9]{1,9}', there.get(name, ''))
+            or not 0 < int(there[name]) <= most}
 
 
 def _check_value(name: str, value: str | None) -> None:
@@ -106,19 +126,50 @@ def _check_value(name: str, value: str | None) -> None:
             'write the node record', f'the value of {name} {problem}')
 
 
-def update(path: Path, settings: Mapping[str, str | None]) -> None:
+def update(path: Path, settings: Mapping[str, str | None],
+           at_most: Mapping[str, int] | None = None) -> str:
     """Change a record so that a reader sees the old or the new one whole.
 
     :param path: one that :func:`find` returned.
     :param settings: see :func:`edited`.
+    :param at_most: see :func:`edited`.
+    :returns: the text that it had.
+    :raises InitiatorError: when it is not root's own file.
     """
-    # An administrator's comment may be in any encoding.
-    text = edited(path.read_text('utf-8', 'surrogateescape'), settings)
-    # Not beside the record: iscsiadm would take it for one more.
-    fd, temporary = tempfile.mkstemp(prefix='.mydriver-', dir=_outside(path))
+    before = _read(path)
+    write(path, edited(before, settings, at_most))
+    return before
+
+
+def _read(path: Path) -> str:
+    """Return the text of a record.
+
+    :raises InitiatorError: when it is not a regular file of root's.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                 | os.O_CLOEXEC)
+    with os.fdopen(fd, encoding='utf-8', errors='surrogateescape',
+                   newline='\n') as f:
+        found = os.fstat(fd)
+        if (not stat.S_ISREG(found.st_mode)
+                or found.st_uid != os.geteuid()
+                or found.st_size > _RECORD_MAX_BYTES):
+            raise exception.InitiatorError(
+                'read the node record', f'{path} is not a file of root\'s, or '
+                'too large for a record')
+        return f.read()
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a record's text, readable for root only.
+
+    :param path: one that :func:`find` returned.
+    """
+    fd, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=_folder(path))
     try:
-        with os.fdopen(fd, 'wb') as f:     # mkstemp made it 0600
-            f.write(text.encode('utf-8', 'surrogateescape'))
+        with os.fdopen(fd, 'w', encoding='utf-8', errors='surrogateescape',
+                       newline='\n') as f:
+            f.write(text)                  # mkstemp made it 0600
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
@@ -127,10 +178,31 @@ def update(path: Path, settings: Mapping[str, str | None]) -> None:
         raise
 
 
-def _outside(path: Path) -> Path:
-    """Return the folder that holds the folder of all records."""
+def clear(target: str) -> None:
+    """Remove what a daemon that was killed has left of a target's records.
+
+    iscsiadm removes the target's folder with its last record, but not what it
+    does not know.
+
+    :raises InitiatorError: when the target is not one of ours.
+    """
     for base in NODES_DIRS:
-        if path.is_relative_to(base):
-            return base.parent
+        folder = base / values.target(target)
+        try:
+            old = [entry for entry in folder.glob(f'{_TEMPORARY}*')
+                   if time.time() - entry.lstat().st_mtime > _TEMPORARY_S]
+            for entry in old:
+                entry.unlink()
+            if old:
+                folder.rmdir()
+        except OSError:      # it is not empty, or not there
+            continue
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder of a record's target."""
+    for base in NODES_DIRS:
+        if path.is_relative_to(base) and len(path.parts) > len(base.parts) + 1:
+            return base / path.relative_to(base).parts[0]
     raise exception.InitiatorError(
         'write the node record', f'{path} is not below {NODES_DIRS}')

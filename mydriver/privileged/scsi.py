@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+import stat
 
 from mydriver import exception
 from mydriver.privileged import vpd
@@ -69,14 +70,14 @@ def device_folder(hctl: tuple[int, int, int, int]) -> Path:
     return SYS / 'bus/scsi/devices' / ':'.join(str(n) for n in hctl)
 
 
-def remembered_naa(hctl: tuple[int, int, int, int]) -> str:
-    """Return the NAA id that the kernel read when it found the device.
+def naa_of_folder(folder: Path) -> str:
+    """Return the NAA id that the kernel keeps in a device's folder.
 
     :returns: hex digits; empty where it has none.
     :raises InitiatorError: when that cannot be looked up.
     """
     try:
-        return vpd.naa_of_page((device_folder(hctl) / 'vpd_pg83').read_bytes())
+        return vpd.naa_of_page((folder / 'vpd_pg83').read_bytes())
     except OSError as e:
         if e.errno not in _GONE:
             raise exception.InitiatorError(
@@ -88,32 +89,36 @@ def open_block_device(name: str, flags: int = 0) -> int:
     """Open a block device, sure that the node is the one that sysfs means.
 
     :param name: such as ``sda`` or ``dm-3``.
-    :param flags: of open(2), besides those for reading.
+    :param flags: further flags, such as ``os.O_EXCL``.
     :returns: a file descriptor.
     :raises OSError: when there is no such device.
-    :raises InitiatorError: when the node in /dev is another device's.
+    :raises InitiatorError: when the node in /dev is another device's, or
+        something else such as a link or a FIFO.
     """
     major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
-    fd = os.open(DEV / name,
-                 os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    if os.fstat(fd).st_rdev != os.makedev(int(major), int(minor)):
+    fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+                 | os.O_CLOEXEC | flags)
+    found = os.fstat(fd)
+    if (not stat.S_ISBLK(found.st_mode)
+            or found.st_rdev != os.makedev(int(major), int(minor))):
         os.close(fd)
         raise exception.InitiatorError(
             f'open {name}', f'{DEV / name} is not device {major}:{minor}')
     return fd
 
 
-def is_claimed(hctl: tuple[int, int, int, int]) -> bool:
+def is_claimed(name: str) -> bool:
     """Tell whether somebody has a disk, or a partition of it, for himself.
 
     A mount claims it, whatever its namespace, as do swap, a loop device, a
     target's backstore and a device on top (block/bdev.c, bd_may_claim). An
     open as QEMU's or udev's does not.
 
+    :param name: such as ``sda``.
     :returns: False also where the disk cannot be opened.
     """
     try:
-        os.close(open_block_device(_disk(device_folder(hctl)), os.O_EXCL))
+        os.close(open_block_device(name, os.O_EXCL))
     except OSError as e:
         return e.errno == errno.EBUSY
     return False

@@ -8,7 +8,8 @@ from typing import Any
 from mydriver import exception
 
 #: Takes what could not be done and the reason.
-Error = type[exception.TargetError] | type[exception.StoreError]
+Error = (type[exception.TargetError] | type[exception.StoreError]
+         | type[exception.InitiatorError])
 
 
 def telling(what: str, error: Error

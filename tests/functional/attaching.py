@@ -168,6 +168,11 @@ def slaves(path: str) -> list[str]:
         f'/sys/block/{os.path.basename(os.path.realpath(path))}/slaves'))
 
 
+def holders(name: str) -> list[str]:
+    """Return the block devices that stand on a disk."""
+    return sorted(os.listdir(f'/sys/block/{name}/holders'))
+
+
 def size_bytes(path: str) -> int:
     """Return the size of a block device, as blockdev has it."""
     return int(base.run('blockdev', '--getsize64', path))

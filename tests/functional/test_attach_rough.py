@@ -12,6 +12,7 @@ import rtslib_fb
 
 from lab import process
 from mydriver import exception
+from mydriver.privileged import initiator as verbs
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB, Attachment, ours
 
@@ -148,7 +149,8 @@ class RoughTest(attaching.AttachTestCase):
             rtslib_fb.FabricModule('iscsi'), iqn), 1)
         rtslib_fb.NetworkPortal(tpg, '127.0.0.1', 3260)
         rtslib_fb.LUN(tpg, 1, rtslib_fb.FileIOStorageObject(
-            'stranger', str(file), MIB))
+            # rtslib takes a name that it knew once for one that is there.
+            self._testMethodName, str(file), MIB))
         rtslib_fb.MappedLUN(
             rtslib_fb.NodeACL(tpg, base.initiator_name()), 1, 1)
         tpg.set_attribute('authentication', '0')
@@ -157,6 +159,64 @@ class RoughTest(attaching.AttachTestCase):
         base.run(*node, '-o', 'new')
         base.run(*node, '--login')
         return iqn
+
+    def test_verbs_leave_a_stranger_alone(self):
+        """Whatever the caller names, a mounted foreign disk stays."""
+        self.start_multipathd()
+        iqn = self.stranger()
+        base.run('iscsiadm', '-m', 'session', '--rescan')
+        hctl = process.wait_for(lambda: next(
+            (d for d in base.scsi_devices() if d.endswith(':1')), None),
+            'the disk', 30)
+        numbers = [int(n) for n in hctl.split(':')]
+        folder = Path('/sys/class/scsi_device', hctl, 'device')
+        name = process.wait_for(lambda: next(
+            (p.name for p in folder.glob('block/*')), None), 'its name', 30)
+        naa = attaching.disk_naa(f'/dev/{name}')
+        process.wait_for(lambda: list(Path('/sys/block', name, 'holders')
+                                      .iterdir()), 'its map', 30)
+        dm = attaching.holders(name)[0]
+        where = self.cloud.folder / 'mounted'
+        where.mkdir()
+        base.run('mkfs.ext4', '-q', f'/dev/{dm}')
+        base.run('mount', f'/dev/{dm}', where)
+        self.addCleanup(base.run, 'umount', where)
+        (where / 'file').write_text('precious')
+        sid = int(next(iter(base.sessions())).removeprefix('session'))
+        record, = (p for p in Path('/etc/iscsi/nodes').rglob('*')
+                   if p.is_file())
+        before = attaching.leftovers(), record.read_text()
+        other = '6001405' + '0' * 25
+        done = []
+        for verb, *args in (
+                (verbs.login, iqn, '127.0.0.1', 3260, [], 10),
+                (verbs.login, iqn, '127.0.0.1', 3260, ['a', 'b', None, None],
+                 10),
+                (verbs.logout, sid, iqn), (verbs.forget, iqn, '127.0.0.1',
+                                           3260),
+                (verbs.scan, *numbers), (verbs.read_naa, numbers),
+                (verbs.rescan_device, numbers, naa),
+                (verbs.delete_device, numbers, naa),
+                (verbs.delete_device, numbers, ''),
+                (verbs.delete_device, numbers, other),
+                (verbs.flush, name), (verbs.flush, 'ubda'),
+                (verbs.multipath_add_path, name),
+                (verbs.multipath_del_path, name),
+                # Its NAA id begins as that of each of the kernel's disks.
+                (verbs.flush, dm), (verbs.multipath_claim, naa),
+                (verbs.multipath_unclaim, naa),
+                (verbs.multipath_resize_map, naa),
+                (verbs.multipath_remove_map, naa, False),
+                (verbs.multipath_remove_map, naa, True)):
+            try:
+                verb(*args)
+            except exception.InitiatorError as e:
+                print(f'{verb.args[0].__name__}: {e}', file=sys.stderr)
+            else:
+                done.append((verb.args[0].__name__, args))
+        self.assertEqual([], done)
+        self.assertEqual('precious', (where / 'file').read_text())
+        self.assertEqual(before, (attaching.leftovers(), record.read_text()))
 
     @ddt.data(False, True)
     def test_eight_at_a_time(self, multipath):

@@ -153,6 +153,34 @@ class DiscoverTest(unittest.TestCase):
         self.assertIn('refused', str(caught.exception))
 
 
+class ProbeTest(unittest.TestCase):
+    """Whether a portal speaks at all."""
+
+    def probe(self, *answers, timeout_s=2.0):
+        self.scripted = Scripted(self, *answers)
+        discovery.probe(self.scripted.portal, 1.0, timeout_s)
+
+    def test_good(self):
+        self.probe(LOGIN_OK, LOGOUT_OK)
+        login, logout = self.scripted.requests
+        self.assertIn(b'SessionType=Discovery\0', login)
+        self.assertEqual(0x46, logout[0])
+
+    def test_refusal_is_an_answer(self):
+        self.probe(pdu(0x23, 0x87, status=b'\2\1'))
+
+    def test_silence(self):
+        started = time.monotonic()
+        with self.assertRaises(TimeoutError):
+            self.probe(None, timeout_s=0.2)
+        self.assertLess(time.monotonic() - started, 0.9)
+
+    def test_something_else_than_iscsi(self):
+        with self.assertRaisesRegex(OSError, 'unexpected answer'):
+            self.probe(b'HTTP/1.1 400 Bad Request\r\n\r\n'.ljust(
+                48, b'\0') * 99999)
+
+
 class PortalsShowingTest(unittest.TestCase):
     """Several portals."""
 

@@ -8,6 +8,7 @@ import ddt
 from rtslib_fb import utils as rtslib_utils
 
 from mydriver import exception, model
+from mydriver.cinder_volume import serving
 
 
 @ddt.ddt
@@ -55,6 +56,29 @@ class IqnTest(unittest.TestCase):
     def test_case_does_not_matter(self):
         self.assertEqual(model.Iqn('iqn.2010-10.A.b:X'),
                          model.Iqn('IQN.2010-10.a.B:x'))
+
+    @ddt.data('iqn.2010-10.org.openstack:mydriver-host-be-0',
+              'iqn.2026-11.org.example.mydriver-a-b-12',
+              'iqn.2026-11.org.example:x:y-mydriver-a.b-c-1000')
+    def test_target_of_ours(self, name):
+        self.assertTrue(model.is_our_target(name))
+
+    @ddt.data('iqn.2003-01.org.example:stranger', None, 7, [], '',
+              'iqn.2010-10.org.openstack:mydriver-host-be-0\n',
+              'iqn.2010-10.org.openstack:mydriver-host-be',
+              'IQN.2010-10.org.openstack:mydriver-host-be-0',
+              'iqn.2010-10.org.openstack:mydriver-host-be-\u0661',
+              'iqn.2010-10.org.openstack:mydriver-\udc80-be-0',
+              'iqn.2010-10.org.openstack:mydriver-host/../be-0',
+              'mydriver-host-be-0')
+    def test_target_of_somebody_else(self, name):
+        self.assertFalse(model.is_our_target(name))
+
+    def test_targets_of_a_pool_are_ours(self):
+        for target in serving.pool(serving.Settings(
+                'Be_1', 'iqn.2010-10.org.openstack:', (), True, '/x',
+                targets=12), 'Node.example.org'):
+            self.assertTrue(model.is_our_target(str(target)), target)
 
     def test_text_says_why(self):
         with self.assertRaises(exception.InvalidIqn) as caught:

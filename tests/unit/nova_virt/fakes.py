@@ -48,6 +48,8 @@ class FakeHost:
 
     :ivar luns: what the storage has mapped, by LUN.
     :ivar down: portals that take no connection.
+    :ivar silent: portals that take one and then say nothing.
+    :ivar waited_s: how long such were waited for, by portal.
     :ivar refuse: text with which the target refuses logins, or empty.
     :ivar records: node records, with the CHAP credentials in them.
     :ivar unflushed: disks that fail to write out.
@@ -55,7 +57,7 @@ class FakeHost:
     :ivar picky: whether it takes claimed volumes only, and on request.
     :ivar disk_names: names for the disks to come.
     :ivar busy: NAA ids of maps that are open.
-    :ivar silent: LUNs whose devices cannot be asked what they are, and how
+    :ivar speechless: LUNs whose devices cannot be asked what they are, and how
         many more times.
     :ivar exclusive: disks that somebody has for himself.
     :ivar late: disks that multipathd takes in only when it is asked.
@@ -66,6 +68,8 @@ class FakeHost:
         self.root = root
         self.luns: dict[int, Lun] = {}
         self.down: set[model.Portal] = set()
+        self.silent: set[model.Portal] = set()
+        self.waited_s: list[tuple[model.Portal, float]] = []
         self.refuse = ''
         self.records: dict[tuple[str, model.Portal],
                            model.ChapCredentials | None] = {}
@@ -75,7 +79,7 @@ class FakeHost:
         self.picky = False
         self.claimed: set[str] = set()
         self.busy: set[str] = set()
-        self.silent: dict[int, int] = {}
+        self.speechless: dict[int, int] = {}
         self.exclusive: set[str] = set()
         self.late: set[str] = set()
         self.blacklisted: set[str] = set()
@@ -133,6 +137,9 @@ class FakeHost:
         """See Initiator."""
         if portal in self.down:
             raise ConnectionRefusedError(111, 'Connection refused')
+        if portal in self.silent:
+            self.waited_s.append((portal, timeout_s))
+            raise TimeoutError('no answer in time')
 
     def login(self, target: str, portal: model.Portal,
               chap: model.ChapCredentials | None, timeout_s: float) -> None:
@@ -208,8 +215,8 @@ class FakeHost:
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See Initiator."""
-        if self.silent.get(device.lun, 0):
-            self.silent[device.lun] -= 1
+        if self.speechless.get(device.lun, 0):
+            self.speechless[device.lun] -= 1
             raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
         mapped = self.luns.get(device.lun)
         return mapped.naa if mapped and self._folder(device).exists() else ''

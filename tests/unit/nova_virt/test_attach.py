@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 import string
 import tempfile
+import threading
 import unittest
 from unittest import mock
 
@@ -116,6 +117,44 @@ class SinglePathTest(AttachTestCase):
             'sda', self.connect(connection, False).device)
         self.assertEqual([(str(TARGET), PORTALS[1])],
                          list(self.host.records))
+
+    def patience(self, long_s, short_s):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=long_s,
+            PATH_RECOVERY_TIMEOUT_S=short_s))
+
+    def test_silent_portal_is_asked_last_for_a_while(self):
+        self.patience(30, 5)
+        self.host.silent = {PORTALS[0]}
+        for volume_id, lun in ((VOLUME, 1), (OTHER, 2)):
+            self.connect(self.host.connection(volume_id, lun), False)
+        self.assertEqual([(PORTALS[0], 5)], self.host.waited_s)
+        self.enterContext(mock.patch.object(sessions, 'FAILED_LATELY_S', 0))
+        self.connect(self.host.connection(), False)
+        self.assertEqual([(PORTALS[0], 5)] * 2, self.host.waited_s)
+
+    def test_silent_portal_that_is_the_only_one(self):
+        self.patience(30, 5)
+        self.host.silent = {PORTALS[0]}
+        connection = self.host.connection(portals=PORTALS[:1])
+        for _ in range(2):
+            with self.assertRaisesRegex(exception.LoginError, 'no answer'):
+                self.connect(connection, False)
+        self.assertEqual([(PORTALS[0], sessions.ANSWER_TIMEOUT_S)] * 2,
+                         self.host.waited_s)
+        self.assertEqual({}, self.host.left)
+
+    def test_session_that_comes_back_late(self):
+        """The other portal is down, so that it is worth the wait."""
+        self.patience(0.5, 0.1)
+        self.connect(self.host.connection(OTHER, 2), False)
+        self.host.down = {PORTALS[1]}
+        self.host.set_state('FAILED')
+        timer = threading.Timer(0.3, self.host.set_state, ['LOGGED_IN'])
+        timer.start()
+        self.addCleanup(timer.join)
+        self.assertEqual(
+            'sdb', self.connect(self.host.connection(), False).device)
 
     def test_all_portals_down(self):
         self.host.down = set(PORTALS)
@@ -248,13 +287,13 @@ class SilentTest(AttachTestCase):
 
     def test_disk_that_can_be_asked_a_moment_later(self):
         connection = self.host.connection()
-        self.host.silent = {1: 2}
+        self.host.speechless = {1: 2}
         # The first one, not one of a second scan.
         self.assertEqual('sda', self.connect(connection, False).device)
 
     def test_new_disk_that_never_answers(self):
         connection = self.host.connection(portals=PORTALS[:1])
-        self.host.silent = {1: self.FOREVER}
+        self.host.speechless = {1: self.FOREVER}
         with self.assertRaisesRegex(exception.NoAnswer, 'no node in /dev'):
             self.connect(connection, False)
         self.assertEqual({}, self.host.left)
@@ -263,14 +302,14 @@ class SilentTest(AttachTestCase):
         connection = self.host.connection(portals=PORTALS[:1])
         self.connect(connection, False)
         before = self.host.left
-        self.host.silent = {1: self.FOREVER}
+        self.host.speechless = {1: self.FOREVER}
         with self.assertRaises(exception.NoAnswer):
             self.connect(connection, False)
         self.assertEqual(before, self.host.left)
 
     def test_old_path_stays(self):
         self.connect(self.host.connection(lun=1), False)
-        self.host.silent = {1: self.FOREVER}
+        self.host.speechless = {1: self.FOREVER}
         self.connect(self.host.connection(lun=9), False)
         self.assertEqual(['1:0:0:1', '1:0:0:9'],
                          self.host.names('bus/scsi/devices'))
@@ -281,7 +320,7 @@ class SilentTest(AttachTestCase):
                 self.host.multipathd = multi
                 connection = self.host.connection()
                 self.connect(connection, multi)
-                self.host.silent = {1: 3}
+                self.host.speechless = {1: 3}
                 self.disconnect(connection)
                 self.assertEqual(1, len(self.host.flushed))
                 self.assertEqual({}, self.host.left)
@@ -291,7 +330,7 @@ class SilentTest(AttachTestCase):
         connection = self.host.connection()
         self.connect(connection, False)
         before = self.host.left
-        self.host.silent = {1: self.FOREVER}
+        self.host.speechless = {1: self.FOREVER}
         with self.assertRaises(exception.NoAnswer):
             self.disconnect(connection)
         self.assertEqual(before, self.host.left)
@@ -336,14 +375,14 @@ class NamelessTest(AttachTestCase):
 
     def test_it_stays_while_it_cannot_be_asked(self):
         before = self.host.left
-        self.host.silent = {1: 1 << 30}
+        self.host.speechless = {1: 1 << 30}
         with self.assertRaises(exception.NoAnswer):
             self.disconnect(self.connection)
         self.assertEqual(before, self.host.left)
 
     def test_another_volumes_attach_goes_on(self):
         self.host.multipathd = True
-        self.host.silent = {1: 1 << 30}
+        self.host.speechless = {1: 1 << 30}
         other = self.host.connection(OTHER, 2, PORTALS[:1])
         self.assertTrue(self.connect(other, True).multipath)
         self.disconnect(other)
@@ -427,6 +466,27 @@ class MultipathTest(AttachTestCase):
         self.host.multipath_claim = lambda naa: None
         attached = self.connect(self.host.connection(), True)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
+
+    def test_multipathd_that_leaves_these_disks_alone(self):
+        self.host.picky = True
+        self.host.multipath_add_path = lambda name: None
+        connection = self.host.connection()
+        for _ in range(2):
+            self.assertFalse(self.connect(connection, True).multipath)
+            self.assertEqual([NAA], self.host.left['claims'])
+            self.disconnect(connection)
+            self.assertEqual({}, self.host.left)
+
+    def test_silent_portal_is_waited_for_only_once(self):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=30, PATH_RECOVERY_TIMEOUT_S=5))
+        self.host.silent = {PORTALS[0]}
+        for _ in range(2):
+            self.assertEqual('dm-0', self.connect(
+                self.host.connection(), True).device)
+        self.assertEqual([(PORTALS[0], 5),
+                          (PORTALS[0], sessions.AGAIN_TIMEOUT_S)],
+                         self.host.waited_s)
 
     def test_one_portal_down(self):
         self.host.down = {PORTALS[1]}
@@ -637,6 +697,23 @@ class DetachTest(AttachTestCase):
         with self.assertRaisesRegex(exception.InitiatorError, 'log out'):
             self.disconnect(connection)
         self.assertEqual([], self.host.names('bus/scsi/devices'))
+
+    def test_logout_at_a_portal_without_a_device_fails(self):
+        """A session that somebody else is making cannot be ended."""
+        connection = self.host.connection()
+        self.connect(dataclasses.replace(
+            connection, portals=PORTALS[1:]), False)
+        self.host.add_session(str(TARGET), PORTALS[0])
+        logout = self.host.logout
+
+        def refuse(session):
+            if session.portal == PORTALS[0]:
+                raise exception.InitiatorError('log out', 'invalid state')
+            logout(session)
+
+        self.host.logout = refuse
+        self.disconnect(connection)
+        self.assertEqual({'sessions': ['session2']}, self.host.left)
 
     def test_other_targets_stay(self):
         strange = 'iqn.2003-01.org.example:other'

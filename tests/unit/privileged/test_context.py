@@ -10,8 +10,8 @@ from unittest import mock
 import ddt
 from oslo_privsep import comm, daemon
 
-from mydriver import privileged
-from mydriver.privileged import context
+from mydriver import exception, privileged
+from mydriver.privileged import channel, context
 
 
 class Daemon:
@@ -64,12 +64,12 @@ class PrivContextTest(unittest.TestCase):
     def test_end_is_noticed_at_once(self, unread):
         """A call that was not read makes a reset of the connection."""
         self.context.start()
-        channel = self.context.channel
+        connection = self.context.channel
         caught = []
 
         def call():
             try:
-                channel.remote_call('x', (), {}, 30)
+                connection.remote_call('x', (), {}, 30)
             except OSError as e:
                 caught.append(e)
 
@@ -84,8 +84,55 @@ class PrivContextTest(unittest.TestCase):
         caller.join(20)
         self.assertEqual(1, len(caught))
         self.assertLess(time.monotonic() - began, 10)
-        channel.reader_thread.join(10)
-        self.assertFalse(channel.running)
+        connection.reader_thread.join(10)
+        self.assertFalse(connection.running)
+
+    @ddt.data(OSError(18, 'Invalid cross-device link', '/etc/x'),
+              BrokenPipeError(32, 'Broken pipe'), ValueError('x' * 10 ** 6),
+              TypeError('takes 2 arguments'))
+    def test_error_of_a_verb_is_no_loss_of_the_daemon(self, error):
+        calls = []
+
+        def do_this():
+            calls.append(1)
+            raise error
+
+        do_this.__module__ = 'mydriver.x'
+        verb = self.context.entrypoint(do_this)
+        self.context.set_client_mode(False)
+        with self.assertRaises(exception.PrivilegedError) as caught:
+            channel.run(verb)
+        self.assertEqual([1], calls)
+        text = str(caught.exception)
+        self.assertIn(f'do_this: {type(error).__name__}: ', text)
+        self.assertLess(len(text), 400)
+
+    def test_error_of_ours_stays_as_it_is(self):
+        error = exception.InitiatorError('do this', 'no')
+
+        def do_this():
+            raise error
+
+        do_this.__module__ = 'mydriver.x'
+        verb = self.context.entrypoint(do_this)
+        self.context.set_client_mode(False)
+        with self.assertRaises(exception.InitiatorError) as caught:
+            channel.run(verb)
+        self.assertIs(error, caught.exception)
+
+    def test_daemon_that_cannot_be_started_is_no_loss(self):
+        def do_this():
+            raise AssertionError('nobody can call it')
+
+        do_this.__module__ = 'mydriver.x'
+        verb = self.context.entrypoint(do_this)
+        with (mock.patch.object(
+                daemon.RootwrapClientChannel, '__init__',
+                side_effect=FileNotFoundError(2, 'No such file', 'sudo')),
+              self.assertRaises(exception.PrivilegedError) as caught):
+            channel.run(verb)
+        self.assertIn('does not start', str(caught.exception))
+        self.assertIn('sudo', str(caught.exception))
 
     def test_next_call_starts_another(self):
         self.context.start()

@@ -15,10 +15,11 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, model, privileged
-from mydriver.privileged import initiator, node_record, scsi
+from mydriver.privileged import initiator, node_record, owned, scsi
 from tests.unit.nova_virt.fakes import OTHER, VOLUME, page83
 
-TARGET = 'iqn.2010-10.org.openstack:pool-0'
+STRANGER = 'iqn.2003-01.org.example:stranger'
+TARGET = 'iqn.2010-10.org.openstack:mydriver-host-be-0'
 NAA = model.naa_id(VOLUME)
 HCTL = [3, 0, 0, 300]
 CHAP = ['user', 'secretsecret1', 'target', 'mutualmutual1']
@@ -30,7 +31,7 @@ record="$HERE/iscsi/nodes/$4/192.0.2.1,3260"
 case "$*" in
 *"-o new") mkdir -p "${record%/*}"
     printf '%s\\n' '# BEGIN' 'node.startup = automatic' '# END RECORD' > "$record";;
-*"-o delete") [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
+*"-o delete") [ ! -e "$HERE/stuck" ] || exit 15; [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
     rm "$record" && rmdir "${record%/*}";;
 *--login) cp "$record" "$HERE/seen"; cat "$HERE/say" >&2; exit "$(cat "$HERE/status")";;
 *--logout) rm -r "$HERE/sys/class/iscsi_session/session$4";;
@@ -93,6 +94,8 @@ class VerbsTest(unittest.TestCase):
         self.login()
         seen = (self.folder / 'seen').read_text()
         for line in ('node.startup = manual', 'node.session.scan = manual',
+                     'node.session.initial_login_retry_max = 1',
+                     'node.conn[0].timeo.login_timeout = 15',
                      'node.session.auth.authmethod = CHAP',
                      'node.session.auth.username = user',
                      'node.session.auth.password = secretsecret1',
@@ -130,12 +133,44 @@ class VerbsTest(unittest.TestCase):
             'failed due to authorization failure.', str(caught.exception))
         self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
-    def test_refused_login_keeps_a_record_that_was_there(self):
+    def test_refused_login_leaves_a_record_that_was_there_as_it_was(self):
         self.login()
+        record, = node_record.find(TARGET, '192.0.2.1', 3260)
+        before = '# BEGIN\nnode.startup = automatic\n# END RECORD\n'
+        record.write_text(before)
         self.say('iscsiadm: what now', 8)
         with self.assertRaisesRegex(exception.LoginError, 'what now .*8'):
             self.login()
+        self.assertEqual(before, record.read_text())
+
+    def test_login_that_iscsiadm_takes_for_a_failure(self):
+        """As when it finds no room for a record afterwards."""
+        self.say('iscsiadm: no room', 6)
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        self.write('class/iscsi_session/session5/state', 'LOGGED_IN\n')
+        connection = 'class/iscsi_connection/connection5:0'
+        self.write(f'{connection}/persistent_port', '3260\n')
+        for address in ('192.0.2.2', '192.0.2.1'):
+            self.write(f'{connection}/persistent_address', address + '\n')
+            if address == '192.0.2.2':
+                with self.assertRaisesRegex(exception.LoginError, 'no room'):
+                    self.login()
+        self.login()
         self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
+
+    def test_clean_up_does_not_hide_why_a_login_failed(self):
+        self.say('iscsiadm: what now', 8)
+        (self.folder / 'stuck').touch()
+        with self.assertRaisesRegex(exception.LoginError, 'what now'):
+            self.login()
+
+    @ddt.data(OSError(28, 'No space left on device', '/etc/iscsi/x'),
+              OSError(36, 'File name too long'))
+    def test_errors_of_the_system_are_the_initiators(self, error):
+        with (mock.patch.object(node_record, 'write', side_effect=error),
+              self.assertRaisesRegex(
+                  exception.InitiatorError, error.strerror)):
+            self.login()
 
     def test_login_that_takes_too_long(self):
         slow = self.folder / 'iscsiadm'
@@ -152,13 +187,30 @@ class VerbsTest(unittest.TestCase):
                   exception.InitiatorError, 'run iscsiadm: No such file')):
             self.login()
 
-    @ddt.data(('../x', '192.0.2.1'), (TARGET, 'localhost'),
-              (TARGET, '192.0.2.1/../..'))
-    @ddt.unpack
-    def test_login_to_what_is_no_target(self, target, address):
-        with self.assertRaises(exception.MyDriverError):
-            self.login(target=target, address=address)
+    @ddt.data({'target': '../x'}, {'address': 'localhost'},
+              {'address': '192.0.2.1/../..'}, {'address': 'fe80::1%/../x'},
+              {'address': b'\x7f\0\0\1'}, {'address': 7},
+              {'target': STRANGER},
+              {'target': TARGET + '/..'}, {'target': [TARGET]},
+              {'target': 'x' * 10 ** 6}, {'target': {'x': [TARGET] * 10 ** 5}},
+              {'port': 0}, {'port': 65536}, {'port': '3260'}, {'port': True},
+              {'timeout_s': 0}, {'timeout_s': 61}, {'timeout_s': float('nan')},
+              {'timeout_s': '5'}, {'chap': CHAP[:2]}, {'chap': 'four'},
+              {'chap': ['u', 'a\nnode.startup = automatic', None, None]},
+              {'chap': ['u', None, None, None]},
+              {'chap': [7, 'x', None, None]},
+              {'chap': ['u', 'x', 'y', None]}, {'chap': None},
+              {'chap': ['u', 'x' * 256, None, None]},
+              {'chap': ['\udc80', 'x', None, None]})
+    def test_login_with_hostile_values(self, wrong):
+        values = {'target': TARGET, 'address': '192.0.2.1', 'port': 3260,
+                  'chap': CHAP, 'timeout_s': 10, **wrong}
+        with self.assertRaises(exception.InitiatorError) as caught:
+            initiator.login(*values.values())
+        self.assertNotIn('secretsecret1', str(caught.exception))
+        self.assertLess(len(str(caught.exception)), 200)
         self.assertEqual('', self.calls.read_text())
+        self.assertFalse((self.folder / 'iscsi/nodes').exists())
 
     def test_logout(self):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
@@ -166,9 +218,34 @@ class VerbsTest(unittest.TestCase):
         initiator.logout(5, TARGET)
         self.assertEqual('-m session -r 5 --logout\n', self.calls.read_text())
 
+    def test_logout_that_ends_nothing(self):
+        """As without iscsid, when iscsiadm says that all is well."""
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        self.enterContext(mock.patch.object(initiator, '_LOGGED_OUT_S', 0.1))
+        program = self.folder / 'iscsiadm'
+        for status, text in ((0, 'odd.*still'), (20, 'odd.*start iscsid')):
+            program.write_text(f'#!/bin/sh\necho odd >&2; exit {status}\n')
+            with self.assertRaisesRegex(
+                    exception.InitiatorError,
+                    f'log out of session 5: it is still there; .*{text}'):
+                initiator.logout(5, TARGET)
+
+    def test_logout_that_iscsiadm_takes_for_a_failure(self):
+        self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
+        program = self.folder / 'iscsiadm'
+        program.write_text(program.read_text() + 'exit 8\n')
+        initiator.logout(5, TARGET)
+
     def test_logout_of_anothers_session(self):
-        self.write('class/iscsi_session/session5/targetname', 'iqn.x:y\n')
-        with self.assertRaisesRegex(exception.InitiatorError, 'iqn.x:y'):
+        self.write('class/iscsi_session/session5/targetname', STRANGER + '\n')
+        for target in (TARGET, STRANGER):
+            with self.assertRaisesRegex(exception.InitiatorError, STRANGER):
+                initiator.logout(5, target)
+        self.assertEqual('', self.calls.read_text())
+
+    def test_logout_of_a_session_that_has_a_device(self):
+        self.device()
+        with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
             initiator.logout(5, TARGET)
         self.assertEqual('', self.calls.read_text())
 
@@ -182,26 +259,62 @@ class VerbsTest(unittest.TestCase):
 
     # SCSI devices
 
-    def device(self, naa=NAA):
-        self.write('bus/scsi/devices/3:0:0:300/vpd_pg83', page83(naa))
-        for name in ('delete', 'rescan'):
-            self.write(f'bus/scsi/devices/3:0:0:300/{name}', '')
-        return self.sys / 'bus/scsi/devices/3:0:0:300'
+    def session(self, target=TARGET, host=3):
+        """Make a session whose number is the host's and two."""
+        session = f'class/iscsi_session/session{host + 2}'
+        self.write(f'{session}/targetname', target + '\n')
+        self.write(f'{session}/target_id', '0\n')
+        real = self.sys / f'devices/platform/host{host}/session{host + 2}'
+        real.mkdir(parents=True)
+        (self.sys / session / 'device').symlink_to(real)
+        return real
+
+    def device(self, naa=NAA, target=TARGET, host=3, name='sda'):
+        """Make a disk on a session of its own."""
+        hctl = f'{host}:0:0:300'
+        folder = self.session(target, host) / f'target{host}:0:0' / hctl
+        self.write(folder / 'vpd_pg83', page83(naa))
+        for attribute in ('delete', 'rescan'):
+            self.write(folder / attribute, '')
+        block = folder / 'block' / name
+        (block / 'holders').mkdir(parents=True)
+        self.write(block / 'dev', f'8:{ord(name[-1]) - ord("a")}\n')
+        for link, to in ((f'class/block/{name}', block),
+                         (f'bus/scsi/devices/{hctl}', folder)):
+            (self.sys / link).parent.mkdir(parents=True, exist_ok=True)
+            (self.sys / link).symlink_to(to)
+        (block / 'device').symlink_to(folder)
+        return folder
 
     def test_scan(self):
+        self.session()
         scan = self.write('class/scsi_host/host3/scan', '')
         initiator.scan(3, 0, 0, 300)
         self.assertEqual('0 0 300', scan.read_text())
 
     @ddt.data((3, '0 0', 0, 1), (3, 0, 0, -1), ('3', 0, 0, 1),
-              (3, 0, 0, True))
-    def test_scan_of_what_is_no_number(self, hctl):
+              (3, 0, 0, True), (3, 1, 0, 1), (3, 0, 1, 1), (4, 0, 0, 1),
+              (3, 0, 0, 1 << 16), (3, None, None, None))
+    def test_scan_of_what_is_no_lun_of_a_session(self, hctl):
+        self.session()
+        self.write('class/scsi_host/host4/scan', '')
         scan = self.write('class/scsi_host/host3/scan', '')
         with self.assertRaises(exception.InitiatorError):
             initiator.scan(*hctl)
         self.assertEqual('', scan.read_text())
 
+        self.assertEqual('', (
+            self.sys / 'class/scsi_host/host4/scan').read_text())
+
+    def test_scan_of_a_strangers_host(self):
+        self.session(STRANGER)
+        scan = self.write('class/scsi_host/host3/scan', '')
+        with self.assertRaisesRegex(exception.InitiatorError, 'host 3'):
+            initiator.scan(3, 0, 0, 1)
+        self.assertEqual('', scan.read_text())
+
     def test_scan_without_host(self):
+        self.session()
         with self.assertRaisesRegex(exception.InitiatorError, 'LUN 1'):
             initiator.scan(3, 0, 0, 1)
 
@@ -217,6 +330,78 @@ class VerbsTest(unittest.TestCase):
                 initiator.delete_device(HCTL, naa)
         self.assertEqual('', (folder / 'delete').read_text())
 
+    def test_delete_of_a_strangers_disk(self):
+        other = model.naa_id(OTHER)
+        for folder, naa in ((self.device(NAA, STRANGER), NAA),
+                            (self.device('5000c500' + NAA[8:], host=4,
+                                         name='sdb'), '5000c500' + NAA[8:]),
+                            (self.device(other, host=6, name='sdc'), NAA)):
+            hctl = [int(n) for n in folder.name.split(':')]
+            with self.assertRaises(exception.MyDriverError):
+                initiator.delete_device(hctl, naa)
+            self.assertEqual('', (folder / 'delete').read_text())
+
+    def use(self, mounts='', swaps=''):
+        for name, text in (('MOUNTS', mounts),
+                           ('SWAPS', 'Filename\n' + swaps)):
+            file = self.folder / name
+            file.write_text(text)
+            self.enterContext(mock.patch.object(owned, name, file))
+
+    @ddt.data('8:0', '8:1', '253:7', '0:99')
+    def test_delete_of_what_the_host_has_mounted(self, number):
+        """The disk, its partition, the map on it, and a btrfs on the map."""
+        folder = self.device()
+        self.map()
+        (folder / 'block/sda/holders/dm-7').symlink_to(
+            self.sys / 'block/dm-7')
+        self.write(folder / 'block/sda/sda1/partition', '1')
+        self.write(folder / 'block/sda/sda1/dev', '8:1')
+        self.use(f'29 1 {number} / /srv/data rw - btrfs /dev/dm-7 rw\n'
+                 if number == '0:99' else
+                 f'29 1 {number} / /srv/data rw shared:1 - xfs /dev/x rw\n')
+        with self.assertRaisesRegex(
+                exception.InitiatorError, 'mounted on /srv/data'):
+            initiator.delete_device(HCTL, NAA)
+        self.assertEqual('', (folder / 'delete').read_text())
+
+    def test_map_that_the_host_has_mounted(self):
+        self.map()
+        self.use('29 1 253:7 / /srv/data rw shared:1 - xfs /dev/x rw\n')
+        with self.assertRaisesRegex(
+                exception.InitiatorError, 'mounted on /srv/data'):
+            initiator.multipath_remove_map(NAA, True)
+        self.assertEqual('', self.calls.read_text())
+
+    def test_delete_of_swap_space(self):
+        folder = self.device()
+        self.use(swaps='/dev/sda partition 99 0 -2\n')
+        with self.assertRaisesRegex(exception.InitiatorError, 'swap'):
+            initiator.delete_device(HCTL, NAA)
+        self.assertEqual('', (folder / 'delete').read_text())
+
+    def test_delete_below_a_map_that_nobody_mounted(self):
+        folder = self.device()
+        self.map()
+        (folder / 'block/sda/holders/dm-7').symlink_to(
+            self.sys / 'block/dm-7')
+        self.use('29 1 9:9 / / rw - xfs /dev/x rw\n'
+                 '30 1 0:5 / /p rw - proc p rw\n')
+        initiator.delete_device(HCTL, NAA)
+        self.assertEqual('1', (folder / 'delete').read_text())
+
+    def test_delete_of_what_somebody_claimed(self):
+        folder = self.device()
+        self.write(folder / 'state', 'running\n')
+        self.enterContext(mock.patch.object(owned, '_CLAIMS_PAUSE_S', 0))
+        self.enterContext(mock.patch.object(
+            scsi, 'open_block_device', side_effect=OSError(16, 'busy')))
+        with self.assertRaisesRegex(exception.InitiatorError, 'claimed sda'):
+            initiator.delete_device(HCTL, NAA)
+        self.write(folder / 'state', 'transport-offline\n')
+        initiator.delete_device(HCTL, NAA)
+        self.assertEqual('1', (folder / 'delete').read_text())
+
     def test_delete_of_what_cannot_be_looked_at(self):
         folder = self.device(model.naa_id(OTHER))
 
@@ -231,7 +416,8 @@ class VerbsTest(unittest.TestCase):
     def test_delete_of_what_is_gone(self):
         initiator.delete_device(HCTL, NAA)
 
-    @ddt.data(['..', 0, 0, 0], [1, 2, 3], [0, 0, 0, '1/../x'])
+    @ddt.data(['..', 0, 0, 0], [1, 2, 3], [0, 0, 0, '1/../x'], None, '3:0',
+              [3, 0, 0, True], [3, 0, 0, -1], {})
     def test_delete_of_what_is_no_device(self, hctl):
         with self.assertRaises(exception.InitiatorError):
             initiator.delete_device(hctl, NAA)
@@ -242,6 +428,21 @@ class VerbsTest(unittest.TestCase):
             initiator.rescan_device(HCTL, NAA)
         self.assertEqual('', (folder / 'rescan').read_text())
 
+    def test_what_a_strangers_device_is_stays_its_own(self):
+        folder = self.device(target=STRANGER)
+        for verb in (lambda: initiator.read_naa(HCTL),
+                     lambda: initiator.rescan_device(HCTL, NAA),
+                     lambda: initiator.flush('sda')):
+            with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
+                verb()
+        self.assertEqual('', (folder / 'rescan').read_text())
+
+    @ddt.data('LVM-' + 'x' * 64, 'mpath-35000c500' + NAA[8:], '')
+    def test_flush_of_a_strangers_map(self, uuid):
+        self.write('block/dm-7/dm/uuid', uuid)
+        with self.assertRaisesRegex(exception.InitiatorError, 'flush'):
+            initiator.flush('dm-7')
+
     def test_identity_is_not_taken_from_the_kernels_memory(self):
         self.device()
         with self.assertRaises(exception.NoAnswer):
@@ -249,18 +450,29 @@ class VerbsTest(unittest.TestCase):
 
     @ddt.data('sda/../sdb', '../mem', 'sda1', 'nvme0n1', '', 'dm-', 'sda\n')
     def test_flush_of_what_is_no_disk(self, name):
-        with self.assertRaisesRegex(exception.InitiatorError, 'not valid'):
+        with self.assertRaisesRegex(exception.InitiatorError, 'not a valid'):
             initiator.flush(name)
 
     def test_flush_of_a_disk_that_is_not_there(self):
-        with self.assertRaisesRegex(exception.InitiatorError, 'flush sdx'):
+        with self.assertRaisesRegex(exception.InitiatorError, "flush 'sdx'"):
             initiator.flush('sdx')
 
-    def test_node_in_dev_that_is_another_devices(self):
+    @ddt.data('file', 'fifo')
+    def test_node_in_dev_that_is_no_device(self, kind):
         self.write('class/block/sda/dev', '8:0\n')
-        (self.folder / 'sda').touch()
+        if kind == 'fifo':
+            os.mkfifo(self.folder / 'sda')
+        else:
+            (self.folder / 'sda').touch()
         with (mock.patch.object(scsi, 'DEV', self.folder),
               self.assertRaisesRegex(exception.InitiatorError, '8:0')):
+            scsi.open_block_device('sda')
+
+    def test_link_in_dev(self):
+        self.write('class/block/sda/dev', '1:3\n')
+        (self.folder / 'sda').symlink_to('/dev/null')
+        with (mock.patch.object(scsi, 'DEV', self.folder),
+              self.assertRaises(OSError)):
             scsi.open_block_device('sda')
 
     # Multipath
@@ -268,24 +480,59 @@ class VerbsTest(unittest.TestCase):
     def map(self, naa=NAA):
         self.write('block/dm-7/dm/uuid', f'mpath-3{naa}\n')
         self.write('block/dm-7/dm/name', 'mpatha\n')
+        self.write('block/dm-7/dev', '253:7\n')
+        (self.sys / 'class/block').mkdir(parents=True, exist_ok=True)
+        (self.sys / 'class/block/dm-7').symlink_to(self.sys / 'block/dm-7')
 
     def test_claim(self):
+        wwids = self.folder / 'wwids'
+        pid = self.folder / 'pid'
+        self.enterContext(mock.patch.multiple(
+            initiator, _WWIDS=wwids, _MULTIPATHD_PID=pid))
         initiator.multipath_claim(NAA)
+        claimed = f'multipath -a 3{NAA}\n'
+        initiator.multipath_unclaim(NAA)        # there is no multipathd
+        wwids.write_text(f'# Multipath wwids\n/3{model.naa_id(OTHER)}/\n')
+        initiator.multipath_unclaim(NAA)        # it was not in there
+        self.assertEqual(claimed, self.calls.read_text())
+        wwids.write_text(f'# Multipath wwids\n/3{NAA}/\n')
         initiator.multipath_unclaim(NAA)
-        self.assertEqual(f'multipath -a 3{NAA}\nmultipath -w 3{NAA}\n',
+        self.assertEqual(f'{claimed}multipath -w 3{NAA}\n',
                          self.calls.read_text())
+        wwids.unlink()
+        pid.touch()
+        initiator.multipath_unclaim(NAA)
+        self.assertEqual(2, self.calls.read_text().count('-w'))
 
-    @ddt.data('', '-a', NAA.upper(), NAA + '0', '../' + NAA)
+    @ddt.data('', '-a', NAA.upper(), NAA + '0', '../' + NAA, 7, None,
+              '5000c500' + NAA[8:], [NAA])
     def test_claim_of_what_is_no_volume(self, naa):
         for verb in (initiator.multipath_claim, initiator.multipath_unclaim,
                      initiator.multipath_resize_map):
             with self.assertRaisesRegex(
-                    exception.InitiatorError, 'not valid'):
+                    exception.InitiatorError, 'not an NAA id'):
                 verb(naa)
         self.assertEqual('', self.calls.read_text())
 
+    def test_strangers_volume_with_an_id_as_ours(self):
+        """Any target of the kernel's makes such."""
+        self.device(target=STRANGER)
+        self.map()
+        for verb, *args in (
+                (initiator.multipath_claim, NAA),
+                (initiator.multipath_unclaim, NAA),
+                (initiator.multipath_resize_map, NAA),
+                (initiator.multipath_remove_map, NAA, False),
+                (initiator.multipath_remove_map, NAA, True),
+                (initiator.flush, 'dm-7')):
+            with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
+                verb(*args)
+        self.assertEqual('', self.calls.read_text())
+
     def test_paths(self):
+        self.device()
         initiator.multipath_add_path('sda')
+        initiator.multipath_add_path('sdaa')    # it is not there
         initiator.multipath_del_path('sdaa')
         self.assertEqual(
             'multipathd add path sda\nmultipathd del path sdaa\n',
@@ -294,6 +541,16 @@ class VerbsTest(unittest.TestCase):
                      initiator.multipath_del_path):
             with self.assertRaises(exception.InitiatorError):
                 verb('dm-0')
+
+    def test_strangers_paths(self):
+        self.device(target=STRANGER)
+        self.device(host=4, name='sdb', naa='5000c500' + NAA[8:])
+        for name in ('sda', 'sdb'):
+            for verb in (initiator.multipath_add_path,
+                         initiator.multipath_del_path):
+                with self.assertRaises(exception.InitiatorError):
+                    verb(name)
+        self.assertEqual('', self.calls.read_text())
 
     def test_remove_map(self):
         self.map()

@@ -4,6 +4,7 @@
 import errno
 import os
 from pathlib import Path
+import stat
 import tempfile
 import unittest
 from unittest import mock
@@ -49,8 +50,19 @@ class PresentNaaTest(unittest.TestCase):
         dev.write_text('1:3\n')
 
     def node(self):
-        """Make its node, as that of /dev/null."""
-        (scsi.DEV / 'sda').symlink_to('/dev/null')
+        """Make its node: that of /dev/null, which stands for a disk's."""
+        self.stand_in('/dev/null')
+
+    def stand_in(self, node):
+        real = os.open
+
+        def opened(path, flags, *args):
+            return real(node if str(path).endswith('/sda') else path,
+                        flags & ~os.O_EXCL, *args)
+
+        self.enterContext(mock.patch.object(scsi.os, 'open', opened))
+        self.enterContext(mock.patch.object(
+            scsi.stat, 'S_ISBLK', stat.S_ISCHR))
 
     def answer(self, page=b'', said=b'', **header_fields):
         """Have the target answer to INQUIRY."""
@@ -79,7 +91,7 @@ class PresentNaaTest(unittest.TestCase):
             return real(path, flags & ~os.O_EXCL, *args)
 
         with mock.patch.object(scsi.os, 'open', open_exclusively):
-            self.assertIs(expected, scsi.is_claimed(HCTL))
+            self.assertIs(expected, scsi.is_claimed('sda'))
 
     def test_answer(self):
         self.answer(page83(NAA))
@@ -122,7 +134,7 @@ class PresentNaaTest(unittest.TestCase):
 
     def test_node_that_is_anothers(self):
         self.device()
-        (scsi.DEV / 'sda').symlink_to('/dev/zero')
+        self.stand_in('/dev/zero')
         with self.assertRaisesRegex(exception.NoAnswer, 'not device 1:3'):
             scsi.present_naa(HCTL)
 

@@ -20,7 +20,7 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import chap, recovery, serving
+from mydriver.cinder_volume import chap, recovery, serving, state
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 
@@ -331,13 +331,7 @@ def build(settings: serving.Settings) -> ExportService:
 
     :raises ConfigurationError: when the state's folder cannot be used.
     """
-    try:
-        os.makedirs(settings.state_path, mode=0o750, exist_ok=True)
-    except OSError as e:
-        raise exception.ConfigurationError(
-            'mydriver_state_path', f'{settings.state_path}: {e.strerror}',
-            'Make the folder and give it to the user that cinder-volume '
-            'runs as.') from e
+    state.prepare(settings.state_path)
     key = (chap.ChapKey.load(os.path.join(settings.state_path, 'chap.key'))
            if settings.chap else None)
     journal = journals.Journal(

@@ -11,7 +11,7 @@ import os
 from typing import Any, Protocol
 
 from mydriver import exception, model
-from mydriver.cinder_volume import serving, stores
+from mydriver.cinder_volume import serving, state, stores
 from mydriver.cinder_volume.stores import base
 
 
@@ -61,15 +61,7 @@ def prepare_state(path: str) -> None:
 
     :raises ConfigurationError: when it cannot.
     """
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(None, 'it cannot be written')
-    except OSError as e:
-        raise exception.ConfigurationError(
-            'mydriver_state_path', f'{path}: {e.strerror}',
-            'Give it to the user that cinder-volume runs as, user id '
-            f'{os.geteuid()}.') from e
+    state.prepare(path)
 
 
 def _prefix(prefix: str) -> str:

@@ -54,27 +54,36 @@ class ExportService:
         self._name_prefix = name_prefix
         self._discover = discover
         self._pool = serving.pool(settings)
+        self._missing: tuple[str, ...] = ()
 
     # -- life
 
     def check(self) -> None:
-        """See that the host can serve.
+        """See that the host can serve; log what is amiss all the same.
 
         :raises ConfigurationError: names what is missing, and the remedy.
         """
-        self._target.check()
+        for concern in self._target.check():
+            LOG.warning('Backend %s: %s', self._settings.backend, concern)
 
     def check_serving(self) -> None:
-        """See that all targets of the pool take logins at all portals.
+        """See that all targets of the pool take logins.
 
-        :raises TargetDown: names those that do not.
+        A portal that is missing where there is another is logged, once.
+
+        :raises TargetDown: names the targets that take none.
         """
-        wanted = {str(p) for p in self._settings.portals}
-        missing = {t: wanted - self._target.listening(t) for t in self._pool}
-        if any(missing.values()):
-            raise exception.TargetDown(', '.join(
-                f'{target} at {" and ".join(sorted(portals))}'
-                for target, portals in missing.items() if portals))
+        missing = serving.missing_portals(
+            self._settings, self._pool, self._target.listening)
+        if missing == self._missing:
+            return
+        self._missing = missing
+        if missing:
+            LOG.warning('Backend %s does not serve %s; hosts get its other '
+                        'portals', self._settings.backend, '; '.join(missing))
+        else:
+            LOG.info('Backend %s serves all of its portals again',
+                     self._settings.backend)
 
     def start(self) -> None:
         """Make the kernel have what the journal says.
@@ -228,7 +237,8 @@ class ExportService:
             try:
                 self._target.ensure_mapping(placed)
                 portals = self._discover(
-                    placed.export.target, initiator, self._settings.portals,
+                    placed.export.target, initiator,
+                    self._portals(placed.export.target),
                     self._settings.discovery_timeout_s)
             except Exception:
                 with excutils.save_and_reraise_exception():
@@ -272,6 +282,12 @@ class ExportService:
             return bool(self._journal.mappings(volume_id))
 
     # -- inside
+
+    def _portals(self, target: model.Iqn) -> tuple[model.Portal, ...]:
+        """Return the portals to ask: each missing one would cost its time."""
+        listening = self._target.listening(target)
+        return tuple(p for p in self._settings.portals if str(p) in listening
+                     ) or self._settings.portals
 
     def _credentials(self, placed: journals.Placed
                      ) -> model.ChapCredentials | None:

@@ -5,7 +5,7 @@ import argparse
 
 from cliff import lister
 
-from mydriver.cmd import arguments, health
+from mydriver.cmd import arguments, health, rivals
 
 COLUMNS = ('Backend', 'Part', 'State', 'Detail')
 
@@ -28,12 +28,14 @@ class Status(lister.Lister):
     def take_action(self, parsed_args: argparse.Namespace
                     ) -> tuple[tuple[str, ...], list[Row]]:
         """Return columns and rows."""
-        rows = [(backend.name, found.part, 'ok' if found.ok else 'wrong',
-                 found.detail)
-                for backend in arguments.backends_of(parsed_args, verbs=True)
-                for look in (health.of_host, health.of_exports)
-                for found in look(backend)]
-        self._wrong = any(state != 'ok' for _, _, state, _ in rows)
+        # Root may read what cinder-volume's user, whom it becomes, may not.
+        rows = [('-', 'rivals', 'warning', w) for w in rivals.warnings()]
+        rows += [(backend.name, found.part, 'ok' if found.ok else 'wrong',
+                  found.detail)
+                 for backend in arguments.backends_of(parsed_args, verbs=True)
+                 for look in (health.of_host, health.of_exports)
+                 for found in look(backend)]
+        self._wrong = any(state == 'wrong' for _, _, state, _ in rows)
         return COLUMNS, rows
 
     def run(self, parsed_args: argparse.Namespace) -> int:

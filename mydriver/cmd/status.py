@@ -16,7 +16,8 @@ class Status(lister.Lister):
     """Tell whether the backends are in order.
 
     The store is tried, and the journal is compared with the kernel. The exit
-    status is 1 when something is wrong. There are no secrets in the output.
+    status is 1 when something is wrong; a warning alone does not change it.
+    There are no secrets in the output.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -30,8 +31,7 @@ class Status(lister.Lister):
         """Return columns and rows."""
         # Root may read what cinder-volume's user, whom it becomes, may not.
         rows = [('-', 'rivals', 'warning', w) for w in rivals.warnings()]
-        rows += [(backend.name, found.part, 'ok' if found.ok else 'wrong',
-                  found.detail)
+        rows += [(backend.name, found.part, found.state, found.detail)
                  for backend in arguments.backends_of(parsed_args, verbs=True)
                  for look in (health.of_host, health.of_exports)
                  for found in look(backend)]

@@ -87,19 +87,21 @@ def _store(backend: backends.Backend) -> Finding:
 
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
-    pool = serving.pool(wanted)  # complains of names that make no target
+    serving.pool(wanted)  # complains of names that make no target
     target = targets.LioTarget(backend.name, wanted.portals, None)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
-    if not any(map(target.listening, pool)) and not backend.has_journal():
-        text = (f'can serve at {at}; there is no target yet, cinder-volume '
-                'makes them when it starts')
-    else:
-        missing = serving.missing_portals(wanted, pool, target.listening)
+    known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])
+             ] if backend.has_journal() else []
+    if known:
+        missing = serving.missing_portals(wanted, known, target.listening)
         _check_database()
-        text = f'serves {len(pool)} targets at {at}'
+        text = f'serves {len(known)} targets at {at}'
         if missing:
             concerns.insert(0, f'Not served: {"; ".join(missing)}.')
+    else:
+        text = (f'can serve at {at}; there is no target yet, cinder-volume '
+                'makes them when it starts')
     return Finding('host', True, '. '.join([text, *concerns]),
                    warning=bool(concerns))
 

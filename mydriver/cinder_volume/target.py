@@ -126,8 +126,17 @@ def unknown(seen: configfs.SeenTarget, name_prefix: str,
         [(ours[m.tpg_lun], model.Mapping(ours[m.tpg_lun].volume_id, initiator,
                                          m.lun, m.read_only))
          for m in seen.mappings if m.tpg_lun in ours
-         and (target, initiator := model.Iqn(m.initiator), m.lun)
-         not in known_mappings])
+         and (initiator := _iqn(m.initiator)) is not None
+         and (target, initiator, m.lun) not in known_mappings])
+
+
+def _iqn(name: str) -> model.Iqn | None:
+    """Return the name of a NodeACL; None for one that no driver gave it."""
+    try:
+        return model.Iqn(name)
+    except exception.InvalidIqn as e:
+        LOG.warning('A NodeACL that somebody else made is left alone: %s', e)
+        return None
 
 
 class LioTarget:

@@ -62,6 +62,9 @@ class Restore(command.Command):
             settings.store_of(backend.section).prepare()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
+        except Exception:  # what the kernel needs of it may be there
+            LOG.exception('Backend %s: its store cannot be brought up',
+                          backend.name)
 
     def _service(self, backend: backends.Backend) -> service.ExportService:
         return service.build(backend.settings)

@@ -11,7 +11,7 @@ from unittest import mock
 import uuid
 
 from mydriver import exception, model, privileged
-from mydriver.cinder_volume import configfs, service
+from mydriver.cinder_volume import configfs, service, settings
 from mydriver.cinder_volume import journal as journals
 from mydriver.cmd import health, identity, main, rivals, show
 from tests.fakes import target as fake_target
@@ -310,6 +310,17 @@ class RestoreTest(CommandTestCase):
         self.assertEqual(1, status)
         self.assertIn('Backend disks cannot be restored', err)
         self.assertIn('Backend plain has no journal yet', err)
+
+    def test_a_fault_of_the_store_does_not_end_it(self):
+        self.fill()
+        with mock.patch.object(settings, 'store_of',
+                               side_effect=OSError(5, 'broken')), \
+                mock.patch.object(service, 'build',
+                                  side_effect=KeyError('reached')):
+            status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn('its store cannot be brought up', err)
+        self.assertIn('reached', err)
 
     def test_help_names_the_commands(self):
         out = io.StringIO()

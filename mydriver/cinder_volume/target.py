@@ -230,9 +230,8 @@ class LioTarget:
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
         """See :meth:`KernelTarget.listening`."""
-        listening = configfs.listening(target)
-        local = {str(p) for p in self._portals if not addresses.absent(p)}
-        return listening & local
+        return frozenset(p for p in configfs.listening(target)
+                         if not addresses.absent(model.Portal.parse(p)))
 
     def _primitives(self, export: model.Export) -> dict[str, Any]:
         return {'target': str(export.target), 'lun': export.lun,

@@ -130,21 +130,36 @@ class DatabaseTest(HostCase):
         """Return the disk of an attached volume."""
         base.run('iscsiadm', '-m', 'discovery', '-t', 'st', '-p',
                  HERE.address)
-        self.addCleanup(base.run, 'iscsiadm', '-m', 'node', '--logout')
+        self.addCleanup(self.log_out)
         base.run('iscsiadm', '-m', 'node', '-p', HERE.address, '--login')
         base.run('udevadm', 'settle')
         return next(Path('/dev/disk/by-id').glob(
             f'wwn-0x{model.naa_id(data["volume_id"])}'))
 
+    def log_out(self):
+        """End the session, if there is one."""
+        if base.sessions():
+            base.run('iscsiadm', '-m', 'node', '--logout')
+
+    def test_reservations_outlive_a_boot(self):
+        data = self.attach(self.start())
+        base.run('sg_persist', '--out', '--register', '--param-sark=abc2',
+                 '--param-aptpl', self.log_in(data))
+        self.log_out()
+        lio.clear()
+        self.start()
+        self.assertIn('0xabc2', base.run('sg_persist', '--read-keys',
+                                         self.log_in(data)))
+
     def test_a_host_as_the_packages_leave_it(self):
         # The node's own: nothing but the kernel's modules was set up.
-        disk = self.log_in(self.attach(self.start()))
+        data = self.attach(self.start())
+        disk = self.log_in(data)
         base.run('sg_persist', '--out', '--register', '--param-sark=abc1',
                  '--param-aptpl', disk)
         self.assertIn('0xabc1', base.run('sg_persist', '--read-keys', disk))
-        kept = list(Path(configfs.database(), 'pr').iterdir())
-        self.assertEqual(1, len(kept), kept)
-        self.assertIn(f'sa_res_key={0xabc1}\n', kept[0].read_text())
+        kept = Path(configfs.database(), 'pr', f'aptpl_{data["volume_id"]}')
+        self.assertIn(f'sa_res_key={0xabc1}\n', kept.read_text())
 
     def test_only_root_reads_reservations(self):
         self.start()

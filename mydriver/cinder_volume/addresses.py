@@ -57,6 +57,8 @@ def absent(portal: model.Portal) -> str | None:
         # to send there unasked. Nothing is sent here.
         with socket.socket(family, socket.SOCK_DGRAM) as s:
             s.connect((portal.address, portal.port))
+    except PermissionError:
+        return 'it is a broadcast address'
     except OSError as e:
         return e.strerror or str(e)
     return None

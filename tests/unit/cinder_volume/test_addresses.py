@@ -20,4 +20,6 @@ class AbsentTest(unittest.TestCase):
             self.assertTrue(addresses.absent(model.Portal(address)))
 
     def test_the_broadcast_address_of_a_subnet(self):
-        self.assertTrue(addresses.absent(model.Portal('127.255.255.255')))
+        self.assertEqual(
+            'it is a broadcast address',
+            addresses.absent(model.Portal('127.255.255.255')))

@@ -47,7 +47,7 @@ def owner(path: str) -> tuple[int, int]:
     :raises OSError: when it is not there or cannot be reached.
     :raises ConfigurationError: when it is not to be trusted.
     """
-    found, rest, links, replaced_by = os.open('/', _PATH), _split(path), 0, 0
+    found, rest, links, replaced_by = os.open('/', _PATH), _split(path), 0, ''
     try:
         while rest:
             replaced_by = _replaced_by(found) or replaced_by
@@ -82,10 +82,10 @@ def owner(path: str) -> tuple[int, int]:
                                  path)
     if status.st_uid == 0 and replaced_by:
         raise exception.ConfigurationError(
-            _OPTION, f'{path} belongs to root, but user id {replaced_by} can '
-            'put another folder in its place',
-            f'Run chown -R {replaced_by} {path}, if cinder-volume runs as '
-            'that user, or name a folder of root\'s in the option.')
+            _OPTION, f'{path} belongs to root, but {replaced_by} can put '
+            'another folder in its place', 'Give it to the user that '
+            'cinder-volume runs as, if that is not root, or name a folder '
+            'in the option that root alone can replace.')
     return status.st_uid, status.st_gid
 
 
@@ -120,15 +120,15 @@ def _split(path: str) -> list[str]:
     return [part for part in path.split('/') if part not in ('', '.')]
 
 
-def _replaced_by(folder: int) -> int:
-    """Return a user, not root, who may rename what is in a folder; else 0."""
+def _replaced_by(folder: int) -> str:
+    """Say who, but for root, may rename what is in a folder, if anybody."""
     status = os.fstat(folder)
     if status.st_uid:
-        return status.st_uid
-    if status.st_mode & stat.S_ISVTX or not status.st_mode & 0o022:
-        return 0
-    return status.st_gid if not status.st_mode & 0o002 else _ANYBODY
-
-
-#: Stands for whoever there is.
-_ANYBODY = 65534
+        return f'user id {status.st_uid}'
+    if status.st_mode & stat.S_ISVTX:
+        return ''
+    if status.st_mode & 0o002:
+        return 'anybody'
+    if status.st_mode & 0o020 and status.st_gid:
+        return f'group id {status.st_gid}'
+    return ''

@@ -82,7 +82,12 @@ class OwnerTest(StateCase):
             os.chown(path, 0, 0)
         self.assertEqual((0, 0), state.owner(str(self.state)))
         self.state.parent.chmod(0o777)
-        self.refused('belongs to root')
+        self.refused('belongs to root', 'anybody can put')
+        os.chown(self.state.parent, 0, NOBODY)
+        self.state.parent.chmod(0o775)
+        self.refused('belongs to root', f'group id {NOBODY} can put')
+        self.state.parent.chmod(0o1777)
+        self.assertEqual((0, 0), state.owner(str(self.state)))
 
     def test_what_is_no_folder(self):
         self.state.rmdir()

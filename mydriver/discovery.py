@@ -50,8 +50,15 @@ _LOGIN_STATUS = {
 }
 
 
+_AUTHENTICATION_FAILED = (2, 1)
+
+
 class _LoginRefused(OSError):
     """The target answered, and said no."""
+
+
+class _AuthenticationFailed(_LoginRefused):
+    """The portal is alive, but wants CHAP."""
 
 
 def _new_isid() -> bytes:
@@ -135,6 +142,7 @@ def discover(portal: model.Portal, initiator: model.Iqn,
     :param initiator: under which name.
     :param timeout_s: for all of it.
     :returns: target IQN to its addresses, ``ADDRESS:PORT,TPGT`` each.
+    :raises DiscoveryChap: when it asks for CHAP.
     :raises DiscoveryError: when the portal did not answer as it should.
     """
     deadline = time.monotonic() + timeout_s
@@ -146,6 +154,8 @@ def discover(portal: model.Portal, initiator: model.Iqn,
             _log_in(session, initiator)
             answer = _send_targets(session)
             _log_out(session)
+    except _AuthenticationFailed as e:
+        raise exception.DiscoveryChap(str(portal), str(e)) from e
     except (OSError, struct.error) as e:
         raise exception.DiscoveryError(str(portal), _reason(e)) from e
     return _parse(answer)
@@ -179,7 +189,8 @@ def portals_showing(target: model.Iqn, initiator: model.Iqn,
                     timeout_s: float) -> tuple[model.Portal, ...]:
     """Return the portals that show a target to an initiator, in order.
 
-    All are asked at the same time.
+    All are asked at the same time. A portal that asks for CHAP in discovery
+    is alive and counts, though what it shows cannot be seen.
 
     :param target: the target that must be shown.
     :param initiator: to whom.
@@ -190,6 +201,10 @@ def portals_showing(target: model.Iqn, initiator: model.Iqn,
     def ask(portal: model.Portal) -> str | None:
         try:
             shown = discover(portal, initiator, timeout_s)
+        except exception.DiscoveryChap as e:
+            LOG.warning('Whether %s sees %s was not checked: %s', initiator,
+                        target, e)
+            return None
         except exception.DiscoveryError as e:
             return str(e)
         if str(target) not in shown:
@@ -224,7 +239,9 @@ def _log_in(session: _Session, initiator: model.Iqn) -> None:
         header, _data = session.receive(_LOGIN)
         status = (header[36], header[37])
         if status != (0, 0):
-            raise _LoginRefused('login refused: ' + _LOGIN_STATUS.get(
+            error = (_AuthenticationFailed if status == _AUTHENTICATION_FAILED
+                     else _LoginRefused)
+            raise error('login refused: ' + _LOGIN_STATUS.get(
                 status, f'status {status[0]:#04x}{status[1]:02x}'))
         if header[1] & _FINAL:
             return

@@ -120,6 +120,13 @@ class DiscoveryError(MyDriverError):
     template = 'Discovery at {portal} failed: {reason}.'
 
 
+class DiscoveryChap(DiscoveryError):
+    """A portal wants CHAP for discovery, of which Cinder knows nothing."""
+
+    template = ('Portal {portal} asks for CHAP in discovery ({reason}). See '
+                'enforce_discovery_auth of its host.')
+
+
 class TargetNotDiscovered(MyDriverError):
     """No portal shows the target to the initiator."""
 
@@ -144,11 +151,12 @@ class TargetError(MyDriverError):
 
 
 class TargetDown(MyDriverError):
-    """A target of the pool takes no logins at a portal where it should."""
+    """A target of the pool takes no logins at any portal."""
 
     fields = ('missing',)
-    template = ('The kernel target does not serve {missing}. Run mydriver '
-                'restore, or restart cinder-volume.')
+    template = ('The kernel target does not serve {missing}. See that the '
+                'addresses are there, and run mydriver restore or restart '
+                'cinder-volume.')
 
 
 class ForeignObject(MyDriverError):

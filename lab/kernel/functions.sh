@@ -57,9 +57,6 @@ node_modules() {
 
 # node_lio: the kernel's iSCSI target, empty.
 node_lio() {
-    # target_core_mod looks for its database root when it is loaded; without
-    # it rtslib says "Cannot set dbroot to /etc/target".
-    mkdir -p /etc/target /var/target
     node_modules configfs target_core_mod iscsi_target_mod \
         target_core_file target_core_iblock || return
     mountpoint -q /sys/kernel/config ||

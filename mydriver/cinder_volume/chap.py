@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 
 from mydriver import exception, model
+from mydriver.cinder_volume import state
 
 _KEY_BYTES = 32
 
@@ -44,9 +44,7 @@ class ChapKey:
         try:
             if not os.path.exists(path):
                 _create(path)
-            with open(path, 'rb') as f:
-                mode = stat.S_IMODE(os.fstat(f.fileno()).st_mode)
-                key = f.read()
+            key, mode = state.read(path)
         except OSError as e:
             raise exception.ConfigurationError(
                 'mydriver_state_path', f'{path}: {e.strerror}',

@@ -101,6 +101,26 @@ def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
     return frozenset(p.name for p in (tpg / 'np').iterdir())
 
 
+def database(root: Path = ROOT) -> str:
+    """Return the folder of what the kernel keeps of its target on disk.
+
+    Persistent reservations are in ``pr`` below it
+    (drivers/target/target_core_pr.c, __core_scsi3_write_aptpl_to_file).
+
+    :returns: an absolute path; empty where the kernel has no target.
+    """
+    return _read(root / 'dbroot')
+
+
+def discovery_chap(root: Path = ROOT) -> Path | None:
+    """Return the attribute that makes discovery ask for CHAP, if it does.
+
+    It holds for the whole host, whatever a target's own setting.
+    """
+    path = root / 'iscsi/discovery_auth/enforce_discovery_auth'
+    return path if _read(path) == '1' else None
+
+
 def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
     """Return the backstores whose name begins with ``prefix``.
 

@@ -20,7 +20,13 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import chap, journal_file, recovery, serving
+from mydriver.cinder_volume import (
+    chap,
+    journal_file,
+    recovery,
+    serving,
+    state,
+)
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 
@@ -54,27 +60,36 @@ class ExportService:
         self._name_prefix = name_prefix
         self._discover = discover
         self._pool = serving.pool(settings)
+        self._missing: tuple[str, ...] = ()
 
     # -- life
 
     def check(self) -> None:
-        """See that the host can serve.
+        """See that the host can serve; log what is amiss all the same.
 
         :raises ConfigurationError: names what is missing, and the remedy.
         """
-        self._target.check()
+        for concern in self._target.check():
+            LOG.warning('Backend %s: %s', self._settings.backend, concern)
 
     def check_serving(self) -> None:
-        """See that all targets of the pool take logins at all portals.
+        """See that all targets of the pool take logins.
 
-        :raises TargetDown: names those that do not.
+        A portal that is missing where there is another is logged, once.
+
+        :raises TargetDown: names the targets that take none.
         """
-        wanted = {str(p) for p in self._settings.portals}
-        missing = {t: wanted - self._target.listening(t) for t in self._pool}
-        if any(missing.values()):
-            raise exception.TargetDown(', '.join(
-                f'{target} at {" and ".join(sorted(portals))}'
-                for target, portals in missing.items() if portals))
+        missing = serving.missing_portals(
+            self._settings, self._pool, self._target.listening)
+        if missing == self._missing:
+            return
+        self._missing = missing
+        if missing:
+            LOG.warning('Backend %s does not serve %s; hosts get its other '
+                        'portals', self._settings.backend, '; '.join(missing))
+        else:
+            LOG.info('Backend %s serves all of its portals again',
+                     self._settings.backend)
 
     def start(self) -> None:
         """Make the kernel have what the journal says.
@@ -228,7 +243,8 @@ class ExportService:
             try:
                 self._target.ensure_mapping(placed)
                 portals = self._discover(
-                    placed.export.target, initiator, self._settings.portals,
+                    placed.export.target, initiator,
+                    self._portals(placed.export.target),
                     self._settings.discovery_timeout_s)
             except Exception:
                 with excutils.save_and_reraise_exception():
@@ -272,6 +288,12 @@ class ExportService:
             return bool(self._journal.mappings(volume_id))
 
     # -- inside
+
+    def _portals(self, target: model.Iqn) -> tuple[model.Portal, ...]:
+        """Return the portals to ask: each missing one would cost its time."""
+        listening = self._target.listening(target)
+        return tuple(p for p in self._settings.portals if str(p) in listening
+                     ) or self._settings.portals
 
     def _credentials(self, placed: journals.Placed
                      ) -> model.ChapCredentials | None:
@@ -335,13 +357,7 @@ def build(settings: serving.Settings, *,
     :raises ConfigurationError: when the state's folder cannot be used.
     :raises JournalError: when the journal cannot be used.
     """
-    try:
-        os.makedirs(settings.state_path, mode=0o750, exist_ok=True)
-    except OSError as e:
-        raise exception.ConfigurationError(
-            'mydriver_state_path', f'{settings.state_path}: {e.strerror}',
-            'Make the folder and give it to the user that cinder-volume '
-            'runs as.') from e
+    state.prepare(settings.state_path)
     key = (chap.ChapKey.load(os.path.join(settings.state_path, 'chap.key'))
            if settings.chap else None)
     journal = open_journal(settings, replace_damaged=replace_damaged)

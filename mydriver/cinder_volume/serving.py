@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a backend serves, on which targets, and whom."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import re
 import socket
@@ -49,6 +49,32 @@ def pool(settings: Settings,
         raise exception.ConfigurationError(
             'target_prefix', str(e),
             'Set it to a name such as iqn.2010-10.org.openstack: .') from e
+
+
+def missing_portals(
+        settings: Settings, targets: Iterable[model.Iqn],
+        listening: Callable[[model.Iqn], frozenset[str]]) -> tuple[str, ...]:
+    """Return the portals at which targets take no logins.
+
+    :param targets: of the pool.
+    :param listening: returns the portals at which a target takes logins.
+    :returns: a text for each portal; those of all targets are named alone.
+    :raises TargetDown: when a target takes none at all.
+    """
+    wanted = [str(p) for p in settings.portals]
+    serves = {t: listening(t) for t in targets}
+    down = [t for t, at in serves.items() if not at.intersection(wanted)]
+    if down:
+        raise exception.TargetDown(
+            ', '.join(map(str, down)) + f' at {" or ".join(wanted)}')
+    found = []
+    for portal in wanted:
+        without = [str(t) for t, at in serves.items() if portal not in at]
+        if len(without) == len(serves):
+            found.append(portal)
+        elif without:
+            found.append(f'{portal} of {" and ".join(without)}')
+    return tuple(found)
 
 
 def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:

@@ -11,7 +11,7 @@ import os
 from typing import Any, Protocol
 
 from mydriver import exception, model
-from mydriver.cinder_volume import serving, stores
+from mydriver.cinder_volume import addresses, serving, state, stores
 from mydriver.cinder_volume.stores import base
 
 
@@ -61,15 +61,7 @@ def prepare_state(path: str) -> None:
 
     :raises ConfigurationError: when it cannot.
     """
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(None, 'it cannot be written')
-    except OSError as e:
-        raise exception.ConfigurationError(
-            'mydriver_state_path', f'{path}: {e.strerror}',
-            'Give it to the user that cinder-volume runs as, user id '
-            f'{os.geteuid()}.') from e
+    state.prepare(path)
 
 
 def _prefix(prefix: str) -> str:
@@ -82,13 +74,20 @@ def _prefix(prefix: str) -> str:
 def _portals(conf: Configuration) -> tuple[model.Portal, ...]:
     """Return the portals, the preferred one first, each once."""
     port = conf.safe_get('target_port')
-    remedy = 'Give addresses of this host, without a port.'
-    with _named('target_ip_address', remedy):
-        portals = [model.Portal(conf.safe_get('target_ip_address'), port)]
-    with _named('target_secondary_ip_addresses', remedy):
-        portals += [model.Portal(address, port) for address in
-                    conf.safe_get('target_secondary_ip_addresses') or ()]
+    portals = [_portal(addresses.FIRST, conf.safe_get(addresses.FIRST), port)]
+    portals += [_portal(addresses.OTHERS, address, port) for address in
+                conf.safe_get(addresses.OTHERS) or ()]
     return tuple(dict.fromkeys(portals))
+
+
+def _portal(option: str, address: str, port: int) -> model.Portal:
+    remedy = 'Give addresses of this host, without a port.'
+    with _named(option, remedy):
+        portal = model.Portal(address, port)
+    if problem := addresses.unusable(portal.address):
+        raise exception.ConfigurationError(
+            option, f'hosts cannot log in at {address}: {problem}', remedy)
+    return portal
 
 
 def state_path(conf: Configuration, backend: str) -> str:

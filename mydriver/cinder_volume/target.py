@@ -8,13 +8,16 @@ contract suite.
 
 from collections.abc import Iterable, Sequence
 import os
-import socket
 from typing import Any, Protocol
 
+from oslo_log import log as logging
+
 from mydriver import exception, model
-from mydriver.cinder_volume import chap, configfs, journal
+from mydriver.cinder_volume import addresses, chap, configfs, journal
 from mydriver.privileged import channel
 import mydriver.privileged.lio
+
+LOG = logging.getLogger(__name__)
 
 #: Attributes of each TPG: real ACLs, and discovery that shows a target to
 #: those only that have one (drivers/target/iscsi/iscsi_target_tpg.c).
@@ -30,16 +33,20 @@ TPG_ATTRIBUTES = {
 class KernelTarget(Protocol):
     """A target that can be told what shall be. Every method is idempotent."""
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """See that the host can serve.
 
+        :returns: what is not as it should be, though it can serve all the
+            same.
         :raises ConfigurationError: when something is missing.
         """
 
     def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
         """Make the targets of the pool, with their portals.
 
-        :raises TargetError: when the kernel refuses.
+        What cannot be made is logged and left out.
+
+        :raises TargetError: when no target can be made.
         """
 
     def ensure_export(self, export: model.Export) -> None:
@@ -88,7 +95,10 @@ class KernelTarget(Protocol):
         """Return what there is of a target, None where it is not."""
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
-        """Return the portals at which a target takes logins."""
+        """Return the portals at which a target takes logins.
+
+        Those whose address this host has lost do not count.
+        """
 
 
 def unknown(seen: configfs.SeenTarget, name_prefix: str,
@@ -119,8 +129,17 @@ def unknown(seen: configfs.SeenTarget, name_prefix: str,
         [(ours[m.tpg_lun], model.Mapping(ours[m.tpg_lun].volume_id, initiator,
                                          m.lun, m.read_only))
          for m in seen.mappings if m.tpg_lun in ours
-         and (target, initiator := model.Iqn(m.initiator), m.lun)
-         not in known_mappings])
+         and (initiator := _iqn(m.initiator)) is not None
+         and (target, initiator, m.lun) not in known_mappings])
+
+
+def _iqn(name: str) -> model.Iqn | None:
+    """Return the name of a NodeACL; None for one that no driver gave it."""
+    try:
+        return model.Iqn(name)
+    except exception.InvalidIqn as e:
+        LOG.warning('A NodeACL that somebody else made is left alone: %s', e)
+        return None
 
 
 class LioTarget:
@@ -137,7 +156,7 @@ class LioTarget:
         self._portals = tuple(portals)
         self._key = key
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """See :meth:`KernelTarget.check`."""
         if not os.path.ismount(configfs.ROOT.parent):
             raise exception.ConfigurationError(
@@ -150,17 +169,29 @@ class LioTarget:
                 'Kernel target', 'module target_core_mod is not loaded',
                 'Run modprobe -a target_core_mod iscsi_target_mod, and name '
                 'them in /etc/modules-load.d/.')
-        for portal in self._portals:
-            _check_local(portal)
+        return [*_absent(self._portals), *_discovery()]
 
     def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
         """See :meth:`KernelTarget.ensure_pool`."""
         attributes = {**TPG_ATTRIBUTES,
                       'authentication': int(self._key is not None)}
         portals = [[p.host, p.port] for p in self._portals]
+        channel.run(mydriver.privileged.lio.ensure_database)
+        failed = []
         for target in targets:
-            channel.run(mydriver.privileged.lio.ensure_target,
-                        str(target), portals, attributes)
+            try:
+                refused = channel.run(mydriver.privileged.lio.ensure_target,
+                                      str(target), portals, attributes)
+            except exception.TargetError as e:
+                failed.append(e)
+                LOG.error('Target %s: %s', target, e)
+                continue
+            for portal, reason in refused:
+                LOG.warning('Target %s does not listen at %s: %s. Does '
+                            'another program? ss -ltnp tells.', target,
+                            portal, reason)
+        if failed and len(failed) == len(targets):
+            raise failed[0]
 
     def ensure_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.ensure_export`."""
@@ -202,7 +233,8 @@ class LioTarget:
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
         """See :meth:`KernelTarget.listening`."""
-        return configfs.listening(target)
+        return frozenset(p for p in configfs.listening(target)
+                         if not addresses.absent(model.Portal.parse(p)))
 
     def _primitives(self, export: model.Export) -> dict[str, Any]:
         return {'target': str(export.target), 'lun': export.lun,
@@ -221,14 +253,32 @@ class LioTarget:
                 'mutual_password': secrets.mutual_password or ''}
 
 
-def _check_local(portal: model.Portal) -> None:
-    """See that an address is one of this host's, by binding to it."""
-    family = socket.AF_INET6 if ':' in portal.address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as s:
-            s.bind((portal.address, 0))
-    except OSError as e:
+def _absent(portals: Sequence[model.Portal]) -> list[str]:
+    """Tell which portals' addresses this host does not have.
+
+    :raises ConfigurationError: when it has none of them.
+    """
+    missing = {p: why for p in portals if (why := addresses.absent(p))}
+    if len(missing) == len(portals):
         raise exception.ConfigurationError(
-            'target_ip_address', f'{portal.address} cannot be served from '
-            f'this host: {e.strerror}', 'Name an address of this host in '
-            'target_ip_address and target_secondary_ip_addresses.') from e
+            ', '.join(sorted({addresses.option_of(portals, p)
+                              for p in missing})),
+            'this host has none of the addresses: ' + ', '.join(
+                f'{p.address} ({why})' for p, why in missing.items()),
+            'Name addresses of this host, and see that their interfaces are '
+            'up.')
+    return [f'{addresses.option_of(portals, p)}: {p.address} is no address '
+            f'of this host now ({why}). Hosts get the other portals; it is '
+            'served as soon as it is there.' for p, why in missing.items()]
+
+
+def _discovery() -> list[str]:
+    """Tell whether discovery asks for CHAP, which Cinder cannot answer."""
+    enforced = configfs.discovery_chap()
+    if enforced is None:
+        return []
+    text = ('Discovery asks for CHAP at this host, for every target. Whether '
+            'a host sees its target is not checked then, and stock os-brick '
+            f'does not find all portals. Run echo 0 > {enforced}, which opens '
+            'nothing: a target shows itself to those on its access list.')
+    return [text]

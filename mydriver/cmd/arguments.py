@@ -17,6 +17,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         'without it, /etc/cinder/cinder.conf and where else cinder-volume '
         'looks')
     parser.add_argument(
+        '--config-dir', action='append', default=[], metavar='DIR',
+        help='folder with further *.conf files, read after the others; may be '
+        'given several times')
+    parser.add_argument(
         'backend', nargs='*', metavar='BACKEND',
         help="name of a backend's section; all of ours by default")
 
@@ -28,7 +32,8 @@ def backends_of(parsed: argparse.Namespace, *, verbs: bool = False
     :param verbs: privileged verbs will be called.
     :raises ConfigurationError: when they cannot be found.
     """
-    found = backends.read(parsed.config_file, parsed.backend)
+    found = backends.read(parsed.config_file, parsed.backend,
+                          parsed.config_dir)
     identity.assume(_state_paths(found), verbs=verbs)
     return found
 

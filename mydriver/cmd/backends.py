@@ -11,13 +11,15 @@ from collections.abc import Sequence
 import copy
 import dataclasses
 import os
+import stat
 from typing import Any
 
 from oslo_config import cfg
+from oslo_log import log as logging
 from oslo_utils import netutils
 
 from mydriver import exception
-from mydriver.cinder_volume import opts, serving, settings
+from mydriver.cinder_volume import opts, serving, settings, state
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -42,6 +44,9 @@ BACKEND_OPTS = (
                choices=['iscsi', 'iser', 'nvmet_rdma', 'nvmet_tcp']),
     cfg.BoolOpt('use_chap_auth', default=False),
 )
+
+
+LOG = logging.getLogger(__name__)
 
 
 class Section:
@@ -112,25 +117,57 @@ class Backend:
         """The file of its journal (see :func:`service.build`)."""
         return os.path.join(self.state_path, 'journal.sqlite')
 
+    def has_journal(self) -> bool:
+        """Tell whether there is a journal, which this user can read.
 
-def read(files: Sequence[str], names: Sequence[str] = ()) -> list[Backend]:
+        :raises ConfigurationError: when this user cannot tell, or when it is
+            not to be trusted.
+        """
+        path = self.journal_path
+        user = f'user id {os.geteuid()}'
+        try:
+            owner, _group = state.owner(self.state_path)
+            if owner and not os.geteuid():
+                raise PermissionError(
+                    None, f'its folder belongs to user id {owner}, and root '
+                    'would leave files there that this user cannot open')
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise OSError(None, 'it is no regular file')
+            if not os.access(path, os.R_OK):
+                raise PermissionError(None, f'{user} cannot read it')
+        except FileNotFoundError:
+            return False
+        except OSError as e:
+            raise exception.ConfigurationError(
+                'mydriver_state_path', f'{path}: {e.strerror} ({user})',
+                'Run this as root, or as the user that cinder-volume runs '
+                'as, to whom the folders of all backends have to belong.'
+            ) from e
+        return True
+
+
+def read(files: Sequence[str], names: Sequence[str] = (),
+         folders: Sequence[str] = ()) -> list[Backend]:
     """Return our backends.
 
     oslo.privsep's sections are read from the same files.
 
     :param files: configuration files; none means where cinder-volume looks.
     :param names: of the wanted ones; none means all that are enabled.
-    :raises ConfigurationError: when a file, or a backend, is not there.
+    :param folders: of further files, ``*.conf``.
+    :raises ConfigurationError: when a file, or a backend, is not there, or
+        when there is no backend of ours at all.
     """
     conf = cfg.ConfigOpts()
     conf.register_opts(GLOBAL_OPTS)
     for one in (conf, cfg.CONF):
         try:
-            one([f'--config-file={f}' for f in files], project='cinder',
+            one([*(f'--config-file={f}' for f in files),
+                 *(f'--config-dir={f}' for f in folders)], project='cinder',
                 prog='cinder-volume')
         except cfg.Error as e:
             raise exception.ConfigurationError(
-                '--config-file', str(e),
+                '--config-file, --config-dir', str(e),
                 'Name the cinder.conf of cinder-volume.') from e
     enabled = [n for n in conf.enabled_backends or () if n]
     ours = {n: Backend(n, section) for n in enabled
@@ -141,5 +178,36 @@ def read(files: Sequence[str], names: Sequence[str] = ()) -> list[Backend]:
             raise exception.ConfigurationError(
                 f'[{name}]', 'there is no such backend of ours',
                 'Those in enabled_backends are: '
-                f'{", ".join(ours) or "none"}.')
+                f'{", ".join(ours) or "none"}. {_seen(conf, enabled)}')
+    if not ours:
+        raise exception.ConfigurationError(
+            'enabled_backends', 'no backend in it has volume_driver = '
+            f'{DRIVER}', _seen(conf, enabled))
+    for name in sorted({*enabled} - {*conf.list_all_sections()}):
+        LOG.warning('enabled_backends has %s, but there is no section [%s] '
+                    'in %s', name, name, _sources(conf))
     return [ours[n] for n in names or ours]
+
+
+def _sources(conf: cfg.ConfigOpts) -> str:
+    """Return the files and folders that were read, as a text."""
+    return ', '.join([*(conf.config_file or ()), *(conf.config_dir or ())]
+                     ) or 'no file at all'
+
+
+def _seen(conf: cfg.ConfigOpts, enabled: Sequence[str]) -> str:
+    """Tell what was read, and which sections there are for backends."""
+    found = conf.list_all_sections()
+    drivers = {name: Section(conf, name).safe_get('volume_driver')
+               for name in (*enabled, *found)
+               if name not in ('DEFAULT', opts.SHARED_SECTION)}
+    lines = [f'enabled_backends is {", ".join(enabled) or "empty"}']
+    for name in enabled:
+        lines.append(
+            f'[{name}] has volume_driver = {drivers.get(name)}'
+            if name in found else f'there is no section [{name}]')
+    lines += [f'[{name}] is ours and not enabled'
+              for name, driver in drivers.items()
+              if driver == DRIVER and name not in enabled]
+    return (f'Read: {_sources(conf)}. There, {"; ".join(lines)}. Other files '
+            'can be named with --config-file and --config-dir.')

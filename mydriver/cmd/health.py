@@ -26,18 +26,27 @@ class Finding:
     :param part: ``store``, ``host``, ``targets``, ``exports``, ``mappings``.
     :param ok: nothing is wrong with it.
     :param detail: figures, or what is wrong and the remedy.
+    :param warning: it works, but something about it is not as it should be.
     """
 
     part: str
     ok: bool
     detail: str
+    warning: bool = False
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``warning`` or ``wrong``."""
+        if not self.ok:
+            return 'wrong'
+        return 'warning' if self.warning else 'ok'
 
 
 def of_host(backend: backends.Backend) -> Iterator[Finding]:
     """Try the store, and what the host needs to serve."""
     for part, look in (('store', _store), ('host', _host)):
         try:
-            yield Finding(part, True, look(backend))
+            yield look(backend)
         except exception.MyDriverError as e:
             yield Finding(part, False, str(e))
 
@@ -48,12 +57,13 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
 
     What the kernel has beyond that is no fault: it may not be ours.
     """
-    if not os.path.exists(backend.journal_path):
-        yield Finding('exports', True, 'there is no journal yet')
-        return
     try:
+        if not backend.has_journal():
+            yield Finding('exports', True, 'there is no journal yet at '
+                          f'{backend.journal_path}')
+            return
         wanted = _wanted(backend)
-    except exception.JournalError as e:
+    except exception.MyDriverError as e:
         yield Finding('exports', False, str(e))
         return
     iqns = [model.Iqn(iqn) for iqn, in wanted['targets']]
@@ -65,20 +75,44 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
             'restore.' if missing else f'{len(facts)}, all in the kernel'))
 
 
-def _store(backend: backends.Backend) -> str:
+def _store(backend: backends.Backend) -> Finding:
     store = settings.store_of(backend.section)
     store.check()
     room = store.capacity()
-    return (f'{store.location}: {room.free_bytes / GIB:.1f} of '
-            f'{room.total_bytes / GIB:.1f} GiB free, '
-            f'{room.provisioned_bytes / GIB:.1f} GiB provisioned')
+    return Finding(
+        'store', True, f'{store.location}: {room.free_bytes / GIB:.1f} of '
+        f'{room.total_bytes / GIB:.1f} GiB free, '
+        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned')
 
 
-def _host(backend: backends.Backend) -> str:
+def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
     serving.pool(wanted)  # complains of names that make no target
-    targets.LioTarget(backend.name, wanted.portals, None).check()
-    return f'serves at {", ".join(str(p) for p in wanted.portals)}'
+    target = targets.LioTarget(backend.name, wanted.portals, None)
+    concerns = target.check()
+    at = ', '.join(str(p) for p in wanted.portals)
+    known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])
+             ] if backend.has_journal() else []
+    if known:
+        missing = serving.missing_portals(wanted, known, target.listening)
+        _check_database()
+        text = f'serves {len(known)} targets at {at}'
+        if missing:
+            concerns.insert(0, f'Not served: {"; ".join(missing)}.')
+    else:
+        text = (f'can serve at {at}; there is no target yet, cinder-volume '
+                'makes them when it starts')
+    return Finding('host', True, '. '.join([text, *concerns]),
+                   warning=bool(concerns))
+
+
+def _check_database() -> None:
+    """See that the kernel can keep persistent reservations."""
+    path = os.path.join(configfs.database(), 'pr')
+    if not os.path.isdir(path):
+        raise exception.ConfigurationError(
+            'Kernel target', f'{path} is not there, so that persistent '
+            'reservations of guests fail', 'Run mydriver restore.')
 
 
 def _wanted(backend: backends.Backend) -> dict[str, _Facts]:

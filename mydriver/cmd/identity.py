@@ -7,35 +7,46 @@ that root starts, as at boot, becomes that user; one that changes the target
 starts the privileged daemon before, while it still may.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import contextlib
 import os
 import pwd
 
 from oslo_privsep import priv_context
 
-from mydriver import privileged
+from mydriver import exception, privileged
+from mydriver.cinder_volume import state
 
 
 def assume(state_paths: Iterable[str], *, verbs: bool = False) -> None:
-    """Become the owner of the first state's folder that there is.
+    """Become the owner of the first state's folder that can be trusted.
 
     Nothing happens when there is none, or when this is not root: privileged
-    verbs then take the way that they take in cinder-volume.
+    verbs then take the way that they take in cinder-volume. A folder that
+    cannot be trusted is told of where it is used (see
+    :meth:`.backends.Backend.has_journal`).
 
     :param state_paths: folders of the backends' state.
     :param verbs: privileged verbs will be called.
     """
-    owner = next((os.stat(p) for p in state_paths if os.path.isdir(p)), None)
-    if os.geteuid() or owner is None:
+    if os.geteuid():
         return
-    if owner.st_uid == 0:
+    uid, gid = next(_owners(state_paths), (None, None))
+    if uid is None or gid is None:
+        return
+    if uid == 0:
         if verbs:
             privileged.target_context.set_client_mode(False)
         return
     if verbs:
         _start_daemon()
-    _become(owner.st_uid, owner.st_gid)
+    _become(uid, gid)
+
+
+def _owners(state_paths: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for path in state_paths:
+        with contextlib.suppress(OSError, exception.ConfigurationError):
+            yield state.owner(path)
 
 
 def _start_daemon() -> None:

@@ -2,7 +2,6 @@
 """``mydriver restore``: the exports, from the journal."""
 
 import argparse
-import os
 
 from cliff import command
 from oslo_log import log as logging
@@ -37,8 +36,9 @@ class Restore(command.Command):
 
     def _is_restored(self, backend: backends.Backend) -> bool:
         try:
-            if not os.path.exists(backend.journal_path):
-                LOG.info('Backend %s has no journal yet', backend.name)
+            if not backend.has_journal():
+                LOG.info('Backend %s has no journal yet at %s', backend.name,
+                         backend.journal_path)
                 return True
             self._bring_up(backend)
             exports = self._service(backend)
@@ -46,6 +46,9 @@ class Restore(command.Command):
             exports.start()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
+            return False
+        except Exception:  # it must not keep the others down
+            LOG.exception('Backend %s cannot be restored', backend.name)
             return False
         wrong = [f for f in health.of_exports(backend) if not f.ok]
         for finding in wrong:
@@ -59,6 +62,9 @@ class Restore(command.Command):
             settings.store_of(backend.section).prepare()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
+        except Exception:  # what the kernel needs of it may be there
+            LOG.exception('Backend %s: its store cannot be brought up',
+                          backend.name)
 
     def _service(self, backend: backends.Backend) -> service.ExportService:
         return service.build(backend.settings)

@@ -3,16 +3,18 @@
 
 import argparse
 from collections.abc import Iterator
-import os
 
 from cliff import lister
+from oslo_log import log as logging
 
-from mydriver import model
+from mydriver import exception, model
 from mydriver.cinder_volume import journal as journals
 from mydriver.cmd import arguments, backends
 
 COLUMNS = ('Backend', 'Volume', 'WWN', 'Target', 'Initiator', 'LUN',
            'Read only', 'Size (GiB)', 'Device')
+
+LOG = logging.getLogger(__name__)
 
 Row = tuple[str, str, str, str, str, int | str, bool | str, float, str]
 
@@ -33,10 +35,23 @@ class Show(lister.Lister):
     def take_action(self, parsed_args: argparse.Namespace
                     ) -> tuple[tuple[str, ...], list[Row]]:
         """Return columns and rows."""
-        return COLUMNS, [
-            row for backend in arguments.backends_of(parsed_args)
-            if os.path.exists(backend.journal_path)
-            for row in rows(backend)]
+        found: list[Row] = []
+        self._wrong = False
+        for backend in arguments.backends_of(parsed_args):
+            try:
+                if backend.has_journal():
+                    found += rows(backend)
+                else:
+                    LOG.warning('Backend %s has no journal yet at %s',
+                                backend.name, backend.journal_path)
+            except exception.MyDriverError as e:
+                LOG.error('Backend %s: %s', backend.name, e)
+                self._wrong = True
+        return COLUMNS, found
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Return the exit status."""
+        return int(super().run(parsed_args)) or int(self._wrong)
 
 
 def rows(backend: backends.Backend) -> Iterator[Row]:

@@ -21,6 +21,7 @@ import stat
 import threading
 from typing import Any
 import uuid
+import warnings
 
 import rtslib_fb
 from rtslib_fb import utils
@@ -65,7 +66,7 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 @privileged.target_context.entrypoint
 @_verb('set up a target')
 def ensure_target(iqn: str, portals: list[list[Any]],
-                  attributes: dict[str, int]) -> None:
+                  attributes: dict[str, int]) -> list[list[str]]:
     """Make a target with one TPG, its portals and attributes; enable it.
 
     Portals that are there and not asked for are left: removing one under
@@ -74,16 +75,47 @@ def ensure_target(iqn: str, portals: list[list[Any]],
     :param iqn: name of the target.
     :param portals: ``[address, port]`` each, IPv6 in brackets.
     :param attributes: TPG attributes and their values.
-    :raises TargetError: when the kernel refuses.
+    :returns: the portals that the kernel refused, and why; the address may
+        be another program's, or of a family that the host does not speak.
+    :raises TargetError: when the kernel refuses, all portals for example.
     """
     tpg = rtslib_fb.TPG(rtslib_fb.Target(_fabric(), iqn), _TPG)
     for name, value in attributes.items():
         _set_attribute(tpg, name, value)
-    for address, port in portals:
-        rtslib_fb.NetworkPortal(tpg, address, port)
+    refused = [[f'{address}:{port}', reason] for address, port in portals
+               if (reason := _ensure_portal(tpg, address, port))]
+    if refused and not any(Path(tpg.path, 'np').iterdir()):
+        raise exception.TargetError(f'let {iqn} listen', ', '.join(
+            f'{portal}: {reason}' for portal, reason in refused))
     _drop_idle_acls((Path(tpg.path) / 'acls').iterdir())
     if not tpg.enable:
         tpg.enable = True
+    return refused
+
+
+@privileged.target_context.entrypoint
+@_verb('make the folder of persistent reservations')
+def ensure_database() -> None:
+    """Make the folders that the kernel's target writes to.
+
+    rtslib wants /etc/target and tells the kernel to use it, as long as there
+    is no backstore; the kernel makes neither it nor the folder below it, and
+    fails guests' persistent reservations (drivers/target/target_core_pr.c).
+
+    :raises ConfigurationError: when they cannot be made.
+    """
+    try:
+        _ensure_folder(Path(rtslib_fb.RTSRoot._preferred_dbroot), 0o755)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # that it is another's by now
+            database = Path(rtslib_fb.RTSRoot().dbroot)
+        _ensure_folder(database, 0o755)
+        _ensure_folder(database / 'pr', 0o700)
+    except OSError as e:
+        raise exception.ConfigurationError(
+            'Kernel target', f'{e.filename} cannot be made: {e.strerror}',
+            'The kernel keeps persistent reservations of guests there. Make '
+            'it as root, mode 0755, and pr in it, mode 0700.') from e
 
 
 # -- exports
@@ -248,6 +280,22 @@ def _fabric() -> Any:
             'Run modprobe iscsi_target_mod, and name it in '
             '/etc/modules-load.d/.') from e
     return fabric
+
+
+def _ensure_portal(tpg: rtslib_fb.TPG, address: str, port: int) -> str:
+    """Let a TPG listen at a portal; return why it cannot, if so."""
+    try:
+        rtslib_fb.NetworkPortal(tpg, address, port)
+    except utils.RTSLibError as e:
+        system = e.__cause__ or e.__context__
+        return str(getattr(system, 'strerror', None) or e)
+    return ''
+
+
+def _ensure_folder(path: Path, mode: int) -> None:
+    if not path.is_dir():
+        path.mkdir(mode)
+        path.chmod(mode)  # whatever the umask
 
 
 def _tpg_path(target: str) -> Path:

@@ -57,7 +57,7 @@ class TargetContract(TargetMaker):
     """The suite."""
 
     def test_check_passes(self):
-        self.target.check()
+        self.assertEqual([], self.target.check())
 
     def test_unknown_target_is_not_seen(self):
         self.assertIsNone(self.target.observe(

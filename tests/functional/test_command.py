@@ -143,8 +143,41 @@ class CommandTest(base.NodeTestCase):
         status, states, _ = self.states()
         self.assertEqual(1, status)
         self.assertEqual(
-            {'store': 'ok', 'host': 'ok', 'targets': 'wrong',
+            {'store': 'ok', 'host': 'wrong', 'targets': 'wrong',
              'exports': 'wrong', 'mappings': 'wrong'}, states)
+
+    def test_an_address_that_is_late_at_boot(self):
+        self.fill()
+        text = self.conf.read_text().replace(
+            '= 127.0.0.1\n',
+            '= 127.0.0.1\ntarget_secondary_ip_addresses = 192.0.2.7\n')
+        self.conf.write_text(text)
+        before = [(t.exports, t.mappings) for t in self.seen()]
+        self.boot()
+        status, out = self.run_command('restore')
+        self.assertEqual(0, status, out)
+        self.assertIn('target_secondary_ip_addresses: 192.0.2.7', out)
+        self.assertEqual(before, [(t.exports, t.mappings)
+                                  for t in self.seen()])
+        status, states, out = self.states()
+        self.assertEqual((0, 'warning'), (status, states['host']), out)
+        self.assertIn('Not served: 192.0.2.7:3260', out)
+
+    def test_a_link_in_place_of_the_state(self):
+        self.fill()
+        self.give_to(NOBODY)
+        state = Path(self.backend.state_path)
+        away = state.rename(f'{state}.away')
+        os.chown(away, 0, 0)
+        state.symlink_to(away)
+        os.lchown(state, NOBODY, NOBODY)
+        files = sorted(away.iterdir())
+        self.boot()
+        status, out = self.run_command('restore')
+        self.assertEqual(1, status, out)
+        self.assertIn(f'disks in it is a link to {away}', out)
+        self.assertEqual([None] * 4, self.seen())
+        self.assertEqual(files, sorted(away.iterdir()))
 
     def test_the_state_is_of_cinders_user(self):
         restored, secrets = self.restored_for(NOBODY)

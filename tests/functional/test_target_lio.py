@@ -141,8 +141,8 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
                                    None)
         with self.assertRaises(exception.ConfigurationError) as caught:
             strange.check()
-        self.assertIn('192.0.2.1 cannot be served from this host',
-                      str(caught.exception))
+        self.assertEqual('target_ip_address', caught.exception.option)
+        self.assertIn('192.0.2.1', str(caught.exception))
 
 
 if __name__ == '__main__':

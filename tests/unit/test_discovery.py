@@ -206,6 +206,15 @@ class PortalsShowingTest(unittest.TestCase):
         self.assertIn(f'{portals[1]} failed: no answer in time', text)
         self.assertIn(str(TARGET), text)
 
+    def test_a_portal_that_asks_for_chap_is_alive(self):
+        refusal = pdu(0x23, 0x87, status=b'\2\1')
+        portals = [Scripted(self, refusal).portal, self.empty()]
+        with self.assertLogs('mydriver', 'WARNING') as logged:
+            self.assertEqual(
+                (portals[0],), discovery.portals_showing(
+                    TARGET, INITIATOR, portals, 2.0))
+        self.assertIn('enforce_discovery_auth', logged.output[0])
+
     def test_portals_are_asked_at_the_same_time(self):
         portals = [Scripted(self, None).portal for _ in range(4)]
         started = time.monotonic()

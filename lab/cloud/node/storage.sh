@@ -11,6 +11,7 @@ echo 'ACTION=="add", SUBSYSTEM=="block", KERNEL=="sd*",' \
 node_udev
 cloud_network
 cloud_disk /var/lib/cinder
+# Persistent reservations outlive a reboot, as on a host's own disk.
 cloud_keep /var/lib/cinder/system /etc/target
 node_lio
 node_modules iscsi_tcp sd_mod dm-crypt

@@ -158,10 +158,10 @@ class StateTest(SchedulerCase):
         def disable():
             targets[iqn].enabled = False
 
-        def lose_a_portal():
-            targets[iqn].portals = frozenset(fakes.PORTALS[:1])
+        def lose_its_portals():
+            targets[iqn].portals = frozenset()
 
-        for breaks in (disable, lose_a_portal, lambda: targets.pop(iqn)):
+        for breaks in (disable, lose_its_portals, lambda: targets.pop(iqn)):
             whole = targets[iqn]
             self.assertEqual('up', self.state())
             self.assertTrue(self.fits(1))
@@ -174,6 +174,26 @@ class StateTest(SchedulerCase):
             targets[iqn] = whole
             whole.enabled, whole.portals = True, frozenset(fakes.PORTALS)
         self.assertEqual('up', self.state())
+
+    def test_a_portal_less_keeps_it_up_and_is_told_once(self):
+        targets = self.driver.target.targets
+        iqn = min(targets)
+        self.assertEqual('up', self.state())
+        for at, named in ((targets, fakes.PORTALS[1]),
+                          ([iqn], f'{fakes.PORTALS[1]} of {iqn}')):
+            for name in at:
+                targets[name].portals = frozenset(fakes.PORTALS[:1])
+            with self.assertLogs('mydriver', 'WARNING') as logged:
+                self.assertEqual('up', self.state())
+            self.assertIn(named, logged.output[0])
+            with self.assertNoLogs('mydriver', 'INFO'):
+                self.assertEqual('up', self.state())
+            self.assertTrue(self.passes(1))
+            for target in targets.values():
+                target.portals = frozenset(fakes.PORTALS)
+            with self.assertLogs('mydriver', 'INFO') as logged:
+                self.assertEqual('up', self.state())
+            self.assertIn('all of its portals', logged.output[0])
 
     def test_a_start_mends_it(self):
         self.driver.target.targets.clear()

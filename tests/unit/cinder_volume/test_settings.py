@@ -48,6 +48,29 @@ class SettingsTest(unittest.TestCase):
             ['/var/lib/cinder/mydriver/a', '/var/lib/cinder/mydriver/b'],
             [settings.of_service(options(), n).state_path for n in 'ab'])
 
+    @ddt.data('0.0.0.0', '::', '224.0.0.1', 'ff02::1', '255.255.255.255',
+              'fe80::1', 'fe80::1%eth0', '::ffff:192.0.2.1', '[::]')
+    def test_an_address_that_no_host_can_log_in_at(self, address):
+        for option, value in (
+                ('target_ip_address', address),
+                ('target_secondary_ip_addresses', ['192.0.2.9', address])):
+            with self.assertRaises(exception.ConfigurationError) as caught:
+                settings.of_service(options(**{option: value}), 'disks')
+            self.assertEqual(option, caught.exception.option)
+            self.assertIn(address, str(caught.exception))
+
+    @ddt.data('127.0.0.1', '::1', '169.254.1.2', 'fd00::1', '2001:db8::1')
+    def test_an_address_that_a_host_may_log_in_at(self, address):
+        found = settings.of_service(
+            options(target_ip_address=address), 'disks')
+        self.assertEqual((model.Portal(address),), found.portals)
+
+    def test_brackets_do_not_make_another_portal(self):
+        found = settings.of_service(options(
+            target_ip_address='::1',
+            target_secondary_ip_addresses=['[::1]', '0:0::1']), 'disks')
+        self.assertEqual((model.Portal('::1'),), found.portals)
+
     @ddt.data('', '.', '..', 'a/b', '../a')
     def test_a_section_that_cannot_name_a_folder(self, name):
         with self.assertRaisesRegex(exception.ConfigurationError,

@@ -52,6 +52,17 @@ class UnknownTest(MemoryTargetCase):
             ([placed.export], [(placed.export, placed.mapping)]),
             self.unknown([], []))
 
+    def test_an_initiator_that_somebody_else_named(self):
+        placed = self.placed(self.export(5), lun=9)
+        self.target.ensure_mapping(placed)
+        acls = self.target.targets[str(contract.IQN)].acls
+        acls['eui.02004567a425678d'] = acls[str(contract.INITIATOR)]
+        with self.assertLogs('mydriver', 'WARNING') as logged:
+            self.assertEqual(
+                ([placed.export], [(placed.export, placed.mapping)]),
+                self.unknown([], []))
+        self.assertIn('eui.02004567a425678d', logged.output[0])
+
     def test_foreign_objects_are_not_ours(self):
         placed = self.placed(self.export())
         ours, self.target.name_prefix = self.target.name_prefix, 'theirs-'

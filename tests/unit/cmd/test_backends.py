@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 import unittest
+from unittest import mock
 
 from cinder.common import config as cinder_config
 from cinder.volume import driver as cinder_driver
@@ -108,9 +109,64 @@ class BackendsTest(ConfTestCase):
                                     'cinder.conf'):
             self.read()
 
+    def nothing_of_ours(self, text, *named):
+        """See that a configuration is refused; the error names all this."""
+        self.write(text)
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.read()
+        self.assertEqual('enabled_backends', caught.exception.option)
+        for name in (self.conf, '--config-dir', *named):
+            self.assertIn(name, str(caught.exception))
+
     def test_none_enabled(self):
-        self.write('[DEFAULT]')
-        self.assertEqual({}, self.read())
+        self.nothing_of_ours('[DEFAULT]', 'enabled_backends is empty')
+
+    def test_not_enabled(self):
+        self.nothing_of_ours(CONF.replace('= disks,lvm,plain', '= lvm'),
+                             '[lvm] has volume_driver = cinder.volume.',
+                             '[disks] is ours and not enabled')
+
+    def test_a_misspelt_driver(self):
+        self.nothing_of_ours(CONF.replace('.LIODriver', '.LioDriver'),
+                             '[disks] has volume_driver = mydriver.cinder_'
+                             'volume.driver.LioDriver')
+
+    def test_a_section_in_another_file(self):
+        self.nothing_of_ours("""
+            [DEFAULT]
+            enabled_backends = disks
+        """, 'there is no section [disks]')
+
+    def test_no_file_at_all(self):
+        with mock.patch.object(cfg, 'find_config_files', return_value=[]), \
+                mock.patch.object(cfg, 'find_config_dirs', return_value=[]), \
+                self.assertRaisesRegex(exception.ConfigurationError,
+                                       'no file at all'):
+            backends.read([])
+
+    def test_a_folder_of_further_files(self):
+        self.write("""
+            [DEFAULT]
+            enabled_backends = disks, late
+            [disks]
+            volume_driver = mydriver.cinder_volume.driver.LIODriver
+        """)
+        folder = os.path.join(self.folder, 'cinder.conf.d')
+        os.mkdir(folder)
+        with open(os.path.join(folder, '50-late.conf'), 'w') as f:
+            f.write('[late]\nvolume_driver = mydriver.cinder_volume.driver.'
+                    'LIODriver\n[mydriver_privsep_target]\n'
+                    'helper_command = doas helper\n')
+        found = backends.read([self.conf], (), [folder])
+        self.assertEqual(['disks', 'late'], [b.name for b in found])
+        self.assertEqual('doas helper',
+                         cfg.CONF.mydriver_privsep_target.helper_command)
+
+    def test_an_enabled_section_that_is_not_there_is_told(self):
+        self.write(CONF.replace('= disks,lvm,plain', '= disks,lvmm'))
+        with self.assertLogs('mydriver', 'WARNING') as logged:
+            self.assertEqual(['disks'], list(self.read()))
+        self.assertIn('[lvmm]', logged.output[0])
 
     def test_a_wrong_value_names_the_option(self):
         self.write(CONF.replace('target_port = 3261', 'target_port = x'))
@@ -165,5 +221,7 @@ class SameAsCinderTest(fakes.CinderTestCase):
                   f"'{self.folder}/cinder.conf']))")
         done = subprocess.run([sys.executable, '-c', script], text=True,
                               capture_output=True, check=False)
-        self.assertEqual((0, 'Backend disks has no journal yet\n'),
-                         (done.returncode, done.stdout + done.stderr))
+        path = f'{self.folder}/state/mydriver/disks/journal.sqlite'
+        self.assertEqual(
+            (0, f'Backend disks has no journal yet at {path}\n'),
+            (done.returncode, done.stdout + done.stderr))

@@ -6,18 +6,23 @@ import io
 import json
 import logging
 import os
+from pathlib import Path
+from unittest import mock
 import uuid
 
-from mydriver import model, privileged
-from mydriver.cinder_volume import configfs
+from mydriver import exception, model, privileged
+from mydriver.cinder_volume import configfs, service, settings
 from mydriver.cinder_volume import journal as journals
-from mydriver.cmd import health, main, show
+from mydriver.cmd import health, identity, main, rivals, show
 from tests.fakes import target as fake_target
 from tests.unit.cmd import test_backends
 
 FIRST, SECOND = (str(uuid.UUID(int=n)) for n in (1, 2))
 HOST = model.Iqn('iqn.1993-08.org.debian:01:host')
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
+
+
+NOBODY = 65534
 
 
 class CommandTestCase(test_backends.ConfTestCase):
@@ -30,6 +35,9 @@ class CommandTestCase(test_backends.ConfTestCase):
         self.target = fake_target.MemoryTarget(
             'disks', self.backend.settings.portals)
 
+        patch = mock.patch.object(rivals, 'ROOT', Path(self.folder))
+        patch.start()
+        self.addCleanup(patch.stop)
         # As root the privileged verbs would run in this very process.
         self.addCleanup(privileged.target_context.set_client_mode, True)
 
@@ -49,6 +57,23 @@ class CommandTestCase(test_backends.ConfTestCase):
                                      mutual=False)
         self.target.ensure_mapping(placed)
         return placed
+
+    def become_another_user(self):
+        """Be nobody for the rest of the test; the files stay root's."""
+        os.chmod(self.folder, 0o755)
+        os.chmod(os.path.dirname(self.backend.journal_path), 0o700)
+        os.setresuid(NOBODY, NOBODY, 0)
+        self.addCleanup(os.setresuid, 0, 0, 0)
+
+    def replace_state(self):
+        """Put a link of another user in place of the state's folder."""
+        self.fill()
+        folder = os.path.dirname(self.backend.journal_path)
+        lead = os.path.join(self.folder, 'elsewhere')
+        os.rename(folder, lead)
+        os.symlink(lead, folder)
+        os.lchown(folder, NOBODY, NOBODY)
+        return sorted(os.listdir(lead))
 
     def run_command(self, *argv):
         """Return status, output and errors of a command."""
@@ -93,6 +118,77 @@ class ShowTest(CommandTestCase):
         self.assertIn('[lvm]: there is no such backend of ours', err)
 
 
+class WrongUserTest(CommandTestCase):
+    """Who may not look does not hear that there is nothing."""
+
+    def test_every_command_fails(self):
+        self.fill()
+        self.become_another_user()
+        for name in main.COMMANDS:
+            with self.subTest(name):
+                status, out, err = self.run_command(name, 'disks')
+                self.assertEqual(1, status)
+                self.assertIn(f'{self.backend.journal_path}: Permission '
+                              f'denied (user id {NOBODY})',
+                              ' '.join((out + err).replace('|', '').split()))
+                self.assertNotIn('no journal yet', out + err)
+
+    def test_a_journal_that_only_its_owner_reads(self):
+        self.fill()
+        self.become_another_user()
+        os.setresuid(0, 0, 0)
+        os.chmod(os.path.dirname(self.backend.journal_path), 0o755)
+        os.setresuid(NOBODY, NOBODY, 0)
+        status, _, err = self.run_command('show', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn(f'user id {NOBODY} cannot read it', err)
+
+    def test_one_backend_does_not_hide_the_others(self):
+        self.fill()
+        other = os.path.dirname(self.read()['plain'].journal_path)
+        os.symlink('/etc', other)
+        status, out, err = self.run_command('show')
+        self.assertEqual(1, status)
+        self.assertIn(FIRST, out)
+        self.assertIn(other, err)
+
+
+class LinkTest(CommandTestCase):
+    """Root does not follow a link in place of the state's folder."""
+
+    def test_every_command_refuses_it(self):
+        before = self.replace_state()
+        for name in main.COMMANDS:
+            with self.subTest(name):
+                status, out, err = self.run_command(name, 'disks')
+                self.assertEqual(1, status)
+                self.assertIn('is a link to', out + err)
+                self.assertNotIn(FIRST, out)
+        self.assertEqual(before, sorted(os.listdir(
+            os.path.join(self.folder, 'elsewhere'))))
+
+    def test_root_stays_root_for_it(self):
+        self.replace_state()
+        identity.assume([os.path.dirname(self.backend.journal_path)])
+        self.assertEqual(0, os.geteuid())
+
+    def test_root_does_not_open_another_users(self):
+        self.fill()
+        os.chown(os.path.dirname(self.backend.journal_path), NOBODY, NOBODY)
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.backend.has_journal()
+        self.assertIn(f'belongs to user id {NOBODY}', str(caught.exception))
+
+    def test_a_journal_that_is_no_file(self):
+        self.fill()
+        path = self.backend.journal_path
+        os.rename(path, f'{path}.away')
+        os.symlink(f'{path}.away', path)
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'no regular file'):
+            self.backend.has_journal()
+
+
 class HealthTest(CommandTestCase):
     """What ``mydriver status`` says, and when."""
 
@@ -102,8 +198,10 @@ class HealthTest(CommandTestCase):
             self.backend, self.target.observe)]
 
     def test_no_journal_yet(self):
-        self.assertEqual([('exports', True, 'there is no journal yet')],
-                         self.exports())
+        path = self.backend.journal_path
+        self.assertEqual(
+            [('exports', True, f'there is no journal yet at {path}')],
+            self.exports())
 
     def test_looking_makes_nothing(self):
         self.fill()
@@ -178,6 +276,17 @@ class StatusTest(CommandTestCase):
         self.assertFalse(configfs.ROOT.joinpath(
             'iscsi', str(TARGET)).exists())
 
+    def test_rivals_come_first_and_are_no_fault(self):
+        wants = Path(self.folder, 'etc/systemd/system/multi-user.target.wants')
+        wants.mkdir(parents=True)
+        for folder in (wants, wants.parent):
+            (folder / 'target.service').write_text('[Service]')
+        _, out, _ = self.run_command('status', 'disks', '-f', 'json')
+        rows = json.loads(out)
+        self.assertEqual(('rivals', 'warning'),
+                         (rows[0]['Part'], rows[0]['State']))
+        self.assertIn('target.service', rows[0]['Detail'])
+
 
 class RestoreTest(CommandTestCase):
     """``mydriver restore``; what it restores, a kernel node's test says."""
@@ -212,6 +321,25 @@ class RestoreTest(CommandTestCase):
         self.assertEqual(1, status)
         self.assertIn('Backend plain: mydriver_state_path: ', err)
         self.assertIn('Backend disks: ', err)
+
+    def test_any_fault_of_one_backend_is_its_own(self):
+        self.fill()
+        with mock.patch.object(service, 'build', side_effect=KeyError('x')):
+            status, _, err = self.run_command('restore', 'disks', 'plain')
+        self.assertEqual(1, status)
+        self.assertIn('Backend disks cannot be restored', err)
+        self.assertIn('Backend plain has no journal yet', err)
+
+    def test_a_fault_of_the_store_does_not_end_it(self):
+        self.fill()
+        with mock.patch.object(settings, 'store_of',
+                               side_effect=OSError(5, 'broken')), \
+                mock.patch.object(service, 'build',
+                                  side_effect=KeyError('reached')):
+            status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(1, status)
+        self.assertIn('its store cannot be brought up', err)
+        self.assertIn('reached', err)
 
     def test_help_names_the_commands(self):
         out = io.StringIO()

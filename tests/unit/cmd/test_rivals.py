@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rival services are found in systemd's folders; our unit copes with them."""
+
+from pathlib import Path
+import shutil
+import tempfile
+import unittest
+from unittest import mock
+
+import ddt
+
+from lab import paths
+from mydriver.cmd import rivals
+
+DEBIAN = 'rtslib-fb-targetctl.service'
+SYSTEM, ADMIN = 'usr/lib/systemd/system', 'etc/systemd/system'
+
+
+@ddt.ddt
+class RivalsTest(unittest.TestCase):
+    """A root filesystem with units."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = Path(tempfile.mkdtemp(prefix='mydriver-'))
+        self.addCleanup(shutil.rmtree, self.root)
+        patch = mock.patch.object(rivals, 'ROOT', self.root)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def install(self, unit=DEBIAN, enabled=True):
+        """Install a unit as a package does."""
+        path = self.root / SYSTEM / unit
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('[Service]\nExecStop=/usr/bin/targetctl clear\n')
+        if enabled:
+            wants = self.root / ADMIN / 'multi-user.target.wants'
+            wants.mkdir(parents=True)
+            (wants / unit).symlink_to(f'/{SYSTEM}/{unit}')
+
+    def save(self, name, text):
+        """Write a saved configuration."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def test_none(self):
+        self.assertEqual([], list(rivals.warnings()))
+
+    @ddt.data(*rivals.UNITS)
+    def test_an_enabled_one(self, unit):
+        self.install(unit)
+        told, = rivals.warnings()
+        self.assertIn(unit, told)
+
+    def test_one_that_is_not_enabled(self):
+        self.install(enabled=False)
+        self.assertEqual([], list(rivals.warnings()))
+
+    def test_one_that_is_masked(self):
+        self.install()
+        (self.root / ADMIN / DEBIAN).symlink_to('/dev/null')
+        self.assertEqual([], list(rivals.warnings()))
+
+    def test_a_link_that_a_removed_package_left(self):
+        self.install()
+        (self.root / SYSTEM / DEBIAN).unlink()
+        self.assertEqual([], list(rivals.warnings()))
+
+    @ddt.data(*rivals.SAVED)
+    def test_what_of_ours_it_saved(self, name):
+        self.install()
+        self.save(name, '{"name": "somebodys-disk"}')
+        self.assertEqual(1, len(list(rivals.warnings())))
+        self.save(name, '{"name": "mydriver-disks-1"}')
+        self.assertIn(name, list(rivals.warnings())[1])
+
+    def test_what_nobody_restores(self):
+        self.save(rivals.SAVED[0], '{"name": "mydriver-disks-1"}')
+        self.assertEqual([], list(rivals.warnings()))
+
+
+class UnitTest(unittest.TestCase):
+    """The unit of ``mydriver restore``."""
+
+    def setUp(self):
+        super().setUp()
+        self.options = {}
+        section = None
+        unit = paths.ROOT / 'etc/systemd/mydriver-restore.service'
+        for line in unit.read_text().splitlines():
+            if line.startswith('['):
+                section = line.strip('[]')
+            elif line and not line.startswith('#'):
+                name, value = line.split('=', 1)
+                self.options.setdefault((section, name), []).extend(
+                    value.split())
+
+    def test_it_comes_after_its_rivals_and_again_with_them(self):
+        for option in ('After', 'PartOf'):
+            self.assertLessEqual({DEBIAN, 'target.service'},
+                                 set(self.options['Unit', option]))
+
+    def test_it_is_done_before_cinder_volume(self):
+        self.assertIn('cinder-volume.service',
+                      self.options['Unit', 'Before'])
+        self.assertEqual(['oneshot'], self.options['Service', 'Type'])
+        self.assertEqual(['restore'],
+                         self.options['Service', 'ExecStart'][1:2])
+        self.assertEqual(['yes'], self.options['Service', 'RemainAfterExit'])
+
+    def test_it_is_tried_again(self):
+        self.assertEqual(['on-failure'], self.options['Service', 'Restart'])
+
+    def test_it_can_be_enabled(self):
+        self.assertTrue(self.options['Install', 'WantedBy'])

@@ -16,6 +16,7 @@ from cinder.volume import driver as cinder_driver
 from cinder.volume import volume_utils
 from eventlet import tpool
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import (
@@ -31,6 +32,8 @@ from mydriver.cinder_volume import (
     underway,
 )
 from mydriver.cinder_volume.stores import base
+
+LOG = logging.getLogger(__name__)
 
 cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
@@ -68,7 +71,7 @@ class Adapter(cinder_driver.VolumeDriver):
         """Put the parts together; Cinder may try several times."""
         images.suit_thread_pool()
         wanted = settings.of_service(self.configuration, self._backend)
-        self._store = self._make_store(self.configuration)
+        self._store = self._make_store(self.configuration, self._backend)
         if self._service is None:
             settings.prepare_state(wanted.state_path)
             self._service = self._make_service(wanted)
@@ -78,13 +81,15 @@ class Adapter(cinder_driver.VolumeDriver):
         """See that the host can serve, and bring the target up to date."""
         self.store.prepare()
         self.store.check()
-        self.store.recover()
+        for kept in self.store.recover():
+            LOG.warning('Keeping %s', kept)
         self.exports.check()
         self.exports.start()
         self.exports.settle(attachments.liveness(self._volumes))
 
-    def _make_store(self, conf: settings.Configuration) -> base.VolumeStore:
-        store = settings.store_of(conf)
+    def _make_store(self, conf: settings.Configuration, backend: str
+                    ) -> base.VolumeStore:
+        store = settings.store_of(conf, backend)
         if not store.needs_native_thread:
             return store
         # Files are flushed in native threads; green ones go on meanwhile.

@@ -102,7 +102,7 @@ class Migrate(adapter.Adapter):
         conf = configuration.Configuration(
             cinder_driver.volume_opts, config_group=backend)
         conf.append_config_values(opts.VOLUME_OPTS)
-        return self._make_store(conf)
+        return self._make_store(conf, backend)
 
     def _copy(self, target: base.VolumeStore, name: str) -> None:
         """Copy a backing to another store."""

@@ -66,7 +66,7 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
 
 
 def _store(backend: backends.Backend) -> str:
-    store = settings.store_of(backend.section)
+    store = settings.store_of(backend.section, backend.name)
     store.check()
     room = store.capacity()
     return (f'{store.location}: {room.free_bytes / GIB:.1f} of '

@@ -84,14 +84,19 @@ class VolumeStore(Protocol):
     def prepare(self) -> None:
         """Bring up what is there, as after a boot; at any time, repeatedly.
 
-        :raises ConfigurationError: with what is wrong and the remedy.
+        :raises ConfigurationError: with what is wrong and the remedy; also
+            when the place does not hold the store that it held before.
         :raises StoreError: when something cannot be brought up.
         """
 
-    def recover(self) -> None:
+    def recover(self) -> tuple[str, ...]:
         """Finish or remove what a crash left in the middle.
 
-        Nobody else may be working with the store meanwhile.
+        Nobody else may be working with the store meanwhile. From now on no
+        other place is taken for this store.
+
+        :returns: what was left as it is, each with the reason: what is not
+            known to be worthless is kept.
         """
 
     def check(self) -> None:

@@ -8,11 +8,11 @@ import time
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base, thinpool
+from mydriver.cinder_volume.stores import base, identity, thinpool
 
 LOG = logging.getLogger(__name__)
 
-OPTION = 'mydriver_store_path'
+OPTION = identity.OPTION
 
 #: Above these nothing new is made. What guests may still write is the rest of
 #: the data; of metadata each new chunk takes some, and when it is full the
@@ -43,6 +43,9 @@ _AT_ONCE = 200
 
 _REVERT = '_revert-'
 
+_MISSING = ('See that its disks are there, and that LVM on this host may use '
+            'them (lvmdevices).')
+
 
 # -- names
 
@@ -59,27 +62,57 @@ def spare_name(name: str) -> str:
 
 def is_ours(lv: str) -> bool:
     """Tell whether LVM's name is one of those that we make."""
-    return (lv.startswith(_REVERT)
+    return (_is_spare(lv)
             or (base.is_name(lv) and not lv.startswith('snapshot'))
             or (lv.startswith('_snapshot') and base.is_name(lv[1:])))
+
+
+def _is_spare(lv: str) -> bool:
+    return lv.startswith(_REVERT) and base.is_name(_replaced_by(lv))
+
+
+def _replaced_by(spare: str) -> str:
+    """Return the name of the volume whose place a copy is to take."""
+    return f'volume-{spare.removeprefix(_REVERT)}'
 
 
 def is_whole(volume: thinpool.Volume) -> bool:
     """Tell whether nothing is missing of a volume."""
     return (UNFINISHED not in volume.tags
-            and not volume.name.startswith(_REVERT)
+            and not _is_spare(volume.name)
             and _is_as_large(volume))
 
 
 def _is_as_large(volume: thinpool.Volume) -> bool:
-    return all(volume.size_bytes >= int(tag.removeprefix(SIZE))
-               for tag in volume.tags if tag.startswith(SIZE))
+    # A tag with something else than a number is none of ours.
+    wanted = (tag.removeprefix(SIZE) for tag in volume.tags
+              if tag.startswith(SIZE))
+    return all(volume.size_bytes >= int(size) for size in wanted
+               if size.isdecimal())
+
+
+def there(pool: thinpool.ThinPool) -> list[thinpool.Volume]:
+    """Return all volumes of the pool.
+
+    LVM shows an empty list where the group is missing, and of a group that
+    lost its pool what else is there. Neither says that there are no volumes.
+
+    :raises StoreError: when there is no such pool.
+    """
+    found = pool.volumes()
+    if all(v.name != pool.name for v in found):
+        raise exception.StoreError(
+            f'look at thin pool {place(pool)}', 'LVM does not find it. '
+            + _MISSING.removesuffix('.'))
+    return [v for v in found if v.pool == pool.name]
 
 
 def ours(pool: thinpool.ThinPool) -> list[thinpool.Volume]:
-    """Return the volumes of the pool that are ours, whole or not."""
-    return [v for v in pool.volumes()
-            if v.pool == pool.name and is_ours(v.name)]
+    """Return the volumes of the pool that are ours, whole or not.
+
+    :raises StoreError: when there is no such pool.
+    """
+    return [v for v in there(pool) if is_ours(v.name)]
 
 
 def place(pool: thinpool.ThinPool) -> str:
@@ -89,52 +122,105 @@ def place(pool: thinpool.ThinPool) -> str:
 
 # -- life
 
-def prepare(pool: thinpool.ThinPool, *, makes_pool: bool) -> None:
+def prepare(pool: thinpool.ThinPool, record: identity.Record, *,
+            makes_pool: bool) -> None:
     """Bring a pool and its volumes up, as after a boot.
 
     Hosts may leave volumes inactive, and a crash may leave some suspended.
 
-    :param makes_pool: make the pool when there is none.
+    :param record: the id of the pool that was there before.
+    :param makes_pool: make the pool when there never was one.
     """
-    if _find(pool) is None and makes_pool:
+    recognise(pool, record)
+    found = _find(pool)
+    if found is None and makes_pool:
         _make(pool)
+    elif found is None:
+        raise _no_pool(pool)
     if pool.status() is None:
         pool.activate([])
-    there = ours(pool)
-    idle = [v.name for v in there if not v.active and is_whole(v)]
+    present = ours(pool)
+    idle = [v.name for v in present if not v.active and is_whole(v)]
     for at in range(0, len(idle), _AT_ONCE):
         pool.activate(idle[at:at + _AT_ONCE])
-    _resume(pool, [v.name for v in there])
+    _resume(pool, [v.name for v in present])
 
 
-def recover(pool: thinpool.ThinPool) -> None:
-    """Finish or remove what a crash left; nobody works with the pool."""
-    for volume in ours(pool):
-        lv = volume.name
-        if lv.startswith(_REVERT):
-            settle(pool, lv, f'volume-{lv.removeprefix(_REVERT)}')
-        elif not is_whole(volume):
+def recognise(pool: thinpool.ThinPool, record: identity.Record) -> str | None:
+    """Return the id of a pool, when it is the one that was there before.
+
+    :returns: None where there is no pool, and never was one.
+    :raises ConfigurationError: when it is another one, or gone.
+    """
+    found = _find(pool)
+    uuid = found.uuid if found else None
+    record.compare(uuid, place(pool), _MISSING)
+    return uuid
+
+
+def recover(pool: thinpool.ThinPool) -> tuple[str, ...]:
+    """Finish or remove what a crash left; nobody works with the pool.
+
+    :returns: what is kept, and why.
+    """
+    left = [v for v in ours(pool) if not is_whole(v)]
+    missing = _group(pool).missing_disks if left else 0
+    if missing:
+        # What seems to be gone may be on them.
+        return tuple(f'{v.name}, left by a crash: {missing} disks of volume '
+                     f'group {pool.group_name} are missing' for v in left)
+    kept = (_recover(pool, volume) for volume in left)
+    return tuple(each for each in kept if each)
+
+
+def _recover(pool: thinpool.ThinPool, volume: thinpool.Volume) -> str:
+    """Finish or remove a volume; return why it is kept, or nothing."""
+    lv = volume.name
+    try:
+        if _is_spare(lv):
+            settle(pool, lv, _replaced_by(lv))
+        elif volume.open:
+            # Nobody was ever told of it before it was finished.
+            return (f'{lv}, which seems to be unfinished but is in use. When '
+                    'it is a volume that was made smaller by hand, remove its '
+                    f'tags {SIZE}* (lvchange --deltag)')
+        else:
             LOG.warning('Removing %s, which was never finished', lv)
             pool.remove([lv])
+    except exception.StoreError as e:
+        return f'{lv}, left by a crash: {e}'
+    return ''
 
 
 def settle(pool: thinpool.ThinPool, spare: str, lv: str) -> None:
     """Finish a revert that was cut off, or undo it.
 
+    The copy is whole before the volume goes. Where there is no volume and the
+    copy is not whole, something else has happened.
+
     :param spare: the copy that was to take the place of ``lv``.
+    :raises StoreError: when that is so.
     """
-    there = {v.name: v for v in ours(pool)}
-    if lv not in there and spare in there and _is_as_large(there[spare]):
+    present = {v.name: v for v in ours(pool)}
+    if spare not in present:
+        return
+    if lv in present:
+        LOG.warning('Removing %s, a revert that was cut off', spare)
+        pool.remove([spare])
+    elif _is_as_large(present[spare]):
         LOG.warning('Finishing the revert of %s', lv)
         pool.rename(spare, lv)
     else:
-        LOG.warning('Removing %s, a revert that was cut off', spare)
-        pool.remove([spare])
+        raise exception.StoreError(
+            f'finish the revert of {lv}', 'it is missing, and the copy '
+            f'{spare} is not whole. Rename the copy to that when it is '
+            'wanted, or remove it')
 
 
-def check(pool: thinpool.ThinPool) -> None:
+def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
     """See that there is a pool that fits, and that it is in order."""
     group = _group(pool)
+    recognise(pool, record)
     if GIB % group.extent_bytes:
         raise _wrong(
             f'volume group {pool.group_name} has extents of '
@@ -142,10 +228,7 @@ def check(pool: thinpool.ThinPool) -> None:
             'them', 'Use a group with the default of 4 MiB.')
     found = _find(pool)
     if found is None:
-        raise _wrong(f'there is no thin pool {place(pool)}',
-                     'Make it with lvcreate --type thin-pool; or name the '
-                     'volume group alone, and cinder-volume makes one when '
-                     'it starts.')
+        raise _no_pool(pool)
     _check_kind(place(pool), found)
     status(pool)
 
@@ -157,6 +240,12 @@ def _group(pool: thinpool.ThinPool) -> thinpool.Group:
                      'Make it (pvcreate, vgcreate), and see that LVM on this '
                      'host may use its disks (lvmdevices).')
     return group
+
+
+def _no_pool(pool: thinpool.ThinPool) -> exception.ConfigurationError:
+    return _wrong(f'there is no thin pool {place(pool)}',
+                  'Make it with lvcreate --type thin-pool; or name the volume '
+                  'group alone, and cinder-volume makes one when it starts.')
 
 
 def _find(pool: thinpool.ThinPool) -> thinpool.Volume | None:

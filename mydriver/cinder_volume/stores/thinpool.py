@@ -40,6 +40,7 @@ class Volume:
     :param kind: LVM's segment type, such as ``thin`` and ``thin-pool``.
     :param zero: of a pool: new chunks are zeroed.
     :param discards: of a pool: what becomes of discards.
+    :param uuid: LVM's, which no other volume ever has.
     """
 
     name: str
@@ -52,15 +53,17 @@ class Volume:
     kind: str = 'thin'
     zero: bool = True
     discards: str = 'passdown'
+    uuid: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """A volume group: its room, and the unit of sizes."""
+    """A volume group: its room, the unit of sizes, disks that are missing."""
 
     size_bytes: int
     free_bytes: int
     extent_bytes: int
+    missing_disks: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -181,7 +184,8 @@ class LvmPool:
         """See :class:`ThinPool`."""
         row = self._run(mydriver.privileged.thin.group)
         return row and Group(int(row['vg_size']), int(row['vg_free']),
-                             int(row['vg_extent_size']))
+                             int(row['vg_extent_size']),
+                             int(row['vg_missing_pv_count']))
 
     def volumes(self) -> list[Volume]:
         """See :class:`ThinPool`."""
@@ -190,7 +194,7 @@ class LvmPool:
             row['lv_active'] == 'active', row['lv_device_open'] == 'open',
             frozenset(filter(None, row['lv_tags'].split(','))),
             int(row['thin_id'] or 0), row['segtype'], row['zero'] == 'zero',
-            row['discards'])
+            row['discards'], row['lv_uuid'])
             for row in self._run(mydriver.privileged.thin.volumes)]
 
     def status(self) -> Status | None:

@@ -147,8 +147,8 @@ class Driver(driver.LIODriver):
         self.with_snapshots = []
         self.unreachable = False
 
-    def _make_store(self, conf):
-        proxy = super()._make_store(conf)
+    def _make_store(self, conf, backend):
+        proxy = super()._make_store(conf, backend)
         proxy._obj._clone = test_reflink.copy
         return proxy
 
@@ -257,6 +257,11 @@ class CinderTestCase(unittest.TestCase):
         made.check_for_setup_error()
         self.addCleanup(made.journal.close)
         return made
+
+    def stored(self):
+        """Return what is in the store, but for its own id."""
+        return sorted(n for n in os.listdir(self.store_path)
+                      if n != '.mydriver-store')
 
     def path(self, of):
         """Return the file of a volume or snapshot."""

@@ -156,6 +156,41 @@ class Adapter(cinder_driver.VolumeDriver):
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
 
+    def check_copy(self, volume: Any) -> None:
+        """Refuse to copy a volume when its users would wait for too long.
+
+        Whether it is used, the target knows: it is exported then.
+
+        :raises StoreError: when it has too many extents.
+        """
+        if not (self.store.copies_hold_writes
+                and self.exports.is_exported(volume.name_id)):
+            return
+        extents = self.store.extents(name(volume))
+        limit = self.configuration.mydriver_max_extents
+        if extents > limit:
+            raise exception.StoreError(
+                f'copy {name(volume)} while it is in use',
+                f'it has {extents} extents, and all writes to it would wait '
+                'until each of them is shared. Copy it when it is detached, '
+                'move it to a backend with lvmthin, or raise '
+                f'mydriver_max_extents, which is {limit}')
+
+    def check_blocks(self, what: str, needed_bytes: int, where: str,
+                     shown_bytes: int) -> None:
+        """Refuse to move something to where the block size is another.
+
+        :param what: that was made for ``needed_bytes``.
+        :param where: disks show ``shown_bytes``.
+        :raises BlocksDiffer: unless the operator does without.
+        """
+        if needed_bytes == shown_bytes:
+            return
+        error = exception.BlocksDiffer(what, needed_bytes, where, shown_bytes)
+        if self.configuration.mydriver_check_block_size:
+            raise error
+        LOG.warning('%s', error)
+
     # -- what the scheduler is told
 
     def get_pool(self, volume: Any) -> str:

@@ -2,6 +2,7 @@
 """Whether a backend is in order: its store, its host, and what it exports."""
 
 from collections.abc import Callable, Iterator
+import contextlib
 import dataclasses
 import os
 
@@ -9,12 +10,16 @@ from mydriver import exception, model
 from mydriver.cinder_volume import configfs, serving, settings
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
+from mydriver.cinder_volume.stores import base
 from mydriver.cmd import backends
 
 GIB = 1024 ** 3
 
 #: Returns what the kernel has of a target.
 Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
+
+#: How many of the volumes with the most extents are shown.
+_WORST = 3
 
 _Facts = set[tuple[str, ...]]
 
@@ -23,7 +28,8 @@ _Facts = set[tuple[str, ...]]
 class Finding:
     """The state of a part of a backend.
 
-    :param part: ``store``, ``host``, ``targets``, ``exports``, ``mappings``.
+    :param part: ``store``, ``extents``, ``host``, ``targets``, ``exports``,
+        ``mappings``.
     :param ok: nothing is wrong with it.
     :param detail: figures, or what is wrong and the remedy.
     """
@@ -35,11 +41,19 @@ class Finding:
 
 def of_host(backend: backends.Backend) -> Iterator[Finding]:
     """Try the store, and what the host needs to serve."""
-    for part, look in (('store', _store), ('host', _host)):
-        try:
-            yield Finding(part, True, look(backend))
-        except exception.MyDriverError as e:
-            yield Finding(part, False, str(e))
+    store = _of('store', _store, backend)
+    yield store
+    if store.ok and (extents := _of('extents', _extents, backend)).detail:
+        yield extents
+    yield _of('host', _host, backend)
+
+
+def _of(part: str, look: Callable[[backends.Backend], str],
+        backend: backends.Backend) -> Finding:
+    try:
+        return Finding(part, True, look(backend))
+    except exception.MyDriverError as e:
+        return Finding(part, False, str(e))
 
 
 def of_exports(backend: backends.Backend, observe: Observe = configfs.target
@@ -71,7 +85,35 @@ def _store(backend: backends.Backend) -> str:
     room = store.capacity()
     return (f'{store.location}: {room.free_bytes / GIB:.1f} of '
             f'{room.total_bytes / GIB:.1f} GiB free, '
-            f'{room.provisioned_bytes / GIB:.1f} GiB provisioned')
+            f'{room.provisioned_bytes / GIB:.1f} GiB provisioned, blocks of '
+            f'{store.block_bytes()} bytes')
+
+
+def _extents(backend: backends.Backend) -> str:
+    """Return the volumes that have the most extents; or nothing.
+
+    :raises StoreError: when one could not be copied while it is in use.
+    """
+    store = settings.store_of(backend.section, backend.name)
+    if not store.copies_hold_writes:
+        return ''
+    limit = backend.section.safe_get('mydriver_max_extents')
+    counted = sorted(_counted(store), reverse=True)[:_WORST]
+    worst = ', '.join(f'{name} {count}' for count, name in counted)
+    if counted and counted[0][0] > limit:
+        raise exception.StoreError(
+            'copy all volumes while they are in use', f'the limit is {limit} '
+            f'extents (mydriver_max_extents), the most have {worst}. See '
+            '"Extents" in the operations guide')
+    return worst and f'the most have {worst}; the limit is {limit}'
+
+
+def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
+    for name in store.names():
+        # One may be deleted meanwhile.
+        with contextlib.suppress(exception.BackingNotFound):
+            if name.startswith('volume-') and (count := store.extents(name)):
+                yield count, name
 
 
 def _host(backend: backends.Backend) -> str:

@@ -476,6 +476,14 @@ class StoreContract:
         self.assertEqual((other,), self.store.names())
         self.assertEqual(b'other', read(self.path(other), 5))
 
+    # Extents
+
+    def test_extents_are_told_where_they_matter(self):
+        name = self.made(data=b'data')
+        self.assertGreaterEqual(self.store.extents(name), 0)
+        if not self.store.copies_hold_writes:
+            self.assertEqual(0, self.store.extents(name))
+
     # What is missing, and many at once
 
     def test_a_missing_backing_is_named(self):

@@ -27,6 +27,7 @@ class FakePool:
         #: Not seen the next so many times that somebody looks.
         self.away = 0
         self.suspended: set[str] = set()
+        self.block = 512
         #: Fail the n-th change from now on; None never.
         self.fails_in: int | None = None
         self.room = thinpool.Group(100 * GIB, 100 * GIB, 4 << 20)
@@ -49,6 +50,10 @@ class FakePool:
             self.away -= 1
             return None
         return self.state if self.is_active else None
+
+    def block_bytes(self) -> int | None:
+        """Return what the test set."""
+        return self.block if self.is_active else None
 
     def device(self, lv: str) -> tuple[str, int] | None:
         """Return the file of an active volume."""

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from mydriver import exception, model
 
-#: Sizes are multiples of the logical block that the target shows (SBC-3).
+#: Sizes are multiples of that, the least that a logical block can have
+#: (SBC-3). What the target shows of a backing, its store says.
 BLOCK_BYTES = 512
 
 # Lower-case hex only: one backing has one spelling.
@@ -72,6 +73,22 @@ class VolumeStore(Protocol):
 
         That is: no write that came after another one is in a snapshot of the
         group unless the other one is.
+        """
+
+    def block_bytes(self) -> int:
+        """Return the logical block size that hosts see of its volumes.
+
+        What is on a disk, partition tables and filesystems, counts in these:
+        bytes that are moved to where it is another are not found any more.
+
+        :raises StoreError: when it cannot be told.
+        """
+
+    @property
+    def copies_hold_writes(self) -> bool:
+        """Whether writes to a backing wait while it is being copied.
+
+        They wait for as long as it has extents, see :meth:`extents`.
         """
 
     @property
@@ -225,6 +242,13 @@ class VolumeStore(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all backings, sorted."""
+
+    def extents(self, name: str) -> int:
+        """Return in how many pieces a backing is kept.
+
+        :returns: 0 where that makes no difference to anybody.
+        :raises BackingNotFound: when there is no such backing.
+        """
 
     def device(self, name: str) -> model.BackingDevice:
         """Return what the target exports, its path readable on this host.

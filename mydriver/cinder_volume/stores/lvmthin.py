@@ -17,7 +17,13 @@ import contextlib
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import base, identity, poolcare, thinpool
+from mydriver.cinder_volume.stores import (
+    base,
+    identity,
+    poolcare,
+    poolrepair,
+    thinpool,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +57,23 @@ class LvmThinStore:
         """Yes: all are suspended before the first snapshot."""
         return True
 
+    def block_bytes(self) -> int:
+        """Return that of the pool, which LIO shows of its volumes.
+
+        Source: drivers/target/target_core_iblock.c, iblock_configure_device.
+        """
+        found = self._pool.block_bytes()
+        if found is None:
+            raise exception.StoreError(
+                f'see the block size of {self.location}',
+                'the thin pool is not active')
+        return found
+
+    @property
+    def copies_hold_writes(self) -> bool:
+        """No: a thin snapshot shares the whole mapping at once."""
+        return False
+
     @property
     def needs_native_thread(self) -> bool:
         """No: its work is done by the privileged daemon."""
@@ -71,7 +94,7 @@ class LvmThinStore:
         """Finish or remove what a crash left; remember the pool."""
         if uuid := poolcare.recognise(self._pool, self._record):
             self._record.write(uuid)
-        return poolcare.recover(self._pool)
+        return poolrepair.recover(self._pool)
 
     # -- volumes
 
@@ -166,7 +189,7 @@ class LvmThinStore:
         lv, kept = poolcare.lv_name(name), poolcare.lv_name(snapshot)
         spare = poolcare.spare_name(name)
         if self._pool.device(spare):  # an earlier attempt failed
-            poolcare.settle(self._pool, spare, lv)
+            poolrepair.settle(self._pool, spare, lv)
         size_bytes = self._found(name)[1]
         kept_bytes = self._found(snapshot)[1]
         if kept_bytes > size_bytes:
@@ -178,7 +201,7 @@ class LvmThinStore:
         if kept_bytes < size_bytes:
             self._pool.extend(spare, size_bytes)
         # From here on a crash leaves a whole copy, whose renaming is made up
-        # for (poolcare.settle).
+        # for (poolrepair.settle).
         self._pool.remove([lv])
         self._pool.rename(spare, lv)
 
@@ -235,6 +258,11 @@ class LvmThinStore:
         return tuple(sorted(v.name.removeprefix('_')
                             for v in poolcare.ours(self._pool)
                             if poolcare.is_whole(v)))
+
+    def extents(self, name: str) -> int:
+        """Return 0: they make no difference."""
+        poolcare.lv_name(name)
+        return 0
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the block device; no process is started for it."""

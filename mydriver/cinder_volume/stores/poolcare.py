@@ -62,16 +62,17 @@ def spare_name(name: str) -> str:
 
 def is_ours(lv: str) -> bool:
     """Tell whether LVM's name is one of those that we make."""
-    return (_is_spare(lv)
+    return (is_spare(lv)
             or (base.is_name(lv) and not lv.startswith('snapshot'))
             or (lv.startswith('_snapshot') and base.is_name(lv[1:])))
 
 
-def _is_spare(lv: str) -> bool:
-    return lv.startswith(_REVERT) and base.is_name(_replaced_by(lv))
+def is_spare(lv: str) -> bool:
+    """Tell whether LVM's name is one of :func:`spare_name`."""
+    return lv.startswith(_REVERT) and base.is_name(replaced_by(lv))
 
 
-def _replaced_by(spare: str) -> str:
+def replaced_by(spare: str) -> str:
     """Return the name of the volume whose place a copy is to take."""
     return f'volume-{spare.removeprefix(_REVERT)}'
 
@@ -79,11 +80,12 @@ def _replaced_by(spare: str) -> str:
 def is_whole(volume: thinpool.Volume) -> bool:
     """Tell whether nothing is missing of a volume."""
     return (UNFINISHED not in volume.tags
-            and not _is_spare(volume.name)
-            and _is_as_large(volume))
+            and not is_spare(volume.name)
+            and is_as_large(volume))
 
 
-def _is_as_large(volume: thinpool.Volume) -> bool:
+def is_as_large(volume: thinpool.Volume) -> bool:
+    """Tell whether a volume has the size that it was to get."""
     # A tag with something else than a number is none of ours.
     wanted = (tag.removeprefix(SIZE) for tag in volume.tags
               if tag.startswith(SIZE))
@@ -158,68 +160,9 @@ def recognise(pool: thinpool.ThinPool, record: identity.Record) -> str | None:
     return uuid
 
 
-def recover(pool: thinpool.ThinPool) -> tuple[str, ...]:
-    """Finish or remove what a crash left; nobody works with the pool.
-
-    :returns: what is kept, and why.
-    """
-    left = [v for v in ours(pool) if not is_whole(v)]
-    missing = _group(pool).missing_disks if left else 0
-    if missing:
-        # What seems to be gone may be on them.
-        return tuple(f'{v.name}, left by a crash: {missing} disks of volume '
-                     f'group {pool.group_name} are missing' for v in left)
-    kept = (_recover(pool, volume) for volume in left)
-    return tuple(each for each in kept if each)
-
-
-def _recover(pool: thinpool.ThinPool, volume: thinpool.Volume) -> str:
-    """Finish or remove a volume; return why it is kept, or nothing."""
-    lv = volume.name
-    try:
-        if _is_spare(lv):
-            settle(pool, lv, _replaced_by(lv))
-        elif volume.open:
-            # Nobody was ever told of it before it was finished.
-            return (f'{lv}, which seems to be unfinished but is in use. When '
-                    'it is a volume that was made smaller by hand, remove its '
-                    f'tags {SIZE}* (lvchange --deltag)')
-        else:
-            LOG.warning('Removing %s, which was never finished', lv)
-            pool.remove([lv])
-    except exception.StoreError as e:
-        return f'{lv}, left by a crash: {e}'
-    return ''
-
-
-def settle(pool: thinpool.ThinPool, spare: str, lv: str) -> None:
-    """Finish a revert that was cut off, or undo it.
-
-    The copy is whole before the volume goes. Where there is no volume and the
-    copy is not whole, something else has happened.
-
-    :param spare: the copy that was to take the place of ``lv``.
-    :raises StoreError: when that is so.
-    """
-    present = {v.name: v for v in ours(pool)}
-    if spare not in present:
-        return
-    if lv in present:
-        LOG.warning('Removing %s, a revert that was cut off', spare)
-        pool.remove([spare])
-    elif _is_as_large(present[spare]):
-        LOG.warning('Finishing the revert of %s', lv)
-        pool.rename(spare, lv)
-    else:
-        raise exception.StoreError(
-            f'finish the revert of {lv}', 'it is missing, and the copy '
-            f'{spare} is not whole. Rename the copy to that when it is '
-            'wanted, or remove it')
-
-
 def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
     """See that there is a pool that fits, and that it is in order."""
-    group = _group(pool)
+    group = group_of(pool)
     recognise(pool, record)
     if GIB % group.extent_bytes:
         raise _wrong(
@@ -233,7 +176,11 @@ def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
     status(pool)
 
 
-def _group(pool: thinpool.ThinPool) -> thinpool.Group:
+def group_of(pool: thinpool.ThinPool) -> thinpool.Group:
+    """Return the volume group.
+
+    :raises ConfigurationError: when there is none.
+    """
     group = pool.group()
     if group is None:
         raise _wrong(f'there is no volume group {pool.group_name}',
@@ -249,12 +196,12 @@ def _no_pool(pool: thinpool.ThinPool) -> exception.ConfigurationError:
 
 
 def _find(pool: thinpool.ThinPool) -> thinpool.Volume | None:
-    _group(pool)
+    group_of(pool)
     return next((v for v in pool.volumes() if v.name == pool.name), None)
 
 
 def _make(pool: thinpool.ThinPool) -> None:
-    data_bytes, metadata_bytes, chunk_kib = plan(_group(pool).free_bytes)
+    data_bytes, metadata_bytes, chunk_kib = plan(group_of(pool).free_bytes)
     if data_bytes < GIB:
         raise _wrong(
             f'volume group {pool.group_name} has no room for a thin pool of '

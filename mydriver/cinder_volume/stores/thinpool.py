@@ -6,6 +6,7 @@ privileged verbs. What can be read without privileges, is.
 """
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -114,6 +115,9 @@ class ThinPool(Protocol):
     def status(self) -> Status | None:
         """Return the pool's state, None when it is not active."""
 
+    def block_bytes(self) -> int | None:
+        """Return the pool's logical block size, None when not active."""
+
     def device(self, lv: str) -> tuple[str, int] | None:
         """Return path and size in bytes of an active volume."""
 
@@ -203,6 +207,17 @@ class LvmPool:
                             self.group_name, self.name)
         return found and parse_status(*found)
 
+    def block_bytes(self) -> int | None:
+        """See :class:`ThinPool`; the pool has no node of its own in /dev."""
+        name = _dm_name(self.group_name, self.name)
+        for path in Path('/sys/block').glob('dm-*/dm/name'):
+            with contextlib.suppress(FileNotFoundError):  # gone since
+                # The second is that of a pool that never had a volume.
+                if path.read_text().strip() in (f'{name}-tpool', name):
+                    block = path.parents[1] / 'queue/logical_block_size'
+                    return int(block.read_text())
+        return None
+
     def device(self, lv: str) -> tuple[str, int] | None:
         """See :class:`ThinPool`."""
         path = f'/dev/{self.group_name}/{lv}'
@@ -229,8 +244,7 @@ class LvmPool:
             name = (folder / 'dm/name').read_text().strip()
         except FileNotFoundError:
             return None
-        wanted = '-'.join(part.replace('-', '--')
-                          for part in path.split('/')[2:])
+        wanted = _dm_name(*path.split('/')[2:])
         return folder if name == wanted else None
 
     def mapped_bytes(self, lv: str) -> int:
@@ -302,6 +316,11 @@ class LvmPool:
         with lockutils.lock(f'mydriver-lvm-{self.group_name}'):
             return channel.run(verb, self.group_name, *args,
                                timeout_s=_TIMEOUT_S)
+
+
+def _dm_name(group_name: str, lv: str) -> str:
+    """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
+    return f'{group_name.replace("-", "--")}-{lv.replace("-", "--")}'
 
 
 def _request() -> str:

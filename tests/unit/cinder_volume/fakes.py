@@ -58,7 +58,8 @@ def volume(size=1, **fields):
     values = {
         'id': str(uuid.uuid4()), '_name_id': None, 'size': size,
         'host': f'{HOST}#fast', 'status': 'available',
-        'migration_status': None, 'encryption_key_id': None,
+        'migration_status': None, 'provider_geometry': None,
+        'encryption_key_id': None,
         'multiattach': False, 'admin_metadata': {}, 'glance_metadata': {},
         'volume_type_id': None, 'volume_type': objects.VolumeType(
             context(), id=str(uuid.uuid4()), extra_specs={}), **fields}
@@ -126,9 +127,16 @@ class ImageService:
         """Write an image to an open file."""
         data.write(self.images[image_id]['data'])
 
-    def update(self, _context, image_id, _meta, data, **_store):
-        """Take over an image's data."""
-        self.images[image_id]['data'] = data.read()
+    def update(self, _context, image_id, meta, data=None, *,
+               purge_props=True, **_store):
+        """Take over an image's properties and data."""
+        image = self.images[image_id]
+        if 'properties' in meta:
+            image['properties'] = {
+                **({} if purge_props else image['properties']),
+                **meta['properties']}
+        if data is not None:
+            image['data'] = data.read()
 
 
 class Driver(driver.LIODriver):

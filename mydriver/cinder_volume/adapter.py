@@ -37,6 +37,9 @@ LOG = logging.getLogger(__name__)
 
 cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
+#: States of volumes that have a backing.
+_THERE = frozenset({'available', 'in-use'})
+
 #: Begins the name of a volume's lock.
 LOCK_PREFIX = 'mydriver-'
 #: Each call that changes who may use a volume holds this one.
@@ -81,11 +84,30 @@ class Adapter(cinder_driver.VolumeDriver):
         """See that the host can serve, and bring the target up to date."""
         self.store.prepare()
         self.store.check()
+        self._check_first_start()
         for kept in self.store.recover():
             LOG.warning('Keeping %s', kept)
         self.exports.check()
         self.exports.start()
         self.exports.settle(attachments.liveness(self._volumes))
+
+    def _check_first_start(self) -> None:
+        """Refuse an empty place as a new store while Cinder has volumes there.
+
+        From then on the store knows its place by itself.
+
+        :raises ConfigurationError: when that is so.
+        """
+        if self.store.is_known or self.store.names():
+            return
+        there = [v.id for v in self._volumes() if v.status in _THERE]
+        if there:
+            raise exception.ConfigurationError(
+                'mydriver_store_path', f'{self.store.location} is empty, but '
+                f'Cinder has {len(there)} volumes on this backend, such as '
+                f'{there[0]}', 'See that its filesystem is mounted there, or '
+                'its disks are. If the volumes are lost, reset their state to '
+                'error, and restart cinder-volume.')
 
     def _make_store(self, conf: settings.Configuration, backend: str
                     ) -> base.VolumeStore:

@@ -16,8 +16,8 @@ def large_blocks() -> str:
                     base.DISK).strip()
 
 
-class BlocksCase(driving.DriverCase):
-    """What the store says is what a host sees."""
+class Blocks:
+    """What the store says is what a host sees: mix it in."""
 
     #: The logical block size of volumes.
     shown = 0
@@ -43,7 +43,7 @@ class BlocksCase(driving.DriverCase):
             self.assertEqual(self.shown, self.seen(each))
 
 
-class FilesTest(BlocksCase):
+class FilesTest(Blocks, driving.DriverCase):
     """Files show 512-byte blocks, whatever is below."""
 
     shown = 512
@@ -56,7 +56,7 @@ class FilesTest(BlocksCase):
         self.addCleanup(base.run, 'umount', self.store_path)
 
 
-class ThinTest(driving.OnLvmThin, BlocksCase):
+class ThinTest(Blocks, driving.OnLvmThin, driving.DriverCase):
     """Logical volumes show the blocks of the disks."""
 
     shown = 4096
@@ -66,7 +66,7 @@ class ThinTest(driving.OnLvmThin, BlocksCase):
         base.run('modprobe', 'dm-thin-pool')
         disk = large_blocks()
         self.addCleanup(base.run, 'losetup', '--detach', disk)
-        base.run('vgcreate', '-q', '-s', '4m', lvm.GROUP, disk)
+        base.run('vgcreate', '-q', '-y', '-s', '4m', lvm.GROUP, disk)
         self.addCleanup(base.run, 'pvremove', '-q', '-f', '-y', disk)
         self.addCleanup(base.run, 'vgremove', '-q', '-f', '-y', lvm.GROUP)
         self.addCleanup(driving.lio.clear)  # before: it holds volumes open

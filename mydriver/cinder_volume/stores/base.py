@@ -98,6 +98,13 @@ class VolumeStore(Protocol):
         All green threads would wait with them.
         """
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its place is known to be a store, from an earlier start.
+
+        :raises ConfigurationError: when that cannot be told.
+        """
+
     def prepare(self) -> None:
         """Bring up what is there, as after a boot; at any time, repeatedly.
 

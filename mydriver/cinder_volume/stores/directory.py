@@ -72,6 +72,11 @@ class Directory:
                 self.work('look at the store'):
             pass
 
+    def is_known(self) -> bool:
+        """Tell whether there is a record, or an id in the folder."""
+        with self.work('look for the id of the store') as folder:
+            return bool(self._record.known() or identity.read_marker(folder))
+
     def keep_identity(self) -> None:
         """From now on no other folder will do."""
         with self.work('give the store an id') as folder:

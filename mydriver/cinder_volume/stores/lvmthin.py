@@ -81,6 +81,11 @@ class LvmThinStore:
 
     # -- life
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a record of the pool."""
+        return self._record.known() is not None
+
     def prepare(self) -> None:
         """Make the pool if need be, and bring its volumes up."""
         poolcare.prepare(self._pool, self._record,

@@ -85,6 +85,11 @@ class ReflinkStore:
         """Yes: files are flushed."""
         return True
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the folder or the record has an id."""
+        return self._directory.is_known()
+
     def prepare(self) -> None:
         """See that whoever mounts the filesystem has done so."""
         self._directory.check()

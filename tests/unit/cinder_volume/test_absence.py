@@ -62,6 +62,20 @@ class LostMountTest(fakes.CinderTestCase):
         with self.lost():
             self.refused(self.started_driver)
 
+    def test_an_earlier_version_left_no_id_to_compare(self):
+        os.unlink(f'{self.store_path}/.mydriver-store')
+        os.unlink(f'{self.folder}/state/mydriver/disks/store')
+        self.volume.status = 'available'
+        driver = self.new_driver()
+        driver.records = [fakes.volume(status='error'), self.volume]
+        driver.do_setup(None)
+        self.addCleanup(driver.journal.close)
+        with self.lost():
+            self.refused(driver.check_for_setup_error)
+            self.assertEqual([], os.listdir(self.store_path))
+            self.volume.status = 'error'
+            driver.check_for_setup_error()
+
     def test_another_store_is_taken_when_the_operator_says_so(self):
         with self.lost():
             os.unlink(f'{self.folder}/state/mydriver/disks/store')

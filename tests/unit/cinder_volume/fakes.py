@@ -58,7 +58,7 @@ def volume(size=1, **fields):
     values = {
         'id': str(uuid.uuid4()), '_name_id': None, 'size': size,
         'host': f'{HOST}#fast', 'status': 'available',
-        'migration_status': None, 'provider_geometry': None,
+        'migration_status': None, 'provider_geometry': '512 512',
         'encryption_key_id': None,
         'multiattach': False, 'admin_metadata': {}, 'glance_metadata': {},
         'volume_type_id': None, 'volume_type': objects.VolumeType(

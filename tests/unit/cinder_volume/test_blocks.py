@@ -158,7 +158,7 @@ class VolumeTest(BlocksCase):
     def test_volumes_bear_their_block_size(self):
         self.shown.return_value = 4096
         known = {'provider_geometry': '4096 4096'}
-        volume = fakes.volume()
+        volume = fakes.volume(provider_geometry=None)
         snapshot = fakes.snapshot(volume)
         self.assertEqual(known, self.driver.create_volume(volume))
         self.driver.create_snapshot(snapshot)

@@ -2,6 +2,8 @@
 """Disks with 4096-byte blocks below both stores, and what a host sees."""
 
 from pathlib import Path
+import tempfile
+import unittest
 
 from cinder import exception as cinder_exception
 
@@ -9,11 +11,18 @@ from tests.functional import base, driving, lvm
 from tests.unit.cinder_volume import fakes
 
 
-def large_blocks() -> str:
-    """Return a disk of 4096-byte blocks, which is the spare disk below."""
+def large_blocks(case: unittest.TestCase) -> str:
+    """Return a disk of 4096-byte blocks, gone after the test.
+
+    Not the spare disk by another name: LVM would see its labels twice.
+    """
     base.run('modprobe', 'loop')
-    return base.run('losetup', '--find', '--show', '--sector-size', '4096',
-                    base.DISK).strip()
+    with tempfile.NamedTemporaryFile(dir='/run') as f:
+        f.truncate(4 * driving.GIB)
+        disk = base.run('losetup', '--find', '--show', '--sector-size',
+                        '4096', f.name).strip()
+    case.addCleanup(base.run, 'losetup', '--detach', disk)
+    return disk
 
 
 class Blocks:
@@ -50,8 +59,7 @@ class FilesTest(Blocks, driving.DriverCase):
 
     def make_place(self):
         """Put an XFS on the disk."""
-        disk = large_blocks()
-        self.addCleanup(base.run, 'losetup', '--detach', disk)
+        disk = large_blocks(self)
         base.node_function('node_xfs', disk, self.store_path)
         self.addCleanup(base.run, 'umount', self.store_path)
 
@@ -64,8 +72,7 @@ class ThinTest(Blocks, driving.OnLvmThin, driving.DriverCase):
     def make_place(self):
         """Make a volume group of the disk."""
         base.run('modprobe', 'dm-thin-pool')
-        disk = large_blocks()
-        self.addCleanup(base.run, 'losetup', '--detach', disk)
+        disk = large_blocks(self)
         base.run('vgcreate', '-q', '-y', '-s', '4m', lvm.GROUP, disk)
         self.addCleanup(base.run, 'pvremove', '-q', '-f', '-y', disk)
         self.addCleanup(base.run, 'vgremove', '-q', '-f', '-y', lvm.GROUP)

@@ -136,6 +136,19 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         self.store.extend(adapter.name(volume), volume.size * stats.GIB)
 
     @errors.translated()
+    def copy_image_to_encrypted_volume(
+            self, context: Any, volume: Any, image_service: Any,
+            image_id: str, disable_sparse: bool = False) -> None:
+        """Write an image to a new volume that the host encrypts.
+
+        Cinder attaches it for that; only the image is looked at first.
+        """
+        self.check_image_blocks(image_service.show(context, image_id))
+        super().copy_image_to_encrypted_volume(
+            context, volume, image_service, image_id,
+            disable_sparse=disable_sparse)
+
+    @errors.translated()
     def copy_volume_to_image(self, context: Any, volume: Any,
                              image_service: Any,
                              image_meta: dict[str, Any]) -> None:

@@ -82,8 +82,11 @@ class ImageTest(BlocksCase):
         # Of encrypted volumes Cinder does not ask clone_image.
         volume = fakes.volume()
         self.driver.create_volume(volume)
-        self.refused(self.driver.copy_image_to_volume, fakes.context(),
-                     volume, self.images, image_id)
+        for fetch in (self.driver.copy_image_to_volume,
+                      self.driver.copy_image_to_encrypted_volume):
+            self.refused(fetch, fakes.context(), volume, self.images,
+                         image_id)
+        self.assertEqual({}, self.driver.exported())
         self.assertEqual(bytes(6), self.read(volume, 6))
 
     def test_one_for_large_blocks_is_taken_there_alone(self):

@@ -33,7 +33,8 @@ CALLERS = (
 #: asks first or catches NotImplementedError.
 OURS = {
     'check_for_setup_error', 'clean_volume_file_locks', 'clone_image',
-    'copy_image_to_volume', 'copy_volume_to_image', 'create_cloned_volume',
+    'copy_image_to_encrypted_volume', 'copy_image_to_volume',
+    'copy_volume_to_image', 'create_cloned_volume',
     'create_export', 'create_group', 'create_group_from_src',
     'create_group_snapshot', 'create_snapshot', 'create_volume',
     'create_volume_from_snapshot', 'delete_group', 'delete_group_snapshot',

@@ -195,8 +195,9 @@ class Adapter(cinder_driver.VolumeDriver):
                 f'copy {name(volume)} while it is in use',
                 f'it has {extents} extents, and all writes to it would wait '
                 'until each of them is shared. Copy it when it is detached, '
-                'move it to a backend with lvmthin, or raise '
-                f'mydriver_max_extents, which is {limit}')
+                'or merge them then (xfs_fsr), move it to a backend with '
+                'lvmthin, or raise mydriver_max_extents, which is '
+                f'{limit}')
 
     def check_blocks(self, what: str, needed_bytes: int, where: str,
                      shown_bytes: int) -> None:

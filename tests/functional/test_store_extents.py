@@ -38,8 +38,10 @@ class ExtentsTest(base.NodeTestCase):
 
     def write(self, name, blocks):
         """Write blocks at random."""
-        with open(self.store.device(name).path, 'r+b', buffering=0) as f:
-            for at in self.random.sample(range(GIB // BLOCK), blocks):
+        device = self.store.device(name)
+        with open(device.path, 'r+b', buffering=0) as f:
+            for at in self.random.sample(range(device.size_bytes // BLOCK),
+                                         blocks):
                 os.pwrite(f.fileno(), b'x' * BLOCK, at * BLOCK)
             os.fsync(f.fileno())
 
@@ -81,6 +83,24 @@ class ExtentsTest(base.NodeTestCase):
         self.assertLess(count_s, copy_s / 5)
         # Goal: 3 s on a host. Nodes on a busy machine are slower.
         self.assertLess(copy_s, 30)
+
+    def test_extents_that_a_snapshot_made_can_be_merged(self):
+        name = contract.volume()
+        self.store.create(name, GIB // 8)
+        path = self.store.device(name).path
+        with open(path, 'r+b') as f:
+            for _ in range(GIB // 8 // contract.MIB):
+                f.write(os.urandom(contract.MIB))
+            os.fsync(f.fileno())
+        self.store.snapshot(name, contract.snapshot())
+        self.write(name, 2000)
+        broken, held = self.store.extents(name), Path(path).read_bytes()
+        base.run('xfs_fsr', '-v', path)
+        merged = self.store.extents(name)
+        print(f'{broken} extents, merged into {merged}', file=sys.stderr)
+        self.assertGreater(broken, 1000)
+        self.assertLess(merged, 100)
+        self.assertEqual(held, Path(path).read_bytes())
 
     def test_a_filesystem_that_cannot_tell(self):
         with tempfile.TemporaryFile(dir='/dev/shm') as f:

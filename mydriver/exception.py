@@ -230,6 +230,17 @@ class StoreFull(MyDriverError):
                 'needed. Add space or delete volumes.')
 
 
+class BlocksDiffer(MyDriverError):
+    """Something would be moved to where the block size is another."""
+
+    fields = ('what', 'needed_bytes', 'where', 'shown_bytes')
+    template = ('{what} is made for logical blocks of {needed_bytes} bytes, '
+                'but {where} shows blocks of {shown_bytes}: partitions and '
+                'filesystems would not be found. Choose a backend that '
+                'reports mydriver_block_bytes {needed_bytes}. See "Block '
+                'sizes" in the features guide.')
+
+
 class ImageNotShareable(MyDriverError):
     """An image's file cannot be a volume without being copied."""
 

@@ -16,6 +16,7 @@ from cinder.volume import driver as cinder_driver
 from cinder.volume import volume_utils
 from eventlet import tpool
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import (
@@ -32,7 +33,12 @@ from mydriver.cinder_volume import (
 )
 from mydriver.cinder_volume.stores import base
 
+LOG = logging.getLogger(__name__)
+
 cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
+
+#: States of volumes that have a backing.
+_THERE = frozenset({'available', 'in-use'})
 
 #: Begins the name of a volume's lock.
 LOCK_PREFIX = 'mydriver-'
@@ -68,7 +74,7 @@ class Adapter(cinder_driver.VolumeDriver):
         """Put the parts together; Cinder may try several times."""
         images.suit_thread_pool()
         wanted = settings.of_service(self.configuration, self._backend)
-        self._store = self._make_store(self.configuration)
+        self._store = self._make_store(self.configuration, self._backend)
         if self._service is None:
             settings.prepare_state(wanted.state_path)
             self._service = self._make_service(wanted)
@@ -78,13 +84,34 @@ class Adapter(cinder_driver.VolumeDriver):
         """See that the host can serve, and bring the target up to date."""
         self.store.prepare()
         self.store.check()
-        self.store.recover()
+        self._check_first_start()
+        for kept in self.store.recover():
+            LOG.warning('Keeping %s', kept)
         self.exports.check()
         self.exports.start()
         self.exports.settle(attachments.liveness(self._volumes))
 
-    def _make_store(self, conf: settings.Configuration) -> base.VolumeStore:
-        store = settings.store_of(conf)
+    def _check_first_start(self) -> None:
+        """Refuse an empty place as a new store while Cinder has volumes there.
+
+        From then on the store knows its place by itself.
+
+        :raises ConfigurationError: when that is so.
+        """
+        if self.store.is_known or self.store.names():
+            return
+        there = [v.id for v in self._volumes() if v.status in _THERE]
+        if there:
+            raise exception.ConfigurationError(
+                'mydriver_store_path', f'{self.store.location} is empty, but '
+                f'Cinder has {len(there)} volumes on this backend, such as '
+                f'{there[0]}', 'See that its filesystem is mounted there, or '
+                'its disks are. If the volumes are lost, reset their state to '
+                'error, and restart cinder-volume.')
+
+    def _make_store(self, conf: settings.Configuration, backend: str
+                    ) -> base.VolumeStore:
+        store = settings.store_of(conf, backend)
         if not store.needs_native_thread:
             return store
         # Files are flushed in native threads; green ones go on meanwhile.
@@ -150,6 +177,42 @@ class Adapter(cinder_driver.VolumeDriver):
                 volume.name_id, {'initiator': str(initiator)})
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
+
+    def check_copy(self, volume: Any) -> None:
+        """Refuse to copy a volume when its users would wait for too long.
+
+        Whether it is used, the target knows: it is exported then.
+
+        :raises StoreError: when it has too many extents.
+        """
+        if not (self.store.copies_hold_writes
+                and self.exports.is_exported(volume.name_id)):
+            return
+        extents = self.store.extents(name(volume))
+        limit = self.configuration.mydriver_max_extents
+        if extents > limit:
+            raise exception.StoreError(
+                f'copy {name(volume)} while it is in use',
+                f'it has {extents} extents, and all writes to it would wait '
+                'until each of them is shared. Copy it when it is detached, '
+                'or merge them then (xfs_fsr), move it to a backend with '
+                'lvmthin, or raise mydriver_max_extents, which is '
+                f'{limit}')
+
+    def check_blocks(self, what: str, needed_bytes: int, where: str,
+                     shown_bytes: int) -> None:
+        """Refuse to move something to where the block size is another.
+
+        :param what: that was made for ``needed_bytes``.
+        :param where: disks show ``shown_bytes``.
+        :raises BlocksDiffer: unless the operator does without.
+        """
+        if needed_bytes == shown_bytes:
+            return
+        error = exception.BlocksDiffer(what, needed_bytes, where, shown_bytes)
+        if self.configuration.mydriver_check_block_size:
+            raise error
+        LOG.warning('%s', error)
 
     # -- what the scheduler is told
 

@@ -16,6 +16,7 @@ from mydriver import exception
 from mydriver.cinder_volume import (
     adapter,
     attachments,
+    blocks,
     errors,
     grouping,
     image_clone,
@@ -38,9 +39,11 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
     # -- volumes and snapshots
 
     @errors.translated()
-    def create_volume(self, volume: Any) -> None:
-        """Make an empty volume."""
+    def create_volume(self, volume: Any) -> dict[str, str]:
+        """Make an empty volume, perhaps the far end of a migration."""
+        self.check_migrated_blocks(volume)
         self.store.create(adapter.name(volume), volume.size * stats.GIB)
+        return blocks.geometry(self.store.block_bytes())
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
@@ -70,6 +73,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
     @errors.translated()
     def create_snapshot(self, snapshot: Any) -> None:
         """Keep what a volume holds now, in use or not."""
+        self.check_copy(snapshot.volume)
         self.store.snapshot(adapter.name(snapshot.volume),
                             base.snapshot_name(snapshot.id))
 
@@ -79,16 +83,21 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         self.store.delete(base.snapshot_name(snapshot.id))
 
     @errors.translated()
-    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
+    def create_volume_from_snapshot(self, volume: Any, snapshot: Any
+                                    ) -> dict[str, str]:
         """Make a volume that holds what a snapshot holds, or larger."""
         self.store.clone(base.snapshot_name(snapshot.id),
                          adapter.name(volume), volume.size * stats.GIB)
+        return blocks.geometry(self.store.block_bytes())
 
     @errors.translated()
-    def create_cloned_volume(self, volume: Any, src_vref: Any) -> None:
+    def create_cloned_volume(self, volume: Any, src_vref: Any
+                             ) -> dict[str, str]:
         """Make a volume that holds what another holds now, or larger."""
+        self.check_copy(src_vref)
         self.store.clone(adapter.name(src_vref), adapter.name(volume),
                          volume.size * stats.GIB)
+        return blocks.geometry(self.store.block_bytes())
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
@@ -118,6 +127,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                              image_service: Any, image_id: str,
                              disable_sparse: bool = False) -> None:
         """Write an image to a new volume."""
+        self.check_image_blocks(image_service.show(context, image_id))
         images.fetch(
             context, image_service, image_id,
             self.store.device(adapter.name(volume)), size_gib=volume.size,
@@ -126,12 +136,29 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         self.store.extend(adapter.name(volume), volume.size * stats.GIB)
 
     @errors.translated()
+    def copy_image_to_encrypted_volume(
+            self, context: Any, volume: Any, image_service: Any,
+            image_id: str, disable_sparse: bool = False) -> None:
+        """Write an image to a new volume that the host encrypts.
+
+        Cinder attaches it for that; only the image is looked at first.
+        """
+        self.check_image_blocks(image_service.show(context, image_id))
+        super().copy_image_to_encrypted_volume(
+            context, volume, image_service, image_id,
+            disable_sparse=disable_sparse)
+
+    @errors.translated()
     def copy_volume_to_image(self, context: Any, volume: Any,
                              image_service: Any,
                              image_meta: dict[str, Any]) -> None:
         """Write a volume to an image."""
         # What this host has cached of a block device may be older.
         self.store.extend(adapter.name(volume), volume.size * stats.GIB)
+        block_bytes = self.store.block_bytes()
+        if block_bytes != blocks.USUAL_BYTES:
+            images.set_property(context, image_service, image_meta['id'],
+                                blocks.PROPERTY, str(block_bytes))
         images.upload(context, image_service, image_meta,
                       self.store.device(adapter.name(volume)), volume)
 
@@ -144,10 +171,15 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
     def create_export(self, context: Any, volume: Any,
-                      connector: Any) -> None:
-        """Make the LUN of a volume exist on a target."""
+                      connector: Any) -> dict[str, str] | None:
+        """Make the LUN of a volume exist on a target.
+
+        :returns: its block size, where Cinder does not know it yet.
+        """
         self.exports.create_export(volume.name_id,
                                    self.store.device(adapter.name(volume)))
+        return (None if volume.provider_geometry else
+                blocks.geometry(self.store.block_bytes()))
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)

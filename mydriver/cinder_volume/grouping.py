@@ -63,6 +63,8 @@ class GroupAdapter(adapter.Adapter):
                               ) -> tuple[_Update, list[_Update]]:
         """Take a snapshot of each member: of all, or of none."""
         self._check_promise(group_snapshot)
+        for snapshot in snapshots:
+            self.check_copy(snapshot.volume)
         self.store.snapshot_group([
             (adapter.name(s.volume), base.snapshot_name(s.id))
             for s in snapshots])
@@ -90,6 +92,8 @@ class GroupAdapter(adapter.Adapter):
         :param source_vols: in the order of ``volumes``, or None.
         """
         self._check_promise(group)
+        for volume in source_vols or ():
+            self.check_copy(volume)
         if snapshots:
             together.clone_snapshots(self.store, _wanted(
                 [base.snapshot_name(s.id) for s in snapshots], volumes))

@@ -17,6 +17,7 @@ from oslo_log import log as logging
 from mydriver import exception
 from mydriver.cinder_volume import (
     adapter,
+    blocks,
     errors,
     images,
     local_image,
@@ -39,6 +40,7 @@ class ImageClone(adapter.Adapter):
         :param image_location: Glance's direct URL and its locations.
         :returns: no update of the record, and whether it was done.
         """
+        self.check_image_blocks(image_meta)
         for path in local_image.paths(image_location):
             try:
                 figures = self._share(volume, path, image_meta)
@@ -51,6 +53,16 @@ class ImageClone(adapter.Adapter):
                      volume.id, image_meta['id'], *figures)
             return None, True
         return NOT_CLONED
+
+    def check_image_blocks(self, image: Any) -> None:
+        """Refuse an image that was made for another block size.
+
+        Before Cinder tries any of its ways to make a volume of it.
+
+        :raises BlocksDiffer: when it was.
+        """
+        self.check_blocks(f'Image {image["id"]}', blocks.of_image(image),
+                          self.store.location, self.store.block_bytes())
 
     def _share(self, volume: Any, path: str,
                image: Any) -> tuple[float, float]:

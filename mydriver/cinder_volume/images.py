@@ -43,6 +43,13 @@ def upload(context: Any, image_service: Any, image_meta: dict[str, Any],
         run_as_root=_is_roots(device))
 
 
+def set_property(context: Any, image_service: Any, image_id: str, key: str,
+                 value: str) -> None:
+    """Set one property of an image; the others stay."""
+    image_service.update(context, image_id, {'properties': {key: value}},
+                         purge_props=False)
+
+
 def _is_roots(device: model.BackingDevice) -> bool:
     return device.kind == 'iblock'
 

@@ -104,14 +104,17 @@ def _backings(store: base.VolumeStore, prefix: str,
     for name in store.names():
         if not name.startswith(prefix):
             continue
+        size_bytes, problem = 0, None
         try:
             size_bytes = store.device(name).size_bytes
         except exception.BackingNotFound:
             continue  # deleted since
+        except exception.MyDriverError as e:
+            problem = str(e)  # one that cannot be used spoils no list
         if name in managed:
             yield _entry(name, size_bytes, MANAGED, managed[name].cinder_id)
         else:
-            yield _entry(name, size_bytes, objection(name))
+            yield _entry(name, size_bytes, problem or objection(name))
 
 
 def _entry(name: str, size_bytes: int, problem: str | None,

@@ -140,10 +140,12 @@ class Manage(adapter.Adapter):
         if kind == 'snapshot':
             return bool(objects.Snapshot.exists(context, its_id))
         # Wherever it is: a volume that is on its way to this backend has its
-        # backing here before Cinder says so. After a migration the backing
-        # has another id than the volume.
+        # backing here before Cinder says so, and the host's name may have
+        # changed. After a migration the backing has another id than the
+        # volume.
         return (bool(objects.Volume.exists(context, its_id))
-                or any(v.name_id == its_id for v in self._volumes()))
+                or bool(objects.VolumeList.get_all(
+                    context, limit=1, filters={'_name_id': its_id})))
 
 
 @contextlib.contextmanager

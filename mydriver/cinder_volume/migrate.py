@@ -19,7 +19,14 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import adapter, errors, images, opts, relocate
+from mydriver.cinder_volume import (
+    adapter,
+    blocks,
+    errors,
+    images,
+    opts,
+    relocate,
+)
 from mydriver.cinder_volume.stores import base
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +56,7 @@ class Migrate(adapter.Adapter):
             ``capabilities``.
         :returns: whether it was done, and no update of the volume's record.
         """
+        self._check_destination(volume, host)
         reason, target = self._target(volume, host)
         if target is None:
             LOG.debug('Volume %s is left to host-assisted migration: %s',
@@ -72,6 +80,33 @@ class Migrate(adapter.Adapter):
                  time.monotonic() - started)
         return True, None
 
+    def _check_destination(self, volume: Any, host: Any) -> None:
+        """Refuse a backend whose disks have other blocks than ours.
+
+        An error ends the migration; otherwise Cinder would go on with its own.
+        One that does not say what it has has the usual.
+
+        :raises BlocksDiffer: when that is so.
+        """
+        shown = blocks.of_capabilities(host.get('capabilities') or {})
+        self.check_blocks(f'Volume {volume.id}', self.store.block_bytes(),
+                          host['host'], shown or blocks.USUAL_BYTES)
+
+    def check_migrated_blocks(self, volume: Any) -> None:
+        """Refuse to be the far end of a migration from other blocks.
+
+        The record of a volume that is such an end has the geometry of the
+        one that is migrated (VolumeManager._migrate_volume_generic).
+
+        :raises BlocksDiffer: when that is so.
+        """
+        status = volume.migration_status or ''
+        if status.startswith('target:'):
+            self.check_blocks(
+                f'Volume {status.removeprefix("target:")}',
+                blocks.of_volume(volume) or blocks.USUAL_BYTES,
+                self.store.location, self.store.block_bytes())
+
     def _target(self, volume: Any, host: Any
                 ) -> tuple[str, base.VolumeStore | None]:
         """Return the other backend's store, or why there is none."""
@@ -92,6 +127,9 @@ class Migrate(adapter.Adapter):
         store = self._store_of_backend(host['host'])
         if store is None or store.location != theirs.path:
             return 'the other backend is not in this configuration', None
+        # The scheduler's figures may be old.
+        self.check_blocks(f'Volume {volume.id}', self.store.block_bytes(),
+                          store.location, store.block_bytes())
         return '', store
 
     def _store_of_backend(self, host: str) -> base.VolumeStore | None:
@@ -102,7 +140,7 @@ class Migrate(adapter.Adapter):
         conf = configuration.Configuration(
             cinder_driver.volume_opts, config_group=backend)
         conf.append_config_values(opts.VOLUME_OPTS)
-        return self._make_store(conf)
+        return self._make_store(conf, backend)
 
     def _copy(self, target: base.VolumeStore, name: str) -> None:
         """Copy a backing to another store."""

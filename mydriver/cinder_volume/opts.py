@@ -68,6 +68,46 @@ Related options:
 * ``reserved_percentage``
 * ``max_over_subscription_ratio``
 """),
+    cfg.IntOpt(
+        'mydriver_max_extents',
+        default=30000,
+        min=1,
+        max=1000000,
+        help="""
+Number of extents up to which a volume in use is copied by ``reflink``.
+
+A snapshot or clone on the ``reflink`` store takes its time by the extents of
+the volume, not by its size, and all writes to the volume wait meanwhile: about
+1 second at 10,000 extents, 4 at 44,000 and 9 at 150,000. Guests give up on a
+disk after half a minute or so. Random writes of small blocks make extents, and
+so do writes after a snapshot. Above this number, snapshots and clones of a
+volume that is exported are refused; a volume that nobody uses is copied in any
+case. ``mydriver status`` shows the volumes that have the most.
+
+Related options:
+
+* ``mydriver_store``
+"""),
+    cfg.BoolOpt(
+        'mydriver_check_block_size',
+        default=True,
+        help="""
+Refuse to move bytes to where the logical block size of disks is another.
+
+Volumes of the ``reflink`` store show blocks of 512 bytes, those of ``lvmthin``
+the logical blocks of the disks of the volume group, perhaps 4096 bytes.
+Whoever uses a volume directly does not find the partitions of the one on the
+other.
+
+QEMU shows its guests 512-byte blocks in any case, unless a disk is passed
+through (``hw_scsi_model`` and the device type ``lun``). Where all volumes of
+the cloud are used by such guests, the check can be switched off: a warning is
+logged then.
+
+Related options:
+
+* ``mydriver_store``
+"""),
     cfg.StrOpt(
         'mydriver_state_path',
         default='$state_path/mydriver',

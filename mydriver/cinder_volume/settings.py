@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mydriver import exception, model
 from mydriver.cinder_volume import addresses, serving, state, stores
-from mydriver.cinder_volume.stores import base
+from mydriver.cinder_volume.stores import base, identity
 
 
 class Configuration(Protocol):
@@ -42,9 +42,10 @@ def of_service(conf: Configuration, backend: str) -> serving.Settings:
         discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'))
 
 
-def store_of(conf: Configuration) -> base.VolumeStore:
+def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
     """Return the backend's store, not checked yet.
 
+    :param backend: name of the backend's section.
     :raises ConfigurationError: when it is not said where it is.
     """
     path = conf.safe_get('mydriver_store_path')
@@ -53,7 +54,9 @@ def store_of(conf: Configuration) -> base.VolumeStore:
             'mydriver_store_path', 'it is not set',
             "Set it in the backend's section to a folder on XFS or btrfs, or "
             'to a volume group for lvmthin.')
-    return stores.build(conf.safe_get('mydriver_store'), path)
+    record = os.path.join(state_path(conf, backend), identity.RECORD)
+    return stores.build(conf.safe_get('mydriver_store'), path,
+                        identity.Record(record))
 
 
 def prepare_state(path: str) -> None:

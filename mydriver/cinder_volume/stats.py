@@ -8,6 +8,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from mydriver import exception
+from mydriver.cinder_volume import blocks
 from mydriver.cinder_volume.stores import base
 
 LOG = logging.getLogger(__name__)
@@ -80,9 +81,11 @@ def build(backend: Backend, store: base.VolumeStore,
     :param check_serving: raises one of our errors when the target does not.
     """
     state, room, backings = 'up', base.Capacity(0, 0, 0), 0
+    block_bytes = None
     try:
         check_serving()
         room, backings = store.capacity(), len(store.names())
+        block_bytes = str(store.block_bytes())
     except exception.MyDriverError as e:
         LOG.error('Backend %s is down: %s', backend.name, e)
         state = 'down'
@@ -102,6 +105,8 @@ def build(backend: Backend, store: base.VolumeStore,
         'QoS_support': False,
         'location_info': backend.location,
         'mydriver_store': backend.store_kind,
+        # As a text: so a volume type can ask for it without an operator.
+        blocks.PROPERTY: block_bytes,
         'filter_function': backend.filter_function,
         'goodness_function': backend.goodness_function,
         'backend_state': state,

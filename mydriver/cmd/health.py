@@ -2,6 +2,7 @@
 """Whether a backend is in order: its store, its host, and what it exports."""
 
 from collections.abc import Callable, Iterator
+import contextlib
 import dataclasses
 import os
 
@@ -9,12 +10,16 @@ from mydriver import exception, model
 from mydriver.cinder_volume import configfs, serving, settings
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
+from mydriver.cinder_volume.stores import base
 from mydriver.cmd import backends
 
 GIB = 1024 ** 3
 
 #: Returns what the kernel has of a target.
 Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
+
+#: How many of the volumes with the most extents are shown.
+_WORST = 3
 
 _Facts = set[tuple[str, ...]]
 
@@ -23,7 +28,8 @@ _Facts = set[tuple[str, ...]]
 class Finding:
     """The state of a part of a backend.
 
-    :param part: ``store``, ``host``, ``targets``, ``exports``, ``mappings``.
+    :param part: ``store``, ``extents``, ``host``, ``targets``, ``exports``,
+        ``mappings``.
     :param ok: nothing is wrong with it.
     :param detail: figures, or what is wrong and the remedy.
     :param warning: it works, but something about it is not as it should be.
@@ -44,11 +50,19 @@ class Finding:
 
 def of_host(backend: backends.Backend) -> Iterator[Finding]:
     """Try the store, and what the host needs to serve."""
-    for part, look in (('store', _store), ('host', _host)):
-        try:
-            yield look(backend)
-        except exception.MyDriverError as e:
-            yield Finding(part, False, str(e))
+    store = _of('store', _store, backend)
+    yield store
+    if store.ok and (extents := _of('extents', _extents, backend)).detail:
+        yield extents
+    yield _of('host', _host, backend)
+
+
+def _of(part: str, look: Callable[[backends.Backend], Finding],
+        backend: backends.Backend) -> Finding:
+    try:
+        return look(backend)
+    except exception.MyDriverError as e:
+        return Finding(part, False, str(e))
 
 
 def of_exports(backend: backends.Backend, observe: Observe = configfs.target
@@ -76,13 +90,40 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
 
 
 def _store(backend: backends.Backend) -> Finding:
-    store = settings.store_of(backend.section)
+    store = settings.store_of(backend.section, backend.name)
     store.check()
     room = store.capacity()
     return Finding(
         'store', True, f'{store.location}: {room.free_bytes / GIB:.1f} of '
         f'{room.total_bytes / GIB:.1f} GiB free, '
-        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned')
+        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned, blocks of '
+        f'{store.block_bytes()} bytes')
+
+
+def _extents(backend: backends.Backend) -> Finding:
+    """Return the volumes that have the most extents; no detail without any."""
+    store = settings.store_of(backend.section, backend.name)
+    if not store.copies_hold_writes:
+        return Finding('extents', True, '')
+    limit = backend.section.safe_get('mydriver_max_extents')
+    counted = sorted(_counted(store), reverse=True)[:_WORST]
+    worst = ', '.join(f'{name} {count}' for count, name in counted)
+    if counted and counted[0][0] > limit:
+        return Finding(
+            'extents', True, 'Not all volumes can be copied while they are in '
+            f'use: the limit is {limit} extents (mydriver_max_extents), the '
+            f'most have {worst}. See "Extents" in the operations guide.',
+            warning=True)
+    return Finding('extents', True, worst and
+                   f'the most have {worst}; the limit is {limit}')
+
+
+def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
+    for name in store.names():
+        # One may be deleted meanwhile.
+        with contextlib.suppress(exception.BackingNotFound):
+            if name.startswith('volume-') and (count := store.extents(name)):
+                yield count, name
 
 
 def _host(backend: backends.Backend) -> Finding:

@@ -59,7 +59,7 @@ class Restore(command.Command):
     def _bring_up(self, backend: backends.Backend) -> None:
         """Bring up the store; what it leaves out, no export is made of."""
         try:
-            settings.store_of(backend.section).prepare()
+            settings.store_of(backend.section, backend.name).prepare()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
         except Exception:  # what the kernel needs of it may be there

@@ -53,8 +53,10 @@ _NO_KERNEL = ('not detected in your kernel', 'support missing from kernel')
 _BLKFLSBUF = 0x1261
 
 _LV_FIELDS = ('lv_name', 'lv_size', 'pool_lv', 'lv_active', 'lv_tags',
-              'segtype', 'zero', 'discards', 'thin_id', 'lv_device_open')
-_VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size')
+              'segtype', 'zero', 'discards', 'thin_id', 'lv_device_open',
+              'lv_uuid')
+_VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size',
+              'vg_missing_pv_count')
 
 _verb = functools.partial(verbs.telling, error=exception.StoreError)
 

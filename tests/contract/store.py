@@ -8,10 +8,12 @@ filesystem in a kernel node.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import uuid
 
 from mydriver import exception
+from mydriver.cinder_volume import inventory
 from mydriver.cinder_volume.stores import base
 
 MIB = 1024 * 1024
@@ -51,6 +53,17 @@ class StoreContract:
     def make_foreign(self, name: str, size_bytes: int,
                      data: bytes = b'') -> None:
         """Put something there that could be taken over, as others would."""
+        raise NotImplementedError
+
+    def make_odd(self, name: str) -> None:
+        """Put something there that has a backing's name and is none.
+
+        Or a backing that cannot be used.
+        """
+        raise NotImplementedError
+
+    def away(self) -> contextlib.AbstractContextManager[None]:
+        """Let something else be in the store's place, or nothing."""
         raise NotImplementedError
 
     def setUp(self):
@@ -109,6 +122,50 @@ class StoreContract:
         after = self.store.capacity()
         self.assertEqual(2 * size_bytes, after.provisioned_bytes)
         self.assertGreater(after.free_bytes, before.free_bytes - 8 * MIB)
+
+    # What is not the store
+
+    def test_a_place_that_lost_the_store_is_no_empty_store(self):
+        kept, copy = self.made(data=b'kept'), snapshot()
+        self.store.snapshot(kept, copy)
+        self.store.recover()
+        with self.away():
+            for call in (self.store.names, self.store.foreign,
+                         lambda: self.store.exists(kept),
+                         lambda: self.store.delete(kept),
+                         lambda: self.store.create(volume(), MIB),
+                         lambda: self.store.rename(kept, volume()),
+                         lambda: self.store.revert(kept, copy),
+                         self.store.prepare, self.store.check,
+                         self.store.recover):
+                with self.assertRaises((exception.StoreError,
+                                        exception.ConfigurationError)):
+                    call()
+        self.assertEqual(sorted([kept, copy]), list(self.store.names()))
+        self.assertEqual(b'kept', read(self.path(kept), 4))
+
+    def test_an_odd_thing_does_not_spoil_the_rest(self):
+        good, odd = self.made(), volume()
+        provisioned_bytes = self.store.capacity().provisioned_bytes
+        self.make_odd(odd)
+        self.make_foreign('web.disk', 4 * MIB, b'data')
+        self.assertIn(good, self.store.names())
+        self.assertLessEqual(self.store.capacity().provisioned_bytes,
+                             provisioned_bytes + MIB)
+        self.assertEqual(['web.disk'], [f.name for f in self.store.foreign()])
+        for call in (lambda: self.store.device(odd),
+                     lambda: self.store.create(odd, MIB),
+                     lambda: self.store.snapshot(odd, snapshot())):
+            with self.assertRaises(exception.StoreError):
+                call()
+        listed = {e['reference']['source-name']: e for e in inventory.volumes(
+            self.store, {}, lambda name: None)}
+        self.assertIs(True, listed[good]['safe_to_manage'])
+        self.assertIs(True, listed['web.disk']['safe_to_manage'])
+        if odd in listed:
+            self.assertIs(False, listed[odd]['safe_to_manage'])
+            self.assertIn('not active', listed[odd]['reason_not_safe'])
+        self.assertEqual((), self.store.recover())
 
     # Create
 
@@ -418,6 +475,14 @@ class StoreContract:
         self.assertEqual(['web.disk'], [f.name for f in self.store.foreign()])
         self.assertEqual((other,), self.store.names())
         self.assertEqual(b'other', read(self.path(other), 5))
+
+    # Extents
+
+    def test_extents_are_told_where_they_matter(self):
+        name = self.made(data=b'data')
+        self.assertGreaterEqual(self.store.extents(name), 0)
+        if not self.store.copies_hold_writes:
+            self.assertEqual(0, self.store.extents(name))
 
     # What is missing, and many at once
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 import os
+import secrets
 
 from mydriver import exception
 from mydriver.cinder_volume.stores import thinpool
@@ -26,19 +27,22 @@ class FakePool:
         #: Not seen the next so many times that somebody looks.
         self.away = 0
         self.suspended: set[str] = set()
+        self.block = 512
         #: Fail the n-th change from now on; None never.
         self.fails_in: int | None = None
         self.room = thinpool.Group(100 * GIB, 100 * GIB, 4 << 20)
         self._folder = folder
         self._ids = 0
+        #: Tells this pool from another one of the same name.
+        self.serial = secrets.token_hex(4)
 
     def group(self) -> thinpool.Group | None:
         """Return the group."""
         return self.room if self.has_group else None
 
     def volumes(self) -> list[thinpool.Volume]:
-        """Return all volumes."""
-        return list(self.found.values())
+        """Return all volumes; as LVM does, none of a group that is gone."""
+        return list(self.found.values()) if self.has_group else []
 
     def status(self) -> thinpool.Status | None:
         """Return what the test set, with what files take up."""
@@ -46,6 +50,10 @@ class FakePool:
             self.away -= 1
             return None
         return self.state if self.is_active else None
+
+    def block_bytes(self) -> int | None:
+        """Return what the test set."""
+        return self.block if self.is_active else None
 
     def device(self, lv: str) -> tuple[str, int] | None:
         """Return the file of an active volume."""
@@ -73,7 +81,8 @@ class FakePool:
         self._ids += 1
         self.found[lv] = thinpool.Volume(**{
             'name': lv, 'size_bytes': size_bytes, 'pool': self.name,
-            'active': True, 'thin_id': self._ids, **fields})
+            'active': True, 'thin_id': self._ids,
+            'uuid': f'{self.serial}-{self._ids:06}', **fields})
         with open(self._path(lv), 'ab') as f:
             f.truncate(size_bytes)
 
@@ -163,6 +172,8 @@ class FakePool:
         return os.path.join(self._folder, lv)
 
     def _change(self, *needed: str, new: str = '') -> None:
+        if not self.has_group:
+            raise exception.StoreError('run lvm', 'there is no such group')
         if self.fails_in is not None:
             self.fails_in -= 1
             if self.fails_in < 0:

@@ -26,7 +26,8 @@ class CommandOnLvmThinTest(test_command.CommandTest):
 
     def store(self):
         """Return the backend's store, brought up."""
-        store = settings.store_of(self.backend.section)
+        store = settings.store_of(self.backend.section,
+                                  self.backend.name)
         store.prepare()
         return store
 

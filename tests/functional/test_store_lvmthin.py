@@ -4,11 +4,12 @@
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from unittest import mock
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import lvmthin, poolcare
+from mydriver.cinder_volume.stores import identity, lvmthin, poolcare
 from mydriver.privileged import dm, freeze, thin
 from tests.contract import store as contract
 from tests.functional import base, lvm
@@ -41,6 +42,37 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
                  '--thinpool', lvm.POOL)
         if data:
             contract.write(f'/dev/{lvm.GROUP}/{name}', data)
+
+    def make_odd(self, name):
+        """Make a volume that is not active."""
+        self.store.create(name, contract.MIB)
+        base.run('lvchange', '-an', f'{lvm.GROUP}/{name}')
+
+    @contextlib.contextmanager
+    def away(self):
+        """Let the group have another name."""
+        base.run('vgrename', '-q', lvm.GROUP, 'elsewhere')
+        with mock.patch.object(poolcare, 'ABSENCE_S', 1):
+            yield
+        base.run('vgrename', '-q', 'elsewhere', lvm.GROUP)
+
+    # What is in doubt
+
+    def test_a_pool_that_is_gone_is_not_made_anew(self):
+        path = tempfile.mkdtemp() + '/store'
+        store = lvmthin.LvmThinStore(lvm.GROUP, record=identity.Record(path))
+        store.recover()
+        base.run('lvrename', '-q', lvm.GROUP, 'mydriver', 'elsewhere')
+        self.addCleanup(base.run, 'lvrename', '-q', lvm.GROUP, 'elsewhere',
+                        'mydriver')
+        for call in (store.prepare, lvmthin.LvmThinStore(
+                lvm.GROUP, record=identity.Record(path)).prepare):
+            with self.assertRaisesRegex(exception.ConfigurationError,
+                                        'held store'):
+                call()
+
+    def test_the_group_counts_the_disks_that_it_lacks(self):
+        self.assertEqual(0, self.store._pool.group().missing_disks)
 
     # What a crash leaves
 

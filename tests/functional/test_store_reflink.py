@@ -9,9 +9,10 @@ import tempfile
 import time
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import reflink
+from mydriver.cinder_volume.stores import identity, reflink
 from tests.contract import store as contract
 from tests.functional import base
+from tests.unit.stores import test_reflink
 
 GIB = 1024 ** 3
 
@@ -42,6 +43,14 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         with open(self.folder / name, 'wb') as f:
             f.write(data)
             f.truncate(size_bytes)
+
+    def make_odd(self, name):
+        """Put a link there, to something that must not be touched."""
+        (self.folder / name).symlink_to('/etc/passwd')
+
+    def away(self):
+        """Let an empty folder be in the place of the store."""
+        return test_reflink.other_folder(str(self.folder))
 
     def used_bytes(self):
         """Return what the filesystem has handed out."""
@@ -150,8 +159,8 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
             os.waitpid(child, 0)
             self.assertIn(Path(self.path(name)).read_bytes(), (
                 b'1' * contract.MIB, b'2' * contract.MIB))
-        self.store.check()
-        self.assertEqual(sorted([name, kept, other]),
+        self.assertEqual((), self.store.recover())
+        self.assertEqual(sorted(['.mydriver-store', name, kept, other]),
                          sorted(os.listdir(self.folder)), 'no leftovers')
 
     def test_a_file_elsewhere_on_the_filesystem_is_shared(self):
@@ -257,6 +266,28 @@ class WithoutReflinkTest(base.NodeTestCase):
     def test_ext4(self):
         text = self.refusal(self.mounted('mkfs.ext4', '-q', '-F'))
         self.assertIn('cannot share extents', text)
+
+    def test_a_filesystem_that_is_not_mounted(self):
+        record = identity.Record(tempfile.mkdtemp() + '/store')
+        self.mounted('mkfs.xfs', '-q', '-f')
+        store, name = self.store(record), contract.volume()
+        store.create(name, GIB)
+        self.assertEqual((), store.recover())
+        base.run('umount', self.folder)
+        later = self.store(identity.Record(record.path))
+        for call in (lambda: store.delete(name), store.names, later.prepare,
+                     later.check, lambda: later.create(name, GIB)):
+            with self.assertRaisesRegex(exception.ConfigurationError,
+                                        'mounted'):
+                call()
+        self.assertEqual([], list(self.folder.iterdir()))
+        base.run('mount', base.DISK, self.folder)
+        for each in (store, later):
+            self.assertEqual((name,), each.names())
+
+    def store(self, record):
+        """Return a store that remembers where it was."""
+        return reflink.ReflinkStore(str(self.folder), record=record)
 
     def test_a_read_only_mount(self):
         store = self.mounted('mkfs.xfs', '-q', '-f')

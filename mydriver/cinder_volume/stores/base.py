@@ -13,7 +13,8 @@ from typing import Protocol
 
 from mydriver import exception, model
 
-#: Sizes are multiples of the logical block that the target shows (SBC-3).
+#: Sizes are multiples of that, the least that a logical block can have
+#: (SBC-3). What the target shows of a backing, its store says.
 BLOCK_BYTES = 512
 
 # Lower-case hex only: one backing has one spelling.
@@ -74,6 +75,22 @@ class VolumeStore(Protocol):
         group unless the other one is.
         """
 
+    def block_bytes(self) -> int:
+        """Return the logical block size that hosts see of its volumes.
+
+        What is on a disk, partition tables and filesystems, counts in these:
+        bytes that are moved to where it is another are not found any more.
+
+        :raises StoreError: when it cannot be told.
+        """
+
+    @property
+    def copies_hold_writes(self) -> bool:
+        """Whether writes to a backing wait while it is being copied.
+
+        They wait for as long as it has extents, see :meth:`extents`.
+        """
+
     @property
     def needs_native_thread(self) -> bool:
         """Whether its methods wait in the kernel themselves.
@@ -81,17 +98,29 @@ class VolumeStore(Protocol):
         All green threads would wait with them.
         """
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its place is known to be a store, from an earlier start.
+
+        :raises ConfigurationError: when that cannot be told.
+        """
+
     def prepare(self) -> None:
         """Bring up what is there, as after a boot; at any time, repeatedly.
 
-        :raises ConfigurationError: with what is wrong and the remedy.
+        :raises ConfigurationError: with what is wrong and the remedy; also
+            when the place does not hold the store that it held before.
         :raises StoreError: when something cannot be brought up.
         """
 
-    def recover(self) -> None:
+    def recover(self) -> tuple[str, ...]:
         """Finish or remove what a crash left in the middle.
 
-        Nobody else may be working with the store meanwhile.
+        Nobody else may be working with the store meanwhile. From now on no
+        other place is taken for this store.
+
+        :returns: what was left as it is, each with the reason: what is not
+            known to be worthless is kept.
         """
 
     def check(self) -> None:
@@ -220,6 +249,13 @@ class VolumeStore(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all backings, sorted."""
+
+    def extents(self, name: str) -> int:
+        """Return in how many pieces a backing is kept.
+
+        :returns: 0 where that makes no difference to anybody.
+        :raises BackingNotFound: when there is no such backing.
+        """
 
     def device(self, name: str) -> model.BackingDevice:
         """Return what the target exports, its path readable on this host.

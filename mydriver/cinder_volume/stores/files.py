@@ -74,20 +74,67 @@ def replace(fd: int, folder: int, name: str) -> None:
     os.fsync(folder)
 
 
-def drop_unfinished(folder: int) -> None:
-    """Remove what a crash left in the middle of :func:`replace`."""
+def drop_unfinished(folder: int) -> tuple[str, ...]:
+    """Remove what a crash left in the middle of :func:`replace`.
+
+    The file that was to be replaced is there until the very last step. Where
+    it is not, something else has happened, and what is left may be all that
+    there is of its contents: it stays.
+
+    :returns: what stays, and why. It is not logged here: this runs in native
+        threads, where eventlet's locks must not be waited for.
+    """
+    kept: list[str] = []
     for name in os.listdir(folder):
-        if not (name.startswith(_UNFINISHED) and base.is_name(
-                name.removeprefix(_UNFINISHED))):
+        replaced = name.removeprefix(_UNFINISHED)
+        if replaced == name or not base.is_name(replaced):
             continue
-        # Gone or locked: another process is about to finish it.
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(name, dir_fd=folder)
-            finally:
-                os.close(fd)
+        if stat_of(folder, replaced) is None:
+            kept.append(
+                f'{name}, what a revert was about to put in the place of '
+                f'{replaced}, which is missing. Rename it to that when it is '
+                'wanted, or remove it')
+            continue
+        try:
+            _drop(folder, name)
+        except OSError as e:
+            kept.append(f'{name}, which cannot be removed: {e.strerror}')
+    return tuple(kept)
+
+
+def _drop(folder: int, name: str) -> None:
+    # Gone or locked: another process is about to finish it.
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
+                     dir_fd=folder)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(fd)
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a file, durably; it is fine when there is none.
+
+    So does what a failed :func:`replace` left of it: it would be in doubt.
+    """
+    for each in (_UNFINISHED + name, name):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(each, dir_fd=folder)
+    os.fsync(folder)
+
+
+def ours(folder: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Return the regular files that are named like ours.
+
+    A link or a folder of such a name is none of them: whoever put it there
+    has taken the name, and nothing else.
+    """
+    for name in os.listdir(folder):
+        found = stat_of(folder, name) if base.is_name(name) else None
+        if found is not None and stat.S_ISREG(found.st_mode):
+            yield name, found
 
 
 def rename(folder: int, old: str, new: str) -> None:

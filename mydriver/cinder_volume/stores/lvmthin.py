@@ -17,7 +17,13 @@ import contextlib
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import base, poolcare, thinpool
+from mydriver.cinder_volume.stores import (
+    base,
+    identity,
+    poolcare,
+    poolrepair,
+    thinpool,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -31,12 +37,14 @@ class LvmThinStore:
     :param path: ``GROUP``, whose pool is made when it is missing, or
         ``GROUP/POOL``.
     :param pool: for tests: where the volumes are.
+    :param record: the id of the pool that was there before.
     """
 
-    def __init__(self, path: str,
-                 pool: thinpool.ThinPool | None = None) -> None:
+    def __init__(self, path: str, pool: thinpool.ThinPool | None = None,
+                 record: identity.Record | None = None) -> None:
         group, slash, name = path.partition('/')
         self._makes_pool = not slash
+        self._record = record or identity.Record()
         self._pool = pool or thinpool.LvmPool(group, name or POOL)
 
     @property
@@ -49,6 +57,23 @@ class LvmThinStore:
         """Yes: all are suspended before the first snapshot."""
         return True
 
+    def block_bytes(self) -> int:
+        """Return that of the pool, which LIO shows of its volumes.
+
+        Source: drivers/target/target_core_iblock.c, iblock_configure_device.
+        """
+        found = self._pool.block_bytes()
+        if found is None:
+            raise exception.StoreError(
+                f'see the block size of {self.location}',
+                'the thin pool is not active')
+        return found
+
+    @property
+    def copies_hold_writes(self) -> bool:
+        """No: a thin snapshot shares the whole mapping at once."""
+        return False
+
     @property
     def needs_native_thread(self) -> bool:
         """No: its work is done by the privileged daemon."""
@@ -56,17 +81,25 @@ class LvmThinStore:
 
     # -- life
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a record of the pool."""
+        return self._record.known() is not None
+
     def prepare(self) -> None:
         """Make the pool if need be, and bring its volumes up."""
-        poolcare.prepare(self._pool, makes_pool=self._makes_pool)
+        poolcare.prepare(self._pool, self._record,
+                         makes_pool=self._makes_pool)
 
     def check(self) -> None:
         """See that there is a pool that fits, and that it is in order."""
-        poolcare.check(self._pool)
+        poolcare.check(self._pool, self._record)
 
-    def recover(self) -> None:
-        """Finish or remove what a crash left."""
-        poolcare.recover(self._pool)
+    def recover(self) -> tuple[str, ...]:
+        """Finish or remove what a crash left; remember the pool."""
+        if uuid := poolcare.recognise(self._pool, self._record):
+            self._record.write(uuid)
+        return poolrepair.recover(self._pool)
 
     # -- volumes
 
@@ -84,8 +117,16 @@ class LvmThinStore:
             self._pool.create(lv, size_bytes)
 
     def delete(self, name: str) -> None:
-        """Remove the volume; those that share its contents keep them."""
-        self._pool.remove([poolcare.lv_name(name)])
+        """Remove the volume; those that share its contents keep them.
+
+        What a failed revert left of it goes first: alone it would be taken
+        for the volume.
+        """
+        lv, spare = poolcare.lv_name(name), poolcare.spare_name(name)
+        if self._pool.device(lv) is None:
+            poolcare.there(self._pool)  # LVM's select finds nothing, too
+        for each in [spare] * bool(self._pool.device(spare)) + [lv]:
+            self._pool.remove([each])
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Grow the volume; flush it in any case."""
@@ -153,7 +194,7 @@ class LvmThinStore:
         lv, kept = poolcare.lv_name(name), poolcare.lv_name(snapshot)
         spare = poolcare.spare_name(name)
         if self._pool.device(spare):  # an earlier attempt failed
-            poolcare.settle(self._pool, spare, lv)
+            poolrepair.settle(self._pool, spare, lv)
         size_bytes = self._found(name)[1]
         kept_bytes = self._found(snapshot)[1]
         if kept_bytes > size_bytes:
@@ -165,7 +206,7 @@ class LvmThinStore:
         if kept_bytes < size_bytes:
             self._pool.extend(spare, size_bytes)
         # From here on a crash leaves a whole copy, whose renaming is made up
-        # for (poolcare.settle).
+        # for (poolrepair.settle).
         self._pool.remove([lv])
         self._pool.rename(spare, lv)
 
@@ -223,6 +264,11 @@ class LvmThinStore:
                             for v in poolcare.ours(self._pool)
                             if poolcare.is_whole(v)))
 
+    def extents(self, name: str) -> int:
+        """Return 0: they make no difference."""
+        poolcare.lv_name(name)
+        return 0
+
     def device(self, name: str) -> model.BackingDevice:
         """Return the block device; no process is started for it."""
         found = self._pool.device(poolcare.lv_name(name))
@@ -246,7 +292,7 @@ class LvmThinStore:
         """Return the volumes of the pool that are not ours."""
         return tuple(sorted(
             (base.Foreign(v.name, v.size_bytes, _problem_of(v))
-             for v in self._pool.volumes() if self._is_foreign(v)),
+             for v in poolcare.there(self._pool) if self._is_foreign(v)),
             key=lambda f: f.name))
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
@@ -254,8 +300,7 @@ class LvmThinStore:
         base.check_source(source)
         lv = poolcare.lv_name(name)
         base.check_size(name, size_bytes)
-        there = {v.name: v for v in self._pool.volumes()
-                 if v.pool == self._pool.name}
+        there = {v.name: v for v in poolcare.there(self._pool)}
         own = base.is_name(source)
         found = there.get(poolcare.lv_name(source) if own else source)
         if found is None or not (own or self._is_foreign(found)):
@@ -272,8 +317,7 @@ class LvmThinStore:
         self._pool.adopt(found.name, lv, size_bytes)
 
     def _is_foreign(self, volume: thinpool.Volume) -> bool:
-        return (volume.pool == self._pool.name
-                and base.is_foreign_name(volume.name)
+        return (base.is_foreign_name(volume.name)
                 and not poolcare.is_ours(volume.name))
 
     # -- what these are made of

@@ -8,11 +8,11 @@ import time
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base, thinpool
+from mydriver.cinder_volume.stores import base, identity, thinpool
 
 LOG = logging.getLogger(__name__)
 
-OPTION = 'mydriver_store_path'
+OPTION = identity.OPTION
 
 #: Above these nothing new is made. What guests may still write is the rest of
 #: the data; of metadata each new chunk takes some, and when it is full the
@@ -43,6 +43,9 @@ _AT_ONCE = 200
 
 _REVERT = '_revert-'
 
+_MISSING = ('See that its disks are there, and that LVM on this host may use '
+            'them (lvmdevices).')
+
 
 # -- names
 
@@ -59,27 +62,59 @@ def spare_name(name: str) -> str:
 
 def is_ours(lv: str) -> bool:
     """Tell whether LVM's name is one of those that we make."""
-    return (lv.startswith(_REVERT)
+    return (is_spare(lv)
             or (base.is_name(lv) and not lv.startswith('snapshot'))
             or (lv.startswith('_snapshot') and base.is_name(lv[1:])))
+
+
+def is_spare(lv: str) -> bool:
+    """Tell whether LVM's name is one of :func:`spare_name`."""
+    return lv.startswith(_REVERT) and base.is_name(replaced_by(lv))
+
+
+def replaced_by(spare: str) -> str:
+    """Return the name of the volume whose place a copy is to take."""
+    return f'volume-{spare.removeprefix(_REVERT)}'
 
 
 def is_whole(volume: thinpool.Volume) -> bool:
     """Tell whether nothing is missing of a volume."""
     return (UNFINISHED not in volume.tags
-            and not volume.name.startswith(_REVERT)
-            and _is_as_large(volume))
+            and not is_spare(volume.name)
+            and is_as_large(volume))
 
 
-def _is_as_large(volume: thinpool.Volume) -> bool:
-    return all(volume.size_bytes >= int(tag.removeprefix(SIZE))
-               for tag in volume.tags if tag.startswith(SIZE))
+def is_as_large(volume: thinpool.Volume) -> bool:
+    """Tell whether a volume has the size that it was to get."""
+    # A tag with something else than a number is none of ours.
+    wanted = (tag.removeprefix(SIZE) for tag in volume.tags
+              if tag.startswith(SIZE))
+    return all(volume.size_bytes >= int(size) for size in wanted
+               if size.isdecimal())
+
+
+def there(pool: thinpool.ThinPool) -> list[thinpool.Volume]:
+    """Return all volumes of the pool.
+
+    LVM shows an empty list where the group is missing, and of a group that
+    lost its pool what else is there. Neither says that there are no volumes.
+
+    :raises StoreError: when there is no such pool.
+    """
+    found = pool.volumes()
+    if all(v.name != pool.name for v in found):
+        raise exception.StoreError(
+            f'look at thin pool {place(pool)}', 'LVM does not find it. '
+            + _MISSING.removesuffix('.'))
+    return [v for v in found if v.pool == pool.name]
 
 
 def ours(pool: thinpool.ThinPool) -> list[thinpool.Volume]:
-    """Return the volumes of the pool that are ours, whole or not."""
-    return [v for v in pool.volumes()
-            if v.pool == pool.name and is_ours(v.name)]
+    """Return the volumes of the pool that are ours, whole or not.
+
+    :raises StoreError: when there is no such pool.
+    """
+    return [v for v in there(pool) if is_ours(v.name)]
 
 
 def place(pool: thinpool.ThinPool) -> str:
@@ -89,52 +124,46 @@ def place(pool: thinpool.ThinPool) -> str:
 
 # -- life
 
-def prepare(pool: thinpool.ThinPool, *, makes_pool: bool) -> None:
+def prepare(pool: thinpool.ThinPool, record: identity.Record, *,
+            makes_pool: bool) -> None:
     """Bring a pool and its volumes up, as after a boot.
 
     Hosts may leave volumes inactive, and a crash may leave some suspended.
 
-    :param makes_pool: make the pool when there is none.
+    :param record: the id of the pool that was there before.
+    :param makes_pool: make the pool when there never was one.
     """
-    if _find(pool) is None and makes_pool:
+    recognise(pool, record)
+    found = _find(pool)
+    if found is None and makes_pool:
         _make(pool)
+    elif found is None:
+        raise _no_pool(pool)
     if pool.status() is None:
         pool.activate([])
-    there = ours(pool)
-    idle = [v.name for v in there if not v.active and is_whole(v)]
+    present = ours(pool)
+    idle = [v.name for v in present if not v.active and is_whole(v)]
     for at in range(0, len(idle), _AT_ONCE):
         pool.activate(idle[at:at + _AT_ONCE])
-    _resume(pool, [v.name for v in there])
+    _resume(pool, [v.name for v in present])
 
 
-def recover(pool: thinpool.ThinPool) -> None:
-    """Finish or remove what a crash left; nobody works with the pool."""
-    for volume in ours(pool):
-        lv = volume.name
-        if lv.startswith(_REVERT):
-            settle(pool, lv, f'volume-{lv.removeprefix(_REVERT)}')
-        elif not is_whole(volume):
-            LOG.warning('Removing %s, which was never finished', lv)
-            pool.remove([lv])
+def recognise(pool: thinpool.ThinPool, record: identity.Record) -> str | None:
+    """Return the id of a pool, when it is the one that was there before.
 
-
-def settle(pool: thinpool.ThinPool, spare: str, lv: str) -> None:
-    """Finish a revert that was cut off, or undo it.
-
-    :param spare: the copy that was to take the place of ``lv``.
+    :returns: None where there is no pool, and never was one.
+    :raises ConfigurationError: when it is another one, or gone.
     """
-    there = {v.name: v for v in ours(pool)}
-    if lv not in there and spare in there and _is_as_large(there[spare]):
-        LOG.warning('Finishing the revert of %s', lv)
-        pool.rename(spare, lv)
-    else:
-        LOG.warning('Removing %s, a revert that was cut off', spare)
-        pool.remove([spare])
+    found = _find(pool)
+    uuid = found.uuid if found else None
+    record.compare(uuid, place(pool), _MISSING)
+    return uuid
 
 
-def check(pool: thinpool.ThinPool) -> None:
+def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
     """See that there is a pool that fits, and that it is in order."""
-    group = _group(pool)
+    group = group_of(pool)
+    recognise(pool, record)
     if GIB % group.extent_bytes:
         raise _wrong(
             f'volume group {pool.group_name} has extents of '
@@ -142,15 +171,16 @@ def check(pool: thinpool.ThinPool) -> None:
             'them', 'Use a group with the default of 4 MiB.')
     found = _find(pool)
     if found is None:
-        raise _wrong(f'there is no thin pool {place(pool)}',
-                     'Make it with lvcreate --type thin-pool; or name the '
-                     'volume group alone, and cinder-volume makes one when '
-                     'it starts.')
+        raise _no_pool(pool)
     _check_kind(place(pool), found)
     status(pool)
 
 
-def _group(pool: thinpool.ThinPool) -> thinpool.Group:
+def group_of(pool: thinpool.ThinPool) -> thinpool.Group:
+    """Return the volume group.
+
+    :raises ConfigurationError: when there is none.
+    """
     group = pool.group()
     if group is None:
         raise _wrong(f'there is no volume group {pool.group_name}',
@@ -159,13 +189,19 @@ def _group(pool: thinpool.ThinPool) -> thinpool.Group:
     return group
 
 
+def _no_pool(pool: thinpool.ThinPool) -> exception.ConfigurationError:
+    return _wrong(f'there is no thin pool {place(pool)}',
+                  'Make it with lvcreate --type thin-pool; or name the volume '
+                  'group alone, and cinder-volume makes one when it starts.')
+
+
 def _find(pool: thinpool.ThinPool) -> thinpool.Volume | None:
-    _group(pool)
+    group_of(pool)
     return next((v for v in pool.volumes() if v.name == pool.name), None)
 
 
 def _make(pool: thinpool.ThinPool) -> None:
-    data_bytes, metadata_bytes, chunk_kib = plan(_group(pool).free_bytes)
+    data_bytes, metadata_bytes, chunk_kib = plan(group_of(pool).free_bytes)
     if data_bytes < GIB:
         raise _wrong(
             f'volume group {pool.group_name} has no room for a thin pool of '

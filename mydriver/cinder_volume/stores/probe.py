@@ -22,8 +22,6 @@ Clone = Callable[[int, int], None]
 def check(path: str, clone: Clone) -> None:
     """Try for real what the store needs: write, and share extents.
 
-    What a crash left unfinished is removed on the way.
-
     :param path: the folder.
     :param clone: how contents are shared.
     :raises ConfigurationError: with what is wrong and the remedy.
@@ -45,7 +43,6 @@ def check(path: str, clone: Clone) -> None:
         raise _unusable(path, e) from e
     try:
         _probe(folder, clone)
-        files.drop_unfinished(folder)
     except OSError as e:
         if e.errno in NO_REFLINK:
             raise _wrong(

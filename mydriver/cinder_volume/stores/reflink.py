@@ -14,24 +14,23 @@ All of it runs as the service's own user.
 
 from collections.abc import Iterator, Sequence
 import contextlib
-import errno
 import fcntl
 import os
 import stat
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import base, files, probe, together
+from mydriver.cinder_volume.stores import (
+    base,
+    directory,
+    extents,
+    files,
+    identity,
+    probe,
+    together,
+)
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
 _FICLONE = 0x40049409
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-#: With less than that free nothing new is made. After a snapshot a guest's
-#: next write to a place that it wrote before takes room as well, so that one
-#: on a full filesystem would break volumes that do no harm.
-_RESERVED_PERCENT = 5
-_MOST_RESERVED_BYTES = 16 << 30
 
 
 def ficlone(source_fd: int, target_fd: int) -> None:
@@ -49,11 +48,15 @@ class ReflinkStore:
     :param path: absolute path of the folder.
     :param clone: how contents are shared, for tests on filesystems that
         cannot.
+    :param record: the id of the store that was in that folder before.
     """
 
-    def __init__(self, path: str, clone: probe.Clone = ficlone) -> None:
+    def __init__(self, path: str, clone: probe.Clone = ficlone,
+                 record: identity.Record | None = None) -> None:
         self._path = path
         self._clone = clone
+        self._directory = directory.Directory(
+            path, record or identity.Record())
 
     @property
     def location(self) -> str:
@@ -65,32 +68,54 @@ class ReflinkStore:
         """No: each file is shared at a moment of its own."""
         return False
 
+    def block_bytes(self) -> int:
+        """Return what LIO shows of regular files, whatever disk is below.
+
+        Source: drivers/target/target_core_file.h, FD_BLOCKSIZE.
+        """
+        return base.BLOCK_BYTES
+
+    @property
+    def copies_hold_writes(self) -> bool:
+        """Yes: FICLONE goes from extent to extent, with the file locked."""
+        return True
+
     @property
     def needs_native_thread(self) -> bool:
         """Yes: files are flushed."""
         return True
 
-    def prepare(self) -> None:
-        """Nothing: whoever mounts the filesystem has brought it up."""
+    @property
+    def is_known(self) -> bool:
+        """Whether the folder or the record has an id."""
+        return self._directory.is_known()
 
-    def recover(self) -> None:
-        """Nothing: :meth:`check` drops what was about to replace a file."""
+    def prepare(self) -> None:
+        """See that whoever mounts the filesystem has done so."""
+        self._directory.check()
+
+    def recover(self) -> tuple[str, ...]:
+        """Drop what was about to replace a file; give the folder an id."""
+        self._directory.keep_identity()
+        with self._directory.work('clear up') as opened:
+            return files.drop_unfinished(opened)
 
     def check(self) -> None:
         """Try for real what the store needs: write, and share extents."""
+        self._directory.check()
         probe.check(self._path, self._clone)
 
     def create(self, name: str, size_bytes: int) -> None:
         """Make a file that is one hole."""
         base.check_name(name)
         base.check_size(name, size_bytes)
-        with self._work(f'create {name}', size_bytes) as folder:
+        with self._directory.work(f'create {name}', size_bytes) as folder:
             found = files.stat_of(folder, name)
             if found and (found.st_size, found.st_blocks) == (size_bytes, 0):
                 return
             if found:
                 raise files.taken(name)
-            self._check_room(folder)
+            self._directory.check_room(folder)
             with files.unnamed(folder) as target:
                 os.ftruncate(target, size_bytes)
                 files.publish(target, folder, name)
@@ -98,24 +123,22 @@ class ReflinkStore:
     def delete(self, name: str) -> None:
         """Unlink the file; the filesystem frees its extents later."""
         base.check_name(name)
-        with self._work(f'delete {name}') as folder:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+        with self._directory.work(f'delete {name}') as folder:
+            files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Move the end of the file; flush it in any case."""
         base.check_name(name)
         base.check_size(name, size_bytes)
-        with self._work(f'extend {name}', size_bytes) as folder, \
-                self._opened(folder, name, os.O_RDWR) as target:
+        with self._directory.work(f'extend {name}', size_bytes) as folder, \
+                self._directory.opened(folder, name, os.O_RDWR) as target:
             current = os.fstat(target).st_size
             if current > size_bytes:
                 raise exception.StoreError(
                     f'extend {name} to {size_bytes} bytes',
                     f'it has {current} already, and nothing is ever shrunk')
             if current < size_bytes:
-                self._check_room(folder)
+                self._directory.check_room(folder)
                 os.ftruncate(target, size_bytes)
             os.fsync(target)
 
@@ -148,15 +171,15 @@ class ReflinkStore:
         """Give the folder and the source, both open."""
         base.check_name(source)
         base.check_name(name)
-        with self._work(f'copy {source} to {name}') as folder, \
-                self._opened(folder, source, os.O_RDONLY) as origin:
+        with self._directory.work(f'copy {source} to {name}') as folder, \
+                self._directory.opened(folder, source, os.O_RDONLY) as origin:
             yield folder, origin
 
     def _share(self, folder: int, origin: int, name: str,
                size_bytes: int) -> None:
         if files.stat_of(folder, name):
             raise files.taken(name)
-        self._check_room(folder)
+        self._directory.check_room(folder)
         with files.unnamed(folder) as target:
             self._clone(origin, target)
             os.ftruncate(target, size_bytes)
@@ -166,7 +189,7 @@ class ReflinkStore:
         """Share the extents of any file on this filesystem."""
         base.check_name(name)
         base.check_size(name, size_bytes)
-        with self._work(f'make {name}', size_bytes) as folder:
+        with self._directory.work(f'make {name}', size_bytes) as folder:
             try:
                 self._share(folder, source_fd, name, size_bytes)
             except OSError as e:
@@ -178,9 +201,9 @@ class ReflinkStore:
     def revert(self, name: str, snapshot: str) -> None:
         """Let a file that shares the snapshot's extents take the place."""
         with self._copying(snapshot, name) as (folder, origin), \
-                self._opened(folder, name, os.O_RDONLY) as present, \
+                self._directory.opened(folder, name, os.O_RDONLY) as present, \
                 files.unnamed(folder) as target:
-            self._check_room(folder)
+            self._directory.check_room(folder)
             size_bytes = os.fstat(present).st_size
             kept_bytes = os.fstat(origin).st_size
             if kept_bytes > size_bytes:
@@ -195,7 +218,7 @@ class ReflinkStore:
         """Rename the file."""
         base.check_name(old)
         base.check_name(new)
-        with self._work(f'rename {old} to {new}') as folder:
+        with self._directory.work(f'rename {old} to {new}') as folder:
             self._rename(folder, old, new)
 
     def _rename(self, folder: int, old: str, new: str) -> None:
@@ -207,7 +230,7 @@ class ReflinkStore:
 
     def foreign(self) -> tuple[base.Foreign, ...]:
         """Return the regular files that others put into the folder."""
-        with self._work('list what can be taken over') as folder:
+        with self._directory.work('list what can be taken over') as folder:
             found = (files.foreign(folder, name)
                      for name in sorted(os.listdir(folder)))
             return tuple(f for f in found if f)
@@ -217,7 +240,7 @@ class ReflinkStore:
         base.check_source(source)
         base.check_name(name)
         base.check_size(name, size_bytes)
-        with self._work(f'take over {source}', size_bytes) as folder:
+        with self._directory.work(f'take over {source}', size_bytes) as folder:
             found = files.stat_of(folder, source)
             if found is not None:
                 self._make_ours(folder, source, found, size_bytes)
@@ -232,7 +255,7 @@ class ReflinkStore:
             problem = f'it has more than {size_bytes} bytes'
         if problem:
             raise exception.StoreError(f'take over {source}', problem)
-        with self._opened(folder, source, os.O_RDWR) as target:
+        with self._directory.opened(folder, source, os.O_RDWR) as target:
             os.ftruncate(target, size_bytes)
             os.fchmod(target, files.MODE)
             os.fsync(target)
@@ -240,18 +263,25 @@ class ReflinkStore:
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
         base.check_name(name)
-        with self._work(f'look for {name}') as folder:
+        with self._directory.work(f'look for {name}') as folder:
             return files.stat_of(folder, name) is not None
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of our files; other people's are not shown."""
-        with self._work('list its backings') as folder:
-            return tuple(sorted(filter(base.is_name, os.listdir(folder))))
+        """Return the names of our files, and of nothing else there."""
+        with self._directory.work('list its backings') as folder:
+            return tuple(sorted(name for name, _found in files.ours(folder)))
+
+    def extents(self, name: str) -> int:
+        """Let the filesystem count them: a millisecond for each thousand."""
+        base.check_name(name)
+        with self._directory.work(f'count the extents of {name}') as folder, \
+                self._directory.opened(folder, name, os.O_RDONLY) as backing:
+            return extents.count(backing)
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the file."""
         base.check_name(name)
-        with self._work(f'look for {name}') as folder:
+        with self._directory.work(f'look for {name}') as folder:
             found = files.stat_of(folder, name)
         if found is None:
             raise exception.BackingNotFound(name, self._path)
@@ -263,59 +293,10 @@ class ReflinkStore:
 
     def capacity(self) -> base.Capacity:
         """Ask the filesystem, and add up what the files show."""
-        with self._work('measure its room') as folder:
+        with self._directory.work('measure its room') as folder:
             room = os.fstatvfs(folder)
-            shown = (files.stat_of(folder, name)
-                     for name in os.listdir(folder) if base.is_name(name))
-            provisioned_bytes = sum(s.st_size for s in shown if s)
+            provisioned_bytes = sum(
+                found.st_size for _name, found in files.ours(folder))
         return base.Capacity(
             room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize,
             provisioned_bytes)
-
-    def _check_room(self, folder: int) -> None:
-        """Refuse to make anything new where little is free.
-
-        :raises StoreFull: with what has to be free.
-        """
-        room = os.fstatvfs(folder)
-        reserved_bytes = min(
-            room.f_blocks * room.f_frsize * _RESERVED_PERCENT // 100,
-            _MOST_RESERVED_BYTES)
-        free_bytes = room.f_bavail * room.f_frsize
-        if free_bytes < reserved_bytes:
-            raise exception.StoreFull(self._path, reserved_bytes, free_bytes)
-
-    @contextlib.contextmanager
-    def _opened(self, folder: int, name: str, flags: int) -> Iterator[int]:
-        """Open a backing, never through a symbolic link."""
-        try:
-            fd = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-        except FileNotFoundError as e:
-            raise exception.BackingNotFound(name, self._path) from e
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    @contextlib.contextmanager
-    def _work(self, what: str, needed_bytes: int = 0) -> Iterator[int]:
-        """Give the open folder; turn the system's errors into ours.
-
-        :param what: what is being done, for the error's text.
-        """
-        try:
-            folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                yield folder
-            finally:
-                os.close(folder)
-        except OSError as e:
-            if e.errno in _NO_ROOM:
-                raise exception.StoreFull(
-                    self._path, needed_bytes, self._free_bytes()) from e
-            raise exception.StoreError(
-                f'{what} in {self._path}', e.strerror or str(e)) from e
-
-    def _free_bytes(self) -> int:
-        room = os.statvfs(self._path)
-        return room.f_bavail * room.f_frsize

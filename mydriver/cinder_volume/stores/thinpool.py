@@ -6,6 +6,7 @@ privileged verbs. What can be read without privileges, is.
 """
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -48,6 +49,7 @@ class Volume:
     :param kind: LVM's segment type, such as ``thin`` and ``thin-pool``.
     :param zero: of a pool: new chunks are zeroed.
     :param discards: of a pool: what becomes of discards.
+    :param uuid: LVM's, which no other volume ever has.
     """
 
     name: str
@@ -60,15 +62,17 @@ class Volume:
     kind: str = 'thin'
     zero: bool = True
     discards: str = 'passdown'
+    uuid: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """A volume group: its room, and the unit of sizes."""
+    """A volume group: its room, the unit of sizes, disks that are missing."""
 
     size_bytes: int
     free_bytes: int
     extent_bytes: int
+    missing_disks: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,6 +122,9 @@ class ThinPool(Protocol):
 
     def status(self) -> Status | None:
         """Return the pool's state, None when it is not active."""
+
+    def block_bytes(self) -> int | None:
+        """Return the pool's logical block size, None when not active."""
 
     def device(self, lv: str) -> tuple[str, int] | None:
         """Return path and size in bytes of an active volume."""
@@ -189,7 +196,8 @@ class LvmPool:
         """See :class:`ThinPool`."""
         row = self._run(mydriver.privileged.thin.group)
         return row and Group(int(row['vg_size']), int(row['vg_free']),
-                             int(row['vg_extent_size']))
+                             int(row['vg_extent_size']),
+                             int(row['vg_missing_pv_count']))
 
     def volumes(self) -> list[Volume]:
         """See :class:`ThinPool`."""
@@ -198,7 +206,7 @@ class LvmPool:
             row['lv_active'] == 'active', row['lv_device_open'] == 'open',
             frozenset(filter(None, row['lv_tags'].split(','))),
             int(row['thin_id'] or 0), row['segtype'], row['zero'] == 'zero',
-            row['discards'])
+            row['discards'], row['lv_uuid'])
             for row in self._run(mydriver.privileged.thin.volumes)]
 
     def status(self) -> Status | None:
@@ -206,6 +214,17 @@ class LvmPool:
         found = channel.run(mydriver.privileged.thin.pool_status,
                             self.group_name, self.name)
         return found and parse_status(*found)
+
+    def block_bytes(self) -> int | None:
+        """See :class:`ThinPool`; the pool has no node of its own in /dev."""
+        name = _dm_name(self.group_name, self.name)
+        for path in Path('/sys/block').glob('dm-*/dm/name'):
+            with contextlib.suppress(FileNotFoundError):  # gone since
+                # The second is that of a pool that never had a volume.
+                if path.read_text().strip() in (f'{name}-tpool', name):
+                    block = path.parents[1] / 'queue/logical_block_size'
+                    return int(block.read_text())
+        return None
 
     def device(self, lv: str) -> tuple[str, int] | None:
         """See :class:`ThinPool`."""
@@ -233,8 +252,7 @@ class LvmPool:
             name = (folder / 'dm/name').read_text().strip()
         except FileNotFoundError:
             return None
-        wanted = '-'.join(part.replace('-', '--')
-                          for part in path.split('/')[2:])
+        wanted = _dm_name(*path.split('/')[2:])
         return folder if name == wanted else None
 
     def mapped_bytes(self, lv: str) -> int:
@@ -306,6 +324,11 @@ class LvmPool:
         with lockutils.lock(f'mydriver-lvm-{self.group_name}'):
             return channel.run(verb, self.group_name, *args,
                                timeout_s=_TIMEOUT_S)
+
+
+def _dm_name(group_name: str, lv: str) -> str:
+    """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
+    return f'{group_name.replace("-", "--")}-{lv.replace("-", "--")}'
 
 
 def _request() -> str:

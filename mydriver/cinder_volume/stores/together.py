@@ -60,11 +60,17 @@ def clone_volumes(store: base.VolumeStore,
 
 @contextlib.contextmanager
 def _all_or_none(store: base.VolumeStore) -> Iterator[list[str]]:
-    """Give a list of what was made; it is deleted when an error comes."""
+    """Give a list of what was made; it is deleted when an error comes.
+
+    That error is the one to be told. What cannot be deleted is a note of it.
+    """
     made: list[str] = []
     try:
         yield made
-    except BaseException:
+    except BaseException as e:
         for name in made:
-            store.delete(name)
+            try:
+                store.delete(name)
+            except exception.MyDriverError as undone:
+                e.add_note(f'{name} stays: {undone}')
         raise

@@ -58,7 +58,8 @@ def volume(size=1, **fields):
     values = {
         'id': str(uuid.uuid4()), '_name_id': None, 'size': size,
         'host': f'{HOST}#fast', 'status': 'available',
-        'migration_status': None, 'encryption_key_id': None,
+        'migration_status': None, 'provider_geometry': '512 512',
+        'encryption_key_id': None,
         'multiattach': False, 'admin_metadata': {}, 'glance_metadata': {},
         'volume_type_id': None, 'volume_type': objects.VolumeType(
             context(), id=str(uuid.uuid4()), extra_specs={}), **fields}
@@ -126,9 +127,16 @@ class ImageService:
         """Write an image to an open file."""
         data.write(self.images[image_id]['data'])
 
-    def update(self, _context, image_id, _meta, data, **_store):
-        """Take over an image's data."""
-        self.images[image_id]['data'] = data.read()
+    def update(self, _context, image_id, meta, data=None, *,
+               purge_props=True, **_store):
+        """Take over an image's properties and data."""
+        image = self.images[image_id]
+        if 'properties' in meta:
+            image['properties'] = {
+                **({} if purge_props else image['properties']),
+                **meta['properties']}
+        if data is not None:
+            image['data'] = data.read()
 
 
 class Driver(driver.LIODriver):
@@ -147,8 +155,8 @@ class Driver(driver.LIODriver):
         self.with_snapshots = []
         self.unreachable = False
 
-    def _make_store(self, conf):
-        proxy = super()._make_store(conf)
+    def _make_store(self, conf, backend):
+        proxy = super()._make_store(conf, backend)
         proxy._obj._clone = test_reflink.copy
         return proxy
 
@@ -257,6 +265,11 @@ class CinderTestCase(unittest.TestCase):
         made.check_for_setup_error()
         self.addCleanup(made.journal.close)
         return made
+
+    def stored(self):
+        """Return what is in the store, but for its own id."""
+        return sorted(n for n in os.listdir(self.store_path)
+                      if n != '.mydriver-store')
 
     def path(self, of):
         """Return the file of a volume or snapshot."""

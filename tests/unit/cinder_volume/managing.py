@@ -179,4 +179,4 @@ class ManagerTestCase(fakes.CinderTestCase):
 
     def files(self, of=None):
         """Return the names in a backend's folder."""
-        return sorted(os.listdir((of or self.disks).driver.store.location))
+        return list((of or self.disks).driver.store.names())

@@ -21,8 +21,8 @@ OTHER = 'iqn.1993-08.org.debian:01:other'
 class RealFilesystemDriver(fakes.Driver):
     """The driver on a filesystem that cannot share extents."""
 
-    def _make_store(self, conf):
-        return backend_settings.store_of(conf)
+    def _make_store(self, conf, backend):
+        return backend_settings.store_of(conf, backend)
 
 
 class UnavailableDriver(fakes.Driver):
@@ -48,7 +48,7 @@ class SetupTest(fakes.CinderTestCase):
         self.new_driver()
         self.assertEqual(before, threading.active_count())
         self.assertEqual([], os.listdir(f'{self.folder}/state'))
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_it_is_not_ready_before_it_is_set_up(self):
         driver = self.new_driver()
@@ -162,7 +162,7 @@ class VolumeTest(fakes.CinderTestCase):
         self.assertEqual(GIB, os.path.getsize(self.path(self.volume)))
         self.driver.delete_volume(self.volume)
         self.driver.delete_volume(self.volume)
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_a_migrated_volume_is_found_under_its_name_id(self):
         name_id = str(uuid.uuid4())
@@ -172,7 +172,7 @@ class VolumeTest(fakes.CinderTestCase):
         data = self.driver.initialize_connection(
             volume, fakes.connector())['data']
         self.assertEqual(name_id, data['volume_id'])
-        self.assertIn(f'volume-{name_id}', os.listdir(self.store_path))
+        self.assertIn(f'volume-{name_id}', self.stored())
         self.assertEqual({name_id: GIB}, self.driver.exported())
 
     def test_a_mapped_volume_is_not_deleted(self):
@@ -187,7 +187,7 @@ class VolumeTest(fakes.CinderTestCase):
         self.driver.create_export(None, self.volume, fakes.connector())
         self.driver.delete_volume(self.volume)
         self.assertEqual({}, self.driver.exported())
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_extend_offline(self):
         self.write(self.volume, b'kept')
@@ -515,7 +515,7 @@ class StatsTest(fakes.CinderTestCase):
 
     def test_a_store_that_went_away_is_down(self):
         driver = self.started_driver()
-        os.rmdir(self.store_path)
+        os.rename(self.store_path, f'{self.folder}/elsewhere')
         pool, = driver.get_volume_stats(refresh=True)['pools']
         self.assertEqual(('down', 0, 0), tuple(pool[k] for k in (
             'backend_state', 'free_capacity_gb', 'total_capacity_gb')))

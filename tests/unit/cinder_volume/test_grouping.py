@@ -43,7 +43,7 @@ class GroupCase(fakes.CinderTestCase):
 
     def files(self):
         """Return the names in the store."""
-        return set(os.listdir(self.store_path))
+        return set(self.stored())
 
 
 class GroupTest(GroupCase):

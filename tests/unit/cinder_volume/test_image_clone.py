@@ -60,7 +60,7 @@ class CloneImageTest(fakes.CinderTestCase):
             self.assertIs(False, self.clone(*args, **kwargs)[1])
         self.assertRegex('\n'.join(logged.output),
                          f'gets a copy of its image: .*{why}')
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_the_volume_is_the_image_and_room(self):
         volume, cloned = self.clone(self.image())
@@ -165,7 +165,7 @@ class CloneImageTest(fakes.CinderTestCase):
         self.assertIs(False, self.clone(
             other, f'file://{self.path(victim)}')[1])
         self.assertEqual([f'volume-{victim.id}'],
-                         os.listdir(self.store_path))
+                         self.stored())
 
     def test_another_filesystem(self):
         self.driver.store._obj._clone = test_reflink.failing(18)  # EXDEV
@@ -177,7 +177,7 @@ class CloneImageTest(fakes.CinderTestCase):
                 fakes.driver.cinder_exception.VolumeDriverException,
                 'bytes free'):
             self.clone(self.image())
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_qemu_img_is_not_needed(self):
         with mock.patch.dict(os.environ, PATH='/nonexistent'):
@@ -194,7 +194,7 @@ class CloneImageTest(fakes.CinderTestCase):
         self.driver.store._obj.device = interrupt
         with self.assertRaises(KeyboardInterrupt):
             self.clone(self.image())
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_the_error_says_which_image(self):
         with self.assertRaisesRegex(exception.ImageNotShareable, 'Image 1'):

@@ -33,7 +33,8 @@ CALLERS = (
 #: asks first or catches NotImplementedError.
 OURS = {
     'check_for_setup_error', 'clean_volume_file_locks', 'clone_image',
-    'copy_image_to_volume', 'copy_volume_to_image', 'create_cloned_volume',
+    'copy_image_to_encrypted_volume', 'copy_image_to_volume',
+    'copy_volume_to_image', 'create_cloned_volume',
     'create_export', 'create_group', 'create_group_from_src',
     'create_group_snapshot', 'create_snapshot', 'create_volume',
     'create_volume_from_snapshot', 'delete_group', 'delete_group_snapshot',
@@ -128,7 +129,8 @@ class InterfaceTest(unittest.TestCase):
         self.assertEqual(OURS, mine - {
             'get_driver_options', 'backup_use_temp_snapshot',
             'get_default_filter_function', 'get_default_goodness_function',
-            'location_info', 'withdraw'})
+            'location_info', 'withdraw', 'check_copy', 'check_blocks',
+            'check_image_blocks', 'check_migrated_blocks'})
 
 
 class CallFinderTest(unittest.TestCase):

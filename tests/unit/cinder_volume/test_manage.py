@@ -59,7 +59,7 @@ class ManageTest(fakes.CinderTestCase):
         self.assertEqual(2 * GIB, os.path.getsize(self.path(volume)))
         self.assertEqual(b'data', self.read(volume, 4))
         self.driver.manage_existing(volume, ref('web.raw'))
-        self.assertEqual([f'volume-{volume.id}'], os.listdir(self.store_path))
+        self.assertEqual([f'volume-{volume.id}'], self.stored())
 
     def test_unmanage_and_manage_again(self):
         volume = self.created(size=3)
@@ -104,7 +104,7 @@ class ManageTest(fakes.CinderTestCase):
                     cinder_exception.ManageExistingAlreadyManaged):
                 self.driver.manage_existing(fakes.volume(),
                                             ref(f'volume-{name_id}'))
-        self.assertEqual(2, len(os.listdir(self.store_path)))
+        self.assertEqual(2, len(self.stored()))
 
     def test_what_is_exported_is_not_managed(self):
         volume = self.created()
@@ -125,13 +125,13 @@ class ManageTest(fakes.CinderTestCase):
         os.mkdir(os.path.join(self.store_path, 'folder'))
         os.mkfifo(os.path.join(self.store_path, 'pipe'))
         self.foreign('.hidden')
-        before = sorted(os.listdir(self.store_path))
+        before = self.stored()
         for call in (self.driver.manage_existing_get_size,
                      self.driver.manage_existing):
             with self.assertRaises(
                     cinder_exception.ManageExistingInvalidReference):
                 call(fakes.volume(), ref(name))
-        self.assertEqual(before, sorted(os.listdir(self.store_path)))
+        self.assertEqual(before, self.stored())
 
     @ddt.data(None, 'web.raw', {}, {'source-id': 'web.raw'}, ['web.raw'])
     def test_a_reference_of_another_form_is_refused(self, reference):

@@ -4,6 +4,7 @@
 import os
 import socket
 import threading
+import uuid
 
 from cinder import objects
 
@@ -88,6 +89,16 @@ class ManageTest(managing.ManagerTestCase):
                 kind, record.id), kind)
             self.assertIs(False, self.disks.driver._is_known(
                 kind, self.type.id), kind)
+
+    def test_the_backing_of_a_migrated_volume_is_known_wherever_it_is(self):
+        volume, name_id = self.created(), str(uuid.uuid4())
+        os.rename(self.path(volume), f'{self.store_path}/volume-{name_id}')
+        volume.update({'_name_id': name_id, 'host': 'renamed@disks#fast'})
+        volume.save()
+        listed, = self.disks.get_manageable_volumes(
+            self.context, None, 10, 0, ['reference'], ['asc'])
+        self.assertEqual((False, 'already managed'), (
+            listed['safe_to_manage'], listed['reason_not_safe']))
 
 
 class MigrateTest(managing.ManagerTestCase):

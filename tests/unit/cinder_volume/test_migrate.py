@@ -33,8 +33,8 @@ def cannot_share(source_fd, target_fd):
 class ElsewhereDriver(fakes.Driver):
     """The driver, when stores are on different filesystems."""
 
-    def _make_store(self, conf):
-        proxy = super()._make_store(conf)
+    def _make_store(self, conf, backend):
+        proxy = super()._make_store(conf, backend)
         proxy._obj._clone = cannot_share
         return proxy
 
@@ -92,7 +92,7 @@ class MigrateTest(fakes.CinderTestCase):
         volume = self.created(status=status, size=2)
         self.driver.create_export(None, volume, fakes.connector())
         self.assertIs(True, self.migrate(volume))
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
         self.assertEqual({}, self.driver.exported())
         self.assertEqual(b'data', contract.read(self.other(volume), 4))
         self.assertEqual(2 * GIB, os.path.getsize(self.other(volume)))
@@ -209,7 +209,7 @@ class MigrateTest(fakes.CinderTestCase):
         found = os.stat(self.other(volume))
         self.assertEqual(GIB, found.st_size)
         self.assertLess(found.st_blocks * 512, 8 * MIB, 'sparse')
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_without_rootwrap_it_is_left_to_cinder(self):
         def execute(*command, run_as_root=False):
@@ -242,14 +242,14 @@ class UpdateTest(fakes.CinderTestCase):
             self.assertEqual({'_name_id': None}, self.update())
         self.assertEqual(b'moved', self.read(self.old, 5))
         self.assertEqual([f'volume-{self.old.id}'],
-                         os.listdir(self.store_path))
+                         self.stored())
         self.assertEqual({}, self.driver.exported())
 
     def test_the_second_migration_of_a_volume(self):
         self.old = fakes.volume(_name_id=str(uuid.uuid4()))
         self.assertEqual({'_name_id': None}, self.update())
         self.assertEqual([f'volume-{self.old.id}'],
-                         os.listdir(self.store_path))
+                         self.stored())
 
     def test_a_mapped_backing_keeps_its_name(self):
         # As after Nova's swap: the guest writes to the new one already.

@@ -8,7 +8,6 @@ is recorded after ``initialize_connection``, a record goes after
 
 import concurrent.futures
 import itertools
-import os
 
 from cinder import context as cinder_context
 from cinder import exception as cinder_exception
@@ -129,7 +128,7 @@ class MultiattachTest(MultiattachCase):
         self.records.clear()
         self.driver.delete_volume(self.volume)
         self.assertEqual({}, self.driver.exported())
-        self.assertEqual([], os.listdir(self.store_path))
+        self.assertEqual([], self.stored())
 
     def test_who_is_on_record_keeps_the_volume_from_being_deleted(self):
         first, _second = self.attach(), self.attach()

@@ -96,7 +96,7 @@ class SettingsTest(unittest.TestCase):
     def test_the_place_of_the_store_is_required(self, path):
         with self.assertRaises(exception.ConfigurationError) as caught:
             settings.store_of(Options(mydriver_store='reflink',
-                                      mydriver_store_path=path))
+                                      mydriver_store_path=path), 'disks')
         self.assertEqual('mydriver_store_path', caught.exception.option)
 
 

@@ -13,6 +13,7 @@ import uuid
 from mydriver import exception, model, privileged
 from mydriver.cinder_volume import configfs, service, settings
 from mydriver.cinder_volume import journal as journals
+from mydriver.cinder_volume.stores import extents, probe
 from mydriver.cmd import health, identity, main, rivals, show
 from tests.fakes import target as fake_target
 from tests.unit.cmd import test_backends
@@ -260,6 +261,21 @@ class HealthTest(CommandTestCase):
         self.assertIn(f'{self.folder}/store does not exist', store.detail)
         # 192.0.2.1 is an address of nobody (RFC 5737).
         self.assertEqual(('host', False), (host.part, host.ok))
+
+    def test_the_volumes_of_the_most_extents(self):
+        os.mkdir(os.path.join(self.folder, 'store'))
+        for _ in range(5):
+            with open(f'{self.folder}/store/volume-{uuid.uuid4()}', 'wb'):
+                pass
+        with mock.patch.object(probe, 'check'), mock.patch.object(
+                extents, 'count', side_effect=(7, 31000, 0, 5, 6)):
+            store, found, _host = health.of_host(self.backend)
+        self.assertIs(True, store.ok)
+        self.assertEqual(('extents', True, True),
+                         (found.part, found.ok, found.warning))
+        self.assertRegex(found.detail, 'limit is 30000 extents.* 31000, '
+                         'volume-.* 7, volume-.* 6')
+        self.assertNotIn(' 5', found.detail)
 
 
 class StatusTest(CommandTestCase):

@@ -42,6 +42,18 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
         if data:
             contract.write(self.pool.device(name)[0], data)
 
+    def make_odd(self, name: str) -> None:
+        """Make a volume that is not active."""
+        self.store.create(name, MIB)
+        self.pool._replace(name, active=False)
+
+    @contextlib.contextmanager
+    def away(self):
+        """Let LVM not find the group."""
+        self.pool.has_group = False
+        yield
+        self.pool.has_group = True
+
 
 @ddt.ddt
 class LvmThinTest(unittest.TestCase):
@@ -87,8 +99,8 @@ class LvmThinTest(unittest.TestCase):
     def test_a_missing_pool_is_made_for_a_bare_group_only(self):
         del self.pool.found['mydriver']
         named = lvmthin.LvmThinStore('vg/mydriver', self.pool)
-        named.prepare()
-        self.assertIn('no thin pool vg/mydriver', self.problem(named.check))
+        for call in (named.prepare, named.check):
+            self.assertIn('no thin pool vg/mydriver', self.problem(call))
         self.store.prepare()
         self.store.prepare()
         self.store.check()
@@ -226,6 +238,83 @@ class LvmThinTest(unittest.TestCase):
             self.assertEqual(b'before', contract.read(
                 self.store.device(name).path, 6))
         self.assertEqual({name, kept}, set(self.store.names()))
+
+    # What is in doubt
+
+    def test_a_pool_that_is_gone_is_not_made_anew(self):
+        self.made(b'kept')
+        self.store.recover()
+        gone = self.pool.found.pop('mydriver')
+        for call in (self.store.prepare, self.store.check):
+            self.assertIn(gone.uuid, self.problem(call))
+        self.assertNotIn('mydriver', self.pool.found)
+        self.pool.make(10 * GIB, 16 * MIB, 64)
+        self.assertIn(gone.uuid, self.problem(self.store.prepare))
+        self.pool.found['mydriver'] = gone
+        self.store.prepare()
+        self.store.check()
+
+    def test_the_copy_of_a_revert_is_kept_when_it_is_all_there_is(self):
+        # The volume never goes before its copy is whole: something else has
+        # happened, and what has, only the operator knows.
+        name = contract.volume()
+        spare = poolcare.spare_name(name)
+        self.pool.add(spare, MIB, tags=frozenset([f'mydriver.size={2 * MIB}']))
+        kept = self.store.recover()
+        self.assertIn(spare, self.pool.found)
+        self.assertIn(spare, ' '.join(kept or ()))
+
+    def test_nothing_is_finished_while_disks_are_missing(self):
+        name, other = contract.volume(), contract.volume()
+        spare = poolcare.spare_name(name)
+        self.pool.add(spare, MIB)
+        self.pool.add(other, MIB, tags=frozenset(['mydriver.unfinished']))
+        self.pool.room = dataclasses.replace(self.pool.room, missing_disks=1)
+        self.assertEqual(2, len(self.store.recover() or ()))
+        self.assertLessEqual({spare, other}, set(self.pool.found))
+        self.pool.room = dataclasses.replace(self.pool.room, missing_disks=0)
+        self.assertEqual((), self.store.recover())
+        self.assertEqual((name,), self.store.names())
+
+    def test_what_somebody_uses_is_not_unfinished(self):
+        # As of a volume that was made smaller by hand long after.
+        name = contract.volume()
+        self.pool.add(name, MIB, open=True,
+                      tags=frozenset([f'mydriver.size={2 * MIB}']))
+        self.assertIn(name, ' '.join(self.store.recover() or ()))
+        self.assertIn(name, self.pool.found)
+
+    def test_what_cannot_be_removed_does_not_keep_the_backend_down(self):
+        name = contract.volume()
+        self.pool.add(name, MIB, tags=frozenset(['mydriver.unfinished']))
+        self.pool.fails_in = 0
+        self.assertIn(name, ' '.join(self.store.recover() or ()))
+        self.assertEqual((), self.store.names())
+
+    def test_names_and_tags_of_others_are_left_alone(self):
+        for lv in ('_revert-', '_revert-backup'):
+            self.pool.add(lv, MIB)
+        name = contract.volume()
+        self.pool.add(name, MIB, tags=frozenset(['mydriver.size=large']))
+        self.assertEqual((), self.store.recover() or ())
+        self.assertEqual((name,), self.store.names())
+        self.assertLessEqual({'_revert-', '_revert-backup'},
+                             set(self.pool.found))
+
+    def test_a_deleted_volume_does_not_come_back(self):
+        name, kept = self.made(b'before'), contract.snapshot()
+        self.store.snapshot(name, kept)
+        for step in range(1, 3):
+            self.pool.fails_in = step
+            with self.assertRaises(exception.StoreError):
+                self.store.revert(name, kept)
+            self.pool.fails_in = None
+            if self.store.exists(name):
+                break
+        self.assertIn(poolcare.spare_name(name), self.pool.found)
+        self.store.delete(name)
+        self.store.recover()
+        self.assertEqual((kept,), self.store.names())
 
     # A full pool
 

@@ -4,6 +4,8 @@
 What only a real filesystem can show is in tests/functional.
 """
 
+from collections.abc import Iterator
+import contextlib
 import errno
 import fcntl
 import os
@@ -54,6 +56,26 @@ class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
         with open(os.path.join(self.folder, name), 'wb') as f:
             f.write(data)
             f.truncate(size_bytes)
+
+    def make_odd(self, name):
+        """Make a folder of that name."""
+        os.mkdir(os.path.join(self.folder, name))
+
+    @contextlib.contextmanager
+    def away(self):
+        """Let an empty folder be in the place, as of a lost mount."""
+        with other_folder(self.folder):
+            yield
+
+
+@contextlib.contextmanager
+def other_folder(path: str) -> Iterator[None]:
+    """Put an empty folder in the place of another one."""
+    os.rename(path, f'{path}-away')
+    os.mkdir(path)
+    yield
+    shutil.rmtree(path)
+    os.rename(f'{path}-away', path)
 
 
 def failing(number: int) -> probe.Clone:
@@ -287,11 +309,28 @@ class ReflinkTest(unittest.TestCase):
         self.assertFalse(os.path.exists(left))
         with open(self.foreign(f'.mydriver-{name}')) as busy:
             fcntl.flock(busy, fcntl.LOCK_EX)
-            self.store.check()
+            self.store.recover()
             self.assertTrue(os.path.exists(left), 'another process is at it')
         self.store.check()
+        self.assertTrue(os.path.exists(left), 'a check changes nothing')
+        self.assertEqual((), self.store.recover())
         self.assertFalse(os.path.exists(left))
         self.assertTrue(os.path.exists(other))
+
+    def test_what_may_be_all_that_is_left_of_a_volume_is_kept(self):
+        name = contract.volume()
+        left = self.foreign(f'.mydriver-{name}')
+        kept = self.store.recover()
+        self.assertTrue(os.path.exists(left))
+        self.assertIn(name, ' '.join(kept or ()))
+
+    def test_a_volume_is_deleted_with_what_a_revert_left_of_it(self):
+        name = contract.volume()
+        self.store.create(name, contract.MIB)
+        left = self.foreign(f'.mydriver-{name}')
+        self.store.delete(name)
+        self.assertFalse(os.path.exists(left))
+        self.assertEqual((), self.store.names())
 
     def test_a_revert_that_fails_changes_nothing(self):
         name, kept = contract.volume(), contract.snapshot()
@@ -313,7 +352,7 @@ class ReflinkTest(unittest.TestCase):
         self.assertEqual(['disk.raw'], os.listdir(self.path))
 
     def test_a_failed_rename_is_the_systems_error(self):
-        with self.store._work('try') as opened, \
+        with self.store._directory.work('try') as opened, \
                 self.assertRaises(OSError) as caught:
             files.rename(opened, 'a' * 300, 'b')
         self.assertEqual(errno.ENAMETOOLONG, caught.exception.errno)

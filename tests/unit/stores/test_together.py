@@ -2,6 +2,7 @@
 """Several backings at once."""
 
 import unittest
+from unittest import mock
 
 from mydriver import exception
 from mydriver.cinder_volume.stores import reflink, together
@@ -69,3 +70,14 @@ class TogetherTest(unittest.TestCase):
                 with self.assertRaises(exception.StoreError):
                     clone(self.store, taken)
                 self.assertEqual(self.before, set(self.store.names()))
+
+    def test_the_first_error_is_the_one_that_is_told(self):
+        wanted = self.wanted()
+        taken = [wanted[0], (self.sources[1], self.sources[0], contract.MIB)]
+        with mock.patch.object(
+                self.store, 'delete', side_effect=exception.StoreError(
+                    'delete', 'the undo fails too')), \
+                self.assertRaisesRegex(exception.StoreError,
+                                       self.sources[0]) as caught:
+            together.clone_snapshots(self.store, taken)
+        self.assertIn(wanted[0][1], ' '.join(caught.exception.__notes__))

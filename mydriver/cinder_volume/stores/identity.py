@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a store's place still holds the store that it held before.
+
+The mount point of a filesystem that is not mounted is an empty folder, and a
+disk that was swapped may bear a volume group of the same name. Taken for an
+empty store, deletions would succeed without deleting anything, and new volumes
+would go to the wrong disk. So each store has an id of its own, and the state's
+folder of the backend remembers the id that was seen there first.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+
+from mydriver import exception
+
+OPTION = 'mydriver_store_path'
+
+#: Name of the record in the state's folder of a backend.
+RECORD = 'store'
+
+#: Hidden file of a folder that is a store; it holds the store's id.
+_MARKER = '.mydriver-store'
+
+_ID = re.compile(r'[A-Za-z0-9-]{8,64}\Z')
+_MODE = 0o600
+
+
+class Record:
+    """The id of a backend's store, kept apart from the store.
+
+    :param path: of its file, or None to keep it in memory only.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        self._known: str | None = None
+
+    def known(self) -> str | None:
+        """Return the id, None when no store was seen yet.
+
+        :raises ConfigurationError: when the file cannot be read.
+        """
+        if self._known is None and self.path is not None:
+            self._known = self._read(self.path)
+        return self._known
+
+    def _read(self, path: str) -> str | None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise self._unusable(e) from e
+        with open(fd, encoding='ascii', errors='replace') as f:
+            text = f.read(256).strip()
+        if not _ID.match(text):
+            raise exception.ConfigurationError(
+                'mydriver_state_path', f'{path} does not hold the id of a '
+                'store', f'When {OPTION} is right, remove {path} and restart '
+                'cinder-volume.')
+        return text
+
+    def write(self, store_id: str) -> None:
+        """Remember an id, durably.
+
+        :raises ConfigurationError: when the file cannot be written.
+        """
+        if self.path is not None and self.known() != store_id:
+            try:
+                _replace(self.path, store_id)
+            except OSError as e:
+                raise self._unusable(e) from e
+        self._known = store_id
+
+    def _unusable(self, error: OSError) -> exception.ConfigurationError:
+        return exception.ConfigurationError(
+            'mydriver_state_path', f'{self.path}: {error.strerror}',
+            'Give the folder to the user that cinder-volume runs as, user id '
+            f'{os.geteuid()}.')
+
+    def compare(self, found: str | None, where: str, remedy: str) -> None:
+        """Make sure that a place holds the store of this record.
+
+        :param found: the id of what is there now, None where it has none.
+        :param where: the place.
+        :param remedy: what to look at first.
+        :raises ConfigurationError: when it is another store, or none.
+        """
+        known = self.known()
+        if known is None or found == known:
+            return
+        problem = ('what is there now is not a store' if found is None else
+                   f'what is there now is store {found}')
+        raise exception.ConfigurationError(
+            OPTION, f'{where} held store {known}, and {problem}',
+            f'{remedy} If another place was meant to be used from now on, '
+            f'remove {self.path or "the record"} and restart cinder-volume.')
+
+
+def read_marker(folder: int) -> str | None:
+    """Return the id in an open folder, None where there is none."""
+    try:
+        fd = os.open(_MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
+                     dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    with open(fd, encoding='ascii', errors='replace') as f:
+        text = f.read(256).strip()
+    return text if _ID.match(text) else None
+
+
+def make_marker(folder: int) -> str:
+    """Give an open folder an id, durably, and return it."""
+    store_id = secrets.token_hex(16)
+    fd = os.open('.', os.O_TMPFILE | os.O_WRONLY, _MODE, dir_fd=folder)
+    with open(fd, 'w', encoding='ascii') as f:
+        f.write(f'{store_id}\n')
+        f.flush()
+        os.fsync(fd)
+        # See files.publish for the spelling of linkat(2).
+        os.link(f'/proc/self/fd/{fd}', _MARKER, src_dir_fd=folder,
+                dst_dir_fd=folder, follow_symlinks=True)
+    os.fsync(folder)
+    return store_id
+
+
+def _replace(path: str, store_id: str) -> None:
+    between = f'{path}.new'
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(between)
+    fd = os.open(between, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE)
+    with open(fd, 'w', encoding='ascii') as f:
+        f.write(f'{store_id}\n')
+        f.flush()
+        os.fsync(fd)
+    os.rename(between, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

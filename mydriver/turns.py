@@ -65,8 +65,8 @@ class Turns:
         if me not in self._depths:
             with self._guard:
                 waiter = self._ask(me)
-            while waiter is not None and not self._is_up(waiter):
-                pass
+            if waiter is not None:
+                self._wait(waiter)
         self._depths[me] += 1
 
     def __exit__(self, kind: type[BaseException] | None,
@@ -91,6 +91,19 @@ class Turns:
         self._queue.append(waiter)
         return waiter
 
+    def _wait(self, waiter: _Waiter) -> None:
+        try:
+            while not self._is_up(waiter):
+                pass
+        except BaseException:  # also what ends a green thread from outside
+            with self._guard:
+                if waiter in self._queue:
+                    self._queue.remove(waiter)
+                else:
+                    self._depths.pop(waiter.thread, None)
+                self._call_next()
+            raise
+
     def _is_up(self, waiter: _Waiter) -> bool:
         """Sleep until woken; tell whether it is the waiter's turn."""
         left = waiter.since + self._timeout_s - time.monotonic()
@@ -105,9 +118,8 @@ class Turns:
                 return True
             if woken:
                 return False
-            self._queue.remove(waiter)
             raise exception.WaitTimeout(
-                f'{self._what}; {len(self._queue)} others wait, too',
+                f'{self._what}; {len(self._queue) - 1} others wait, too',
                 self._timeout_s)
 
     def _call_next(self) -> None:

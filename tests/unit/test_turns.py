@@ -144,9 +144,14 @@ def wait():
     except exception.WaitTimeout as e:
         told.append(str(e))
 
+def give_up():
+    with eventlet.Timeout(0.001, False), with_turns:
+        order.append('never')
+
 pool = eventlet.GreenPool()
 for n in range(20):
     pool.spawn(work, n)
+    pool.spawn(give_up)
 pool.waitall()
 turns_of_another = turns.Turns('another thing', 0.01)
 with turns_of_another:

@@ -8,6 +8,7 @@ are those of open-iscsi's ``usr/idbm.c``.
 """
 
 from collections.abc import Mapping
+import contextlib
 import os
 from pathlib import Path
 import re
@@ -164,7 +165,8 @@ def write(path: Path, text: str) -> None:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):     # the first error is told
+            os.unlink(temporary)
         raise
 
 

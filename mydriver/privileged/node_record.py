@@ -170,6 +170,19 @@ def write(path: Path, text: str) -> None:
         raise
 
 
+def remove(path: Path) -> None:
+    """Remove a record, and the folders that are empty then.
+
+    :param path: one that :func:`find` returned.
+    """
+    folder = _folder(path)
+    path.unlink()
+    with contextlib.suppress(OSError):       # there is something else in it
+        if path.parent != folder:
+            path.parent.rmdir()
+        folder.rmdir()
+
+
 def clear(target: str) -> None:
     """Remove what a daemon that was killed has left of a target's records.
 

@@ -5,6 +5,7 @@ Volumes of other backends take os-brick's own way, unchanged; so do ours over
 an interface other than plain TCP, but then the identity is checked behind it.
 """
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mydriver import exception
 from mydriver.nova_virt.attach import Attacher
 from mydriver.nova_virt.detach import Detacher
 from mydriver.nova_virt.extend import Extender
-from mydriver.nova_virt.host import Host
+from mydriver.nova_virt.host import Host, quietly
 from mydriver.nova_virt.initiator import RootInitiator
 from mydriver.nova_virt.waiting import wait_for
 
@@ -80,8 +81,9 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         except exception.MyDriverError:
             raise               # nothing is left of it
         except Exception:
-            self._disconnect_ours(connection_properties, None, force=True,
-                                  ignore_errors=True)
+            quietly(functools.partial(
+                self._disconnect_ours, connection_properties, None,
+                force=True, ignore_errors=True))
             raise
 
     def _checked(self, properties: dict[str, Any],
@@ -94,8 +96,9 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             Attacher(self.host).check(grammar.Connection.parse(properties),
                                 result['path'])
         except exception.MyDriverError:
-            super().disconnect_volume(
-                properties, result, force=True, ignore_errors=True)
+            quietly(functools.partial(
+                super().disconnect_volume, properties, result, force=True,
+                ignore_errors=True))
             raise
         return result
 

@@ -33,7 +33,8 @@ _BLKFLSBUF = 0x1261
 # open-iscsi's include/iscsi_err.h
 _ISCSI_ERR_IDBM = 6
 _ISCSI_ERR_SESS_EXISTS = 15
-_ISCSI_ERR_NOTCONN = 20
+# ISCSI_ERR_ISCSID_NOTCONN, as iscsiadm says it.
+_ISCSID_IS_DOWN = '20 - '
 _ISCSI_ERR_NO_OBJS_FOUND = 21
 
 _REPORTED = re.compile(r'\((\d+ - [^)]*)\)')
@@ -178,13 +179,14 @@ def logout(sid: int, target: str) -> None:
         raise exception.InitiatorError(
             what, f'it still has devices: {", ".join(devices)}')
     done = _run('iscsiadm', '-m', 'session', '-r', str(number), '--logout')
-    # Its exit status is not to be relied on: 21 where iscsid does not run.
+    # Its exit status is not to be relied on: it is 21 without iscsid.
     deadline = time.monotonic() + _LOGGED_OUT_S
     while owned.session_target(number) is not None:
         if time.monotonic() > deadline:
+            said = _reason(done)
             raise exception.InitiatorError(
-                what, f'it is still there; iscsiadm: {_reason(done)}; '
-                + ('start iscsid' if done.returncode == _ISCSI_ERR_NOTCONN
+                what, f'it is still there; iscsiadm: {said}; '
+                + ('start iscsid' if said.startswith(_ISCSID_IS_DOWN)
                    else 'iscsid may be trying to log in still'))
         time.sleep(_RECORDS_PAUSE_S)
 
@@ -203,6 +205,10 @@ def forget(target: str, address: str, port: int) -> None:
 
 def _forget(target: str, portal: Portal) -> None:
     _change_record('delete a node record', target, portal, 'delete')
+    # iscsiadm passes over what it cannot read, such as a record that it made
+    # itself on a full file system.
+    for record in node_record.find(target, portal.address, portal.port):
+        node_record.remove(record)
     node_record.clear(target)
 
 

@@ -8,6 +8,7 @@ are those of open-iscsi's ``usr/idbm.c``.
 """
 
 from collections.abc import Mapping
+import contextlib
 import os
 from pathlib import Path
 import re
@@ -174,8 +175,22 @@ def write(path: Path, text: str) -> None:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):     # the first error is told
+            os.unlink(temporary)
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a record, and the folders that are empty then.
+
+    :param path: one that :func:`find` returned.
+    """
+    folder = _folder(path)
+    path.unlink()
+    with contextlib.suppress(OSError):       # there is something else in it
+        if path.parent != folder:
+            path.parent.rmdir()
+        folder.rmdir()
 
 
 def clear(target: str) -> None:

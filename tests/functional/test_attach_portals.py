@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Portals that say nothing, records in odd places, services that are down."""
 
+import os
 from pathlib import Path
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -183,8 +185,8 @@ class RecordsTest(attaching.AttachTestCase):
         self.attach_and_detach()
 
     def test_link(self):
-        folder = self.cloud.folder / 'nodes'
-        folder.mkdir()
+        folder = tempfile.mkdtemp(dir='/dev/shm')
+        self.addCleanup(os.rmdir, folder)
         shutil.rmtree(self.nodes)
         self.nodes.symlink_to(folder)
         self.addCleanup(self.nodes.mkdir)

@@ -247,6 +247,17 @@ class ConnectorTest(ConnectorTestCase):
             self.connector.connect_volume(self.data(encrypted=True))
         self.assertEqual({}, self.host.left)
 
+    def test_clean_up_that_fails_does_not_hide_the_error(self):
+        self.udev_links('sda')
+        self.enterContext(mock.patch(
+            'os_brick.utils.priv_rootwrap.link_root',
+            side_effect=OSError('no link')))
+        self.enterContext(mock.patch.object(
+            self.connector, '_disconnect_ours',
+            side_effect=RuntimeError('odd')))
+        with self.assertRaisesRegex(OSError, 'no link'):
+            self.connector.connect_volume(self.data(encrypted=True))
+
     def test_other_backends_take_os_bricks_way(self):
         calls = []
         for name, result in (('connect_volume', {'path': '/dev/sdq'}),

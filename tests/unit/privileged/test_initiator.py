@@ -223,8 +223,10 @@ class VerbsTest(unittest.TestCase):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
         self.enterContext(mock.patch.object(initiator, '_LOGGED_OUT_S', 0.1))
         program = self.folder / 'iscsiadm'
-        for status, text in ((0, 'odd.*still'), (20, 'odd.*start iscsid')):
-            program.write_text(f'#!/bin/sh\necho odd >&2; exit {status}\n')
+        for said, text in (
+                ('odd', 'odd.*still'),
+                ('error (20 - could not connect to iscsid)', 'start iscsid')):
+            program.write_text(f'#!/bin/sh\necho "{said}" >&2; exit 21\n')
             with self.assertRaisesRegex(
                     exception.InitiatorError,
                     f'log out of session 5: it is still there; .*{text}'):
@@ -256,6 +258,16 @@ class VerbsTest(unittest.TestCase):
             initiator.forget(TARGET, '192.0.2.1', 3260)
         self.assertEqual([], node_record.find(TARGET, '192.0.2.1', 3260))
         self.assertEqual(2, self.calls.read_text().count('-o delete'))
+
+    def test_record_that_iscsiadm_cannot_read(self):
+        """As it makes one on a full file system."""
+        self.login()
+        record, = node_record.find(TARGET, '192.0.2.1', 3260)
+        record.write_bytes(b'')
+        program = self.folder / 'iscsiadm'
+        program.write_text('#!/bin/sh\necho "No records found" >&2; exit 21\n')
+        initiator.forget(TARGET, '192.0.2.1', 3260)
+        self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     # SCSI devices
 

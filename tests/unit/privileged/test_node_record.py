@@ -158,6 +158,15 @@ class NodeRecordTest(unittest.TestCase):
             node_record.update(path, {SECRET: 'secretsecret'})
         self.assertNotIn('secret', Path('/etc/passwd').read_text())
 
+    def test_remove(self):
+        one = self.record('192.0.2.1,3260')
+        two = self.record('192.0.2.2,3260,1/default')
+        node_record.remove(two)
+        self.assert_only(one)
+        self.assertEqual([one], list(one.parent.iterdir()))
+        node_record.remove(one)
+        self.assertEqual([], list(self.nodes.iterdir()))
+
     def test_what_a_killed_daemon_left_goes(self):
         folder = self.record('192.0.2.1,3260').parent
         for name, age_s in (('.mydriver-old', 3600), ('.mydriver-new', 0)):

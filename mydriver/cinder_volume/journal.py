@@ -22,7 +22,7 @@ from mydriver.cinder_volume import luns
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE target (
@@ -39,6 +39,9 @@ CREATE TABLE node (
     initiator TEXT NOT NULL,
     target TEXT NOT NULL REFERENCES target (iqn),
     mutual INTEGER NOT NULL,
+    chap INTEGER,
+    key TEXT,
+    portals TEXT,
     PRIMARY KEY (initiator, target)) STRICT;
 CREATE TABLE mapping (
     volume_id TEXT NOT NULL REFERENCES export (volume_id),
@@ -47,6 +50,7 @@ CREATE TABLE mapping (
     lun INTEGER NOT NULL,
     read_only INTEGER NOT NULL,
     run TEXT NOT NULL,
+    doomed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (volume_id, initiator),
     UNIQUE (initiator, target, lun),
     FOREIGN KEY (initiator, target) REFERENCES node (initiator, target))
@@ -60,6 +64,49 @@ CREATE TABLE quarantine (
     PRIMARY KEY (initiator, target, lun)) STRICT;
 """
 
+#: From version 1, which had these columns nowhere.
+_FROM_1 = """
+ALTER TABLE node ADD COLUMN chap INTEGER;
+ALTER TABLE node ADD COLUMN key TEXT;
+ALTER TABLE node ADD COLUMN portals TEXT;
+ALTER TABLE mapping ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """What an initiator was told at a target, which its sessions depend on.
+
+    It is settled with the first mapping of the NodeACL and holds until the
+    last one goes, whatever the settings are by then.
+
+    :param chap: the target asks for CHAP; None where it is not known, as in a
+        journal of version 1.
+    :param mutual: for mutual CHAP.
+    :param key: fingerprint of the key that the secrets come from; empty where
+        none of ours is known to be it.
+    :param portals: where it was told to log in, ``ADDRESS:PORT``.
+    """
+
+    chap: bool | None = None
+    mutual: bool = False
+    key: str = ''
+    portals: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """An initiator with mappings at a target.
+
+    :param initiator: its name.
+    :param target: the target's name.
+    :param kind: what it was told.
+    """
+
+    initiator: model.Iqn
+    target: model.Iqn
+    kind: Kind
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placed:
@@ -68,13 +115,17 @@ class Placed:
     :param mapping: the mapping.
     :param export: its export.
     :param mutual: the NodeACL asks for mutual CHAP.
-    :param created: this very call made it.
+    :param created: nobody used it before this very call.
+    :param kind: all that the initiator was told; ``mutual`` is part of it.
+    :param doomed: the attach failed and so did its undoing: nobody uses it.
     """
 
     mapping: model.Mapping
     export: model.Export
     mutual: bool
     created: bool = False
+    kind: Kind = Kind()
+    doomed: bool = False
 
 
 def _translated(method: Callable[Concatenate['Journal', _P], _R]
@@ -121,6 +172,8 @@ class Journal:
             db.executescript(f'BEGIN IMMEDIATE; {_SCHEMA} '
                              f'PRAGMA user_version = {SCHEMA_VERSION}; '
                              'COMMIT;')
+        elif version == 1:
+            _bring_up(db)
         elif version != SCHEMA_VERSION:
             raise exception.JournalError(
                 self.path, f'its version is {version}, this release knows '
@@ -157,6 +210,24 @@ class Journal:
                            [(str(t),) for t in targets])
         return [model.Iqn(r['iqn']) for r in self._rows(
             'SELECT iqn FROM target ORDER BY iqn')]
+
+    @_translated
+    def targets(self) -> list[model.Iqn]:
+        """Return all targets, those of earlier runs too."""
+        return self.add_targets([])
+
+    @_translated
+    def remove_target(self, target: model.Iqn) -> bool:
+        """Forget a target.
+
+        :returns: False while it has exports or mappings, and it is kept then.
+        """
+        with self._transaction() as db:
+            return db.execute(
+                'DELETE FROM target WHERE iqn = ?1 AND NOT EXISTS '
+                '(SELECT 1 FROM export WHERE target = ?1) AND NOT EXISTS '
+                '(SELECT 1 FROM node WHERE target = ?1)',
+                (str(target),)).rowcount == 1
 
     # -- exports
 
@@ -224,42 +295,56 @@ class Journal:
     @_translated
     def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
                     read_only: bool, mutual: bool,
-                    keep_writable: bool = False) -> Placed:
+                    keep_writable: bool = False,
+                    kind: Kind | None = None) -> Placed:
         """Say that an initiator shall see an export.
 
-        An existing mapping keeps its LUN. A NodeACL keeps its kind of CHAP
-        as long as it has mappings, since live sessions depend on it.
+        An existing mapping keeps its LUN. A NodeACL keeps its kind as long as
+        it has mappings, since live sessions depend on it.
 
+        :param mutual: whether a new NodeACL asks for mutual CHAP.
         :param keep_writable: leave a mapping writable that is so already,
             since another user on the same host may be writing.
+        :param kind: all else of a new NodeACL.
         :raises ExportNotFound: when the volume is not exported.
         :raises LunsExhausted: when the initiator has no LUN left.
         """
         export = self.export(volume_id)
         key = (volume_id, str(initiator))
+        node = (str(initiator), str(export.target))
         with self._transaction() as db:
             row = db.execute(
-                'SELECT lun, read_only FROM mapping WHERE volume_id = ? AND '
-                'initiator = ?', key).fetchone()
-            node = (str(initiator), str(export.target))
-            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
-                       (*node, mutual))
+                'SELECT lun, read_only, doomed FROM mapping WHERE '
+                'volume_id = ? AND initiator = ?', key).fetchone()
+            _add_node(db, node, dataclasses.replace(
+                kind or Kind(), mutual=mutual))
             if row is None:
                 lun = luns.take(db, *node, int(self._clock()))
-                db.execute('INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?)',
-                           (volume_id, *node, lun, read_only, self._run))
+                db.execute(
+                    'INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?, 0)',
+                    (volume_id, *node, lun, read_only, self._run))
             else:
                 lun = row['lun']
                 read_only = read_only and not (
-                    keep_writable and not row['read_only'])
-                db.execute('UPDATE mapping SET read_only = ?, run = ? WHERE '
-                           'volume_id = ? AND initiator = ?',
+                    keep_writable and not row['read_only']
+                    and not row['doomed'])
+                db.execute('UPDATE mapping SET read_only = ?, run = ?, '
+                           'doomed = 0 WHERE volume_id = ? AND initiator = ?',
                            (read_only, self._run, *key))
-            mutual = bool(db.execute(
-                'SELECT mutual FROM node WHERE initiator = ? AND target = ?',
-                node).fetchone()[0])
+            settled = _kind(db.execute(
+                'SELECT * FROM node WHERE initiator = ? AND target = ?',
+                node).fetchone())
         return Placed(model.Mapping(volume_id, initiator, lun, read_only),
-                      export, mutual, created=row is None)
+                      export, settled.mutual,
+                      created=row is None or bool(row['doomed']),
+                      kind=settled)
+
+    @_translated
+    def doom(self, volume_id: str, initiator: model.Iqn) -> None:
+        """Say that a mapping is to go, though the kernel has it still."""
+        with self._transaction() as db:
+            db.execute('UPDATE mapping SET doomed = 1 WHERE volume_id = ? '
+                       'AND initiator = ?', (volume_id, str(initiator)))
 
     @_translated
     def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
@@ -281,11 +366,7 @@ class Journal:
                 db.execute('INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)',
                            (*node, row['lun'], volume_id,
                             int(self._clock())))
-            db.execute(
-                'DELETE FROM node WHERE initiator = ? AND target = ? AND '
-                'NOT EXISTS (SELECT 1 FROM mapping m WHERE '
-                'm.initiator = node.initiator AND m.target = node.target)',
-                node)
+            _remove_unused(db, node)
 
     @_translated
     def mappings(self, volume_id: str | None = None) -> list[Placed]:
@@ -321,24 +402,99 @@ class Journal:
 
     @_translated
     def adopt_mapping(self, export: model.Export, mapping: model.Mapping,
-                      mutual: bool) -> bool:
+                      mutual: bool, kind: Kind | None = None) -> bool:
         """Take over a mapping that the kernel has, as one of an earlier run.
 
+        :param mutual: whether its NodeACL asks for mutual CHAP.
+        :param kind: all else that is known of the NodeACL.
         :returns: False when it contradicts the journal.
         """
         node = (str(mapping.initiator), str(export.target))
         with self._transaction() as db:
-            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
-                       (*node, mutual))
+            _add_node(db, node, dataclasses.replace(
+                kind or Kind(), mutual=mutual))
             db.execute('DELETE FROM quarantine WHERE initiator = ? AND '
                        'target = ? AND lun = ?', (*node, mapping.lun))
-            return db.execute(
+            taken = db.execute(
                 'INSERT OR IGNORE INTO mapping SELECT volume_id, ?, target, '
-                "?, ?, 'adopted' FROM export WHERE volume_id = ? AND "
+                "?, ?, 'adopted', 0 FROM export WHERE volume_id = ? AND "
                 'target = ? AND tpg_lun = ?',
                 (str(mapping.initiator), mapping.lun, mapping.read_only,
                  mapping.volume_id, str(export.target), export.lun)
             ).rowcount == 1
+            _remove_unused(db, node)
+            return taken
+
+    # -- what initiators were told
+
+    @_translated
+    def nodes(self) -> list[Node]:
+        """Return the initiators that have mappings, a node for each target."""
+        return [Node(model.Iqn(r['initiator']), model.Iqn(r['target']),
+                     _kind(r)) for r in self._rows(
+            'SELECT * FROM node ORDER BY target, initiator')]
+
+    @_translated
+    def settle_kind(self, node: Node) -> None:
+        """Write down what was found out about a NodeACL."""
+        kind = node.kind
+        with self._transaction() as db:
+            db.execute(
+                'UPDATE node SET mutual = ?, chap = ?, key = ?, portals = ? '
+                'WHERE initiator = ? AND target = ?',
+                (kind.mutual, kind.chap, kind.key,
+                 ','.join(sorted(kind.portals)), str(node.initiator),
+                 str(node.target)))
+
+
+def _bring_up(db: sqlite3.Connection) -> None:
+    """Bring a journal of version 1 up to this version, whole or not at all.
+
+    Another process may be doing just that.
+    """
+    db.execute('BEGIN IMMEDIATE')
+    try:
+        if db.execute('PRAGMA user_version').fetchone()[0] == 1:
+            for statement in _FROM_1.strip().splitlines():
+                db.execute(statement)
+            db.execute(f'PRAGMA user_version = {SCHEMA_VERSION}')
+    except BaseException:
+        db.execute('ROLLBACK')
+        raise
+    db.execute('COMMIT')
+
+
+def _add_node(db: sqlite3.Connection, node: tuple[str, str],
+              kind: Kind) -> None:
+    """Settle what an initiator is told, unless it is settled already.
+
+    It is told of new portals with each volume, and may be using all of them.
+    """
+    row = db.execute('SELECT * FROM node WHERE initiator = ? AND target = ?',
+                     node).fetchone()
+    if row is None:
+        db.execute('INSERT INTO node VALUES (?, ?, ?, ?, ?, ?)',
+                   (*node, kind.mutual, kind.chap, kind.key,
+                    ','.join(sorted(kind.portals))))
+    elif kind.portals - _kind(row).portals:
+        db.execute(
+            'UPDATE node SET portals = ? WHERE initiator = ? AND target = ?',
+            (','.join(sorted(kind.portals | _kind(row).portals)), *node))
+
+
+def _remove_unused(db: sqlite3.Connection, node: tuple[str, str]) -> None:
+    """Forget what an initiator was told with its last mapping."""
+    db.execute(
+        'DELETE FROM node WHERE initiator = ? AND target = ? AND '
+        'NOT EXISTS (SELECT 1 FROM mapping m WHERE '
+        'm.initiator = node.initiator AND m.target = node.target)', node)
+
+
+def _kind(row: sqlite3.Row) -> Kind:
+    portals = row['portals'] or ''
+    return Kind(None if row['chap'] is None else bool(row['chap']),
+                bool(row['mutual']), row['key'] or '',
+                frozenset(p for p in portals.split(',') if p))
 
 
 def _export(row: sqlite3.Row) -> model.Export:
@@ -351,4 +507,5 @@ def _export(row: sqlite3.Row) -> model.Export:
 def _placed(row: sqlite3.Row) -> Placed:
     mapping = model.Mapping(row['volume_id'], model.Iqn(row['initiator']),
                             row['lun'], bool(row['read_only']))
-    return Placed(mapping, _export(row), bool(row['mutual']))
+    return Placed(mapping, _export(row), bool(row['mutual']),
+                  kind=_kind(row), doomed=bool(row['doomed']))

@@ -140,10 +140,9 @@ class Manage(adapter.Adapter):
         if kind == 'snapshot':
             return bool(objects.Snapshot.exists(context, its_id))
         # Wherever it is: a volume that is on its way to this backend has its
-        # backing here before Cinder says so. After a migration the backing
-        # has another id than the volume.
-        return (bool(objects.Volume.exists(context, its_id))
-                or any(v.name_id == its_id for v in self._volumes()))
+        # backing here before Cinder says so, and the host may have had
+        # another name. After a migration the backing has another id.
+        return bool(self._records.of_backings([its_id]))
 
 
 @contextlib.contextmanager

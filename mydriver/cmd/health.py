@@ -6,7 +6,13 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.cinder_volume import configfs, serving, settings
+from mydriver.cinder_volume import (
+    chap,
+    configfs,
+    kinds,
+    serving,
+    settings,
+)
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 from mydriver.cmd import backends
@@ -23,7 +29,8 @@ _Facts = set[tuple[str, ...]]
 class Finding:
     """The state of a part of a backend.
 
-    :param part: ``store``, ``host``, ``targets``, ``exports``, ``mappings``.
+    :param part: ``store``, ``host``, ``targets``, ``exports``, ``mappings``,
+        ``initiators``.
     :param ok: nothing is wrong with it.
     :param detail: figures, or what is wrong and the remedy.
     """
@@ -63,6 +70,29 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
         yield Finding(part, not missing, (
             f'{missing} of {len(facts)} are not in the kernel. Run mydriver '
             'restore.' if missing else f'{len(facts)}, all in the kernel'))
+    yield from _initiators(backend)
+
+
+def _initiators(backend: backends.Backend) -> Iterator[Finding]:
+    """Name those who keep what a setting was when they attached.
+
+    That is no fault: they are told anew when they attach anew.
+    """
+    wanted = backend.settings
+    journal = journals.Journal(backend.journal_path, 'status')
+    try:
+        nodes = journal.nodes()
+    finally:
+        journal.close()
+    has_key = os.path.exists(os.path.join(backend.state_path, chap.KEY_FILE))
+    keys = (chap.KeyRing.load(backend.state_path)
+            if wanted.chap and has_key else None)
+    for what, kept in sorted(kinds.outdated(
+            nodes, kinds.of_settings(wanted, keys)).items()):
+        names = sorted({str(n.initiator) for n in kept})
+        yield Finding('initiators', True, (
+            f'{", ".join(names)}: {what}, until all volumes of a target are '
+            'detached there'))
 
 
 def _store(backend: backends.Backend) -> str:
@@ -77,7 +107,7 @@ def _store(backend: backends.Backend) -> str:
 def _host(backend: backends.Backend) -> str:
     wanted = backend.settings
     serving.pool(wanted)  # complains of names that make no target
-    targets.LioTarget(backend.name, wanted.portals, None).check()
+    targets.LioTarget(backend.name, wanted.portals, wanted.chap).check()
     return f'serves at {", ".join(str(p) for p in wanted.portals)}'
 
 

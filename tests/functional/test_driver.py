@@ -155,7 +155,7 @@ class DriverTest(driving.DriverCase):
         before = self.driver.initialize_connection(volume, connector)
         lio.clear()
         again = self.new_driver(driving.Driver)
-        again._volumes = lambda: [fakes.volume(
+        again.records = [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment()])]
         again.do_setup(fakes.context())

@@ -22,13 +22,16 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.addCleanup(lio.clear)
-        self.target = target.LioTarget('contract', contract.PORTALS,
-                                       chap.ChapKey(b'k' * 32))
+        self.target = target.LioTarget('contract', contract.PORTALS, True)
         self.target.ensure_pool([contract.IQN])
 
     def tpg(self, *parts: str) -> Path:
         return configfs.ROOT.joinpath(
             'iscsi', str(contract.IQN), 'tpgt_1', *parts)
+
+    def password(self, initiator=contract.INITIATOR):
+        return self.tpg('acls', str(initiator), 'auth/password'
+                        ).read_text().strip()
 
     def test_attributes(self):
         self.assertEqual(
@@ -97,19 +100,20 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
 
     def test_secret_is_in_configfs_and_in_no_error(self):
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
-        secret = chap.ChapKey(b'k' * 32).credentials(
-            contract.INITIATOR, contract.IQN, False).password
-        stored = self.tpg('acls', str(contract.INITIATOR), 'auth/password')
-        self.assertEqual(secret, stored.read_text().strip())
+        credentials = chap.ChapKey(b'k' * 32).credentials(
+            contract.INITIATOR, contract.IQN, False)
+        self.target.ensure_mapping(self.placed(export), credentials)
+        secret = credentials.password
+        self.assertEqual(secret, self.password())
         with self.assertRaises(exception.ForeignObject) as caught:
-            self.target.ensure_mapping(self.placed(self.export(1)))
+            self.target.ensure_mapping(self.placed(self.export(1)),
+                                       credentials)
         self.assertNotIn(secret, repr(caught.exception)
                          + str(caught.exception))
 
     def test_portal_of_another_host_is_refused(self):
         strange = target.LioTarget('contract', [model.Portal('192.0.2.1')],
-                                   None)
+                                   False)
         with self.assertRaises(exception.ConfigurationError) as caught:
             strange.check()
         self.assertIn('192.0.2.1 cannot be served from this host',

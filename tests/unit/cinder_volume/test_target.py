@@ -19,8 +19,12 @@ class MemoryTargetCase(contract.TargetMaker, unittest.TestCase):
         temporary.setUp()
         self.addCleanup(temporary.cleanUp)
         self.folder = temporary.path
-        self.target = MemoryTarget('contract', contract.PORTALS)
+        self.target = MemoryTarget('contract', contract.PORTALS, chap=True)
         self.target.ensure_pool([contract.IQN])
+
+    def password(self, initiator=contract.INITIATOR):
+        return next(s and s.password for s in self.target.secrets(
+            str(initiator)))
 
 
 class MemoryTargetTest(contract.TargetContract, MemoryTargetCase):

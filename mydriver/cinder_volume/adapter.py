@@ -199,6 +199,11 @@ class Adapter(cinder_driver.VolumeDriver):
         for initiator in self.underway.forget(volume):
             self.exports.terminate_connection(
                 volume.name_id, {'initiator': str(initiator)})
+        if self.exports.remove_export(volume.name_id):
+            return
+        # At start it may have been in doubt who uses it.
+        self.exports.settle(attachments.Users(
+            self._records, {volume.name_id}).may_use, volume.name_id)
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
 

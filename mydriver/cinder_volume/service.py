@@ -119,8 +119,8 @@ class ExportService:
                  self._settings.backend, len(self._journal.exports()),
                  len(mapped))
 
-    def settle(self, is_live: Callable[[str, model.Iqn | None], bool]
-               ) -> int:
+    def settle(self, is_live: Callable[[str, model.Iqn | None], bool],
+               volume_id: str | None = None) -> int:
         """Drop what earlier runs left and Cinder has no attachment of.
 
         A crash in the middle of an attach leaves such a mapping or export:
@@ -130,10 +130,12 @@ class ExportService:
         :param is_live: tells for a volume and an initiator whether the
             mapping must stay, and for a volume and None whether the export
             must; where it is in doubt, it says so.
+        :param volume_id: of the only volume to look at; its export stays.
         :returns: how many mappings were dropped.
         """
-        stale = [p for p in self._journal.earlier_mappings() if not is_live(
-            p.mapping.volume_id, p.mapping.initiator)]
+        stale = [p for p in self._journal.earlier_mappings()
+                 if volume_id in (None, p.mapping.volume_id)
+                 and not is_live(p.mapping.volume_id, p.mapping.initiator)]
         for placed in stale:
             LOG.warning('Volume %s is mapped to %s, which Cinder has no '
                         'attachment of: unmapping', placed.mapping.volume_id,
@@ -143,8 +145,8 @@ class ExportService:
                 self._unmap(placed)
         mapped = {p.export.volume_id for p in self._journal.mappings()}
         for export in self._journal.exports():
-            if export.volume_id not in mapped and not is_live(
-                    export.volume_id, None):
+            if not volume_id and export.volume_id not in mapped and (
+                    not is_live(export.volume_id, None)):
                 with self._left_out(export.volume_id):
                     self.remove_export(export.volume_id)
         return len(stale)

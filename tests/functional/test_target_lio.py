@@ -98,6 +98,14 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.target.drop_export(export)
         self.assertEqual(before, sorted(os.listdir(configfs.ROOT / 'core')))
 
+    def test_an_export_that_is_refused_leaves_no_backstore(self):
+        self.target.ensure_export(self.export())
+        before = lio.dump()
+        for _ in range(2):
+            self.assertRaises(exception.ForeignObject,
+                              self.target.ensure_export, self.export())
+            self.assertEqual(before, lio.dump())
+
     def test_secret_is_in_configfs_and_in_no_error(self):
         export = self.export()
         credentials = chap.ChapKey(b'k' * 32).credentials(

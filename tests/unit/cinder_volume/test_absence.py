@@ -8,6 +8,7 @@ import os
 import unittest
 import uuid
 
+from cinder import exception as cinder_exception
 from cinder import objects
 import ddt
 
@@ -204,6 +205,19 @@ class RestartTest(fakes.CinderTestCase):
         before = self.there()
         self.restart(broken=True)
         self.assertEqual(before, self.there())
+
+    def test_a_volume_that_was_in_doubt_can_be_deleted(self):
+        other = self.attached()
+        self.volume.volume_attachment.objects.clear()
+        self.restart(broken=True)
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.delete_volume(self.volume)
+        self.driver.broken = False
+        with self.assertRaises(cinder_exception.VolumeIsBusy):
+            self.driver.delete_volume(other)
+        self.driver.delete_volume(self.volume)
+        self.assertEqual([(other.id, fakes.INITIATOR, False)],
+                         self.driver.mapped())
 
     def test_the_database_of_another_cloud(self):
         before = self.there()

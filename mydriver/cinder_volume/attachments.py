@@ -224,7 +224,7 @@ def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:
                     volume.volume_attachment if _initiator(a) == initiator)
     return recovery.Recorded(
         model.Mapping(told.volume_id, initiator, told.lun, read_only),
-        told.target, told.chap)
+        told.target, told.chap, told.portals)
 
 
 def _initiator(attachment: Any) -> model.Iqn | None:

@@ -72,7 +72,10 @@ class Reconciler:
         """Write a mapping into the journal, unless its place is taken."""
         volume_id, target = one.mapping.volume_id, one.target
         if target not in self._journal.targets():
-            if not serving.is_of_a_pool(target):
+            # A volume that moved to another host may have left its backing.
+            here = {p.address for p in self._settings.portals}
+            if not serving.is_of_a_pool(target) or here.isdisjoint(
+                    p.address for p in one.portals):
                 return False
             ownership.check_pool(
                 self._settings, [target], self._name_prefix, self._target,
@@ -86,6 +89,7 @@ class Reconciler:
             export, one.mapping, bool(one.chap and one.chap.mutual_username),
             dataclasses.replace(
                 self._kinds.found(one.chap is not None),
+                portals=frozenset(map(str, one.portals)),
                 key=self._kinds.source_of(one.chap, one.mapping.initiator,
                                           target)))
 

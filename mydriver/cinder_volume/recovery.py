@@ -21,11 +21,13 @@ class Recorded:
     :param mapping: what the initiator was told.
     :param target: the target that it was told of.
     :param chap: the credentials that it was told, or None without CHAP.
+    :param portals: where it was told to log in.
     """
 
     mapping: model.Mapping
     target: model.Iqn
     chap: model.ChapCredentials | None
+    portals: tuple[model.Portal, ...]
 
 
 def adopt(known: Sequence[model.Iqn], name_prefix: str,

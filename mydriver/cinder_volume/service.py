@@ -334,13 +334,16 @@ class ExportService:
         what = (f'LUN {mapping.lun} of {mapping.initiator} at {target}, '
                 f'volume {mapping.volume_id},')
         if not self._lost.is_adopted(one, device):
-            LOG.warning('%s was lost and cannot be made again: something else '
-                        'has its place', what)
+            LOG.warning('%s is not mapped and cannot be made again: it is on '
+                        'another host, or something else has its place', what)
             return False
         placed = next(p for p in self._journal.mappings(mapping.volume_id)
                       if p.mapping.initiator == mapping.initiator)
         self._target.ensure_mapping(
             placed, self._kinds.secrets(placed) or one.chap)
+        more = self._kinds.more_portals()
+        if target in more:
+            self._target.ensure_pool([target], more)
         LOG.warning('%s was lost and is made again', what)
         return True
 

@@ -160,7 +160,8 @@ class ServiceOnLioTest(unittest.TestCase):
             parsed = connection.Connection.parse(data)
             recorded.append(recovery.Recorded(
                 model.Mapping(volume_id, {'a': ALICE, 'b': BOB}[host],
-                              parsed.lun), parsed.target, parsed.chap))
+                              parsed.lun), parsed.target, parsed.chap,
+                parsed.portals))
         for made in (11, 0):
             self.assertEqual(made, self.service.remake(
                 recorded, lambda volume_id: model.BackingDevice(

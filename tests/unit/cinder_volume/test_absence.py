@@ -276,6 +276,27 @@ class RestartTest(fakes.CinderTestCase):
         self.restart()
         self.assertEqual(before, self.there())
 
+    def test_a_volume_that_moved_to_another_host(self):
+        # The one that it came from has the backing still, and no journal.
+        other = 'iqn.2010-10.org.openstack:mydriver-b-disks-0'
+        self.volume.volume_attachment[0].connection_info.update(
+            target_iqn=other, target_iqns=[other],
+            target_portals=['198.51.100.1:3260'])
+        before = set(self.driver.target.targets)
+        self.lose_state('journal')
+        self.restart(rebooted=True)
+        self.assertEqual([], self.driver.mapped())
+        self.assertEqual(before, set(self.driver.target.targets))
+
+    def test_portals_that_changed_meanwhile(self):
+        data = self.volume.volume_attachment[0].connection_info
+        data['target_portals'] = ['192.0.2.1:3260', '192.0.2.7:3262']
+        self.lose_state('journal')
+        self.restart(rebooted=True)
+        self.assertIn('192.0.2.7:3262', {
+            p for t in self.driver.target.targets.values()
+            for p in t.portals})
+
     def test_read_only_as_recorded(self):
         self.volume.volume_attachment[0].connector['mode'] = 'ro'
         self.lose_state('journal')
@@ -344,6 +365,22 @@ class RenamedHostTest(managing.ManagerTestCase):
             volume.id, fakes.connector())
         self.disks.driver.exports.remove_export(volume.id)
         self.assertEqual([], self.disks.driver.mapped())
+        self.assertEqual([(volume.id, fakes.INITIATOR, False)],
+                         self.restart().mapped())
+
+    def test_an_attachment_that_is_gone(self):
+        volume = self.attached()
+        for record in objects.VolumeAttachmentList.get_all_by_volume_id(
+                self.context, volume.id):
+            record.destroy()
+        driver = self.restart()
+        self.assertEqual(([], {}), (driver.mapped(), driver.exported()))
+
+    def test_a_volume_of_a_cluster_and_of_another_project(self):
+        volume = self.attached()
+        volume.update({'cluster_name': 'c@disks#fast', 'host': None,
+                       'project_id': uuid.uuid4().hex})
+        volume.save()
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],
                          self.restart().mapped())
 

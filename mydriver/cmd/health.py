@@ -85,8 +85,12 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
     finally:
         journal.close()
     has_key = os.path.exists(os.path.join(backend.state_path, chap.KEY_FILE))
-    keys = (chap.KeyRing.load(backend.state_path)
-            if wanted.chap and has_key else None)
+    try:
+        keys = (chap.KeyRing.load(backend.state_path)
+                if wanted.chap and has_key else None)
+    except exception.ConfigurationError as e:
+        yield Finding('initiators', False, str(e))
+        return
     for what, kept in sorted(kinds.outdated(
             nodes, kinds.of_settings(wanted, keys)).items()):
         names = sorted({str(n.initiator) for n in kept})

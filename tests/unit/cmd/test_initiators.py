@@ -53,5 +53,17 @@ class InitiatorsTest(test_commands.CommandTestCase):
         self.assertNotIn(str(OTHER), detail)
         self.assertNotIn('0' * 16, detail)
 
+    def test_a_key_that_others_can_read(self):
+        self.write(test_commands.test_backends.CONF.replace(
+            'use_chap_auth = False', 'use_chap_auth = True'))
+        path = os.path.join(self.backend.state_path, chap.KEY_FILE)
+        chap.ChapKey.load(path)
+        os.chmod(path, 0o644)
+        self.fill()
+        status, out, _ = self.run_command('status', 'disks', '-f', 'json')
+        row, = (r for r in json.loads(out) if r['Part'] == 'initiators')
+        self.assertEqual((1, 'wrong'), (status, row['State']))
+        self.assertIn(f'chmod 600 {path}', row['Detail'])
+
     def test_nobody(self):
         self.assertEqual([], self.kept(journals.Kind(chap=False)))

@@ -167,6 +167,15 @@ class ForeignObject(MyDriverError):
                 'is; remove or rename it by hand.')
 
 
+class KeyLost(MyDriverError):
+    """The CHAP secret of a live NodeACL comes from a key that is not there."""
+
+    fields = ('initiator', 'target', 'path')
+    template = ('{initiator} has volumes of {target} with a CHAP secret of an '
+                'earlier key, which is not there. Put that key back as '
+                '{path}, or detach those volumes first.')
+
+
 class TargetInUse(MyDriverError):
     """An export cannot go while initiators still use it."""
 

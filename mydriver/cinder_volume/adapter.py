@@ -6,14 +6,15 @@ others is one idea of Cinder's driver interface.
 """
 
 from collections.abc import Iterable
+import os
 import socket
 from typing import Any, cast
 
 from cinder import context as cinder_context
 from cinder import exception as cinder_exception
 from cinder import objects
+from cinder.volume import configuration, manager, volume_utils
 from cinder.volume import driver as cinder_driver
-from cinder.volume import volume_utils
 from eventlet import tpool
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -24,6 +25,7 @@ from mydriver.cinder_volume import (
     errors,
     images,
     opts,
+    records,
     relocate,
     service,
     serving,
@@ -60,6 +62,7 @@ class Adapter(cinder_driver.VolumeDriver):
         self._store: base.VolumeStore | None = None
         self._service: service.ExportService | None = None
         self.underway = underway.Underway()
+        self._records = self._make_records()
 
     @classmethod
     def get_driver_options(cls) -> list[cfg.Opt]:
@@ -82,6 +85,7 @@ class Adapter(cinder_driver.VolumeDriver):
     @errors.translated()
     def check_for_setup_error(self) -> None:
         """See that the host can serve, and bring the target up to date."""
+        self._refuse_shared_place()
         self.store.prepare()
         self.store.check()
         self._check_first_start()
@@ -89,7 +93,57 @@ class Adapter(cinder_driver.VolumeDriver):
             LOG.warning('Keeping %s', kept)
         self.exports.check()
         self.exports.start()
-        self.exports.settle(attachments.liveness(self._volumes))
+        self._settle()
+
+    def _refuse_shared_place(self) -> None:
+        """See that no other backend of this service has the same store.
+
+        :raises ConfigurationError: names both.
+        """
+        self.configuration.append_config_values(manager.volume_backend_opts)
+        mine = self.configuration.safe_get('volume_driver')
+        for name in cfg.CONF.enabled_backends or ():
+            if name == self._backend:
+                continue
+            conf = configuration.Configuration(
+                manager.volume_backend_opts, config_group=name)
+            conf.append_config_values(opts.VOLUME_OPTS)
+            path = conf.safe_get('mydriver_store_path')
+            if conf.safe_get('volume_driver') != mine or not path:
+                continue
+            theirs = settings.store_of(conf, name).location
+            if os.path.realpath(theirs) == os.path.realpath(
+                    self.store.location):
+                raise exception.ConfigurationError(
+                    'mydriver_store_path', f'[{self._backend}] and [{name}] '
+                    f'both keep their volumes in {theirs}',
+                    'Give each backend a place of its own.')
+
+    def _settle(self) -> None:
+        """Compare the exports with Cinder's records of who uses them."""
+        users = attachments.Users(self._records, self._backings())
+        self.exports.settle(users.may_use)
+        self.exports.remake(
+            users.recorded(),
+            lambda its_id: self.store.device(base.volume_name(its_id)))
+
+    def _backings(self) -> set[str]:
+        """Return the ids of the volumes that are exported or in the store.
+
+        Not those of a host: its name may have changed.
+        """
+        found = {e.volume_id for e in self.exports.all()}
+        try:
+            names = self.store.names()
+        except exception.MyDriverError as e:
+            LOG.warning('The store does not tell what is in it: %s', e)
+            return found
+        kinds = (n.partition('-') for n in names)
+        return found | {its_id for kind, _, its_id in kinds
+                        if kind == 'volume'}
+
+    def _make_records(self) -> attachments.Records:
+        return records.CinderRecords()
 
     def _check_first_start(self) -> None:
         """Refuse an empty place as a new store while Cinder has volumes there.
@@ -100,7 +154,8 @@ class Adapter(cinder_driver.VolumeDriver):
         """
         if self.store.is_known or self.store.names():
             return
-        there = [v.id for v in self._volumes() if v.status in _THERE]
+        there = [v.id for v in self._records.of_host(self.host)
+                 if v.status in _THERE]
         if there:
             raise exception.ConfigurationError(
                 'mydriver_store_path', f'{self.store.location} is empty, but '
@@ -120,12 +175,6 @@ class Adapter(cinder_driver.VolumeDriver):
     def _make_service(self, wanted: serving.Settings
                       ) -> service.ExportService:
         return service.build(wanted, replace_damaged=True)
-
-    def _volumes(self) -> Iterable[Any]:
-        """Return all volumes that Cinder has on this backend."""
-        volumes: Iterable[Any] = objects.VolumeList.get_all_by_host(
-            cinder_context.get_admin_context(), self.host)
-        return volumes
 
     def _attachments(self, volume: Any) -> Iterable[Any]:
         """Return the attachments that Cinder has of a volume by now."""
@@ -175,6 +224,11 @@ class Adapter(cinder_driver.VolumeDriver):
         for initiator in self.underway.forget(volume):
             self.exports.terminate_connection(
                 volume.name_id, {'initiator': str(initiator)})
+        if self.exports.remove_export(volume.name_id):
+            return
+        # At start it may have been in doubt who uses it.
+        self.exports.settle(attachments.Users(
+            self._records, {volume.name_id}).may_use, volume.name_id)
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
 

@@ -19,10 +19,16 @@ refuses the writes all the same. Nova asks for no mode; who does, such as
 Glance for its image volumes, opens the device as it asked.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+import functools
+from typing import Any, Protocol
 
-from mydriver import exception, model
+from oslo_log import log as logging
+
+from mydriver import connection, exception, model
+from mydriver.cinder_volume import recovery
+
+LOG = logging.getLogger(__name__)
 
 # While a volume is in one of these, another process than cinder-volume may
 # have it connected without an attachment that names its initiator:
@@ -31,6 +37,9 @@ from mydriver import exception, model
 # _attach_volume with remote=True).
 _USED_WITHOUT_RECORD = frozenset({'backing-up', 'restoring-backup'})
 _MIGRATING = frozenset({'starting', 'migrating', 'completing'})
+# The volume that a migration fills (cinder/volume/manager.py,
+# _migrate_volume_generic).
+_MIGRATION_TARGET = 'target:'
 
 
 def is_shared(volume: Any, initiator: model.Iqn) -> bool:
@@ -86,38 +95,143 @@ def rest_reads_only(volume: Any, connector: Mapping[str, Any],
     return bool(modes) and all(modes)
 
 
-def liveness(load: Callable[[], Iterable[Any]]
-             ) -> Callable[[str, model.Iqn], bool]:
-    """Return what tells whether a mapping must stay when the service starts.
+class Records(Protocol):
+    """Cinder's database, as far as the driver asks it.
 
-    :param load: returns all volumes of the backend; called once, and only
-        when there is something to tell.
-    :returns: a function of the volume's backing and the initiator.
+    Every method raises whatever went wrong when it cannot answer.
     """
-    volumes: dict[str, Any] = {}
-    loaded = False
 
-    def is_live(volume_id: str, initiator: model.Iqn) -> bool:
-        nonlocal loaded
-        if not loaded:
-            volumes.update((v.name_id, v) for v in load())
-            loaded = True
-        volume = volumes.get(volume_id)
-        return volume is not None and _may_use(volume, initiator)
+    def of_backings(self, ids: Collection[str]) -> Collection[Any]:
+        """Return the volumes that have, or whose backing has, one of the ids.
 
-    return is_live
+        Wherever they are: on any host, in any cluster, of any project.
+        """
+
+    def deleted(self, ids: Collection[str]) -> Collection[str]:
+        """Return those of the ids under which Cinder deleted a volume."""
+
+    def of_host(self, host: str) -> Collection[Any]:
+        """Return the volumes that Cinder has under a name of this host.
+
+        :param host: ``HOST@BACKEND``. There may be others of this backend, of
+            the time before the host was renamed.
+        """
 
 
-def _may_use(volume: Any, initiator: model.Iqn) -> bool:
-    """Tell whether an initiator may be using a volume; in doubt, it is."""
-    if (volume.status in _USED_WITHOUT_RECORD
-            or volume.migration_status in _MIGRATING):
+class Users:
+    """Who may be using a volume when the service starts.
+
+    That something is missing from an answer proves nothing by itself: the
+    host may have another name now, the database may be an old copy or that of
+    another cloud, a query may fail. So a user is gone only where Cinder knows
+    the volume and has no attachment of it, or has deleted the volume, or has
+    never heard of it but knows others of ours.
+
+    :param records: Cinder's database, asked when there is something to tell.
+    :param backings: the ids of all that the backend has or exports.
+    """
+
+    def __init__(self, records: Records, backings: Collection[str]) -> None:
+        self._records = records
+        self._backings = frozenset(backings)
+
+    def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
+        """Tell whether an initiator may be using a volume; in doubt, it is.
+
+        :param volume_id: of the backing.
+        :param initiator: None asks for any with an attachment.
+        """
+        try:
+            return self._may_use(volume_id, initiator)
+        except Exception as e:
+            # The database's errors are of many kinds, and none is an answer.
+            LOG.warning('Cinder cannot tell who uses volume %s, so it stays '
+                        'as it is: %s', volume_id, e)
+            return True
+
+    def recorded(self) -> list[recovery.Recorded]:
+        """Return the mappings that Cinder has attachments for.
+
+        None when Cinder cannot tell.
+        """
+        try:
+            return [found for volume in self._volumes
+                    for attachment in volume.volume_attachment
+                    if (found := _recorded(volume, attachment))]
+        except Exception as e:
+            LOG.warning('Cinder cannot tell which volumes are attached: %s', e)
+            return []
+
+    @functools.cached_property
+    def _volumes(self) -> tuple[Any, ...]:
+        return tuple(self._records.of_backings(self._backings))
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for volume in self._volumes:
+            for its_id in {volume.id, volume.name_id}:
+                found.setdefault(its_id, []).append(volume)
+        return found
+
+    @functools.cached_property
+    def _is_our_database(self) -> bool:
+        """Whether Cinder knows, or knew, any of the backings."""
+        return bool(self._volumes or self._records.deleted(self._backings))
+
+    def _may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
+        if any(_may_use(v, volume_id, initiator)
+               for v in self._by_id.get(volume_id, ())):
+            return True
+        # Asked again for this one, which the long answer may have lacked.
+        found = self._records.of_backings([volume_id])
+        if found:
+            return any(_may_use(v, volume_id, initiator) for v in found)
+        if self._records.deleted([volume_id]) or self._is_our_database:
+            return False
+        LOG.warning(
+            'Cinder knows none of the %d volumes of this backend. Is '
+            '[database] connection that of this cloud? Volume %s stays as it '
+            'is',
+            len(self._backings), volume_id)
         return True
+
+
+def _may_use(volume: Any, volume_id: str, initiator: model.Iqn | None) -> bool:
+    """Tell whether an initiator may be using a backing; in doubt, it is."""
+    migration = volume.migration_status or ''
+    if (volume.status in _USED_WITHOUT_RECORD or migration in _MIGRATING
+            or migration.startswith(_MIGRATION_TARGET)):
+        return True
+    if volume.name_id != volume_id:
+        return False  # it had this backing before a migration
     return any(
-        _initiator(a) == initiator
+        (a.connector if initiator is None else _initiator(a) == initiator)
         # os-attach of old clients leaves no connector behind.
         or (not a.connector and a.attach_status == 'attached')
         for a in volume.volume_attachment)
+
+
+def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:
+    """Return the mapping that an attachment stands for.
+
+    :returns: None where it is not one of ours, or does not tell enough.
+    """
+    initiator, data = _initiator(attachment), attachment.connection_info
+    if (initiator is None or not data
+            or data.get('driver_volume_type') != 'iscsi'):
+        return None
+    try:
+        told = connection.Connection.parse(data)
+    except (exception.MyDriverError, KeyError, TypeError, ValueError):
+        return None
+    if told.volume_id != volume.name_id:
+        return None  # of the backing before a migration, or another driver's
+    read_only = all(is_read_only(volume, a.connector) for a in
+                    volume.volume_attachment if _initiator(a) == initiator)
+    return recovery.Recorded(
+        model.Mapping(told.volume_id, initiator, told.lun, read_only),
+        told.target, told.chap, told.portals)
 
 
 def _initiator(attachment: Any) -> model.Iqn | None:

@@ -6,13 +6,19 @@ names), so that a database, a journal or a copy of them gives nothing away.
 """
 
 import base64
+from collections.abc import Collection, Iterator
+import contextlib
 import hashlib
 import hmac
 import os
+import re
 import secrets
 
 from mydriver import exception, model
 from mydriver.cinder_volume import state
+
+#: Name of the key's file in the backend's folder.
+KEY_FILE = 'chap.key'
 
 _KEY_BYTES = 32
 
@@ -29,6 +35,9 @@ class ChapKey:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        #: Names the key and reveals nothing of it.
+        self.fingerprint = hmac.digest(
+            key, b'fingerprint', hashlib.sha256)[:8].hex()
 
     def __repr__(self) -> str:
         return 'ChapKey(...)'
@@ -41,14 +50,10 @@ class ChapKey:
         :raises ConfigurationError: when it is readable by others, damaged or
             cannot be made.
         """
-        try:
+        with _explained(path):
             if not os.path.exists(path):
                 _create(path)
             key, mode = state.read(path)
-        except OSError as e:
-            raise exception.ConfigurationError(
-                'mydriver_state_path', f'{path}: {e.strerror}',
-                'Give it to the user that cinder-volume runs as.') from e
         if mode & 0o077:
             raise exception.ConfigurationError(
                 'mydriver_state_path', f'{path} can be read by others',
@@ -57,8 +62,7 @@ class ChapKey:
             raise exception.ConfigurationError(
                 'mydriver_state_path',
                 f'{path} is damaged: {len(key)} bytes, not {_KEY_BYTES}',
-                'Restore it from a copy. A new key changes the secrets of '
-                'all connected hosts: their sessions end at the next fault.')
+                f'Restore it from a copy, such as {path}.* beside it.')
         return cls(key)
 
     def credentials(self, initiator: model.Iqn, target: model.Iqn,
@@ -81,12 +85,111 @@ class ChapKey:
         return base64.urlsafe_b64encode(digest).decode()[:_SECRET_CHARACTERS]
 
 
-def _create(path: str) -> None:
-    """Make the key's file whole or not at all."""
+class KeyRing:
+    """The key of a backend, and those that it replaced.
+
+    A session logs in anew after each network fault, with the secret that its
+    initiator was told. So the key that this came from is kept in a file of its
+    own, ``chap.key.FINGERPRINT``, until nobody needs it any more.
+
+    :param current: the key of new mappings.
+    :param folder: where the others are; None has none.
+    """
+
+    def __init__(self, current: ChapKey, folder: str | None = None,
+                 is_new: bool = False) -> None:
+        self.current = current
+        #: It was made just now: nothing that the kernel has comes from it.
+        self.is_new = is_new
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        return f'KeyRing({self.current.fingerprint})'
+
+    @classmethod
+    def load(cls, folder: str) -> 'KeyRing':
+        """Read the key; make it where there is none.
+
+        :param folder: of the backend's state.
+        :raises ConfigurationError: as :meth:`ChapKey.load`.
+        """
+        path = os.path.join(folder, KEY_FILE)
+        is_new = not os.path.exists(path)
+        return cls(ChapKey.load(path), folder, is_new)
+
+    def get(self, fingerprint: str) -> ChapKey | None:
+        """Return a key by its fingerprint, None where it is not there.
+
+        :raises ConfigurationError: when it cannot be read.
+        """
+        if fingerprint == self.current.fingerprint:
+            return self.current
+        path = self.path(fingerprint)
+        if not fingerprint or path is None or not os.path.exists(path):
+            return None
+        key = ChapKey.load(path)
+        return key if key.fingerprint == fingerprint else None
+
+    def path(self, fingerprint: str) -> str | None:
+        """Return where a key is kept once it is not the current one."""
+        return self._folder and os.path.join(
+            self._folder, f'{KEY_FILE}.{fingerprint}')
+
+    def source_of(self, told: model.ChapCredentials, initiator: model.Iqn,
+                  target: model.Iqn) -> str:
+        """Return the fingerprint of the key that credentials come from.
+
+        :returns: the empty string for none of ours.
+        """
+        for fingerprint in (self.current.fingerprint, *self._kept()):
+            key = self.get(fingerprint)
+            mine = key and key.credentials(initiator, target, False)
+            if mine and hmac.compare_digest(mine.password.encode(),
+                                            told.password.encode()):
+                return fingerprint
+        return ''
+
+    def keep(self, needed: Collection[str]) -> None:
+        """Keep the current key for the time after it, and the needed ones.
+
+        :param needed: fingerprints of the keys that sessions depend on.
+        :raises ConfigurationError: when the file cannot be made.
+        """
+        path = self.path(self.current.fingerprint)
+        if path is None:
+            return
+        if not os.path.exists(path):
+            with _explained(path):
+                _create(path, self.current._key)
+        for fingerprint in self._kept():
+            if fingerprint not in (self.current.fingerprint, *needed):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._folder or '',
+                                           f'{KEY_FILE}.{fingerprint}'))
+
+    def _kept(self) -> list[str]:
+        names = os.listdir(self._folder) if self._folder else []
+        found = (re.fullmatch(r'chap\.key\.([0-9a-f]{16})', n) for n in names)
+        return sorted(match[1] for match in found if match)
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Say which file cannot be used, and the remedy."""
+    try:
+        yield
+    except OSError as e:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path}: {e.strerror}',
+            'Give it to the user that cinder-volume runs as.') from e
+
+
+def _create(path: str, key: bytes | None = None) -> None:
+    """Make a key's file whole or not at all."""
     temporary = f'{path}.{os.getpid()}'
     with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC,
                       0o600), 'wb') as f:
-        f.write(secrets.token_bytes(_KEY_BYTES))
+        f.write(key or secrets.token_bytes(_KEY_BYTES))
         f.flush()
         os.fsync(f.fileno())
     try:

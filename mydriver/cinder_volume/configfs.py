@@ -13,6 +13,7 @@ from mydriver import model
 
 #: Where the target's configfs tree begins.
 ROOT = Path('/sys/kernel/config/target')
+_TPG = 'tpgt_1'
 _DEVICES = Path('/sys/dev/block')
 
 
@@ -63,6 +64,7 @@ class SeenTarget:
     :param exports: its LUNs.
     :param acls: the initiators that have a NodeACL, with or without LUNs.
     :param mappings: their mapped LUNs.
+    :param authenticated: those of the initiators that must log in by CHAP.
     """
 
     iqn: str
@@ -71,6 +73,13 @@ class SeenTarget:
     exports: tuple[SeenExport, ...]
     acls: frozenset[str]
     mappings: tuple[SeenMapping, ...]
+    authenticated: frozenset[str] = frozenset()
+
+
+def names(root: Path = ROOT) -> list[str]:
+    """Return the names of all iSCSI targets with a TPG 1, ours or not."""
+    return sorted(p.parent.name for p in (root / 'iscsi').glob(
+        f'iqn.*/{_TPG}'))
 
 
 def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
@@ -87,7 +96,31 @@ def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
     return SeenTarget(
         str(iqn), _read(tpg / 'enable') == '1',
         frozenset(p.name for p in (tpg / 'np').iterdir()), exports,
-        frozenset(p.name for p in acls), mappings)
+        frozenset(p.name for p in acls), mappings,
+        frozenset(p.name for p in acls if _must_authenticate(tpg, p)))
+
+
+def _must_authenticate(tpg: Path, acl: Path) -> bool:
+    """Tell whether a NodeACL asks for CHAP, by itself or as its TPG does.
+
+    drivers/target/iscsi/iscsi_target_nego.c, iscsi_conn_auth_required; kernels
+    before 6.0 ask the TPG alone.
+    """
+    own = _read(acl / 'attrib/authentication')
+    if own in ('', '-1'):
+        own = _read(tpg / 'attrib/authentication')
+    return own == '1'
+
+
+def is_bound(iqn: model.Iqn, root: Path = ROOT) -> bool:
+    """Tell whether NodeACLs depend on what their TPG says of CHAP.
+
+    Those of kernels before 6.0 do, which have no attribute of their own.
+    """
+    acls = root / 'iscsi' / str(iqn) / 'tpgt_1' / 'acls'
+    return acls.is_dir() and any(
+        p.is_dir() and not (p / 'attrib/authentication').exists()
+        for p in acls.iterdir())
 
 
 def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
@@ -127,7 +160,8 @@ def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
     :returns: kind, name, and unit serial (empty while not set up) of each.
     """
     return [(p.parent.name.rpartition('_')[0], p.name, _serial(p))
-            for p in sorted((root / 'core').glob(f'*_*/{prefix}*'))]
+            for p in sorted((root / 'core').glob('*_*/*'))
+            if p.name.startswith(prefix)]
 
 
 def _export(folder: Path) -> SeenExport | None:

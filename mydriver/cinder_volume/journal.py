@@ -25,7 +25,7 @@ from mydriver.cinder_volume import (
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: How long a call may wait for others to write to the journal. An attach
 #: waits twice, for its export and its mapping, and as often for the kernel
@@ -48,6 +48,9 @@ CREATE TABLE node (
     initiator TEXT NOT NULL,
     target TEXT NOT NULL REFERENCES target (iqn),
     mutual INTEGER NOT NULL,
+    chap INTEGER,
+    key TEXT,
+    portals TEXT,
     PRIMARY KEY (initiator, target)) STRICT;
 CREATE TABLE mapping (
     volume_id TEXT NOT NULL REFERENCES export (volume_id),
@@ -56,6 +59,7 @@ CREATE TABLE mapping (
     lun INTEGER NOT NULL,
     read_only INTEGER NOT NULL,
     run TEXT NOT NULL,
+    doomed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (volume_id, initiator),
     UNIQUE (initiator, target, lun),
     FOREIGN KEY (initiator, target) REFERENCES node (initiator, target))
@@ -69,10 +73,53 @@ CREATE TABLE quarantine (
     PRIMARY KEY (initiator, target, lun)) STRICT;
 """
 
+#: From version 1, which had these columns nowhere.
+_FROM_1 = """
+ALTER TABLE node ADD COLUMN chap INTEGER;
+ALTER TABLE node ADD COLUMN key TEXT;
+ALTER TABLE node ADD COLUMN portals TEXT;
+ALTER TABLE mapping ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0;
+"""
 
-def _upgrade(db: sqlite3.Connection, _found: int) -> None:
-    """Make this version's schema of an empty database."""
-    journal_file.run_script(db, _SCHEMA)
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """What an initiator was told at a target, which its sessions depend on.
+
+    It is settled with the first mapping of the NodeACL and holds until the
+    last one goes, whatever the settings are by then.
+
+    :param chap: the target asks for CHAP; None where it is not known, as in a
+        journal of version 1.
+    :param mutual: for mutual CHAP.
+    :param key: fingerprint of the key that the secrets come from; empty where
+        none of ours is known to be it.
+    :param portals: where it was told to log in, ``ADDRESS:PORT``.
+    """
+
+    chap: bool | None = None
+    mutual: bool = False
+    key: str = ''
+    portals: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """An initiator with mappings at a target.
+
+    :param initiator: its name.
+    :param target: the target's name.
+    :param kind: what it was told.
+    """
+
+    initiator: model.Iqn
+    target: model.Iqn
+    kind: Kind
+
+
+def _upgrade(db: sqlite3.Connection, found: int) -> None:
+    """Make this version's schema of an empty database, or of version 1."""
+    journal_file.run_script(db, _FROM_1 if found else _SCHEMA)
 
 
 _OURS = journal_file.Schema(SCHEMA_VERSION, _upgrade)
@@ -85,13 +132,17 @@ class Placed:
     :param mapping: the mapping.
     :param export: its export.
     :param mutual: the NodeACL asks for mutual CHAP.
-    :param created: this very call made it.
+    :param created: nobody used it before this very call.
+    :param kind: all that the initiator was told; ``mutual`` is part of it.
+    :param doomed: the attach failed and so did its undoing: nobody uses it.
     """
 
     mapping: model.Mapping
     export: model.Export
     mutual: bool
     created: bool = False
+    kind: Kind = Kind()
+    doomed: bool = False
 
 
 def _translated(method: Callable[Concatenate['Journal', _P], _R]
@@ -180,6 +231,19 @@ class Journal:
         return [model.Iqn(r['iqn']) for r in self._rows(
             'SELECT iqn FROM target ORDER BY iqn')]
 
+    @_translated
+    def remove_target(self, target: model.Iqn) -> bool:
+        """Forget a target.
+
+        :returns: False while it has exports or mappings, and it is kept then.
+        """
+        with self._transaction() as db:
+            return db.execute(
+                'DELETE FROM target WHERE iqn = ?1 AND NOT EXISTS '
+                '(SELECT 1 FROM export WHERE target = ?1) AND NOT EXISTS '
+                '(SELECT 1 FROM node WHERE target = ?1)',
+                (str(target),)).rowcount == 1
+
     # -- exports
 
     @_translated
@@ -246,42 +310,56 @@ class Journal:
     @_translated
     def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
                     read_only: bool, mutual: bool,
-                    keep_writable: bool = False) -> Placed:
+                    keep_writable: bool = False,
+                    kind: Kind | None = None) -> Placed:
         """Say that an initiator shall see an export.
 
-        An existing mapping keeps its LUN. A NodeACL keeps its kind of CHAP
-        as long as it has mappings, since live sessions depend on it.
+        An existing mapping keeps its LUN. A NodeACL keeps its kind as long as
+        it has mappings, since live sessions depend on it.
 
+        :param mutual: whether a new NodeACL asks for mutual CHAP.
         :param keep_writable: leave a mapping writable that is so already,
             since another user on the same host may be writing.
+        :param kind: all else of a new NodeACL.
         :raises ExportNotFound: when the volume is not exported.
         :raises LunsExhausted: when the initiator has no LUN left.
         """
         export = self.export(volume_id)
         key = (volume_id, str(initiator))
+        node = (str(initiator), str(export.target))
         with self._transaction() as db:
             row = db.execute(
-                'SELECT lun, read_only FROM mapping WHERE volume_id = ? AND '
-                'initiator = ?', key).fetchone()
-            node = (str(initiator), str(export.target))
-            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
-                       (*node, mutual))
+                'SELECT lun, read_only, doomed FROM mapping WHERE '
+                'volume_id = ? AND initiator = ?', key).fetchone()
+            _add_node(db, node, dataclasses.replace(
+                kind or Kind(), mutual=mutual))
             if row is None:
                 lun = luns.take(db, *node, int(self._clock()))
-                db.execute('INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?)',
-                           (volume_id, *node, lun, read_only, self._run))
+                db.execute(
+                    'INSERT INTO mapping VALUES (?, ?, ?, ?, ?, ?, 0)',
+                    (volume_id, *node, lun, read_only, self._run))
             else:
                 lun = row['lun']
                 read_only = read_only and not (
-                    keep_writable and not row['read_only'])
-                db.execute('UPDATE mapping SET read_only = ?, run = ? WHERE '
-                           'volume_id = ? AND initiator = ?',
+                    keep_writable and not row['read_only']
+                    and not row['doomed'])
+                db.execute('UPDATE mapping SET read_only = ?, run = ?, '
+                           'doomed = 0 WHERE volume_id = ? AND initiator = ?',
                            (read_only, self._run, *key))
-            mutual = bool(db.execute(
-                'SELECT mutual FROM node WHERE initiator = ? AND target = ?',
-                node).fetchone()[0])
+            settled = _kind(db.execute(
+                'SELECT * FROM node WHERE initiator = ? AND target = ?',
+                node).fetchone())
         return Placed(model.Mapping(volume_id, initiator, lun, read_only),
-                      export, mutual, created=row is None)
+                      export, settled.mutual,
+                      created=row is None or bool(row['doomed']),
+                      kind=settled)
+
+    @_translated
+    def doom(self, volume_id: str, initiator: model.Iqn) -> None:
+        """Say that a mapping is to go, though the kernel has it still."""
+        with self._transaction() as db:
+            db.execute('UPDATE mapping SET doomed = 1 WHERE volume_id = ? '
+                       'AND initiator = ?', (volume_id, str(initiator)))
 
     @_translated
     def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
@@ -304,11 +382,7 @@ class Journal:
                            '(?, ?, ?, ?, ?)',
                            (*node, row['lun'], volume_id,
                             int(self._clock())))
-            db.execute(
-                'DELETE FROM node WHERE initiator = ? AND target = ? AND '
-                'NOT EXISTS (SELECT 1 FROM mapping m WHERE '
-                'm.initiator = node.initiator AND m.target = node.target)',
-                node)
+            _remove_unused(db, node)
 
     @_translated
     def mappings(self, volume_id: str | None = None) -> list[Placed]:
@@ -346,24 +420,82 @@ class Journal:
 
     @_translated
     def adopt_mapping(self, export: model.Export, mapping: model.Mapping,
-                      mutual: bool) -> bool:
+                      mutual: bool, kind: Kind | None = None) -> bool:
         """Take over a mapping that the kernel has, as one of an earlier run.
 
+        :param mutual: whether its NodeACL asks for mutual CHAP.
+        :param kind: all else that is known of the NodeACL.
         :returns: False when it contradicts the journal.
         """
         node = (str(mapping.initiator), str(export.target))
         with self._transaction() as db:
-            db.execute('INSERT OR IGNORE INTO node VALUES (?, ?, ?)',
-                       (*node, mutual))
+            _add_node(db, node, dataclasses.replace(
+                kind or Kind(), mutual=mutual))
             db.execute('DELETE FROM quarantine WHERE initiator = ? AND '
                        'target = ? AND lun = ?', (*node, mapping.lun))
-            return db.execute(
+            taken = db.execute(
                 'INSERT OR IGNORE INTO mapping SELECT volume_id, ?, target, '
-                "?, ?, 'adopted' FROM export WHERE volume_id = ? AND "
+                "?, ?, 'adopted', 0 FROM export WHERE volume_id = ? AND "
                 'target = ? AND tpg_lun = ?',
                 (str(mapping.initiator), mapping.lun, mapping.read_only,
                  mapping.volume_id, str(export.target), export.lun)
             ).rowcount == 1
+            _remove_unused(db, node)
+            return taken
+
+    # -- what initiators were told
+
+    @_translated
+    def nodes(self) -> list[Node]:
+        """Return the initiators that have mappings, a node for each target."""
+        return [Node(model.Iqn(r['initiator']), model.Iqn(r['target']),
+                     _kind(r)) for r in self._rows(
+            'SELECT * FROM node ORDER BY target, initiator')]
+
+    @_translated
+    def settle_kind(self, node: Node) -> None:
+        """Write down what was found out about a NodeACL."""
+        kind = node.kind
+        with self._transaction() as db:
+            db.execute(
+                'UPDATE node SET mutual = ?, chap = ?, key = ?, portals = ? '
+                'WHERE initiator = ? AND target = ?',
+                (kind.mutual, kind.chap, kind.key,
+                 ','.join(sorted(kind.portals)), str(node.initiator),
+                 str(node.target)))
+
+
+def _add_node(db: sqlite3.Connection, node: tuple[str, str],
+              kind: Kind) -> None:
+    """Settle what an initiator is told, unless it is settled already.
+
+    It is told of new portals with each volume, and may be using all of them.
+    """
+    row = db.execute('SELECT * FROM node WHERE initiator = ? AND target = ?',
+                     node).fetchone()
+    if row is None:
+        db.execute('INSERT INTO node VALUES (?, ?, ?, ?, ?, ?)',
+                   (*node, kind.mutual, kind.chap, kind.key,
+                    ','.join(sorted(kind.portals))))
+    elif kind.portals - _kind(row).portals:
+        db.execute(
+            'UPDATE node SET portals = ? WHERE initiator = ? AND target = ?',
+            (','.join(sorted(kind.portals | _kind(row).portals)), *node))
+
+
+def _remove_unused(db: sqlite3.Connection, node: tuple[str, str]) -> None:
+    """Forget what an initiator was told with its last mapping."""
+    db.execute(
+        'DELETE FROM node WHERE initiator = ? AND target = ? AND '
+        'NOT EXISTS (SELECT 1 FROM mapping m WHERE '
+        'm.initiator = node.initiator AND m.target = node.target)', node)
+
+
+def _kind(row: sqlite3.Row) -> Kind:
+    portals = row['portals'] or ''
+    return Kind(None if row['chap'] is None else bool(row['chap']),
+                bool(row['mutual']), row['key'] or '',
+                frozenset(p for p in portals.split(',') if p))
 
 
 def _export(row: sqlite3.Row) -> model.Export:
@@ -376,4 +508,5 @@ def _export(row: sqlite3.Row) -> model.Export:
 def _placed(row: sqlite3.Row) -> Placed:
     mapping = model.Mapping(row['volume_id'], model.Iqn(row['initiator']),
                             row['lun'], bool(row['read_only']))
-    return Placed(mapping, _export(row), bool(row['mutual']))
+    return Placed(mapping, _export(row), bool(row['mutual']),
+                  kind=_kind(row), doomed=bool(row['doomed']))

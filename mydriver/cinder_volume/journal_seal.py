@@ -195,5 +195,8 @@ _VALUES: dict[str, Callable[[Any], bool]] = {
     'path': _is_path,
     'size_bytes': _up_to(2 ** 63 - 1), 'released_at': _up_to(2 ** 63 - 1),
     'lun': _up_to(_LAST_LUN), 'tpg_lun': _up_to(_LAST_LUN),
-    'mutual': _up_to(1), 'read_only': _up_to(1),
+    'mutual': _up_to(1), 'read_only': _up_to(1), 'doomed': _up_to(1),
+    'chap': lambda value: value is None or _up_to(1)(value),
+    'key': lambda value: value is None or bool(
+        re.fullmatch('([0-9a-f]{16})?', value)),
 }

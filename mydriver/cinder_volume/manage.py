@@ -140,12 +140,9 @@ class Manage(adapter.Adapter):
         if kind == 'snapshot':
             return bool(objects.Snapshot.exists(context, its_id))
         # Wherever it is: a volume that is on its way to this backend has its
-        # backing here before Cinder says so, and the host's name may have
-        # changed. After a migration the backing has another id than the
-        # volume.
-        return (bool(objects.Volume.exists(context, its_id))
-                or bool(objects.VolumeList.get_all(
-                    context, limit=1, filters={'_name_id': its_id})))
+        # backing here before Cinder says so, and the host may have had
+        # another name. After a migration the backing has another id.
+        return bool(self._records.of_backings([its_id]))
 
 
 @contextlib.contextmanager

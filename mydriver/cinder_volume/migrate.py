@@ -64,6 +64,7 @@ class Migrate(adapter.Adapter):
             return NOT_HERE
         name = adapter.name(volume)
         if target.exists(name) and not self.store.exists(name):
+            self.store.check()  # is it there at all, or not mounted?
             LOG.warning('Volume %s is in %s already', volume.id,
                         target.location)
             return True, None

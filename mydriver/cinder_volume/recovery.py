@@ -1,27 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find in the kernel what the journal does not know."""
+"""Find in the kernel, and in Cinder's records, what the journal lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 
 from oslo_log import log as logging
 
-from mydriver import model
+from mydriver import exception, model
 from mydriver.cinder_volume import journal as journals
+from mydriver.cinder_volume import serving
 from mydriver.cinder_volume import target as targets
 
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recorded:
+    """A mapping that Cinder has an attachment for.
+
+    :param mapping: what the initiator was told.
+    :param target: the target that it was told of.
+    :param chap: the credentials that it was told, or None without CHAP.
+    :param portals: where it was told to log in.
+    """
+
+    mapping: model.Mapping
+    target: model.Iqn
+    chap: model.ChapCredentials | None
+    portals: tuple[model.Portal, ...]
+
+
 def adopt(known: Sequence[model.Iqn], name_prefix: str,
-          journal: journals.Journal, target: targets.KernelTarget) -> None:
+          journal: journals.Journal, target: targets.KernelTarget,
+          kind: Callable[[bool], journals.Kind]) -> None:
     """Take over what is ours in the kernel and not in the journal.
 
     That is so when the journal was lost or an old copy restored. Hosts may be
     using it: what is to go, Cinder decides (see
     :meth:`~mydriver.cinder_volume.service.ExportService.settle`).
 
-    :param known: the targets of the pool.
+    :param known: the targets of the journal.
     :param name_prefix: how the names of our backstores begin.
+    :param kind: returns what is known of a NodeACL that asks for CHAP or not.
     """
     exports, mappings = journal.exports(), journal.mappings()
     for iqn in known:
@@ -37,7 +57,32 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
             _tell(f'LUN {mapping.lun} of {mapping.initiator} at {iqn}',
                   journal.adopt_mapping(
                       export, mapping,
-                      target.is_mutual(iqn, mapping.initiator)))
+                      target.is_mutual(iqn, mapping.initiator),
+                      kind(str(mapping.initiator) in seen.authenticated)))
+
+
+def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,
+                    target: targets.KernelTarget) -> list[model.Iqn]:
+    """Return more targets of a pool that carry volumes of ours.
+
+    A host that was renamed has such ones, and a new journal lacks them.
+
+    :param known: the targets of the journal.
+    :param name_prefix: how the names of our backstores begin.
+    """
+    found = []
+    for name in target.names():
+        try:
+            iqn = model.Iqn(name)
+        except exception.InvalidIqn:
+            continue
+        if iqn in known or not serving.is_of_a_pool(iqn):
+            continue
+        seen = target.observe(iqn)
+        if seen and any(e.name == name_prefix + e.serial
+                        for e in seen.exports):
+            found.append(iqn)
+    return found
 
 
 def _tell(what: str, taken: bool) -> None:

@@ -5,7 +5,7 @@ Each change goes the same way: the journal says what shall be, then the target
 is made so. A crash between the two is mended by :meth:`ExportService.start`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -23,6 +23,8 @@ from mydriver import connection, discovery, exception, model
 from mydriver.cinder_volume import (
     chap,
     journal_file,
+    kinds,
+    reconcile,
     recovery,
     serving,
     state,
@@ -44,19 +46,22 @@ class ExportService:
     :param settings: what the backend is made of.
     :param journal: the desired state.
     :param target: where it is made so.
-    :param key: from which CHAP credentials are derived; None without CHAP.
+    :param keys: from which CHAP credentials are derived; None where there
+        never was CHAP.
     :param name_prefix: how the names of our backstores begin.
     :param discover: how portals are asked.
     """
 
     def __init__(self, settings: serving.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, key: chap.ChapKey | None,
+                 target: targets.KernelTarget, keys: chap.KeyRing | None,
                  name_prefix: str,
                  discover: Discover = discovery.portals_showing) -> None:
         self._settings = settings
         self._journal = journal
         self._target = target
-        self._key = key
+        self._kinds = kinds.Kinds(settings, journal, target, keys)
+        self._lost = reconcile.Reconciler(settings, journal, target,
+                                          self._kinds, name_prefix)
         self._name_prefix = name_prefix
         self._discover = discover
         self._pool = serving.pool(settings)
@@ -94,53 +99,92 @@ class ExportService:
     def start(self) -> None:
         """Make the kernel have what the journal says.
 
-        It disturbs nothing that is right already. An export that cannot be
-        made is logged and left out: it must not keep the others down.
+        Objects that are correct already are left alone. An export that cannot
+        be made is logged and left out: it must not keep the others down.
 
+        :raises ConfigurationError: when something of it is another's.
         :raises TargetError: when the pool of targets cannot be made.
         """
-        known = self._journal.add_targets(self._pool)
-        self._target.ensure_pool(known)
-        recovery.adopt(known, self._name_prefix, self._journal, self._target)
-        mapped = self._journal.mappings()
+        self._pool, known = self._lost.own_targets()
+        self._kinds.learn()
+        # What is there keeps its kind before its target gets another one.
+        there = set(self._target.names())
+        self._target.ensure_pool([t for t in known if str(t) not in there],
+                                 self._kinds.more_portals())
+        recovery.adopt(known, self._name_prefix, self._journal, self._target,
+                       self._kinds.found)
+        self._kinds.keep_keys()
+        mapped = [p for p in self._journal.mappings() if not self._is_ended(p)]
         for placed in mapped:
             with self._left_out(placed.export.volume_id):
-                self._target.ensure_mapping(placed)
+                self._target.ensure_mapping(placed,
+                                            self._kinds.secrets(placed))
+        self._target.ensure_pool(known, self._kinds.more_portals())
         done = {p.export.volume_id for p in mapped}
         for export in self._journal.exports():
             if export.volume_id not in done:
                 with self._left_out(export.volume_id):
                     self._target.ensure_export(export)
+        self._lost.drop_unused(set(known) - set(self._pool))
         LOG.info('Backend %s exports %d volumes, %d mappings',
                  self._settings.backend, len(self._journal.exports()),
                  len(mapped))
 
-    def settle(self, is_live: Callable[[str, model.Iqn], bool]) -> int:
-        """Drop what earlier runs left and Cinder knows nothing of.
+    def settle(self, is_live: Callable[[str, model.Iqn | None], bool],
+               volume_id: str | None = None) -> int:
+        """Drop what earlier runs left and Cinder has no attachment of.
 
         A crash in the middle of an attach leaves such a mapping or export:
         Cinder never heard of it and will never ask for its end. An export
         without a mapping serves nobody; each attach makes it anew.
 
         :param is_live: tells for a volume and an initiator whether the
-            mapping must stay.
+            mapping must stay, and for a volume and None whether the export
+            must; where it is in doubt, it says so.
+        :param volume_id: of the only volume to look at; its export stays.
         :returns: how many mappings were dropped.
         """
-        stale = [p for p in self._journal.earlier_mappings() if not is_live(
-            p.mapping.volume_id, p.mapping.initiator)]
+        stale = [p for p in self._journal.earlier_mappings()
+                 if volume_id in (None, p.mapping.volume_id)
+                 and not is_live(p.mapping.volume_id, p.mapping.initiator)]
         for placed in stale:
-            LOG.warning('Volume %s is mapped to %s, of which Cinder knows '
-                        'nothing: unmapping', placed.mapping.volume_id,
+            LOG.warning('Volume %s is mapped to %s, which Cinder has no '
+                        'attachment of: unmapping', placed.mapping.volume_id,
                         placed.mapping.initiator)
-            with self._lock(placed.mapping.volume_id):
+            with self._left_out(placed.mapping.volume_id), self._lock(
+                    placed.mapping.volume_id):
                 self._unmap(placed)
         mapped = {p.export.volume_id for p in self._journal.mappings()}
         for export in self._journal.exports():
-            if export.volume_id not in mapped:
-                self.remove_export(export.volume_id)
+            if not volume_id and export.volume_id not in mapped and (
+                    not is_live(export.volume_id, None)):
+                with self._left_out(export.volume_id):
+                    self.remove_export(export.volume_id)
         return len(stale)
 
+    def remake(self, recorded: Iterable[recovery.Recorded],
+               device: Callable[[str], model.BackingDevice]) -> int:
+        """Map again what Cinder has attachments for and the journal lost.
+
+        The LUN is the one that the host was told. Nothing that is mapped is
+        changed for it.
+
+        :param recorded: Cinder's attachments.
+        :param device: returns what a volume's export is made of.
+        :returns: how many mappings were made.
+        """
+        made = 0
+        for one in recorded:
+            with self._left_out(one.mapping.volume_id), self._lock(
+                    one.mapping.volume_id):
+                made += self._remake(one, device)
+        return made
+
     # -- exports
+
+    def all(self) -> list[model.Export]:
+        """Return all exports."""
+        return self._journal.exports()
 
     def create_export(self, volume_id: str,
                       device: model.BackingDevice) -> model.Export:
@@ -160,7 +204,7 @@ class ExportService:
             except Exception:
                 with excutils.save_and_reraise_exception():
                     if not known:
-                        self._withdraw(export)
+                        self._undo(volume_id, self._withdraw, export)
             return export
 
     ensure_export = create_export
@@ -173,8 +217,7 @@ class ExportService:
         :returns: True when the volume is not exported any more.
         """
         with self._lock(volume_id):
-            users = [str(p.mapping.initiator)
-                     for p in self._journal.mappings(volume_id)]
+            users = [str(p.mapping.initiator) for p in self._users(volume_id)]
             if users:
                 LOG.info('Volume %s stays exported, %s use it', volume_id,
                          ', '.join(users))
@@ -235,13 +278,16 @@ class ExportService:
                 'Mapped volume %s to %s', volume_id, initiator):
             was_read_only = any(
                 p.mapping.initiator == initiator and p.mapping.read_only
-                for p in self._journal.mappings(volume_id))
+                for p in self._users(volume_id, but=initiator))
             placed = self._journal.add_mapping(
                 volume_id, initiator, read_only=read_only,
                 keep_writable=keep_writable,
-                mutual=self._key is not None and can.mutual_chap)
+                mutual=bool(self._kinds.of_new.chap) and can.mutual_chap,
+                kind=self._kinds.of_new)
             try:
-                self._target.ensure_mapping(placed)
+                self._kinds.check(placed)
+                self._target.ensure_mapping(placed,
+                                            self._kinds.secrets(placed))
                 portals = self._discover(
                     placed.export.target, initiator,
                     self._portals(placed.export.target),
@@ -249,13 +295,13 @@ class ExportService:
             except Exception:
                 with excutils.save_and_reraise_exception():
                     if placed.created:
-                        self._unmap(placed, quarantine=False)
+                        self._take_back(placed)
                     elif was_read_only:
-                        self._protect(placed)
+                        self._undo(volume_id, self._protect, placed)
         return connection.Connection(
             volume_id=volume_id, target=placed.export.target,
             portals=portals, lun=placed.mapping.lun,
-            chap=self._credentials(placed), read_only=read_only,
+            chap=self._kinds.secrets(placed), read_only=read_only,
             encrypted=encrypted, wwn=model.naa_id(volume_id)).to_data(can)
 
     def protect(self, volume_id: str, connector: Mapping[str, Any]) -> None:
@@ -282,10 +328,10 @@ class ExportService:
         with self._lock(volume_id), _timed(
                 'Unmapped volume %s from %s', volume_id,
                 initiator or 'everybody'):
-            for placed in self._journal.mappings(volume_id):
+            for placed in self._users(volume_id):
                 if initiator in (None, placed.mapping.initiator):
                     self._unmap(placed)
-            return bool(self._journal.mappings(volume_id))
+            return bool(self._users(volume_id))
 
     # -- inside
 
@@ -295,12 +341,69 @@ class ExportService:
         return tuple(p for p in self._settings.portals if str(p) in listening
                      ) or self._settings.portals
 
-    def _credentials(self, placed: journals.Placed
-                     ) -> model.ChapCredentials | None:
-        if self._key is None:
-            return None
-        return self._key.credentials(placed.mapping.initiator,
-                                     placed.export.target, placed.mutual)
+    def _remake(self, one: recovery.Recorded,
+                device: Callable[[str], model.BackingDevice]) -> bool:
+        mapping, target = one.mapping, one.target
+        placed = next((p for p in self._users(mapping.volume_id)
+                       if p.mapping.initiator == mapping.initiator), None)
+        if placed is not None:
+            self._lost.tell_secrets(placed, one)
+            return False
+        what = (f'LUN {mapping.lun} of {mapping.initiator} at {target}, '
+                f'volume {mapping.volume_id},')
+        if not self._lost.is_adopted(one, device):
+            LOG.warning('%s is not mapped and cannot be made again: it is on '
+                        'another host, or something else has its place', what)
+            return False
+        placed = next(p for p in self._journal.mappings(mapping.volume_id)
+                      if p.mapping.initiator == mapping.initiator)
+        self._target.ensure_mapping(
+            placed, self._kinds.secrets(placed) or one.chap)
+        more = self._kinds.more_portals()
+        if target in more:
+            self._target.ensure_pool([target], more)
+        LOG.warning('%s was lost and is made again', what)
+        return True
+
+    def _users(self, volume_id: str, but: model.Iqn | None = None
+               ) -> list[journals.Placed]:
+        """Return the mappings of a volume, once those that ended are dropped.
+
+        :param but: leave what there is of this initiator.
+        """
+        return [p for p in self._journal.mappings(volume_id)
+                if p.mapping.initiator == but or not self._is_ended(p)]
+
+    def _is_ended(self, placed: journals.Placed) -> bool:
+        """Drop a mapping whose attach failed, and whose undoing did too.
+
+        :returns: whether it is such a mapping; where it cannot be dropped, it
+            waits for the next time.
+        """
+        if placed.doomed:
+            self._undo(placed.mapping.volume_id, functools.partial(
+                self._unmap, quarantine=False), placed)
+        return placed.doomed
+
+    def _take_back(self, placed: journals.Placed) -> None:
+        """Undo a failed attach, now or later."""
+        mapping = placed.mapping
+        try:
+            self._unmap(placed, quarantine=False)
+        except Exception as e:
+            LOG.error('The failed attach of volume %s to %s cannot be undone '
+                      'yet: %s', mapping.volume_id, mapping.initiator, e)
+            self._undo(mapping.volume_id, functools.partial(
+                self._journal.doom, mapping.volume_id), mapping.initiator)
+
+    def _undo(self, volume_id: str, step: Callable[[Any], object],
+              of: Any) -> None:
+        """Undo something; when that fails too, its cause is what is told."""
+        try:
+            step(of)
+        except Exception as e:
+            LOG.error('What failed of volume %s cannot be undone: %s',
+                      volume_id, e)
 
     def _unmap(self, placed: journals.Placed, *,
                quarantine: bool = True) -> None:
@@ -314,7 +417,8 @@ class ExportService:
     def _protect(self, placed: journals.Placed) -> None:
         self._target.ensure_mapping(self._journal.add_mapping(
             placed.mapping.volume_id, placed.mapping.initiator,
-            read_only=True, mutual=placed.mutual))
+            read_only=True, mutual=placed.mutual),
+            self._kinds.secrets(placed))
 
     def _withdraw(self, export: model.Export) -> None:
         self._target.drop_export(export)
@@ -358,11 +462,13 @@ def build(settings: serving.Settings, *,
     :raises JournalError: when the journal cannot be used.
     """
     state.prepare(settings.state_path)
-    key = (chap.ChapKey.load(os.path.join(settings.state_path, 'chap.key'))
-           if settings.chap else None)
+    has_key = os.path.exists(os.path.join(settings.state_path, chap.KEY_FILE))
+    keys = (chap.KeyRing.load(settings.state_path)
+            if settings.chap or has_key else None)
     journal = open_journal(settings, replace_damaged=replace_damaged)
-    target = targets.LioTarget(settings.backend, settings.portals, key)
-    return ExportService(settings, journal, target, key, target.name_prefix)
+    target = targets.LioTarget(settings.backend, settings.portals,
+                               settings.chap)
+    return ExportService(settings, journal, target, keys, target.name_prefix)
 
 
 def open_journal(settings: serving.Settings, *,

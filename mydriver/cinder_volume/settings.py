@@ -14,6 +14,9 @@ from mydriver import exception, model
 from mydriver.cinder_volume import addresses, serving, state, stores
 from mydriver.cinder_volume.stores import base, identity
 
+#: The name of a backstore, mydriver-SECTION-UUID, is that of a folder.
+_LONGEST_SECTION = 255 - len('mydriver--') - 36
+
 
 class Configuration(Protocol):
     """A backend's options: its own section, then the shared one."""
@@ -98,16 +101,31 @@ def state_path(conf: Configuration, backend: str) -> str:
 
     :raises ConfigurationError: when there can be none.
     """
-    if '/' in backend or backend in ('', '.', '..'):
-        raise exception.ConfigurationError(
-            f'[{backend}]', 'the name of the section cannot name a folder',
-            'Give the section another name.')
+    _check_section(backend)
     path = conf.safe_get('mydriver_state_path')
     if not os.path.isabs(path):
         raise exception.ConfigurationError(
             'mydriver_state_path', f'{path!r} is not an absolute path',
             'Give the full path of a folder.')
     return os.path.join(path, backend)
+
+
+def _check_section(backend: str) -> None:
+    """See that a folder and backstores can have the name of a section.
+
+    :raises ConfigurationError: names the section.
+    """
+    problem = ''
+    if (set('/\0') & set(backend) or backend in ('', '.', '..')):
+        problem = 'cannot name a folder'
+    elif any(ord(c) <= ord(' ') or c == '\x7f' for c in backend):
+        problem = 'has a blank in it, which no backstore can have (rtslib)'
+    elif len(os.fsencode(backend)) > _LONGEST_SECTION:
+        problem = f'is longer than {_LONGEST_SECTION} bytes'
+    if problem:
+        raise exception.ConfigurationError(
+            f'[{backend[:80]}]', f'the name of the section {problem}',
+            'Give the section another name, in enabled_backends as well.')
 
 
 @contextlib.contextmanager

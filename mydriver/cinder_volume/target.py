@@ -6,14 +6,14 @@ does it with LIO. Both the in-memory one of the tests and LIO pass the same
 contract suite.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import os
 from typing import Any, Protocol
 
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import addresses, chap, configfs, journal
+from mydriver.cinder_volume import addresses, configfs, journal
 from mydriver.privileged import channel
 import mydriver.privileged.lio
 
@@ -30,6 +30,10 @@ TPG_ATTRIBUTES = {
 }
 
 
+#: Portals beside the configured ones, by target.
+More = Mapping[model.Iqn, Collection[model.Portal]]
+
+
 class KernelTarget(Protocol):
     """A target that can be told what shall be. Every method is idempotent."""
 
@@ -41,12 +45,21 @@ class KernelTarget(Protocol):
         :raises ConfigurationError: when something is missing.
         """
 
-    def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
+    def ensure_pool(self, targets: Sequence[model.Iqn],
+                    more: More | None = None) -> None:
         """Make the targets of the pool, with their portals.
 
         What cannot be made is logged and left out.
 
+        :param more: portals that a target has beside the configured ones.
         :raises TargetError: when no target can be made.
+        """
+
+    def drop_target(self, target: model.Iqn) -> bool:
+        """Remove a target that nobody can be using.
+
+        :returns: False when it has LUNs, NodeACLs or sessions, and stays.
+        :raises TargetError: when the kernel refuses.
         """
 
     def ensure_export(self, export: model.Export) -> None:
@@ -56,9 +69,11 @@ class KernelTarget(Protocol):
         :raises TargetError: when the kernel refuses.
         """
 
-    def ensure_mapping(self, placed: journal.Placed) -> None:
+    def ensure_mapping(self, placed: journal.Placed,
+                       secrets: model.ChapCredentials | None = None) -> None:
         """Make the LUN of a volume and map it to an initiator.
 
+        :param secrets: None leaves those that the NodeACL has.
         :raises ForeignObject: when another object has its place.
         :raises TargetError: when the kernel refuses.
         """
@@ -90,6 +105,9 @@ class KernelTarget(Protocol):
 
         :raises TargetError: when there is none.
         """
+
+    def names(self) -> list[str]:
+        """Return the names of all targets, ours or not."""
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """Return what there is of a target, None where it is not."""
@@ -147,14 +165,14 @@ class LioTarget:
 
     :param backend: name of the backend; backstores are named after it.
     :param portals: addresses on which the targets listen.
-    :param key: from which CHAP credentials are derived; None without CHAP.
+    :param chap: whether new initiators are asked for CHAP.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
-                 key: chap.ChapKey | None) -> None:
+                 chap: bool) -> None:
         self.name_prefix = f'mydriver-{backend}-'
         self._portals = tuple(portals)
-        self._key = key
+        self._chap = chap
 
     def check(self) -> list[str]:
         """See :meth:`KernelTarget.check`."""
@@ -171,41 +189,67 @@ class LioTarget:
                 'them in /etc/modules-load.d/.')
         return [*_absent(self._portals), *_discovery()]
 
-    def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
+    def ensure_pool(self, targets: Sequence[model.Iqn],
+                    more: More | None = None) -> None:
         """See :meth:`KernelTarget.ensure_pool`."""
-        attributes = {**TPG_ATTRIBUTES,
-                      'authentication': int(self._key is not None)}
-        portals = [[p.host, p.port] for p in self._portals]
         channel.run(mydriver.privileged.lio.ensure_database)
         failed = []
         for target in targets:
             try:
-                refused = channel.run(mydriver.privileged.lio.ensure_target,
-                                      str(target), portals, attributes)
+                self._ensure_target(target, more)
             except exception.TargetError as e:
                 failed.append(e)
                 LOG.error('Target %s: %s', target, e)
-                continue
-            for portal, reason in refused:
-                LOG.warning('Target %s does not listen at %s: %s. Does '
-                            'another program? ss -ltnp tells.', target,
-                            portal, reason)
         if failed and len(failed) == len(targets):
             raise failed[0]
+
+    def _ensure_target(self, target: model.Iqn, more: More | None) -> None:
+        attributes = {**TPG_ATTRIBUTES, 'authentication': int(self._chap)}
+        if configfs.is_bound(target):
+            # Live sessions ask the TPG: it stays until they are gone.
+            del attributes['authentication']
+        refused = channel.run(
+            mydriver.privileged.lio.ensure_target, str(target),
+            [[p.host, p.port] for p in self._portals], attributes)
+        for portal, reason in refused:
+            LOG.warning('Target %s does not listen at %s: %s. Does another '
+                        'program? ss -ltnp tells.', target, portal, reason)
+        for portal in (more or {}).get(target, ()):
+            self._ensure_portal(target, portal)
+
+    def _ensure_portal(self, target: model.Iqn, portal: model.Portal) -> None:
+        """Have a target listen where it once did, unless that is gone."""
+        try:
+            refused = channel.run(
+                mydriver.privileged.lio.ensure_target, str(target),
+                [[portal.host, portal.port]], {})
+            reason = refused[0][1] if refused else None
+        except exception.TargetError as e:
+            reason = str(e)
+        if reason:
+            LOG.warning('Hosts that log in to %s at %s cannot do so any '
+                        'more: %s', target, portal, reason)
+
+    def drop_target(self, target: model.Iqn) -> bool:
+        """See :meth:`KernelTarget.drop_target`."""
+        return bool(channel.run(mydriver.privileged.lio.drop_target,
+                                str(target)))
 
     def ensure_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.ensure_export`."""
         channel.run(mydriver.privileged.lio.ensure_export,
                     self._primitives(export))
 
-    def ensure_mapping(self, placed: journal.Placed) -> None:
+    def ensure_mapping(self, placed: journal.Placed,
+                       secrets: model.ChapCredentials | None = None) -> None:
         """See :meth:`KernelTarget.ensure_mapping`."""
-        mapping = placed.mapping
+        mapping, asks = placed.mapping, placed.kind.chap
         channel.run(mydriver.privileged.lio.ensure_mapping,
                     self._primitives(placed.export),
                     {'initiator': str(mapping.initiator), 'lun': mapping.lun,
-                     'read_only': mapping.read_only},
-                    self._chap(placed))
+                     'read_only': mapping.read_only,
+                     'authentication': -1 if asks is None else int(asks)},
+                    _primitives_of(secrets))
 
     def drop_mapping(self, export: model.Export, initiator: model.Iqn,
                      lun: int) -> None:
@@ -227,6 +271,10 @@ class LioTarget:
         return bool(channel.run(mydriver.privileged.lio.is_mutual,
                                 str(target), str(initiator)))
 
+    def names(self) -> list[str]:
+        """See :meth:`KernelTarget.names`."""
+        return configfs.names()
+
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """See :meth:`KernelTarget.observe`."""
         return configfs.target(target)
@@ -243,14 +291,14 @@ class LioTarget:
                 'path': export.device.path,
                 'size_bytes': export.device.size_bytes}
 
-    def _chap(self, placed: journal.Placed) -> dict[str, str] | None:
-        if self._key is None:
-            return None
-        secrets = self._key.credentials(
-            placed.mapping.initiator, placed.export.target, placed.mutual)
-        return {'username': secrets.username, 'password': secrets.password,
-                'mutual_username': secrets.mutual_username or '',
-                'mutual_password': secrets.mutual_password or ''}
+
+def _primitives_of(secrets: model.ChapCredentials | None
+                   ) -> dict[str, str] | None:
+    if secrets is None:
+        return None
+    return {'username': secrets.username, 'password': secrets.password,
+            'mutual_username': secrets.mutual_username or '',
+            'mutual_password': secrets.mutual_password or ''}
 
 
 def _absent(portals: Sequence[model.Portal]) -> list[str]:

@@ -7,7 +7,13 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.cinder_volume import configfs, serving, settings
+from mydriver.cinder_volume import (
+    chap,
+    configfs,
+    kinds,
+    serving,
+    settings,
+)
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 from mydriver.cinder_volume.stores import base
@@ -29,7 +35,7 @@ class Finding:
     """The state of a part of a backend.
 
     :param part: ``store``, ``extents``, ``host``, ``targets``, ``exports``,
-        ``mappings``.
+        ``mappings``, ``initiators``.
     :param ok: nothing is wrong with it.
     :param detail: figures, or what is wrong and the remedy.
     :param warning: it works, but something about it is not as it should be.
@@ -87,6 +93,33 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
         yield Finding(part, not missing, (
             f'{missing} of {len(facts)} are not in the kernel. Run mydriver '
             'restore.' if missing else f'{len(facts)}, all in the kernel'))
+    yield from _initiators(backend)
+
+
+def _initiators(backend: backends.Backend) -> Iterator[Finding]:
+    """Name those who keep what a setting was when they attached.
+
+    That is no fault: they are told anew when they attach anew.
+    """
+    wanted = backend.settings
+    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
+    try:
+        nodes = journal.nodes()
+    finally:
+        journal.close()
+    has_key = os.path.exists(os.path.join(backend.state_path, chap.KEY_FILE))
+    try:
+        keys = (chap.KeyRing.load(backend.state_path)
+                if wanted.chap and has_key else None)
+    except exception.ConfigurationError as e:
+        yield Finding('initiators', False, str(e))
+        return
+    for what, kept in sorted(kinds.outdated(
+            nodes, kinds.of_settings(wanted, keys)).items()):
+        names = sorted({str(n.initiator) for n in kept})
+        yield Finding('initiators', True, (
+            f'{", ".join(names)}: {what}, until all volumes of a target are '
+            'detached there'))
 
 
 def _store(backend: backends.Backend) -> Finding:
@@ -129,7 +162,7 @@ def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
     serving.pool(wanted)  # complains of names that make no target
-    target = targets.LioTarget(backend.name, wanted.portals, None)
+    target = targets.LioTarget(backend.name, wanted.portals, wanted.chap)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
     known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])

@@ -23,13 +23,18 @@ def target_of(folder: Path) -> Path | None:
     return next((p for p in folder.iterdir() if p.is_symlink()), None)
 
 
+def refuse_foreign(folder: Path, to: Path, what: str) -> None:
+    """Raise ForeignObject when a LUN's folder leads elsewhere."""
+    link = target_of(folder)
+    if link is not None and link.resolve() != to.resolve():
+        raise exception.ForeignObject(what, f'it leads to {link.resolve()}')
+
+
 def ensure(folder: Path, to: Path, what: str) -> None:
     folder.mkdir(exist_ok=True)
-    link = target_of(folder)
-    if link is None:
+    refuse_foreign(folder, to, what)
+    if target_of(folder) is None:
         os.symlink(to, folder / LINK)
-    elif link.resolve() != to.resolve():
-        raise exception.ForeignObject(what, f'it leads to {link.resolve()}')
 
 
 def refuse_if_mapped(lun: Path) -> None:

@@ -17,6 +17,7 @@ import contextlib
 import functools
 import os
 from pathlib import Path
+import re
 import stat
 import threading
 from typing import Any
@@ -32,6 +33,11 @@ from mydriver.privileged import links, verbs
 #: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
 _FIRST_INDEX = 1 << 20
 _TPG = 1
+
+_UUID_LENGTH = 36
+
+#: Names of the targets that a backend makes (cinder_volume/serving.py).
+_POOL_NAME = re.compile(r'iqn\.[a-z0-9.:-]*mydriver-[a-z0-9-]+-[0-9]+')
 _KINDS = {'fileio': (rtslib_fb.FileIOStorageObject, 'fileio'),
           'iblock': (rtslib_fb.BlockStorageObject, 'iblock')}
 
@@ -118,6 +124,42 @@ def ensure_database() -> None:
             'it as root, mode 0755, and pr in it, mode 0700.') from e
 
 
+@privileged.target_context.entrypoint
+@_verb('remove an unused target')
+def drop_target(iqn: str) -> bool:
+    """Remove a target of our naming that nobody can be using.
+
+    Without LUNs and NodeACLs there is no session to it, and removing its
+    portals hangs nothing. The kernel refuses by itself to remove a TPG that
+    got a LUN or a NodeACL meanwhile.
+
+    :param iqn: name of the target.
+    :returns: False when it has LUNs, NodeACLs or sessions, and stays.
+    :raises ForeignObject: when its name is not one of ours.
+    :raises TargetError: when the kernel refuses.
+    """
+    if not _POOL_NAME.fullmatch(iqn):
+        raise exception.ForeignObject(f'Target {iqn!r}', 'its name is none '
+                                      'that a backend gives to its targets')
+    tpg = _tpg_path(iqn)
+    if tpg.is_dir():
+        sessions = (tpg / 'dynamic_sessions').read_text().strip('\0\n ')
+        if any((tpg / 'lun').iterdir()) or any(
+                p.is_dir() for p in (tpg / 'acls').iterdir()) or sessions:
+            return False
+        if any(p != tpg and p.name.startswith('tpgt_')
+               for p in tpg.parent.iterdir()):
+            return False  # somebody added a TPG of their own
+        if (tpg / 'enable').read_text().strip() == '1':
+            (tpg / 'enable').write_text('0')
+        for portal in list((tpg / 'np').iterdir()):
+            portal.rmdir()
+        tpg.rmdir()
+    with contextlib.suppress(FileNotFoundError):
+        tpg.parent.rmdir()
+    return True
+
+
 # -- exports
 
 @privileged.target_context.entrypoint
@@ -178,23 +220,35 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
                    chap: dict[str, str] | None) -> None:
     """Make the export, the NodeACL and the mapped LUN: all of an attach.
 
+    Nothing is written to an object before all are seen to be ours.
+
     :param export: as for :func:`ensure_export`.
-    :param mapping: ``initiator`` (IQN), ``lun``, ``read_only``.
+    :param mapping: ``initiator`` (IQN), ``lun``, ``read_only``, and
+        ``authentication``: 1 the NodeACL asks for CHAP, 0 it does not,
+        -1 it does as the TPG does.
     :param chap: ``username``, ``password``, ``mutual_username``,
         ``mutual_password`` (both empty without mutual CHAP); None leaves
-        CHAP unset.
-    :raises ForeignObject: when a LUN is taken by another object.
+        CHAP as it is.
+    :raises ForeignObject: when a LUN is taken by another object, or the
+        NodeACL has LUNs of another backend.
     :raises TargetError: when the kernel refuses.
     """
+    folder = _tpg_path(export['target'])
+    tpg_lun = folder / 'lun' / f'lun_{export["lun"]}'
+    lun = folder / 'acls' / mapping['initiator'] / f'lun_{mapping["lun"]}'
+    what = f'Mapped LUN {mapping["lun"]} of {mapping["initiator"]}'
+    links.refuse_foreign(tpg_lun, _storage_object_path(export),
+                         f'LUN {export["lun"]} of {export["target"]}')
+    links.refuse_foreign(lun, tpg_lun, what)
+    _refuse_foreign_acl(lun.parent, export['name'].removesuffix(
+        export['volume_id']))
     tpg = _ensure_export(export)
     _drop_idle_acls(_emptied)
     acl = rtslib_fb.NodeACL(tpg, mapping['initiator'])
     if chap is not None:
         _ensure_chap(acl, chap)
-    tpg_lun = Path(tpg.path) / 'lun' / f'lun_{export["lun"]}'
-    lun = Path(acl.path) / f'lun_{mapping["lun"]}'
-    links.ensure(lun, tpg_lun,
-                 f'Mapped LUN {mapping["lun"]} of {mapping["initiator"]}')
+    _ensure_authentication(Path(acl.path), mapping['authentication'])
+    links.ensure(lun, tpg_lun, what)
     protect, wanted = lun / 'write_protect', str(int(mapping['read_only']))
     if protect.read_text().strip() != wanted:
         protect.write_text(wanted)
@@ -321,6 +375,9 @@ def _set_attribute(node: Any, name: str, value: int) -> None:
 def _ensure_export(export: dict[str, Any]) -> rtslib_fb.TPG:
     target = rtslib_fb.Target(_fabric(), export['target'], 'lookup')
     tpg = rtslib_fb.TPG(target, _TPG, 'lookup')
+    links.refuse_foreign(
+        Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
+        _storage_object_path(export), f'LUN {export["lun"]} of {target.wwn}')
     storage_object = _ensure_storage_object(export)
     links.ensure(Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
                  storage_object, f'LUN {export["lun"]} of {target.wwn}')
@@ -407,3 +464,27 @@ def _ensure_chap(acl: rtslib_fb.NodeACL, chap: dict[str, str]) -> None:
                            ('chap_mutual_password', 'mutual_password')):
         if getattr(acl, attribute) != chap[key]:
             setattr(acl, attribute, chap[key])
+
+
+def _ensure_authentication(acl: Path, wanted: int) -> None:
+    """Have a NodeACL ask for CHAP by itself, where the kernel can (6.0)."""
+    path = acl / 'attrib/authentication'
+    if path.exists() and path.read_text().strip() != str(wanted):
+        path.write_text(str(wanted))
+
+
+def _refuse_foreign_acl(acl: Path, prefix: str) -> None:
+    """See that no other backend has mapped anything at a NodeACL.
+
+    :param prefix: how the names of the backend's own backstores begin.
+    """
+    for mapped in sorted(acl.glob('lun_*')):
+        link = links.target_of(mapped)
+        store = link and links.target_of(link.resolve())
+        name = store.resolve().name if store else ''
+        # Others than ours are an administrator's, who will know why.
+        if (name.startswith('mydriver-')
+                and name[:-_UUID_LENGTH] != prefix):
+            raise exception.ForeignObject(
+                f'NodeACL {acl.name} of {acl.parents[2].name}',
+                f'{mapped.name} leads to {name}')

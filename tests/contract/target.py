@@ -32,11 +32,22 @@ class TargetMaker:
 
     def placed(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
-               mutual: bool = False) -> journal.Placed:
+               chap: bool | None = None) -> journal.Placed:
         """Return a mapping that is not made yet."""
         return journal.Placed(
             model.Mapping(export.volume_id, initiator, lun, read_only),
-            export, mutual)
+            export, False, kind=journal.Kind(chap))
+
+    @staticmethod
+    def secrets(mutual: bool = False, password: str = 'p' * 16
+                ) -> model.ChapCredentials:
+        """Return credentials."""
+        more = (str(IQN), 'm' * 16) if mutual else (None, None)
+        return model.ChapCredentials(str(INITIATOR), password, *more)
+
+    def password(self, initiator: model.Iqn = INITIATOR) -> str | None:
+        """Return what the target keeps for an initiator, if anything."""
+        raise NotImplementedError
 
     def log_in(self, initiator: model.Iqn) -> None:
         """Make a session of an initiator with the target."""
@@ -170,16 +181,96 @@ class TargetContract(TargetMaker):
 
     def test_mutual_chap_is_told(self):
         export = self.export()
-        self.target.ensure_mapping(self.placed(export, mutual=True))
-        self.target.ensure_mapping(self.placed(export, initiator=OTHER))
+        self.target.ensure_mapping(self.placed(export), self.secrets(True))
+        self.target.ensure_mapping(self.placed(export, initiator=OTHER),
+                                   self.secrets())
         self.assertTrue(self.target.is_mutual(IQN, INITIATOR))
         self.assertFalse(self.target.is_mutual(IQN, OTHER))
 
     def test_mutual_chap_can_be_taken_back(self):
         export = self.export()
         for mutual in (True, False):
-            self.target.ensure_mapping(self.placed(export, mutual=mutual))
+            self.target.ensure_mapping(self.placed(export),
+                                       self.secrets(mutual))
             self.assertEqual(mutual, self.target.is_mutual(IQN, INITIATOR))
+
+    def test_each_acl_has_its_own_kind_of_chap(self):
+        export = self.export()
+        for kinds in ((True, False), (False, True)):
+            for initiator, chap in zip((INITIATOR, OTHER), kinds,
+                                       strict=True):
+                self.target.ensure_mapping(self.placed(
+                    export, initiator=initiator, chap=chap), self.secrets())
+            self.target.ensure_pool([IQN])
+            self.assertEqual(
+                {str(i) for i, chap in zip((INITIATOR, OTHER), kinds,
+                                           strict=True) if chap},
+                self.seen().authenticated)
+
+    def test_an_acl_without_a_kind_has_that_of_its_target(self):
+        self.target.ensure_mapping(self.placed(self.export()))
+        self.assertEqual({str(INITIATOR)}, self.seen().authenticated)
+
+    def test_no_secrets_leave_those_that_are_there(self):
+        placed = self.placed(self.export(), chap=True)
+        self.target.ensure_mapping(placed, self.secrets())
+        self.target.ensure_mapping(placed)
+        self.assertEqual('p' * 16, self.password())
+
+    def test_what_is_refused_changes_no_secret(self):
+        first, second = self.export(0), self.export(1)
+        self.target.ensure_mapping(self.placed(first), self.secrets())
+        for lun in (0, 1):
+            with self.assertRaises(exception.ForeignObject):
+                self.target.ensure_mapping(
+                    self.placed(self.export(lun) if lun == 0 else second),
+                    self.secrets(password='q' * 16))
+            self.assertEqual('p' * 16, self.password())
+
+    def test_the_acl_of_another_backend_is_left_alone(self):
+        self.target.ensure_mapping(self.placed(self.export()),
+                                   self.secrets())
+        self.target.name_prefix = 'mydriver-other-'
+        before = self.seen()
+        with self.assertRaises(exception.ForeignObject) as caught:
+            self.target.ensure_mapping(self.placed(self.export(1), lun=2),
+                                       self.secrets(password='q' * 16))
+        self.assertIn('mydriver-contract-', str(caught.exception))
+        self.assertEqual(before, self.seen())
+        self.assertEqual('p' * 16, self.password())
+
+    def test_an_unused_target_goes(self):
+        before = self.target.names()
+        for _ in range(2):
+            self.assertTrue(self.target.drop_target(IQN))
+            self.assertIsNone(self.target.observe(IQN))
+        self.assertEqual([str(IQN)], before)
+        self.target.ensure_pool([IQN])
+        self.assertEqual((), self.seen().exports)
+
+    def test_a_target_with_anything_stays(self):
+        export = self.export()
+        self.target.ensure_export(export)
+        self.assertFalse(self.target.drop_target(IQN))
+        self.target.ensure_mapping(self.placed(export))
+        self.assertFalse(self.target.drop_target(IQN))
+        self.assertEqual(1, len(self.seen().mappings))
+        self.assertEqual(PORTALS, tuple(sorted(
+            model.Portal.parse(p) for p in self.target.listening(IQN))))
+
+    def test_a_target_that_no_backend_made_stays(self):
+        other = model.Iqn('iqn.2003-01.org.linux-iscsi.stranger:disk')
+        self.target.ensure_pool([other])
+        self.assertRaises(exception.ForeignObject, self.target.drop_target,
+                          other)
+        self.assertIsNotNone(self.target.observe(other))
+
+    def test_more_portals(self):
+        more = model.Portal('127.0.0.3', 3262)
+        for _ in range(2):
+            self.target.ensure_pool([IQN], {IQN: [more]})
+            self.assertEqual({str(p) for p in (*PORTALS, more)},
+                             self.target.listening(IQN))
 
     def test_acl_goes_with_its_last_lun(self):
         first, second = self.export(0), self.export(1)

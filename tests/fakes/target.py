@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel target in memory, for speed; it passes the target's contract."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
 import os
 
@@ -10,15 +10,25 @@ from mydriver.cinder_volume import configfs, journal
 
 
 @dataclasses.dataclass
+class _Acl:
+    #: LUN to TPG LUN, read only
+    luns: dict[int, tuple[int, bool]] = dataclasses.field(
+        default_factory=dict)
+    #: None asks for CHAP as the TPG does
+    asks: bool | None = None
+    secrets: model.ChapCredentials | None = None
+
+
+@dataclasses.dataclass
 class _Target:
     portals: frozenset[str]
     enabled: bool = True
+    chap: bool = False
     #: TPG LUN to name, export
     luns: dict[int, tuple[str, model.Export]] = dataclasses.field(
         default_factory=dict)
-    #: initiator to mutual, {LUN: (TPG LUN, read only)}
-    acls: dict[str, tuple[bool, dict[int, tuple[int, bool]]]] = (
-        dataclasses.field(default_factory=dict))
+    #: by initiator
+    acls: dict[str, _Acl] = dataclasses.field(default_factory=dict)
 
 
 class MemoryTarget:
@@ -28,28 +38,44 @@ class MemoryTarget:
     :param portals: as for LioTarget.
     :param on_change: called with the verb's name before and after each
         change; a test raises from it to be the crash.
+    :param chap: as for LioTarget.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
-                 on_change: Callable[[str], None] = lambda _verb: None
-                 ) -> None:
+                 on_change: Callable[[str], None] = lambda _verb: None,
+                 chap: bool = False) -> None:
         self.name_prefix = f'mydriver-{backend}-'
         self.targets: dict[str, _Target] = {}
         #: target and initiator of each session
         self.sessions: set[tuple[str, str]] = set()
         self.on_change = on_change
         self._portals = portals
+        self._chap = chap
 
     def check(self) -> list[str]:
         """Always serve, without complaint."""
         return []
 
-    def ensure_pool(self, targets: Sequence[model.Iqn]) -> None:
+    def ensure_pool(self, targets: Sequence[model.Iqn],
+                    more: Mapping[model.Iqn, Collection[model.Portal]]
+                    | None = None) -> None:
         """Make the targets."""
         for iqn in targets:
-            self.targets.setdefault(str(iqn), _Target(
-                frozenset(str(p) for p in self._portals))).enabled = True
+            made = self.targets.setdefault(str(iqn), _Target(frozenset()))
+            made.portals |= {str(p) for p in (
+                *self._portals, *(more or {}).get(iqn, ()))}
+            made.enabled, made.chap = True, self._chap
             self._drop_idle_acls(str(iqn))
+
+    def drop_target(self, target: model.Iqn) -> bool:
+        """Forget an unused target."""
+        if 'mydriver-' not in str(target):
+            raise exception.ForeignObject(str(target), 'not our name')
+        kept = self.targets.get(str(target))
+        if kept and (kept.luns or kept.acls):
+            return False
+        self.targets.pop(str(target), None)
+        return True
 
     def ensure_export(self, export: model.Export) -> None:
         """Make a LUN."""
@@ -73,19 +99,29 @@ class MemoryTarget:
         target.luns[export.lun] = (name, export)
         return target
 
-    def ensure_mapping(self, placed: journal.Placed) -> None:
+    def ensure_mapping(self, placed: journal.Placed,
+                       secrets: model.ChapCredentials | None = None) -> None:
         """Make a mapped LUN."""
         self.on_change('before ensure_mapping')
-        target = self._ensure_export(placed.export)
         self._drop_idle_acls(str(placed.export.target))
         mapping = placed.mapping
-        _mutual, luns = target.acls.get(str(mapping.initiator), (False, {}))
-        if luns.get(mapping.lun, (placed.export.lun,))[0] != (
+        known = self._target(placed.export.target)
+        acl = known.acls.get(str(mapping.initiator), _Acl())
+        if acl.luns.get(mapping.lun, (placed.export.lun,))[0] != (
                 placed.export.lun):
             raise exception.ForeignObject(f'Mapped LUN {mapping.lun}',
                                           'taken')
-        luns[mapping.lun] = (placed.export.lun, mapping.read_only)
-        target.acls[str(mapping.initiator)] = (placed.mutual, luns)
+        for tpg_lun, _read_only in acl.luns.values():
+            name = known.luns[tpg_lun][0]
+            if (name.startswith('mydriver-')
+                    and not name.startswith(self.name_prefix)):
+                raise exception.ForeignObject(
+                    f'NodeACL {mapping.initiator}', f'has {name}')
+        target = self._ensure_export(placed.export)
+        acl.luns[mapping.lun] = (placed.export.lun, mapping.read_only)
+        acl.asks = placed.kind.chap
+        acl.secrets = secrets or acl.secrets
+        target.acls[str(mapping.initiator)] = acl
         self.on_change('after ensure_mapping')
 
     def drop_mapping(self, export: model.Export, initiator: model.Iqn,
@@ -93,7 +129,7 @@ class MemoryTarget:
         """Unmap a LUN."""
         self.on_change('before drop_mapping')
         acls = self._target(export.target).acls
-        _mutual, luns = acls.get(str(initiator), (False, {}))
+        luns = acls.get(str(initiator), _Acl()).luns
         if luns.get(lun, (None, False))[0] == export.lun:
             del luns[lun]
         self._drop_idle_acls(str(export.target))
@@ -101,8 +137,8 @@ class MemoryTarget:
 
     def _drop_idle_acls(self, iqn: str) -> None:
         acls = self.targets[iqn].acls
-        for initiator in [i for i, (_mutual, luns) in acls.items()
-                          if not luns and (iqn, i) not in self.sessions]:
+        for initiator in [i for i, acl in acls.items()
+                          if not acl.luns and (iqn, i) not in self.sessions]:
             del acls[initiator]
 
     def drop_export(self, export: model.Export) -> None:
@@ -111,8 +147,8 @@ class MemoryTarget:
         target = self._target(export.target)
         name = self.name_prefix + export.volume_id
         if target.luns.get(export.lun, ('', None))[0] == name:
-            if any(tpg_lun == export.lun for _m, luns in target.acls.values()
-                   for tpg_lun, _ro in luns.values()):
+            if any(tpg_lun == export.lun for acl in target.acls.values()
+                   for tpg_lun, _ro in acl.luns.values()):
                 raise exception.TargetError('withdraw a volume', 'busy')
             del target.luns[export.lun]
         self.on_change('after drop_export')
@@ -125,7 +161,17 @@ class MemoryTarget:
 
     def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
         """Tell the kind of CHAP."""
-        return self._target(target).acls[str(initiator)][0]
+        secrets = self._target(target).acls[str(initiator)].secrets
+        return bool(secrets and secrets.mutual_username)
+
+    def secrets(self, initiator: str) -> list[model.ChapCredentials | None]:
+        """Return what an initiator must know, at each target that has it."""
+        return [t.acls[initiator].secrets for t in self.targets.values()
+                if initiator in t.acls]
+
+    def names(self) -> list[str]:
+        """List the targets."""
+        return sorted(self.targets)
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """Show what there is."""
@@ -140,8 +186,10 @@ class MemoryTarget:
                 for lun, (name, e) in sorted(kept.luns.items())),
             frozenset(kept.acls),
             tuple(configfs.SeenMapping(initiator, lun, tpg_lun, read_only)
-                  for initiator, (_m, luns) in sorted(kept.acls.items())
-                  for lun, (tpg_lun, read_only) in sorted(luns.items())))
+                  for initiator, acl in sorted(kept.acls.items())
+                  for lun, (tpg_lun, read_only) in sorted(acl.luns.items())),
+            frozenset(i for i, acl in kept.acls.items() if (
+                kept.chap if acl.asks is None else acl.asks)))
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
         """Show where it listens."""

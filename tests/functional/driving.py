@@ -29,8 +29,12 @@ OPTIONS = """
 class Driver(driver.LIODriver):
     """The driver as it is, without a database."""
 
-    def _volumes(self):
-        return []
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.records = []
+
+    def _make_records(self):
+        return fakes.Records(self)
 
 
 class DriverCase(base.NodeTestCase, fakes.CinderTestCase):

@@ -116,6 +116,8 @@ class DriverTest(driving.DriverCase):
         (target / 'enable').write_text('1')
         self.assertEqual(('up', True), state())
         (target / 'np/127.0.0.2:3260').rmdir()
+        self.assertEqual(('up', True), state())
+        (target / 'np/127.0.0.1:3260').rmdir()
         self.assertEqual(('down', False), state())
         self.driver.check_for_setup_error()
         self.assertEqual(('up', True), state())
@@ -155,7 +157,7 @@ class DriverTest(driving.DriverCase):
         before = self.driver.initialize_connection(volume, connector)
         lio.clear()
         again = self.new_driver(driving.Driver)
-        again._volumes = lambda: [fakes.volume(
+        again.records = [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment()])]
         again.do_setup(fakes.context())

@@ -10,13 +10,14 @@ import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 import uuid
 
 from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import configfs, service, serving
+from mydriver.cinder_volume import configfs, recovery, service, serving
 from tests.functional import lio
 
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -140,6 +141,56 @@ class ServiceOnLioTest(unittest.TestCase):
         self.service = self.build()
         self.assertEqual(_comparable(before), _comparable(lio.dump()))
         self.assertTrue(any(exported in name for name in before))
+
+    def test_a_lost_journal_after_a_boot(self):
+        volumes = [self.exported() for _ in range(6)]
+        told = {}
+        for volume_id in (*volumes, volumes[0]):
+            for host in (HOST_A, HOST_B):
+                told[volume_id, host['host']] = (
+                    self.service.initialize_connection(volume_id, host))
+        self.service.terminate_connection(volumes[2], HOST_A)
+        del told[volumes[2], 'a']
+        before = lio.dump()
+        lio.clear()
+        self.service._journal.close()
+        for path in [*self.folder.glob('journal*'),
+                     *self.folder.glob('chap.key*')]:
+            path.unlink()
+        self.service = self.build()
+        recorded = []
+        for (volume_id, host), data in told.items():
+            parsed = connection.Connection.parse(data)
+            recorded.append(recovery.Recorded(
+                model.Mapping(volume_id, {'a': ALICE, 'b': BOB}[host],
+                              parsed.lun), parsed.target, parsed.chap,
+                parsed.portals))
+        for made in (11, 0):
+            self.assertEqual(made, self.service.remake(
+                recorded, lambda volume_id: model.BackingDevice(
+                    'fileio', str(self.folder / volume_id), 16 * MIB)))
+        self.assertEqual(_mapped(before), _mapped(lio.dump()))
+        there = {v.strip() for v in lio.dump().values()}
+        for data in told.values():
+            self.assertIn(data['auth_password'], there)
+
+    def test_a_host_is_renamed(self):
+        volume_id = self.exported()
+        data = self.service.initialize_connection(volume_id, HOST_A)
+        before = _mapped(lio.dump())
+        names = configfs.names()
+        for n in range(3):
+            self.service._journal.close()
+            with mock.patch('socket.gethostname', return_value=f'other{n}'):
+                self.service = self.build()
+            self.assertEqual(before, _mapped(lio.dump()))
+        self.assertEqual(5, len(configfs.names()))
+        self.assertIn(data['target_iqn'], configfs.names())
+        self.service.terminate_connection(volume_id, HOST_A)
+        self.service.remove_export(volume_id)
+        self.service._journal.close()
+        self.service = self.build()
+        self.assertEqual(names, configfs.names())
 
     def test_strangers_are_untouched(self):
         strangers = _strangers(self.folder)
@@ -279,6 +330,15 @@ def _strangers(folder):
 
 def _below(dump, paths):
     return {k: v for k, v in dump.items() if k.startswith(paths)}
+
+
+def _mapped(dump):
+    """Return the links of mapped LUNs and the backstores that they lead to.
+
+    The number of the LUN in the TPG is nobody's business.
+    """
+    return {k: dump.get(f'{v}/mydriver') for k, v in dump.items()
+            if '/acls/' in k and k.endswith('/mydriver')}
 
 
 def _comparable(dump):

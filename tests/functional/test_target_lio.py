@@ -23,12 +23,11 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.addCleanup(lio.clear)
-        self.key = chap.ChapKey(b'k' * 32)
-        self.target = target.LioTarget('contract', contract.PORTALS, self.key)
+        self.target = target.LioTarget('contract', contract.PORTALS, True)
         self.target.ensure_pool([contract.IQN])
 
     def log_in(self, initiator):
-        secret = self.key.credentials(initiator, contract.IQN, False)
+        secret = self.secrets()
         iface = ('iscsiadm', '-m', 'iface', '-I', 'contract')
         base.run(*iface, '-o', 'new')
         base.run(*iface, '-o', 'update', '-n', 'iface.initiatorname', '-v',
@@ -58,6 +57,10 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
     def tpg(self, *parts: str) -> Path:
         return configfs.ROOT.joinpath(
             'iscsi', str(contract.IQN), 'tpgt_1', *parts)
+
+    def password(self, initiator=contract.INITIATOR):
+        return self.tpg('acls', str(initiator), 'auth/password'
+                        ).read_text().strip()
 
     def test_attributes(self):
         self.assertEqual(
@@ -124,21 +127,30 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.target.drop_export(export)
         self.assertEqual(before, sorted(os.listdir(configfs.ROOT / 'core')))
 
+    def test_an_export_that_is_refused_leaves_no_backstore(self):
+        self.target.ensure_export(self.export())
+        before = lio.dump()
+        for _ in range(2):
+            self.assertRaises(exception.ForeignObject,
+                              self.target.ensure_export, self.export())
+            self.assertEqual(before, lio.dump())
+
     def test_secret_is_in_configfs_and_in_no_error(self):
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
-        secret = chap.ChapKey(b'k' * 32).credentials(
-            contract.INITIATOR, contract.IQN, False).password
-        stored = self.tpg('acls', str(contract.INITIATOR), 'auth/password')
-        self.assertEqual(secret, stored.read_text().strip())
+        credentials = chap.ChapKey(b'k' * 32).credentials(
+            contract.INITIATOR, contract.IQN, False)
+        self.target.ensure_mapping(self.placed(export), credentials)
+        secret = credentials.password
+        self.assertEqual(secret, self.password())
         with self.assertRaises(exception.ForeignObject) as caught:
-            self.target.ensure_mapping(self.placed(self.export(1)))
+            self.target.ensure_mapping(self.placed(self.export(1)),
+                                       credentials)
         self.assertNotIn(secret, repr(caught.exception)
                          + str(caught.exception))
 
     def test_portal_of_another_host_is_refused(self):
         strange = target.LioTarget('contract', [model.Portal('192.0.2.1')],
-                                   None)
+                                   False)
         with self.assertRaises(exception.ConfigurationError) as caught:
             strange.check()
         self.assertEqual('target_ip_address', caught.exception.option)

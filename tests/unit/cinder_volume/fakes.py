@@ -19,7 +19,7 @@ from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
-from mydriver.cinder_volume import driver, service
+from mydriver.cinder_volume import chap, driver, service
 from mydriver.cinder_volume import journal as journals
 from tests.fakes import target as fake_target
 from tests.unit.stores import test_reflink
@@ -89,10 +89,17 @@ def group_snapshot(of):
         group_type_id=of.group_type_id, status='creating')
 
 
-def attachment(initiator=INITIATOR, attach_status='attached', **connector):
-    """Return an attachment record; no initiator, no connector."""
+def attachment(initiator=INITIATOR, attach_status='attached', info=None,
+               **connector):
+    """Return an attachment record; no initiator, no connector.
+
+    :param info: what ``initialize_connection`` returned for it.
+    """
     return objects.VolumeAttachment(
         context(), id=str(uuid.uuid4()), attach_status=attach_status,
+        # As the manager flattens it (VolumeManager._connection_create).
+        connection_info=info and {**info['data'], 'driver_volume_type':
+                                  info['driver_volume_type']},
         connector={'initiator': initiator, **connector} if initiator
         else None)
 
@@ -139,6 +146,32 @@ class ImageService:
             image['data'] = data.read()
 
 
+class Records:
+    """Cinder's database in memory: what a driver's ``records`` has.
+
+    :param owner: the driver; its ``deleted`` has the ids of what Cinder has
+        deleted. Set its ``broken`` and no query is answered.
+    """
+
+    def __init__(self, owner):
+        self.owner = owner
+
+    def of_backings(self, ids):
+        """Return the volumes of these ids."""
+        if getattr(self.owner, 'broken', False):
+            raise RuntimeError('the database is down')
+        return [v for v in self.owner.records
+                if not {v.id, v.name_id}.isdisjoint(ids)]
+
+    def deleted(self, ids):
+        """Return those of them that were deleted."""
+        return set(ids) & set(getattr(self.owner, 'deleted', ()))
+
+    def of_host(self, _host):
+        """Return all volumes: there is but one backend."""
+        return list(self.owner.records)
+
+
 class Driver(driver.LIODriver):
     """The driver on a target and extents in memory.
 
@@ -164,10 +197,11 @@ class Driver(driver.LIODriver):
         self.journal = journals.Journal(
             os.path.join(wanted.state_path, 'journal.sqlite'),
             uuid.uuid4().hex)
-        self.target = fake_target.MemoryTarget(wanted.backend,
-                                               wanted.portals)
+        self.target = fake_target.MemoryTarget(
+            wanted.backend, wanted.portals, chap=wanted.chap)
+        keys = chap.KeyRing.load(wanted.state_path) if wanted.chap else None
         return service.ExportService(
-            wanted, self.journal, self.target, None,
+            wanted, self.journal, self.target, keys,
             self.target.name_prefix, self._discover)
 
     def _discover(self, target, initiator, portals, timeout_s):
@@ -177,8 +211,8 @@ class Driver(driver.LIODriver):
                 str(target), str(initiator), 'nobody answers.')
         return tuple(portals)
 
-    def _volumes(self):
-        return self.records
+    def _make_records(self):
+        return Records(self)
 
     def _is_known(self, kind, its_id):
         if kind == 'snapshot':

@@ -133,7 +133,8 @@ class ManagerTestCase(fakes.CinderTestCase):
             host=host)
         made.driver._is_known = super(
             fakes.Driver, made.driver)._is_known
-        made.driver._volumes = super(fakes.Driver, made.driver)._volumes
+        made.driver._records = super(
+            fakes.Driver, made.driver)._make_records()
         made.driver._has_snapshots = super(
             fakes.Driver, made.driver)._has_snapshots
         made.driver.do_setup(self.context)

@@ -132,6 +132,18 @@ class MigrateTest(fakes.CinderTestCase):
         self.assertIs(True, self.migrate(volume))
         self.assertEqual(b'data', contract.read(self.other(volume), 4))
 
+    def test_a_store_that_is_not_mounted_is_no_volume_that_moved(self):
+        volume = self.created()
+        with open(self.other(volume), 'wb') as f:
+            f.write(b'half of an earlier try')
+        # What is under the mount point: an empty folder of another kind.
+        os.unlink(self.path(volume))
+        self.driver.store._obj._clone = cannot_share
+        with self.assertRaisesRegex(
+                cinder_exception.InvalidConfigurationValue,
+                f'mydriver_store_path: {self.store_path}'):
+            self.migrate(volume)
+
     @ddt.data(
         {'info': 'LIODriver:elsewhere:/srv/other'},
         {'info': 'LVMVolumeDriver:storage:vg:thin:0'},

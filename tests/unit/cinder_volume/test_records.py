@@ -32,7 +32,7 @@ class RecordsTest(fakes.CinderTestCase):
         made.create()
         return made
 
-    def test_who_uses_a_volume_of_this_backend(self):
+    def test_who_uses_a_volume_wherever_it_is(self):
         volume_type = self.record(
             objects.VolumeType, name='fast', description='', is_public=True,
             extra_specs={}, projects=[])
@@ -48,10 +48,9 @@ class RecordsTest(fakes.CinderTestCase):
                 attach_status='attached',
                 connector={'initiator': fakes.INITIATOR})
         driver = self.new_driver(fakes.driver.LIODriver)
-        self.assertEqual({mine.id, free.id},
-                         {v.id for v in driver._volumes()})
-        is_live = attachments.liveness(driver._volumes)
+        users = attachments.Users(driver._records,
+                                  {mine.id, theirs.id, free.id})
         host = model.Iqn(fakes.INITIATOR)
         self.assertEqual(
-            [True, False, False],
-            [is_live(v.id, host) for v in (mine, theirs, free)])
+            [True, True, False],
+            [users.may_use(v.id, host) for v in (mine, theirs, free)])

@@ -53,9 +53,9 @@ class ServiceCase(unittest.TestCase):
         self.journal = journal.Journal(
             os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
         self.addCleanup(self.journal.close)
-        self.key = chap.ChapKey.load(os.path.join(self.folder, 'chap.key'))
+        self.keys = chap.KeyRing.load(self.folder)
         self.service = service.ExportService(
-            self.settings, self.journal, self.target, self.key,
+            self.settings, self.journal, self.target, self.keys,
             self.target.name_prefix, self.discover)
         self.service.start()
 
@@ -288,7 +288,8 @@ class ServiceTest(ServiceCase):
         self.service.initialize_connection(mapped, ALICE)
         self.restart()
         self.assertIn(unused, self.seen()[0])
-        self.assertEqual(0, self.service.settle(lambda _v, _i: True))
+        self.assertEqual(0, self.service.settle(
+            lambda _v, initiator: initiator is not None))
         self.assertEqual([mapped], self.seen()[0])
         self.assertFalse(self.service.is_exported(unused))
 
@@ -467,10 +468,34 @@ class PoolTest(unittest.TestCase):
 
     def test_names(self):
         self.assertEqual(
-            ['iqn.2010-10.org.os:mydriver-store-1-example-fast-1-0',
-             'iqn.2010-10.org.os:mydriver-store-1-example-fast-1-1'],
-            [str(i) for i in serving.pool(self.settings(),
-                                          'Store_1.example')])
+            ['iqn.2010-10.org.os:mydriver-store-1-fast-0',
+             'iqn.2010-10.org.os:mydriver-store-1-fast-1'],
+            [str(i) for i in serving.pool(self.settings(backend='fast'),
+                                          'store-1')])
+
+    def test_two_backends_never_have_the_same(self):
+        hosts = ('a', 'a-b', 'a_b', 'A-b', 'a.b', 'b', '-', '\u30db',
+                 '\u30b9', 'x' * 63)
+        backends = ('c', 'b-c', 'b_c', 'B-C', 'b--c', '-b-c', 'c-', '_',
+                    '\u30db', '\u30b9', 'C', 'x' * 200, 'x' * 201)
+        names = [str(iqn) for host in hosts for backend in backends
+                 for iqn in serving.pool(self.settings(backend=backend),
+                                         host)]
+        self.assertEqual(2 * len(hosts) * len(backends), len(set(names)))
+
+    def test_names_in_use_stay(self):
+        wanted = [model.Iqn('iqn.2010-10.org.os:mydriver-store-1-example-'
+                            f'fast-1-{n}') for n in range(2)]
+        for in_use in (wanted, wanted[:1]):
+            self.assertEqual(wanted, serving.pool(
+                self.settings(), 'Store_1.example', in_use))
+        self.assertNotEqual(wanted, serving.pool(
+            self.settings(), 'Store_1.example'))
+
+    def test_names_that_another_backend_has_are_left_to_it(self):
+        plain = serving.pool(self.settings(backend='fast'), 'store')
+        self.assertTrue(set(plain).isdisjoint(serving.pool(
+            self.settings(backend='fast'), 'store', taken=plain)))
 
     def test_wrong_prefix_is_named(self):
         with self.assertRaises(exception.ConfigurationError) as caught:

@@ -7,7 +7,7 @@ import unittest
 import ddt
 
 from mydriver import exception, model
-from mydriver.cinder_volume import settings
+from mydriver.cinder_volume import serving, settings
 from tests.unit.stores import test_reflink
 
 DEFAULTS = {
@@ -76,6 +76,24 @@ class SettingsTest(unittest.TestCase):
         with self.assertRaisesRegex(exception.ConfigurationError,
                                     'cannot name a folder'):
             settings.of_service(options(), name)
+
+    @ddt.data(
+        ('ssd fast', 'blank'), ('ssd\tfast', 'blank'), ('x\n', 'blank'),
+        ('x' * 300, 'longer than 209 bytes'),
+        ('\u30db' * 70, 'longer than 209 bytes'),
+    )
+    @ddt.unpack
+    def test_a_section_that_cannot_name_a_backstore(self, name, text):
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    text) as caught:
+            settings.of_service(options(), name)
+        self.assertEqual(f'[{name[:80]}]', caught.exception.option)
+        self.assertNotIn('target_prefix', str(caught.exception))
+
+    @ddt.data('x' * 209, '\u30db' * 69, 'a*b[c?', 'SSD_1')
+    def test_a_section_that_names_all(self, name):
+        found = settings.of_service(options(), name)
+        self.assertEqual(4, len(set(serving.pool(found, 'h' * 63))))
 
     @ddt.data(
         ({'target_protocol': 'iser'}, 'target_protocol'),

@@ -19,7 +19,7 @@ class MemoryTargetCase(contract.TargetMaker, unittest.TestCase):
         temporary.setUp()
         self.addCleanup(temporary.cleanUp)
         self.folder = temporary.path
-        self.target = MemoryTarget('contract', contract.PORTALS)
+        self.target = MemoryTarget('contract', contract.PORTALS, chap=True)
         self.target.ensure_pool([contract.IQN])
 
     def log_in(self, initiator):
@@ -27,6 +27,10 @@ class MemoryTargetCase(contract.TargetMaker, unittest.TestCase):
 
     def log_out(self, initiator):
         self.target.sessions.remove((str(contract.IQN), str(initiator)))
+
+    def password(self, initiator=contract.INITIATOR):
+        return next(s and s.password for s in self.target.secrets(
+            str(initiator)))
 
 
 class MemoryTargetTest(contract.TargetContract, MemoryTargetCase):

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose a state's folder and a pool of targets are.
+
+Two backends that take the same objects for their own cut off each other's
+guests. So what is another's is found before anything is written.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+import socket
+import sqlite3
+from urllib import parse
+
+from oslo_log import log as logging
+
+from mydriver import exception, model
+from mydriver.cinder_volume import serving
+from mydriver.cinder_volume import target as targets
+
+LOG = logging.getLogger(__name__)
+
+#: The file that says who writes the journal beside it.
+OWNER_FILE = 'owner'
+
+#: How the names of all backends' backstores begin (target.LioTarget).
+_BACKSTORE = 'mydriver-'
+
+_MACHINE_ID = Path('/etc/machine-id')
+
+
+def claim(settings: serving.Settings, host: str | None = None,
+          machine_id: Path = _MACHINE_ID) -> None:
+    """See that the state is this backend's, on this host; say so in it.
+
+    A host is another one when neither its name nor its machine-id(5) is that
+    of the last start: a rename changes only the one, new hardware under the
+    old name only the other.
+
+    :param host: name of this host, this very one by default.
+    :raises ConfigurationError: when it is another's.
+    """
+    path = Path(settings.state_path, OWNER_FILE)
+    mine = {'backend': settings.backend, 'host': host or socket.gethostname(),
+            'machine': _machine(machine_id)}
+    with _explained(path):
+        last = json.loads(path.read_text()) if path.exists() else mine
+        _refuse(path, last, mine)
+        if last != mine or not path.exists():
+            _replace(path, json.dumps(mine, sort_keys=True))
+
+
+def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
+    """Return the targets in the journals of this host's other backends.
+
+    :returns: for each target the backend, and whether it exports volumes
+        there.
+    """
+    own = Path(settings.state_path)
+    if own.name != settings.backend:
+        return {}  # not a folder below mydriver_state_path
+    found = {}
+    for path in sorted(own.parent.glob('*/journal.sqlite')):
+        if path.parent != own:
+            try:
+                for iqn, is_used in _targets_in(path):
+                    found[model.Iqn(iqn)] = (path.parent.name, bool(is_used))
+            except (sqlite3.Error, exception.InvalidIqn) as e:
+                LOG.warning('The journal %s of another backend cannot be '
+                            'read: %s', path, e)
+    return found
+
+
+def check_pool(settings: serving.Settings, pool: Iterable[model.Iqn],
+               name_prefix: str, target: targets.KernelTarget,
+               taken: Mapping[model.Iqn, tuple[str, bool]]) -> None:
+    """See that no other backend serves volumes on targets of a pool.
+
+    :param name_prefix: how the names of our backstores begin.
+    :param taken: as :func:`others` returns it.
+    :raises ConfigurationError: names both.
+    """
+    for iqn in pool:
+        other = _exporting(iqn, name_prefix, target)
+        if other is None and taken.get(iqn, ('', False))[1]:
+            other = taken[iqn][0]
+        if other is not None:
+            raise exception.ConfigurationError(
+                f'[{settings.backend}]', f'its target {iqn} is that of '
+                f'backend [{other}], which serves volumes on it',
+                f'Set another target_prefix in [{settings.backend}]; or '
+                'detach its volumes, then start it anew.')
+
+
+def _exporting(iqn: model.Iqn, name_prefix: str,
+               target: targets.KernelTarget) -> str | None:
+    """Return the name of another backend that has LUNs at a target."""
+    seen = target.observe(iqn)
+    for export in seen.exports if seen else ():
+        name = export.name.removesuffix(f'-{export.serial}')
+        if (export.name.startswith(_BACKSTORE) and name != export.name
+                and export.name != name_prefix + export.serial):
+            return name.removeprefix(_BACKSTORE)
+    return None
+
+
+def _targets_in(path: Path) -> list[tuple[str, int]]:
+    with contextlib.closing(sqlite3.connect(
+            f'file:{parse.quote(str(path))}?mode=ro', uri=True,
+            timeout=10)) as db:
+        return db.execute(
+            'SELECT iqn, EXISTS (SELECT 1 FROM export WHERE target = iqn) '
+            'FROM target').fetchall()
+
+
+def _machine(path: Path) -> str:
+    """Return what identifies this machine; empty where nothing does.
+
+    The id itself is to stay on the machine (machine-id(5)).
+    """
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return ''
+    return hashlib.sha256(f'mydriver {text}'.encode()).hexdigest()[:16]
+
+
+def _refuse(path: Path, last: Mapping[str, str], mine: Mapping[str, str]
+            ) -> None:
+    if last['backend'] != mine['backend']:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path.parent} is the state of backend '
+            f'[{last["backend"]}], not of [{mine["backend"]}]',
+            f'Give [{mine["backend"]}] a folder of its own.')
+    if '' in (last['machine'], mine['machine']):
+        return
+    if last['host'] != mine['host'] and last['machine'] != mine['machine']:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path.parent} is the state of host '
+            f'{last["host"]}, this is {mine["host"]}',
+            'Two hosts must never share it. If this host has taken over the '
+            f'disks for good, and the other one is off, remove {path}.')
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f'.{os.getpid()}')
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise exception.ConfigurationError(
+            'mydriver_state_path', f'{path} cannot be used: {e}',
+            'Give it to the user that cinder-volume runs as; when it is '
+            'damaged, remove it.') from e

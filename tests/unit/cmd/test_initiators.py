@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mydriver status`` names those who keep what a setting was."""
+
+import json
+import os
+
+from mydriver import model
+from mydriver.cinder_volume import chap
+from mydriver.cinder_volume import journal as journals
+from tests.unit.cmd import test_commands
+from tests.unit.cmd.test_commands import FIRST, HOST, SECOND
+
+OTHER = model.Iqn('iqn.1993-08.org.debian:01:other')
+
+
+class InitiatorsTest(test_commands.CommandTestCase):
+    """With CHAP off and one portal."""
+
+    def kept(self, *kinds):
+        """Map volumes by these kinds; return what is said of them."""
+        self.fill()
+        journal = journals.Journal(self.backend.journal_path, 'test')
+        for initiator, kind in zip((HOST, OTHER), kinds, strict=False):
+            journal.remove_mapping(FIRST, initiator)
+            journal.add_mapping(SECOND, initiator, read_only=False,
+                                mutual=False, kind=kind)
+        journal.close()
+        _, out, _ = self.run_command('status', 'disks', '-f', 'json')
+        rows = [r for r in json.loads(out) if r['Part'] == 'initiators']
+        self.assertLessEqual({r['State'] for r in rows}, {'ok'})
+        return [r['Detail'] for r in rows]
+
+    def test_who_has_chap_still(self):
+        detail, = self.kept(journals.Kind(chap=True, key='0' * 16),
+                            journals.Kind(chap=False))
+        self.assertIn(f'{HOST}: CHAP', detail)
+        self.assertNotIn(str(OTHER), detail)
+
+    def test_who_logs_in_elsewhere(self):
+        detail, = self.kept(journals.Kind(
+            chap=False, portals=frozenset({'192.0.2.77:3260'})))
+        self.assertIn(f'{HOST}: portals', detail)
+
+    def test_who_has_an_earlier_key(self):
+        self.write(test_commands.test_backends.CONF.replace(
+            'use_chap_auth = False', 'use_chap_auth = True'))
+        path = os.path.join(self.backend.state_path, chap.KEY_FILE)
+        current = chap.ChapKey.load(path).fingerprint
+        detail, = self.kept(
+            journals.Kind(chap=True, key='0' * 16),
+            journals.Kind(chap=True, key=current))
+        self.assertIn('earlier chap.key', detail)
+        self.assertNotIn(str(OTHER), detail)
+        self.assertNotIn('0' * 16, detail)
+
+    def test_a_key_that_others_can_read(self):
+        self.write(test_commands.test_backends.CONF.replace(
+            'use_chap_auth = False', 'use_chap_auth = True'))
+        path = os.path.join(self.backend.state_path, chap.KEY_FILE)
+        chap.ChapKey.load(path)
+        os.chmod(path, 0o644)
+        self.fill()
+        status, out, _ = self.run_command('status', 'disks', '-f', 'json')
+        row, = (r for r in json.loads(out) if r['Part'] == 'initiators')
+        self.assertEqual((1, 'wrong'), (status, row['State']))
+        self.assertIn(f'chmod 600 {path}', row['Detail'])
+
+    def test_nobody(self):
+        self.assertEqual([], self.kept(journals.Kind(chap=False)))

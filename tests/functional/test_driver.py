@@ -116,7 +116,9 @@ class DriverTest(driving.DriverCase):
         (target / 'enable').write_text('1')
         self.assertEqual(('up', True), state())
         (target / 'np/127.0.0.2:3260').rmdir()
-        self.assertEqual(('up', True), state())
+        with self.assertLogs('mydriver', 'WARNING') as logged:
+            self.assertEqual(('up', True), state())  # by the other portal
+        self.assertIn('127.0.0.2:3260', '\n'.join(logged.output))
         (target / 'np/127.0.0.1:3260').rmdir()
         self.assertEqual(('down', False), state())
         self.driver.check_for_setup_error()

@@ -22,6 +22,10 @@ _IQN = re.compile(r'iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+(\.[a-z0-9-]+)+'
                   r'(:[a-z0-9.:-]*)?\Z')
 _IQN_MAX_BYTES = 223
 
+#: How the name of a target of a pool ends, whatever ``target_prefix`` it
+#: begins with: ``mydriver-HOST-BACKEND-NUMBER``.
+OUR_TARGET = re.compile(r'mydriver-[a-z0-9][a-z0-9.-]*-[0-9]{1,4}\Z')
+
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Iqn:
@@ -154,6 +158,20 @@ class Mapping:
     initiator: Iqn
     lun: int
     read_only: bool = False
+
+
+def is_our_target(name: object) -> bool:
+    """Tell whether a value is an iSCSI name that a target of a pool can have.
+
+    :param name: any value; an :class:`Iqn`'s text in lower case is expected.
+    """
+    if not isinstance(name, str) or not name.isascii():
+        return False
+    try:
+        iqn = Iqn(name)
+    except exception.InvalidIqn:
+        return False
+    return iqn.name == name and OUR_TARGET.search(name) is not None
 
 
 def naa_id(volume_id: str) -> str:

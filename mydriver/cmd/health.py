@@ -10,6 +10,7 @@ from mydriver.cinder_volume import configfs, serving, settings
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 from mydriver.cmd import backends
+from mydriver.privileged import grants
 
 GIB = 1024 ** 3
 
@@ -76,6 +77,7 @@ def _store(backend: backends.Backend) -> str:
 
 def _host(backend: backends.Backend) -> str:
     wanted = backend.settings
+    grants.current()  # complains of files that are not root's
     serving.pool(wanted)  # complains of names that make no target
     targets.LioTarget(backend.name, wanted.portals, None).check()
     return f'serves at {", ".join(str(p) for p in wanted.portals)}'

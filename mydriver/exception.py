@@ -143,6 +143,13 @@ class PrivilegedError(MyDriverError):
     template = 'The privileged daemon cannot do {verb}: {reason}.'
 
 
+class RequestRefused(MyDriverError):
+    """A privileged verb was asked for what it does for nobody."""
+
+    fields = ('what', 'problem')
+    template = 'The privileged daemon refuses {what}: {problem}.'
+
+
 class TargetError(MyDriverError):
     """The kernel target refused what was asked."""
 

@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Iterator
 import contextlib
+import os
 
 from mydriver import exception
 from mydriver.cmd import backends, identity
@@ -13,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
     parser.add_argument(
         '--config-file', action='append', default=[], metavar='FILE',
+        type=os.path.abspath,  # the privileged daemon works in another folder
         help='configuration of cinder-volume; may be given several times; '
         'without it, /etc/cinder/cinder.conf and where else cinder-volume '
         'looks')

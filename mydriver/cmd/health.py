@@ -18,6 +18,7 @@ from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
 from mydriver.cinder_volume.stores import base
 from mydriver.cmd import backends
+from mydriver.privileged import grants
 
 GIB = 1024 ** 3
 
@@ -161,6 +162,7 @@ def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
 
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
+    grants.current()  # complains of files that are not root's
     serving.pool(wanted)  # complains of names that make no target
     target = targets.LioTarget(backend.name, wanted.portals, wanted.chap)
     concerns = target.check()

@@ -6,9 +6,11 @@ suspended their users wait for each of them. Layouts and numbers are those of
 include/uapi/linux/dm-ioctl.h.
 """
 
+import dataclasses
 import errno
 import fcntl
 import os
+from pathlib import Path
 import struct
 
 _CONTROL = '/dev/mapper/control'
@@ -27,6 +29,71 @@ _SUSPEND, _STATUS, _MESSAGE = 6, 12, 14
 _SUSPEND_FLAG = 1 << 1
 _TABLE_FLAG = 1 << 4
 _SKIP_LOCKFS_FLAG = 1 << 10
+
+#: Begins the uuid of LVM's devices: that of the group follows, 32 characters,
+#: and that of the volume (lvm2, lib/activate/dev_manager.c).
+_LVM = 'LVM-'
+_GROUP_CHARS = len(_LVM) + 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ThinVolume:
+    """The device of a thin volume of LVM's.
+
+    :param number: ``MAJOR:MINOR``.
+    :param pool: name of the pool in the same group that it is in.
+    :param thin_id: its number in the pool.
+    """
+
+    number: str
+    pool: str
+    thin_id: int
+
+
+def name_of(group: str, lv: str) -> str:
+    """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
+    return f'{group.replace("-", "--")}-{lv.replace("-", "--")}'
+
+
+def volume(group: str, lv: str) -> ThinVolume | None:
+    """Return the device of a thin volume; None where there is none.
+
+    Only root makes devices of device-mapper's, so that these names can be
+    trusted, as links in /dev can that lead to them.
+    """
+    try:
+        answer = _call(_STATUS, name_of(group, lv), _TABLE_FLAG)
+    except FileNotFoundError:
+        return None
+    found = _target(answer)
+    dev, uuid = (_HEADER.unpack_from(answer)[n] for n in (10, 12))
+    if not found or found[0] != 'thin' or not uuid.startswith(_LVM.encode()):
+        return None
+    pool_number, thin_id = found[1].split()[:2]
+    folder = Path('/sys/dev/block', pool_number, 'dm')
+    name = (folder / 'name').read_text().strip()
+    its_group = (folder / 'uuid').read_text()[:_GROUP_CHARS]
+    first, last = f'{group.replace("-", "--")}-', '-tpool'
+    if (its_group.encode() != uuid[:_GROUP_CHARS]
+            or not name.startswith(first) or not name.endswith(last)):
+        return None
+    pool = name[len(first):-len(last)].replace('--', '-')
+    # include/linux/kdev_t.h, huge_encode_dev
+    major, minor = dev >> 8 & 0xfff, dev & 0xff | dev >> 12 & 0xfff00
+    return ThinVolume(f'{major}:{minor}', pool, int(thin_id))
+
+
+def group_uuid(name: str) -> str:
+    """Return the UUID of the group that a device of LVM's belongs to.
+
+    :returns: without hyphens; empty where there is no such device.
+    """
+    try:
+        uuid = bytes(_HEADER.unpack_from(_call(_STATUS, name, 0))[12])
+    except FileNotFoundError:
+        return ''
+    begin = uuid[:_GROUP_CHARS].decode()
+    return begin.removeprefix(_LVM) if begin.startswith(_LVM) else ''
 
 
 def status(name: str) -> tuple[str, str] | None:
@@ -65,6 +132,10 @@ def _targets(name: str, flags: int) -> tuple[str, str] | None:
         answer = _call(_STATUS, name, flags)
     except FileNotFoundError:
         return None
+    return _target(answer)
+
+
+def _target(answer: bytes) -> tuple[str, str] | None:
     start, count = _HEADER.unpack_from(answer)[4:6]
     if not count:
         return None

@@ -5,6 +5,10 @@ Each verb is idempotent, takes and returns primitives only, and makes what it
 is told exactly so: what exists is compared with what is asked for. Objects
 that have our place and are not ours are left alone, with an error.
 
+No text of a caller's becomes a path before it has been checked as the name
+that it is (:mod:`values`), and what is exported is the caller's volume in the
+place that root's configuration gives to the backend (:mod:`backing`).
+
 rtslib makes the objects and knows the configfs layout. Three of its calls
 walk over all objects of a target, which would make an attach slower with
 every volume, so these steps are done here: linking a mapped LUN, removing a
@@ -15,10 +19,7 @@ backstore has an index of its own, far above those that rtslib hands out.
 from collections.abc import Callable, Iterable
 import contextlib
 import functools
-import os
 from pathlib import Path
-import re
-import stat
 import threading
 from typing import Any
 import uuid
@@ -27,19 +28,23 @@ import warnings
 import rtslib_fb
 from rtslib_fb import utils
 
-from mydriver import exception, privileged
-from mydriver.privileged import links, verbs
+from mydriver import exception, model, privileged
+from mydriver.privileged import (
+    backing,
+    grants,
+    links,
+    requests,
+    values,
+    verbs,
+)
 
 #: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
 _FIRST_INDEX = 1 << 20
 _TPG = 1
 
 _UUID_LENGTH = 36
-
-#: Names of the targets that a backend makes (cinder_volume/serving.py).
-_POOL_NAME = re.compile(r'iqn\.[a-z0-9.:-]*mydriver-[a-z0-9-]+-[0-9]+')
-_KINDS = {'fileio': (rtslib_fb.FileIOStorageObject, 'fileio'),
-          'iblock': (rtslib_fb.BlockStorageObject, 'iblock')}
+_KINDS = {'fileio': rtslib_fb.FileIOStorageObject,
+          'iblock': rtslib_fb.BlockStorageObject}
 
 # One writer at a time: the daemon has a pool of threads, and the kernel's
 # and rtslib's checks are not atomic with what follows them.
@@ -59,6 +64,7 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
+                grants.current()  # whoever may not write them may not call
                 with _lock:
                     return function(*args, **kwargs)
             except utils.RTSLibError as e:
@@ -85,13 +91,17 @@ def ensure_target(iqn: str, portals: list[list[Any]],
         be another program's, or of a family that the host does not speak.
     :raises TargetError: when the kernel refuses, all portals for example.
     """
-    tpg = rtslib_fb.TPG(rtslib_fb.Target(_fabric(), iqn), _TPG)
-    for name, value in attributes.items():
-        _set_attribute(tpg, name, value)
-    refused = [[f'{address}:{port}', reason] for address, port in portals
-               if (reason := _ensure_portal(tpg, address, port))]
+    name = values.target(iqn)
+    listening = requests.portals(portals)
+    settings = requests.attributes(attributes)
+    _refuse_foreign_luns(name)
+    tpg = rtslib_fb.TPG(rtslib_fb.Target(_fabric(), name), _TPG)
+    for attribute, value in settings.items():
+        _set_attribute(tpg, attribute, value)
+    refused = [[str(portal), reason] for portal in listening
+               if (reason := _ensure_portal(tpg, portal))]
     if refused and not any(Path(tpg.path, 'np').iterdir()):
-        raise exception.TargetError(f'let {iqn} listen', ', '.join(
+        raise exception.TargetError(f'let {name} listen', ', '.join(
             f'{portal}: {reason}' for portal, reason in refused))
     _drop_idle_acls((Path(tpg.path) / 'acls').iterdir())
     if not tpg.enable:
@@ -135,13 +145,10 @@ def drop_target(iqn: str) -> bool:
 
     :param iqn: name of the target.
     :returns: False when it has LUNs, NodeACLs or sessions, and stays.
-    :raises ForeignObject: when its name is not one of ours.
+    :raises RequestRefused: when its name is not one of ours.
     :raises TargetError: when the kernel refuses.
     """
-    if not _POOL_NAME.fullmatch(iqn):
-        raise exception.ForeignObject(f'Target {iqn!r}', 'its name is none '
-                                      'that a backend gives to its targets')
-    tpg = _tpg_path(iqn)
+    tpg = _tpg_path(values.target(iqn))
     if tpg.is_dir():
         sessions = (tpg / 'dynamic_sessions').read_text().strip('\0\n ')
         if any((tpg / 'lun').iterdir()) or any(
@@ -186,8 +193,10 @@ def drop_export(export: dict[str, Any]) -> None:
     :param export: ``target``, ``lun``, ``name``, ``volume_id``, ``kind``.
     :raises TargetError: when the kernel refuses.
     """
-    storage_object = _storage_object_path(export)
-    lun = _tpg_path(export['target']) / 'lun' / f'lun_{export["lun"]}'
+    placed = requests.placed(export)
+    storage_object = _storage_object_path(placed)
+    _refuse_foreign_serial(storage_object, placed['volume_id'])
+    lun = _lun_path(placed)
     link = links.target_of(lun)
     if link is None or link.resolve() == storage_object.resolve():
         links.refuse_if_mapped(lun)
@@ -206,10 +215,11 @@ def resize(export: dict[str, Any]) -> None:
     :param export: as for :func:`ensure_export`.
     :raises TargetError: when the kernel refuses.
     """
-    path = _storage_object_path(export)
-    if export['kind'] == 'fileio' and _is_enabled(path):
-        _check_backing(export)
-        (path / 'control').write_text(f'fd_dev_size={export["size_bytes"]}')
+    wanted = requests.wanted(export)
+    path = _storage_object_path(wanted)
+    if wanted['kind'] == 'fileio' and _is_enabled(path):
+        with backing.opened(wanted) as found:
+            _check_same(path, wanted, found)
 
 
 # -- mappings
@@ -233,9 +243,11 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
         NodeACL has LUNs of another backend.
     :raises TargetError: when the kernel refuses.
     """
-    folder = _tpg_path(export['target'])
-    tpg_lun = folder / 'lun' / f'lun_{export["lun"]}'
-    lun = folder / 'acls' / mapping['initiator'] / f'lun_{mapping["lun"]}'
+    export, mapping = requests.wanted(export), requests.mapping(mapping)
+    chap = requests.chap(chap)
+    tpg_lun = _lun_path(export)
+    lun = (_acl_path(export['target'], mapping['initiator'])
+           / f'lun_{mapping["lun"]}')
     what = f'Mapped LUN {mapping["lun"]} of {mapping["initiator"]}'
     links.refuse_foreign(tpg_lun, _storage_object_path(export),
                          f'LUN {export["lun"]} of {export["target"]}')
@@ -271,11 +283,17 @@ def drop_mapping(export: dict[str, Any], initiator: str, lun: int) -> None:
     :param lun: the LUN that the initiator sees.
     :raises TargetError: when the kernel refuses.
     """
-    tpg = _tpg_path(export['target'])
-    acl = tpg / 'acls' / initiator
-    mapped = acl / f'lun_{lun}'
+    placed = requests.placed(export)
+    acl = _acl_path(placed['target'], initiator)
+    mapped = acl / f'lun_{requests.lun(lun)}'
     link = links.target_of(mapped)
-    tpg_lun = tpg / 'lun' / f'lun_{export["lun"]}'
+    tpg_lun = _lun_path(placed)
+    leads_to = links.target_of(tpg_lun)
+    if leads_to is not None and leads_to.resolve() != _storage_object_path(
+            placed).resolve():
+        raise exception.ForeignObject(
+            f'LUN {placed["lun"]} of {placed["target"]}',
+            f'it leads to {leads_to.resolve()}')
     if link is None or link.resolve() == tpg_lun.resolve():
         links.remove(mapped)
     _drop_idle_acls([acl, *_emptied])
@@ -290,7 +308,7 @@ def is_mutual(target: str, initiator: str) -> bool:
     :param initiator: whose NodeACL; it must exist.
     :raises TargetError: when the kernel refuses.
     """
-    auth = _tpg_path(target) / 'acls' / initiator / 'auth'
+    auth = _acl_path(values.target(target), initiator) / 'auth'
     return (auth / 'authenticate_target').read_text().strip() == '1'
 
 
@@ -336,10 +354,10 @@ def _fabric() -> Any:
     return fabric
 
 
-def _ensure_portal(tpg: rtslib_fb.TPG, address: str, port: int) -> str:
+def _ensure_portal(tpg: rtslib_fb.TPG, portal: model.Portal) -> str:
     """Let a TPG listen at a portal; return why it cannot, if so."""
     try:
-        rtslib_fb.NetworkPortal(tpg, address, port)
+        rtslib_fb.NetworkPortal(tpg, portal.host, portal.port)
     except utils.RTSLibError as e:
         system = e.__cause__ or e.__context__
         return str(getattr(system, 'strerror', None) or e)
@@ -356,6 +374,14 @@ def _tpg_path(target: str) -> Path:
     return _configfs() / 'iscsi' / target / f'tpgt_{_TPG}'
 
 
+def _lun_path(placed: dict[str, Any]) -> Path:
+    return _tpg_path(placed['target']) / 'lun' / f'lun_{placed["lun"]}'
+
+
+def _acl_path(target: str, initiator: object) -> Path:
+    return _tpg_path(target) / 'acls' / values.iqn(initiator, 'an initiator')
+
+
 def _index(volume_id: str) -> int:
     """Return the index of a volume's backstore, always the same one."""
     return _FIRST_INDEX + (uuid.UUID(volume_id).int >> 97)
@@ -363,8 +389,8 @@ def _index(volume_id: str) -> int:
 
 def _storage_object_path(export: dict[str, Any]) -> Path:
     index = _index(export['volume_id'])
-    prefix = _KINDS[export['kind']][1]
-    return Path(_configfs(), 'core', f'{prefix}_{index}', export['name'])
+    return Path(_configfs(), 'core', f'{export["kind"]}_{index}',
+                export['name'])
 
 
 def _set_attribute(node: Any, name: str, value: int) -> None:
@@ -373,28 +399,30 @@ def _set_attribute(node: Any, name: str, value: int) -> None:
 
 
 def _ensure_export(export: dict[str, Any]) -> rtslib_fb.TPG:
+    export = requests.wanted(export)
     target = rtslib_fb.Target(_fabric(), export['target'], 'lookup')
     tpg = rtslib_fb.TPG(target, _TPG, 'lookup')
     links.refuse_foreign(
-        Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
-        _storage_object_path(export), f'LUN {export["lun"]} of {target.wwn}')
-    storage_object = _ensure_storage_object(export)
+        _lun_path(export), _storage_object_path(export),
+        f'LUN {export["lun"]} of {target.wwn}')
+    with backing.opened(export) as found:
+        storage_object = _ensure_storage_object(export, found)
     links.ensure(Path(tpg.path) / 'lun' / f'lun_{export["lun"]}',
                  storage_object, f'LUN {export["lun"]} of {target.wwn}')
     return tpg
 
 
-def _ensure_storage_object(export: dict[str, Any]) -> Path:
+def _ensure_storage_object(export: dict[str, Any],
+                           found: backing.Backing) -> Path:
     path = _storage_object_path(export)
-    _check_backing(export)
     if path.is_dir() and not _is_enabled(path):
         _remove_storage_object(path)  # a crash came between its two steps
     if path.is_dir():
-        _check_same(path, export)
+        _check_same(path, export, found)
     else:
-        _create_storage_object(export)
-    node = _KINDS[export['kind']][0](export['name'],
-                                     index=_index(export['volume_id']))
+        _create_storage_object(path, export, found)
+    node = _KINDS[export['kind']](export['name'],
+                                  index=_index(export['volume_id']))
     # UNMAP on; EXTENDED COPY off, since it goes past LUN masking
     # (drivers/target/target_core_xcopy.c finds devices by NAA id alone).
     for name, value in (('emulate_tpu', 1), ('emulate_tpws', 1),
@@ -403,44 +431,67 @@ def _ensure_storage_object(export: dict[str, Any]) -> Path:
     return path
 
 
-def _create_storage_object(export: dict[str, Any]) -> None:
-    make, _prefix = _KINDS[export['kind']]
-    args = {'dev': export['path'], 'wwn': export['volume_id'],
-            'index': _index(export['volume_id'])}
-    if export['kind'] == 'fileio':
+def _create_storage_object(path: Path, export: dict[str, Any],
+                           found: backing.Backing) -> None:
+    """Make a backstore of what is open already.
+
+    rtslib has the kernel open a path, which may be another file's by then.
+    The kernel opens the file when the backstore is enabled, in the process
+    that enables it (drivers/target/target_core_file.c, fd_configure_device),
+    so that it can be told of a descriptor.
+    """
+    if export['kind'] == 'iblock':
+        rtslib_fb.BlockStorageObject(
+            export['name'], dev=found.path, wwn=export['volume_id'],
+            index=_index(export['volume_id']))
+        return
+    path.mkdir(parents=True)
+    try:
         # A guest's flush reaches fsync: drivers/target/target_core_file.c,
         # fd_execute_sync_cache.
-        args.update(size=export['size_bytes'], write_back=True)
-    make(export['name'], **args)
+        _write(path, 'control', f'fd_dev_name={found.open_path},'
+               f'fd_dev_size={export["size_bytes"]}')
+        _write(path, 'attrib/emulate_write_cache', '1')
+        _write(path, 'control', 'fd_buffered_io=1')
+        _write(path, 'udev_path', found.path)
+        _write(path, 'alias', found.identity)
+        _write(path, 'enable', '1')
+        made = rtslib_fb.FileIOStorageObject(
+            export['name'], index=_index(export['volume_id']))
+        made.wwn = export['volume_id']
+        made._config_pr_aptpl()  # persistent reservations of before a boot
+    except BaseException:
+        _remove_storage_object(path)
+        raise
 
 
-def _check_backing(export: dict[str, Any]) -> None:
-    """See that the backing is there; fileio would make an empty file."""
-    mode = os.stat(export['path'])
-    if export['kind'] == 'iblock':
-        if not stat.S_ISBLK(mode.st_mode):
-            raise exception.TargetError(
-                'export a volume', f'{export["path"]} is no block device')
-    elif (not stat.S_ISREG(mode.st_mode)
-          or mode.st_size < export['size_bytes']):
-        raise exception.TargetError(
-            'export a volume', f'{export["path"]} is no regular file of '
-            f'{export["size_bytes"]} bytes')
+def _write(path: Path, attribute: str, value: str) -> None:
+    (path / attribute).write_text(value)
 
 
-def _check_same(path: Path, export: dict[str, Any]) -> None:
+def _check_same(path: Path, export: dict[str, Any],
+                found: backing.Backing) -> None:
     """Compare a backstore with what it shall be; a size is brought up."""
-    serial = (path / 'wwn/vpd_unit_serial').read_text().partition(':')[2]
-    backing = (path / 'udev_path').read_text().strip()
-    if serial.strip() != export['volume_id'] or backing != export['path']:
+    serial = _serial(path)
+    device = (path / 'udev_path').read_text().strip()
+    if serial != export['volume_id'] or device != found.path:
         raise exception.ForeignObject(
-            f'Backstore {path}', f'it has serial {serial.strip()} and '
-            f'device {backing}')
+            f'Backstore {path}', f'it has serial {serial} and '
+            f'device {device}')
     if export['kind'] == 'fileio':
+        known = (path / 'alias').read_text().strip()
+        if known.startswith(backing.IDENTITY) and known != found.identity:
+            raise exception.ForeignObject(
+                f'Backstore {path}', f'it has another file open than the one '
+                f'that is {device} now')
         info = (path / 'info').read_text().split()
         if int(info[info.index('Size:') + 1]) != export['size_bytes']:
-            (path / 'control').write_text(
-                f'fd_dev_size={export["size_bytes"]}')
+            _write(path, 'control', f'fd_dev_size={export["size_bytes"]}')
+
+
+def _serial(path: Path) -> str:
+    text = (path / 'wwn/vpd_unit_serial').read_text()
+    return text.partition(':')[2].strip()
 
 
 def _is_enabled(path: Path) -> bool:
@@ -488,3 +539,22 @@ def _refuse_foreign_acl(acl: Path, prefix: str) -> None:
             raise exception.ForeignObject(
                 f'NodeACL {acl.name} of {acl.parents[2].name}',
                 f'{mapped.name} leads to {name}')
+
+
+# -- whose it is
+
+def _refuse_foreign_luns(target: str) -> None:
+    """Refuse a target that serves what is not ours, whatever its name."""
+    for lun in _tpg_path(target).glob('lun/lun_*'):
+        link = links.target_of(lun)
+        store = link and link.resolve()
+        if store and not values.is_backstore(store.name, _serial(store)):
+            raise exception.ForeignObject(
+                f'Target {target}', f'its {lun.name} leads to {store}')
+
+
+def _refuse_foreign_serial(path: Path, volume_id: str) -> None:
+    """Refuse a backstore that has our place and another's serial."""
+    if _is_enabled(path) and _serial(path) != volume_id:
+        raise exception.ForeignObject(
+            f'Backstore {path}', f'it has serial {_serial(path)}')

@@ -1,53 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Named verbs over the volumes of an LVM thin pool.
 
-Each takes names and numbers, checks them again, and touches nothing but the
-pool it is told of and logical volumes that are named like ours: a request
-that a caller was tricked into cannot reach another volume.
+Each takes names and numbers, checks them again, and touches nothing but
+pools that root's configuration gives to a backend (:mod:`grants`) and, in
+them, logical volumes that are named like ours: a request that a caller was
+tricked into cannot reach another volume.
 
 One LVM command a verb, and one or two more where it is told again to do what
 it has done: all of them can be repeated. What LVM is not needed for, the
-pool's state and the suspension of devices, goes to device-mapper directly
-(:mod:`dm`).
+pool's state, whose an active volume is, and the suspension of devices, goes to
+device-mapper directly (:mod:`dm`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 import fcntl
 import functools
-import json
 import os
 import re
-import subprocess
+import stat
+import threading
 from typing import Any
 
 from mydriver import exception, privileged
-from mydriver.privileged import dm, freeze, verbs
+from mydriver.privileged import dm, freeze, grants, lvm, values, verbs
 
-#: A command that takes longer is told to end, never killed: it may have
-#: devices suspended.
-COMMAND_TIMEOUT_S = 240.0
+COMMAND_TIMEOUT_S = lvm.COMMAND_TIMEOUT_S
 
 _UUID = '[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}'
 #: Logical volumes of ours. LVM keeps names that begin with "snapshot" to
 #: itself, and a volume that is being reverted has a name of its own.
 _LV = re.compile(rf'(?:volume|_snapshot|_revert)-{_UUID}\Z')
-#: Names of groups and pools (lvm(8), VALID NAMES).
+#: Names of groups, pools and foreign volumes (lvm(8), VALID NAMES).
 _PLACE = re.compile(r'[A-Za-z0-9_+.][A-Za-z0-9_+.-]*\Z')
 _TAG = re.compile(r'mydriver\.[a-z0-9.=]+\Z')
-
-# The groups' own copies of the metadata are enough: a file in /etc/lvm for
-# each snapshot is not wanted. A full pool gives an error at once: a command
-# that waits for a minute makes initiators abort and drop the session.
-_CONFIG = ('backup/backup=0 backup/archive=0 global/notify_dbus=0 '
-           'activation/error_when_full=1')
-#: Leaves it to the host's dmeventd to watch the pool.
-_QUIET = ' activation/monitoring=0'
-
-_ENVIRONMENT = {'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1',
-                'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'}
-
-#: How LVM says that the kernel module dm-thin-pool cannot be loaded.
-_NO_KERNEL = ('not detected in your kernel', 'support missing from kernel')
+#: Of a volume that a group's snapshot is being made of.
+_UNFINISHED = 'mydriver.unfinished'
 
 #: BLKFLSBUF of include/uapi/linux/fs.h: write out and forget cached pages.
 _BLKFLSBUF = 0x1261
@@ -58,7 +45,23 @@ _LV_FIELDS = ('lv_name', 'lv_size', 'pool_lv', 'lv_active', 'lv_tags',
 _VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size',
               'vg_missing_pv_count')
 
-_verb = functools.partial(verbs.telling, error=exception.StoreError)
+_told = functools.partial(verbs.telling, error=exception.StoreError)
+
+# One change at a time: what a verb has seen of a volume still holds when it
+# acts. LVM's lock of the group would do it one command at a time anyway.
+_lock = threading.Lock()
+
+
+def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Serialise a verb that uses LVM, and tell its errors as ours."""
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @_told(what)
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with _lock:
+                return function(*args, **kwargs)
+        return wrapper
+    return decorate
 
 
 # -- what there is
@@ -71,25 +74,31 @@ def group(vg: str) -> dict[str, str] | None:
     :returns: ``vg_name``, ``vg_size``, ``vg_free``, ``vg_extent_size``; None
         where there is no such group.
     """
-    rows = _report('vgs', 'vg', _VG_FIELDS, f'vg_name={_place(vg)}')
+    _pools(vg)
+    rows = lvm.report(vg, 'vgs', 'vg', _VG_FIELDS, f'vg_name={vg}', anew=True)
     return rows[0] if rows else None
 
 
 @privileged.target_context.entrypoint
 @_verb('list logical volumes')
 def volumes(vg: str) -> list[dict[str, str]]:
-    """Return what LVM says of the volumes of a group, sizes in bytes."""
-    return _report('lvs', 'lv', _LV_FIELDS, f'vg_name={_place(vg)}')
+    """Return what LVM says of our pools in a group and of what is in them.
+
+    Sizes are in bytes.
+    """
+    pools = _pools(vg)
+    return [row for row in _rows(vg, f'vg_name={vg}')
+            if pools & {row['lv_name'], row['pool_lv']}]
 
 
 @privileged.target_context.entrypoint
-@_verb('look at a thin pool')
+@_told('look at a thin pool')
 def pool_status(vg: str, pool: str) -> tuple[str, str] | None:
     """Return the kernel's status and table of a pool, None if not active.
 
     Source: Documentation/admin-guide/device-mapper/thin-provisioning.rst.
     """
-    name = _dm_name(vg, _place(pool))
+    name = dm.name_of(vg, _pool(vg, pool))
     # The second is that of a pool that never had a volume.
     for device in (f'{name}-tpool', name):
         state, made = dm.status(device), dm.table(device)
@@ -99,10 +108,10 @@ def pool_status(vg: str, pool: str) -> tuple[str, str] | None:
 
 
 @privileged.target_context.entrypoint
-@_verb('look at a logical volume')
+@_told('look at a logical volume')
 def mapped_sectors(vg: str, lv: str) -> int:
     """Return how many sectors of a volume have a place in the pool."""
-    found = dm.status(_dm_name(vg, _lv(lv)))
+    found = dm.status(_device(vg, lv))
     if found is None or found[0] != 'thin' or not found[1].split()[0].isdigit(
             ):
         raise exception.StoreError(
@@ -116,12 +125,21 @@ def mapped_sectors(vg: str, lv: str) -> int:
 @_verb('create a thin pool')
 def create_pool(vg: str, pool: str, data_bytes: int, metadata_bytes: int,
                 chunk_kib: int) -> None:
-    """Make a thin pool that zeroes and passes discards down."""
-    _lvm('lvcreate', '--type', 'thin-pool', '-L', f'{int(data_bytes)}b',
-         '--poolmetadatasize', f'{int(metadata_bytes)}b',
-         '--chunksize', f'{int(chunk_kib)}k', '--zero', 'y',
-         '--discards', 'passdown', '--poolmetadataspare', 'y',
-         '--name', _place(pool), _place(vg), quiet=False)
+    """Make a thin pool that zeroes and passes discards down.
+
+    :raises RequestRefused: when the configuration names the pool, which is
+        then somebody else's to make.
+    """
+    if not grants.pools_of(_place(vg))[_pool(vg, pool)].makes_pool:
+        values.refuse(f'to make {vg}/{pool}',
+                      'the configuration says that it is there')
+    data = values.size_bytes(data_bytes)
+    metadata = values.size_bytes(metadata_bytes)
+    chunk = values.integer(chunk_kib, 'a chunk', 64, 1 << 20)
+    lvm.run(vg, 'lvcreate', '--type', 'thin-pool', '-L', f'{data}b',
+            '--poolmetadatasize', f'{metadata}b', '--chunksize', f'{chunk}k',
+            '--zero', 'y', '--discards', 'passdown',
+            '--poolmetadataspare', 'y', '--name', pool, vg, quiet=False)
 
 
 @privileged.target_context.entrypoint
@@ -132,9 +150,9 @@ def create(vg: str, pool: str, lv: str, size_bytes: int,
 
     :param request: a tag of the caller's, another one for each volume.
     """
-    _make(vg, lv, request, '--type', 'thin', '-V', f'{int(size_bytes)}b',
-          '--thinpool', f'{_place(vg)}/{_place(pool)}', '--name', _lv(lv),
-          '-Wn')
+    _make(vg, lv, request, '--type', 'thin', '-V',
+          f'{values.size_bytes(size_bytes)}b', '--thinpool',
+          f'{vg}/{_pool(vg, pool)}', '--name', _lv(lv), '-Wn')
 
 
 @privileged.target_context.entrypoint
@@ -145,9 +163,9 @@ def copy(vg: str, source: str, lv: str, tags: Sequence[str],
 
     :param request: a tag of the caller's, another one for each volume.
     """
-    _make(vg, lv, request, '--snapshot', '--name', _lv(lv),
-          *_options('--addtag', tags), f'{_place(vg)}/{_lv(source)}',
-          active=active)
+    active = values.boolean(active, 'active')
+    words = ('--snapshot', '--name', _lv(lv), *_options('--addtag', tags))
+    _make(vg, lv, request, *words, _ours(vg, source), active=active)
 
 
 def _make(vg: str, lv: str, request: str, *args: str,
@@ -159,25 +177,27 @@ def _make(vg: str, lv: str, request: str, *args: str,
     """
     tag = _options('--addtag', [request])
     try:
-        _lvm('lvcreate', '-kn', '-ay' if active else '-an', *tag, *args)
+        lvm.run(vg, 'lvcreate', '-kn', '-ay' if active else '-an', *tag, *args)
     except exception.StoreError:
         found = _look(vg, lv)
-        if found is None or request not in found['lv_tags'].split(','):
+        if (found is None or found['pool_lv'] not in _pools(vg)
+                or request not in found['lv_tags'].split(',')):
             raise
         if active:
-            _lvm('lvchange', '-ay', '-K', f'{vg}/{lv}')
+            lvm.run(vg, 'lvchange', '-ay', '-K', f'{vg}/{lv}')
 
 
 @privileged.target_context.entrypoint
 @_verb('extend a logical volume')
 def extend(vg: str, lv: str, size_bytes: int) -> None:
     """Grow a volume, unless it has that size already."""
-    path = f'{_place(vg)}/{_lv(lv)}'
+    size = values.size_bytes(size_bytes)
+    path = _ours(vg, lv)
     try:
-        _lvm('lvextend', '-L', f'{int(size_bytes)}b', path)
+        lvm.run(vg, 'lvextend', '-L', f'{size}b', path)
     except exception.StoreError:
         found = _look(vg, lv)
-        if found is None or int(found['lv_size']) != int(size_bytes):
+        if found is None or int(found['lv_size']) != size:
             raise
 
 
@@ -185,20 +205,23 @@ def extend(vg: str, lv: str, size_bytes: int) -> None:
 @_verb('remove logical volumes')
 def remove(vg: str, pool: str, lvs: Sequence[str]) -> None:
     """Remove volumes of a pool; what is not there, or not in it, is left."""
-    names = ' || '.join(f'lv_name={_lv(lv)}' for lv in lvs)
-    _lvm('lvremove', '--force', '--select',
-         f'pool_lv={_place(pool)} && ({names})', _place(vg))
+    if names := _lvs(lvs):
+        lvm.run(vg, 'lvremove', '--force', '--select',
+                _selected([_pool(vg, pool)], names), vg)
 
 
 @privileged.target_context.entrypoint
 @_verb('rename a logical volume')
 def rename(vg: str, old: str, new: str) -> None:
     """Give a volume another name, in use or not, unless it has it already."""
-    names = _place(vg), _lv(old), _lv(new)
+    _lv(new)
+    if _pool_of(vg, old) is None and _pool_of(vg, new) in _pools(vg):
+        return
+    _ours(vg, old)
     try:
-        _lvm('lvrename', *names)
+        lvm.run(vg, 'lvrename', vg, old, new)
     except exception.StoreError:
-        if _look(vg, old) or not _look(vg, new):
+        if _look(vg, old) or _pool_of(vg, new) not in _pools(vg):
             raise
 
 
@@ -210,51 +233,76 @@ def adopt(vg: str, pool: str, foreign: str, lv: str, size_bytes: int) -> None:
     :param foreign: its name, which need not be one of ours.
     :raises StoreError: when it is not in the pool.
     """
+    _pool(vg, pool)
     _lv(lv)
-    found = _look(vg, foreign)
-    if found is None and _look(vg, lv):
-        return
-    if found is None or found['pool_lv'] != _place(pool):
+    size = values.size_bytes(size_bytes)
+    name = _place(foreign)
+    found = _look(vg, name)
+    if found is None:
+        done = _look(vg, lv)
+        if done and done['pool_lv'] == pool:
+            return
+    if (found is None or found['pool_lv'] != pool
+            or found['segtype'] != 'thin'):
         raise exception.StoreError(
-            f'take over {foreign}', f'it is not in {vg}/{pool}')
-    if int(found['lv_size']) < int(size_bytes):
-        _lvm('lvextend', '-L', f'{int(size_bytes)}b', f'{vg}/{foreign}')
-    _lvm('lvrename', vg, foreign, lv)
+            f'take over {name}', f'it is not in {vg}/{pool}')
+    if found['lv_device_open'] == 'open':
+        raise exception.StoreError(
+            f'take over {name}', 'it is in use on this host')
+    if int(found['lv_size']) < size:
+        lvm.run(vg, 'lvextend', '-L', f'{size}b', f'{vg}/{name}')
+    lvm.run(vg, 'lvrename', vg, name, lv)
 
 
 @privileged.target_context.entrypoint
 @_verb('activate logical volumes')
 def activate(vg: str, lvs: Sequence[str]) -> None:
     """Activate volumes, those too that are marked to be skipped."""
-    _lvm('lvchange', '-ay', '-K', *(f'{_place(vg)}/{_lv(lv)}' for lv in lvs))
+    pools, names = _pools(vg), _lvs(lvs)
+    if names:
+        lvm.run(vg, 'lvchange', '-ay', '-K', '--select',
+                _selected(pools, names), vg)
+    for lv in names:
+        _device(vg, lv)
 
 
 @privileged.target_context.entrypoint
 @_verb('activate a thin pool')
 def activate_pool(vg: str, pool: str) -> None:
     """Activate a pool of which no volume may be active."""
-    _lvm('lvchange', '-ay', f'{_place(vg)}/{_place(pool)}', quiet=False)
+    lvm.run(vg, 'lvchange', '-ay', f'{vg}/{_pool(vg, pool)}', quiet=False)
 
 
 @privileged.target_context.entrypoint
 @_verb('tag logical volumes')
 def untag(vg: str, lvs: Sequence[str], tag: str) -> None:
     """Take a tag of ours from volumes."""
-    _lvm('lvchange', *_options('--deltag', [tag]),
-         *(f'{_place(vg)}/{_lv(lv)}' for lv in lvs))
+    pools, names = _pools(vg), _lvs(lvs)
+    words = _options('--deltag', [tag])
+    if names:
+        lvm.run(vg, 'lvchange', *words, '--select', _selected(pools, names),
+                vg)
 
 
 # -- without LVM
 
 @privileged.target_context.entrypoint
-@_verb('flush a logical volume')
+@_told('flush a logical volume')
 def flush(vg: str, lv: str) -> None:
     """Write out what this host has cached of a volume, and forget it.
 
     The target goes past this host's cache, so what is kept would be old.
     """
-    fd = os.open(f'/dev/{_place(vg)}/{_lv(lv)}', os.O_RDONLY | os.O_CLOEXEC)
+    device = f'/dev/mapper/{_device(vg, lv)}'
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        found = os.fstat(fd)
+        number = f'{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}'
+        volume = dm.volume(vg, lv)
+        if (not stat.S_ISBLK(found.st_mode) or volume is None
+                or volume.number != number):
+            raise exception.StoreError(
+                f'flush {vg}/{lv}', f'{device} is another device')
         os.fsync(fd)
         fcntl.ioctl(fd, _BLKFLSBUF, 0)
     finally:
@@ -262,110 +310,150 @@ def flush(vg: str, lv: str) -> None:
 
 
 @privileged.target_context.entrypoint
-@_verb('resume logical volumes')
+@_told('resume logical volumes')
 def resume(vg: str, lvs: Sequence[str]) -> None:
     """Let suspended volumes go on."""
-    for lv in lvs:
-        dm.resume(_dm_name(vg, _lv(lv)))
+    for device in [_device(vg, lv) for lv in _lvs(lvs)]:
+        dm.resume(device)
 
 
 @privileged.target_context.entrypoint
 @_verb('copy logical volumes together')
-def copy_together(vg: str, pool: str,
-                  copies: Sequence[Sequence[Any]]) -> float:
+def copy_together(vg: str, pool: str, copies: Sequence[Sequence[str]]
+                  ) -> float:
     """Let reserved snapshots hold what their sources hold at one moment.
 
-    :param copies: ``[source, its thin id, id of its snapshot]`` each; the
-        snapshots must not be active.
+    Their numbers in the pool are looked up here: with one of another volume
+    the kernel would read that one, or put a copy in its place.
+
+    :param copies: ``[source, snapshot]`` each; the snapshots bear the tag of
+        what is unfinished and must not be active.
     :returns: how long the sources were suspended, in seconds.
     """
+    _pool(vg, pool)
+    pairs = [_lvs(values.items(pair, 'a copy', 2))
+             for pair in values.items(copies, 'copies')]
+    names = [lv for pair in pairs for lv in pair]
+    if len(names) != 2 * len(pairs) or len(set(names)) != len(names):
+        values.refuse('to copy volumes together', 'each copy needs a source '
+                      'and a name, and each volume can be there once')
+    there = {row['lv_name']: row for row in _rows(
+        vg, _selected([pool], names))} if names else {}
     return freeze.copy_together(
-        f'{_dm_name(vg, _place(pool))}-tpool',
-        [(_dm_name(vg, _lv(source)), int(source_id), int(copy_id))
-         for source, source_id, copy_id in copies])
+        f'{dm.name_of(vg, pool)}-tpool',
+        [(_device(vg, source), _thin_id(vg, pool, source),
+          _reserved(vg, lv, there.get(lv))) for source, lv in pairs])
 
 
-# -- what the verbs are made of
+def _thin_id(vg: str, pool: str, lv: str) -> int:
+    found = dm.volume(vg, lv)
+    if found is None or found.pool != pool:
+        raise exception.StoreError(
+            f'copy {vg}/{lv}', f'it is not in pool {pool}')
+    return found.thin_id
+
+
+def _reserved(vg: str, lv: str, row: dict[str, str] | None) -> int:
+    """Return the number of a snapshot that nobody can be using yet."""
+    if (row is None or row['segtype'] != 'thin'
+            or _UNFINISHED not in row['lv_tags'].split(',')
+            or row['lv_active'] == 'active'
+            or dm.status(dm.name_of(vg, lv)) is not None):
+        raise exception.StoreError(
+            f'copy to {vg}/{lv}', 'it is not a snapshot that waits for it')
+    return int(row['thin_id'])
+
+
+# -- what callers name
 
 def _place(name: str) -> str:
-    if not _PLACE.match(name) or name in ('.', '..'):
+    if (not isinstance(name, str) or not _PLACE.match(name)
+            or name in ('.', '..') or len(name) > 127):
         raise exception.StoreError(
-            f'use {name!r}', 'it cannot name a volume group or pool')
+            f'use {values.shown(name)}',
+            'it cannot name a volume group, pool or volume')
     return name
+
+
+def _pools(vg: str) -> frozenset[str]:
+    """Return the pools that backends of ours have in a group."""
+    return frozenset(grants.pools_of(_place(vg)))
+
+
+def _pool(vg: str, pool: str) -> str:
+    _place(vg)
+    if _place(pool) not in _pools(vg):
+        values.refuse(f'to use {vg}/{pool}',
+                      'the configuration gives it to no backend')
+    return pool
 
 
 def _lv(name: str) -> str:
-    if not _LV.match(name):
+    if not isinstance(name, str) or not _LV.match(name):
         raise exception.StoreError(
-            f'use the logical volume {name!r}', 'it is not named like ours')
+            f'use the logical volume {values.shown(name)}',
+            'it is not named like ours')
     return name
 
 
+def _lvs(names: Sequence[str]) -> list[str]:
+    return [_lv(lv) for lv in values.items(names, 'logical volumes')]
+
+
 def _options(option: str, tags: Sequence[str]) -> list[str]:
-    for tag in tags:
-        if not _TAG.match(tag):
-            raise exception.StoreError(f'use tag {tag!r}', 'it is not ours')
+    for tag in values.items(tags, 'tags', 16):
+        if (not isinstance(tag, str) or len(tag) > 127
+                or not _TAG.match(tag)):
+            raise exception.StoreError(
+                f'use tag {values.shown(tag)}', 'it is not ours')
     return [word for tag in tags for word in (option, tag)]
 
 
-def _dm_name(vg: str, lv: str) -> str:
-    """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
-    return f'{_place(vg).replace("-", "--")}-{lv.replace("-", "--")}'
+# -- whose they are
+
+def _device(vg: str, lv: str) -> str:
+    """Return device-mapper's name of an active volume of our pools."""
+    _lv(lv)
+    pools = _pools(vg)
+    found = dm.volume(vg, lv)
+    if found is None or found.pool not in pools:
+        raise exception.StoreError(
+            f'use {vg}/{lv}', 'it is not an active volume of '
+            + ' or '.join(sorted(pools)))
+    return dm.name_of(vg, lv)
+
+
+def _pool_of(vg: str, lv: str) -> str | None:
+    """Return the pool that a volume is in, None where there is none."""
+    _lv(lv)
+    _pools(vg)
+    if found := dm.volume(vg, lv):
+        return found.pool
+    row = _look(vg, lv)
+    return row['pool_lv'] if row else None
+
+
+def _ours(vg: str, lv: str) -> str:
+    """Return LVM's path of a volume, which is in one of our pools."""
+    if _pool_of(vg, lv) not in _pools(vg):
+        raise exception.StoreError(
+            f'use {vg}/{lv}', 'there is no such volume in '
+            + ' or '.join(sorted(_pools(vg))))
+    return f'{vg}/{lv}'
+
+
+def _selected(pools: Iterable[str], lvs: Iterable[str]) -> str:
+    """Return LVM's selection of volumes of pools."""
+    places = ' || '.join(f'pool_lv={pool}' for pool in sorted(pools))
+    names = ' || '.join(f'lv_name={lv}' for lv in lvs)
+    return f'({places}) && ({names})'
 
 
 def _look(vg: str, lv: str) -> dict[str, str] | None:
     """Return what LVM says of a volume, None where there is none."""
-    rows = _report('lvs', 'lv', _LV_FIELDS,
-                   f'vg_name={_place(vg)} && lv_name={_place(lv)}')
+    rows = _rows(vg, f'vg_name={vg} && lv_name={lv}')
     return rows[0] if rows else None
 
 
-def _report(command: str, part: str, fields: Sequence[str],
-            select: str) -> list[dict[str, str]]:
-    out = _lvm(command, '--reportformat', 'json', '--units', 'b',
-               '--nosuffix', '--options', ','.join(fields),
-               '--select', select)
-    rows: list[dict[str, str]] = json.loads(out)['report'][0][part]
-    return rows
-
-
-def _lvm(command: str, *args: str, quiet: bool = True) -> str:
-    """Run one of LVM's commands; return what it printed.
-
-    :raises StoreError: when it fails, with what it said.
-    :raises ConfigurationError: when LVM is not installed.
-    """
-    config = _CONFIG + (_QUIET if quiet else '')
-    argv = ['lvm', command, '--config', config,
-            *(() if command in ('vgs', 'lvs') else ('--yes',)), *args]
-    try:
-        process = subprocess.Popen(  # argv is ours but for checked names
-            argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True)
-    except FileNotFoundError as e:
-        raise exception.ConfigurationError(
-            'mydriver_store', 'lvmthin needs LVM, which is not installed',
-            'Install lvm2 and thin-provisioning-tools.') from e
-    try:
-        out, err = process.communicate(timeout=COMMAND_TIMEOUT_S)
-    except subprocess.TimeoutExpired as e:
-        process.terminate()  # LVM ends when it has nothing suspended
-        raise exception.StoreError(
-            f'run {command}', f'it takes longer than {COMMAND_TIMEOUT_S:.0f} '
-            's; see the kernel log for hung tasks') from e
-    if process.returncode:
-        if any(text in err for text in _NO_KERNEL):
-            raise exception.ConfigurationError(
-                'mydriver_store', 'lvmthin needs thin provisioning, which '
-                'this kernel does not have', 'Run modprobe dm-thin-pool, and '
-                'name it in /etc/modules-load.d/.')
-        raise exception.StoreError(f'run {command}', _said(err))
-    return out
-
-
-def _said(err: str) -> str:
-    """Return what LVM complains of, without its general warnings."""
-    lines = [line.strip().rstrip('.') for line in err.splitlines()]
-    return '; '.join(line for line in lines if line and not
-                     line.startswith('WARNING')) or 'it does not say why'
+def _rows(vg: str, select: str) -> list[dict[str, str]]:
+    return lvm.report(vg, 'lvs', 'lv', _LV_FIELDS, select)

@@ -18,17 +18,19 @@ MIB = 1 << 20
 class TargetMaker:
     """Mix it into a TestCase that sets ``target`` and ``folder``."""
 
-    def device(self, size_bytes: int = 16 * MIB) -> model.BackingDevice:
-        """Return a new backing file."""
-        path = os.path.join(self.folder, uuid.uuid4().hex)
+    def device(self, volume_id: str, size_bytes: int = 16 * MIB
+               ) -> model.BackingDevice:
+        """Return a volume's new backing file."""
+        path = os.path.join(self.folder, f'volume-{volume_id}')
         with open(path, 'wb') as f:
             f.truncate(size_bytes)
         return model.BackingDevice('fileio', path, size_bytes)
 
     def export(self, lun: int = 0, **changes: object) -> model.Export:
         """Return an export that is not made yet."""
+        volume_id = str(uuid.uuid4())
         return dataclasses.replace(model.Export(
-            str(uuid.uuid4()), self.device(), IQN, lun), **changes)
+            volume_id, self.device(volume_id), IQN, lun), **changes)
 
     def placed(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
@@ -72,7 +74,7 @@ class TargetContract(TargetMaker):
 
     def test_unknown_target_is_not_seen(self):
         self.assertIsNone(self.target.observe(
-            model.Iqn('iqn.2010-10.org.openstack:nowhere')))
+            model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0')))
 
     def test_pool_twice(self):
         for _ in range(2):
@@ -87,7 +89,7 @@ class TargetContract(TargetMaker):
         self.assertEqual({'127.0.0.1:3260', '127.0.0.2:3261'},
                          self.target.listening(IQN))
         self.assertEqual(frozenset(), self.target.listening(
-            model.Iqn('iqn.2010-10.org.openstack:nowhere')))
+            model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0')))
 
     def test_export_twice(self):
         export = self.export(3)
@@ -110,9 +112,10 @@ class TargetContract(TargetMaker):
     def test_export_of_another_device_under_the_same_id_is_refused(self):
         first = self.export()
         self.target.ensure_export(first)
-        other = dataclasses.replace(first, device=self.device())
-        self.assertRaises(exception.ForeignObject, self.target.ensure_export,
-                          other)
+        other = dataclasses.replace(
+            first, device=self.device(str(uuid.uuid4())))
+        self.assertRaises((exception.ForeignObject, exception.RequestRefused),
+                          self.target.ensure_export, other)
         self.assertEqual([first.device.path],
                          [e.path for e in self.seen().exports])
 
@@ -133,7 +136,7 @@ class TargetContract(TargetMaker):
 
     def test_export_at_an_unknown_target_is_refused(self):
         export = self.export(
-            target=model.Iqn('iqn.2010-10.org.openstack:nowhere'))
+            target=model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0'))
         self.assertRaises(exception.TargetError, self.target.ensure_export,
                           export)
 
@@ -261,7 +264,7 @@ class TargetContract(TargetMaker):
     def test_a_target_that_no_backend_made_stays(self):
         other = model.Iqn('iqn.2003-01.org.linux-iscsi.stranger:disk')
         self.target.ensure_pool([other])
-        self.assertRaises(exception.ForeignObject, self.target.drop_target,
+        self.assertRaises(exception.RequestRefused, self.target.drop_target,
                           other)
         self.assertIsNotNone(self.target.observe(other))
 

@@ -70,7 +70,7 @@ class MemoryTarget:
     def drop_target(self, target: model.Iqn) -> bool:
         """Forget an unused target."""
         if 'mydriver-' not in str(target):
-            raise exception.ForeignObject(str(target), 'not our name')
+            raise exception.RequestRefused('a target', f'{target}')
         kept = self.targets.get(str(target))
         if kept and (kept.luns or kept.acls):
             return False

@@ -106,14 +106,12 @@ class FakePool:
             if data.strip(b'\0'):
                 f.write(data)
 
-    def copy_together(self, copies: Sequence[tuple[str, int, int]]) -> float:
+    def copy_together(self, copies: Sequence[tuple[str, str]]) -> float:
         """Copy anew, all at once."""
         self._change()
-        by_id = {v.thin_id: v.name for v in self.found.values()}
-        for source, source_id, copy_id in copies:
-            assert self.found[source].thin_id == source_id
-            assert not self.found[by_id[copy_id]].active
-            self._fill(by_id[copy_id], source)
+        for source, lv in copies:
+            assert not self.found[lv].active
+            self._fill(lv, source)
         return 0.001
 
     def extend(self, lv: str, size_bytes: int) -> None:

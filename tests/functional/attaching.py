@@ -54,6 +54,7 @@ class Cloud:
         folder = tempfile.TemporaryDirectory(dir='/var/tmp')
         test.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        lio.grant(test, be=str(self.folder))
         lockutils.set_defaults(str(self.folder / 'locks'))
         os_brick.setup(cfg.CONF)
         cfg.CONF.set_override('lock_path', str(self.folder / 'locks'),
@@ -75,7 +76,7 @@ class Cloud:
 
     def path(self, volume_id: str) -> Path:
         """Return a volume's backing file."""
-        return self.folder / volume_id
+        return self.folder / f'volume-{volume_id}'
 
     def export(self, volume_id: str, size_bytes: int) -> None:
         """Export a volume, as before each attach."""

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel target of a node, for tests: used directly, and left empty."""
 
+from pathlib import Path
+import shutil
+import tempfile
 import unittest
 
 from oslo_config import cfg
@@ -8,6 +11,7 @@ import rtslib_fb
 
 from mydriver import privileged
 from mydriver.cinder_volume import configfs
+from mydriver.privileged import grants
 
 
 def use(test: unittest.TestCase) -> None:
@@ -22,6 +26,24 @@ def use(test: unittest.TestCase) -> None:
     cfg.CONF([], project='mydriver', default_config_files=[])
     privileged.target_context.set_client_mode(False)
     test.addCleanup(privileged.target_context.set_client_mode, True)
+
+
+def grant(test: unittest.TestCase, **backends: str) -> Path:
+    """Give places to backends, in a file of root's as a daemon reads it.
+
+    :param backends: ``mydriver_store_path`` of each, a folder or a group.
+    :returns: the file.
+    """
+    folder = Path(tempfile.mkdtemp(dir='/run'))
+    test.addCleanup(shutil.rmtree, folder)
+    path = folder / 'cinder.conf'
+    path.write_text(f'[DEFAULT]\nenabled_backends = {",".join(backends)}\n' + (
+        ''.join(f'[{name}]\nvolume_driver = {grants.DRIVER}\n'
+                f'mydriver_store_path = {place}\nmydriver_store = '
+                f'{"reflink" if place.startswith("/") else "lvmthin"}\n'
+                for name, place in backends.items())))
+    cfg.CONF(['--config-file', str(path)], project='mydriver')
+    return path
 
 
 def clear() -> None:

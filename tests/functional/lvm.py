@@ -11,12 +11,10 @@ import time
 import unittest
 from unittest import mock
 
-from oslo_config import cfg
-
 from lab import process
 from mydriver import privileged
-from mydriver.privileged import thin
-from tests.functional import base
+from mydriver.privileged import lvm
+from tests.functional import base, lio
 
 GROUP = 'vg-test'
 POOL = f'{GROUP}/mydriver'
@@ -45,7 +43,7 @@ def remove_volumes() -> None:
 
 def use(test: unittest.TestCase) -> None:
     """Run privileged verbs in this very process."""
-    cfg.CONF([], project='mydriver', default_config_files=[])
+    lio.grant(test, ours=GROUP, small=f'{GROUP}/small')
     privileged.target_context.set_client_mode(False)
     test.addCleanup(privileged.target_context.set_client_mode, True)
 
@@ -60,7 +58,7 @@ def device_of(path: str) -> str:
 def timed_commands() -> Iterator[list[float]]:
     """Give a list that grows by the seconds of each command of LVM's."""
     spent: list[float] = []
-    real = thin._lvm
+    real = lvm._command
 
     def timed(*args: object, **kwargs: object) -> str:
         started = time.monotonic()
@@ -69,7 +67,7 @@ def timed_commands() -> Iterator[list[float]]:
         finally:
             spent.append(time.monotonic() - started)
 
-    with mock.patch.object(thin, '_lvm', timed):
+    with mock.patch.object(lvm, '_command', timed):
         yield spent
 
 

@@ -37,6 +37,7 @@ class ServiceOnLioTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(dir='/var/tmp')
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        lio.grant(self, be=folder.name)
         lockutils.set_defaults(str(self.folder))
         self.addCleanup(lio.clear)
         self.service = self.build()
@@ -53,7 +54,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def exported(self, size_bytes=16 * MIB):
         volume_id = str(uuid.uuid4())
-        path = self.folder / volume_id
+        path = self.folder / f'volume-{volume_id}'
         with path.open('wb') as f:
             f.truncate(size_bytes)
         self.service.create_export(volume_id, model.BackingDevice(
@@ -299,7 +300,7 @@ class ServiceOnLioTest(unittest.TestCase):
             spent.append((time.perf_counter() - started) * 1e3)
             self.service.terminate_connection(volume_id, HOST_A)
             self.service.remove_export(volume_id)
-            os.unlink(self.folder / volume_id)
+            os.unlink(self.folder / f'volume-{volume_id}')
         return statistics.median(spent), statistics.median(speed)
 
 

@@ -22,6 +22,7 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         folder = tempfile.TemporaryDirectory(dir='/var/tmp')
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
+        lio.grant(self, contract=folder.name)
         self.addCleanup(lio.clear)
         self.target = target.LioTarget('contract', contract.PORTALS, True)
         self.target.ensure_pool([contract.IQN])

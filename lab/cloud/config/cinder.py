@@ -7,6 +7,10 @@ from lab.cloud.site import Site
 
 #: File name of cinder-volume's configuration.
 VOLUME_CONF = 'cinder-volume.conf'
+#: The same where node ``storage`` keeps a copy (lab/cloud/node/storage.sh).
+#: Our privileged daemon takes it from root's hands only, and a clone may lie
+#: in the folder of a user.
+ROOTS_CONF = f'/etc/cinder/{VOLUME_CONF}'
 
 #: On node ``storage`` all of this is one XFS, on a disk that is kept across
 #: reboots (lab/cloud/node/storage.sh mounts it).
@@ -90,8 +94,8 @@ def volume(site: Site) -> ini.Sections:
     return ini.merge(
         common.logging(True),
         _both(site, STATE_PATH, f'{STATE_PATH}/lock'),
-        common.privsep(site, conf, 'cinder_sys_admin', 'privsep_osbrick',
-                       'mydriver_privsep_target'), {
+        common.privsep(site, conf, 'cinder_sys_admin', 'privsep_osbrick'),
+        common.privsep(site, ROOTS_CONF, 'mydriver_privsep_target'), {
             'DEFAULT': {'host': 'storage',
                         'my_ip': settings.address('storage')},
         }, backup(),

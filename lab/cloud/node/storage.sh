@@ -41,10 +41,13 @@ mkdir -p /etc/iscsi
 rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets
 echo "InitiatorName=$CLOUD_INITIATOR" > /etc/iscsi/initiatorname.iscsi
 iscsid
+# As Debian has it; the clone may lie in the folder of a user.
+install -D -m 640 "$CLOUD_ETC/cinder/cinder-volume.conf" \
+    /etc/cinder/cinder-volume.conf
 if [ -n "$CLOUD_RESTORE" ]; then
     # The boot order of a real storage host: exports are back before the
     # control plane is asked anything.
-    mydriver restore --config-file "$CLOUD_ETC/cinder/cinder-volume.conf" \
+    mydriver restore --config-file /etc/cinder/cinder-volume.conf \
         >> "$CLOUD_LOGS/restore.log" 2>&1 &&
         node_log 'exports restored' || node_log 'restore failed: restore.log'
 fi

@@ -233,10 +233,8 @@ class LvmThinStore:
 
     def _copy_together(self, origins: Sequence[str],
                        copies: Sequence[str]) -> None:
-        ids = {v.name: v.thin_id for v in self._pool.volumes()}
         spent_s = self._pool.copy_together(
-            [(origin, ids[origin], ids[lv])
-             for origin, lv in zip(origins, copies, strict=True)])
+            list(zip(origins, copies, strict=True)))
         self._pool.untag(copies, poolcare.UNFINISHED)
         self._pool.activate(copies)
         LOG.info('Snapshots of %d volumes at one moment, for which they were '

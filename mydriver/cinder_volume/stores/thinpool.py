@@ -146,10 +146,10 @@ class ThinPool(Protocol):
              active: bool = True) -> None:
         """Make a volume that shares what another one holds."""
 
-    def copy_together(self, copies: Sequence[tuple[str, int, int]]) -> float:
+    def copy_together(self, copies: Sequence[tuple[str, str]]) -> float:
         """Let inactive copies hold what their sources hold at one moment.
 
-        :param copies: source, its thin id, and that of the copy.
+        :param copies: source and copy.
         :returns: how long the sources were suspended, in seconds.
         """
 
@@ -277,7 +277,7 @@ class LvmPool:
         self._run(mydriver.privileged.thin.copy, source, lv, list(tags),
                   active, _request())
 
-    def copy_together(self, copies: Sequence[tuple[str, int, int]]) -> float:
+    def copy_together(self, copies: Sequence[tuple[str, str]]) -> float:
         """See :class:`ThinPool`."""
         return float(self._run(mydriver.privileged.thin.copy_together,
                                self.name, [list(c) for c in copies]))

@@ -14,7 +14,7 @@ import ddt
 from mydriver import exception
 from mydriver.cinder_volume import stores
 from mydriver.cinder_volume.stores import base, lvmthin, poolcare, thinpool
-from mydriver.privileged import thin
+from mydriver.privileged import grants, thin
 from tests.contract import store as contract
 from tests.fakes import thinpool as fake
 from tests.unit.stores import test_reflink
@@ -407,6 +407,13 @@ class Ended:
 class VerbsTest(unittest.TestCase):
     """Privileged verbs take names of ours only, and say what is missing."""
 
+    def setUp(self):
+        super().setUp()
+        patch = mock.patch.object(grants, 'current', return_value=(
+            grants.Grant('be', 'iblock', 'vg', 'p', True),))
+        patch.start()
+        self.addCleanup(patch.stop)
+
     def run_lvm(self, **popen):
         """Return the error when the command ends so."""
         with mock.patch('subprocess.Popen', **popen), \
@@ -432,7 +439,7 @@ class VerbsTest(unittest.TestCase):
     def test_another_failure_is_told_without_warnings(self):
         error = self.run_lvm(return_value=Ended(
             '  WARNING: all is lost.\n  It is gone.\n  It is.\n'))
-        self.assertEqual('The store could not run vgs: It is gone; It is.',
+        self.assertEqual('The store could not run pvs: It is gone; It is.',
                          str(error))
 
     VOLUME = 'volume-00000000-0000-4000-8000-000000000000'
@@ -454,7 +461,7 @@ class VerbsTest(unittest.TestCase):
                 (thin.untag, ('vg', [bad], 'mydriver.x')),
                 (thin.flush, ('vg', bad)), (thin.resume, ('vg', [bad])),
                 (thin.mapped_sectors, ('vg', bad)),
-                (thin.copy_together, ('vg', 'p', [[bad, 1, 2]]))):
+                (thin.copy_together, ('vg', 'p', [[bad, good]]))):
             self.refused('not named like ours', verb, *args)
 
     @ddt.data('', '.', '..', '-f', 'a/b', 'a b', 'a"b', 'a\n', '@t')

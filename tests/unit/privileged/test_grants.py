@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root's configuration allows, and what it takes to be root's."""
+
+import os
+from pathlib import Path
+import stat
+import tempfile
+import textwrap
+import unittest
+from unittest import mock
+
+import ddt
+from oslo_config import cfg
+
+from mydriver import exception
+from mydriver.cinder_volume import opts
+from mydriver.cinder_volume.stores import lvmthin
+from mydriver.cmd import backends
+from mydriver.privileged import grants
+
+CONF = """
+    [DEFAULT]
+    enabled_backends = files, disks, named, theirs, nowhere, odd
+    state_path = /srv
+    [backend_defaults]
+    mydriver_store_path = $state_path/volumes
+    target_port = 3261
+    [files]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    [disks]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store = lvmthin
+    mydriver_store_path = vg
+    [named]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store = lvmthin
+    mydriver_store_path = vg/thin
+    target_port = 860
+    [theirs]
+    volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+    [off]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store_path = /off
+    [odd]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    target_port = many
+"""
+
+
+def status(kind, mode, uid=0, gid=0):
+    """Return a file's status."""
+    return os.stat_result((kind | mode, 0, 0, 1, uid, gid, 0, 0, 0, 0))
+
+
+@ddt.ddt
+class GrantsTest(unittest.TestCase):
+    """Sections of our driver that are enabled, and nothing else."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = Path(folder.name, 'cinder.conf')
+        self.addCleanup(cfg.CONF.clear)
+
+    def read(self, text=CONF):
+        """Return what the text allows; whose file it is does not matter."""
+        self.file.write_text(textwrap.dedent(text))
+        cfg.CONF(['--config-file', str(self.file)], project='mydriver')
+        with mock.patch.object(grants, 'check_owner'):
+            return grants.current()
+
+    def test_places_of_our_backends(self):
+        self.assertEqual((
+            grants.Grant('files', 'fileio', '/srv/volumes', port=3261),
+            grants.Grant('disks', 'iblock', 'vg', 'mydriver', True, 3261),
+            grants.Grant('named', 'iblock', 'vg', 'thin', False, 860)),
+            self.read())
+        with mock.patch.object(grants, 'check_owner'):
+            self.assertEqual({'mydriver', 'thin'}, set(grants.pools_of('vg')))
+            self.assertEqual({3261, 860}, grants.ports())
+            self.assertEqual('/srv/volumes', grants.of_backend(
+                'files', 'fileio').place)
+            for backend, kind in (('files', 'iblock'), ('off', 'fileio'),
+                                  ('theirs', 'iblock')):
+                with self.assertRaisesRegex(exception.RequestRefused,
+                                            'gives it no place'):
+                    grants.of_backend(backend, kind)
+            with self.assertRaisesRegex(exception.RequestRefused,
+                                        'to no backend'):
+                grants.pools_of('other')
+
+    def test_files_are_read_again_when_they_change(self):
+        self.read()
+        self.assertEqual((), self.read('[DEFAULT]\nenabled_backends = x\n'))
+
+    def test_the_environment_says_nothing(self):
+        with mock.patch.dict(os.environ, {
+                'OS_FILES__MYDRIVER_STORE_PATH': '/etc',
+                'OS_BACKEND_DEFAULTS__MYDRIVER_STORE_PATH': '/etc'}):
+            self.assertEqual('/srv/volumes', self.read()[0].place)
+
+    def test_no_file_no_place(self):
+        cfg.CONF([], project='mydriver', default_config_files=[],
+                 default_config_dirs=[])
+        self.assertEqual((), grants.current())
+        with self.assertRaisesRegex(exception.RequestRefused,
+                                    'no --config-file of the daemon'):
+            grants.of_backend('files', 'fileio')
+
+    def test_a_folder_of_files(self):
+        folder = self.file.parent / 'conf.d'
+        folder.mkdir()
+        (folder / '1.conf').write_text(textwrap.dedent(CONF))
+        (folder / 'not').write_text('[files]\nvolume_driver = x\n')
+        cfg.CONF(['--config-dir', str(folder)], project='mydriver',
+                 default_config_files=[])
+        with mock.patch.object(grants, 'check_owner') as check:
+            self.assertEqual(3, len(grants.current()))
+        self.assertEqual({str(folder), f'{folder}/1.conf'},
+                         {c.args[0] for c in check.call_args_list})
+
+    def test_a_file_that_is_none(self):
+        self.read()
+        self.file.write_text('nonsense')
+        with mock.patch.object(grants, 'check_owner'), \
+                self.assertRaises(exception.ConfigurationError):
+            grants.current()
+
+    def test_options_are_the_drivers(self):
+        theirs = {o.name: o for o in (
+            *opts.VOLUME_OPTS, *backends.BACKEND_OPTS, *backends.GLOBAL_OPTS)}
+        for opt in (*grants.BACKEND_OPTS, *grants.GLOBAL_OPTS):
+            if opt.name != 'volume_driver':
+                self.assertEqual(theirs[opt.name].default, opt.default)
+        self.assertEqual(backends.DRIVER, grants.DRIVER)
+        self.assertEqual(lvmthin.POOL, grants.POOL)
+
+
+@ddt.ddt
+class OwnerTest(unittest.TestCase):
+    """Who may change a file, or put another one in its place."""
+
+    def check(self, *steps):
+        """Check a file to which these lead."""
+        with mock.patch.object(grants, '_steps', return_value=steps):
+            grants.check_owner('/etc/cinder/cinder.conf')
+
+    @ddt.data(
+        (status(stat.S_IFREG, 0o640, 0, 120),),
+        (status(stat.S_IFREG, 0o664, 0, 0),),
+        (status(stat.S_IFDIR, 0o1777), status(stat.S_IFREG, 0o644)),
+        (status(stat.S_IFLNK, 0o777), status(stat.S_IFREG, 0o644)))
+    def test_roots(self, steps):
+        self.check(*(('/etc', s) for s in steps))
+
+    @ddt.data(
+        ('belongs to user id 120', status(stat.S_IFREG, 0o640, 120, 0)),
+        ('mode 660', status(stat.S_IFREG, 0o660, 0, 120)),
+        ('mode 646', status(stat.S_IFREG, 0o646)),
+        ('belongs to user id 120', status(stat.S_IFDIR, 0o755, 120)),
+        ('mode 775', status(stat.S_IFDIR, 0o775, 0, 120)),
+        ('mode 777', status(stat.S_IFDIR, 0o777)),
+        ('belongs to user id 120', status(stat.S_IFLNK, 0o777, 120)))
+    @ddt.unpack
+    def test_not_roots(self, problem, found):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.check(('/', status(stat.S_IFDIR, 0o755)), ('/a', found))
+        text = str(caught.exception)
+        self.assertIn(f'/a {problem}' if 'user' in problem else problem, text)
+        self.assertIn('Run chown root', text)
+        self.assertIn('/etc/cinder/cinder.conf', text)
+
+    def test_each_step_is_looked_at(self):
+        with tempfile.TemporaryDirectory() as folder:
+            real = Path(folder, 'real')
+            real.mkdir()
+            (real / 'file').touch()
+            link = Path(folder, 'link')
+            link.symlink_to('real')
+            steps = [path for path, _found in grants._steps(f'{link}/file')]
+        self.assertEqual([str(link), str(real), f'{real}/file'], steps[-3:])
+        self.assertEqual('/', steps[0])
+
+    def test_a_loop_of_links(self):
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, 'link')
+            link.symlink_to(link)
+            with self.assertRaisesRegex(exception.ConfigurationError,
+                                        'too many links'):
+                list(grants._steps(str(link)))
+
+
+class OpenFolderTest(unittest.TestCase):
+    """A folder is reached by root's links only."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        (self.folder / 'real').mkdir()
+
+    def opened(self, path):
+        """Return the number of the folder's inode."""
+        fd = grants.open_folder(str(path))
+        self.addCleanup(os.close, fd)
+        return os.fstat(fd).st_ino
+
+    def test_a_folder(self):
+        self.assertEqual((self.folder / 'real').stat().st_ino,
+                         self.opened(self.folder / 'real'))
+
+    def test_links(self):
+        link = self.folder / 'link'
+        link.symlink_to('real')
+        for uid in (os.getuid(), 65534):
+            if os.getuid() == 0:
+                os.chown(link, uid, uid, follow_symlinks=False)
+            if link.lstat().st_uid:
+                with self.assertRaisesRegex(exception.RequestRefused,
+                                            'link is a link of user id'):
+                    self.opened(link)
+            else:
+                self.assertEqual((self.folder / 'real').stat().st_ino,
+                                 self.opened(link))

@@ -93,6 +93,7 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
         _change_record('make a node record', iqn, portal, 'new')
         records = node_record.find(iqn, portal.address, portal.port)
     if not records:
+        node_record.prune(iqn)
         raise exception.InitiatorError(
             'make a node record', 'iscsiadm made none in '
             + ' or '.join(str(d) for d in node_record.NODES_DIRS))
@@ -105,6 +106,7 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     except BaseException:
         if new:
             _quietly(_forget, iqn, portal)
+            _quietly(node_record.prune, iqn)
         else:
             for record, text in before.items():
                 _quietly(node_record.write, record, text)

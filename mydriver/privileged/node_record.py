@@ -193,6 +193,20 @@ def remove(path: Path) -> None:
         folder.rmdir()
 
 
+def prune(target: str) -> None:
+    """Remove the empty folders of a target that has no record.
+
+    :raises InitiatorError: when the target is not one of ours.
+    """
+    for base in NODES_DIRS:
+        folder = base / values.target(target)
+        with contextlib.suppress(OSError):       # not there, or not empty
+            for entry in folder.iterdir():
+                if entry.is_dir():
+                    entry.rmdir()
+            folder.rmdir()
+
+
 def clear(target: str) -> None:
     """Remove what a daemon that was killed has left of a target's records.
 

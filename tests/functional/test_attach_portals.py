@@ -209,7 +209,9 @@ class RecordsTest(attaching.AttachTestCase):
                 print(f'\n{free_bytes} bytes free: {e}', file=sys.stderr)
                 failed += 1
             filler.unlink()
-            self.assert_nothing_left()
+            self.assert_nothing_left('node records')
+            self.assertEqual([], [p for p in self.nodes.rglob('*')
+                                  if p.is_file()])
         self.assertTrue(failed)
         self.assertNotIn('was lost', log.text)
 

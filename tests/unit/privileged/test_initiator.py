@@ -158,6 +158,15 @@ class VerbsTest(unittest.TestCase):
         self.login()
         self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
 
+    def test_record_for_which_there_is_no_room(self):
+        """iscsiadm may get no further than to the folders."""
+        program = self.folder / 'iscsiadm'
+        program.write_text('#!/bin/sh\nmkdir -p '
+                           '"$HERE/iscsi/nodes/$4/192.0.2.1,3260"\n')
+        with self.assertRaisesRegex(exception.InitiatorError, 'made none'):
+            self.login()
+        self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
+
     def test_clean_up_does_not_hide_why_a_login_failed(self):
         self.say('iscsiadm: what now', 8)
         (self.folder / 'stuck').touch()

@@ -13,11 +13,12 @@ from typing import Any, cast
 from cinder import context as cinder_context
 from cinder import exception as cinder_exception
 from cinder import objects
-from cinder.volume import configuration, manager, volume_utils
+from cinder.volume import configuration, volume_utils
 from cinder.volume import driver as cinder_driver
 from eventlet import tpool
 from oslo_config import cfg
 from oslo_log import log as logging
+from oslo_utils import importutils
 
 from mydriver import exception
 from mydriver.cinder_volume import (
@@ -100,6 +101,8 @@ class Adapter(cinder_driver.VolumeDriver):
 
         :raises ConfigurationError: names both.
         """
+        # Not at the top: it needs Cinder's objects, which come later.
+        manager = importutils.import_module('cinder.volume.manager')
         self.configuration.append_config_values(manager.volume_backend_opts)
         mine = self.configuration.safe_get('volume_driver')
         for name in cfg.CONF.enabled_backends or ():

@@ -149,6 +149,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
                      'target_id': hctl[2], 'lun': hctl[3]},
             'read_naa': {'hctl': hctl},
             'rescan_device': {'hctl': hctl, **naa},
+            'is_claimed': {'hctl': hctl, **naa},
             'delete_device': {'hctl': hctl, **naa},
             'flush': {'name': name},
             'multipath_claim': naa, 'multipath_unclaim': naa,

@@ -207,7 +207,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
         good = self.valid()
         for verb in ('scan', 'read_naa', 'rescan_device', 'flush',
                      'multipath_claim', 'multipath_unclaim', 'delete_device',
-                     'login', 'scan', 'logout', 'forget'):
+                     'login', 'scan', 'delete_device', 'logout', 'forget'):
             answer = self.caller.one(HERE + verb, *good[HERE + verb].values())
             self.assertEqual('done', answer.kind, (verb, answer.text))
 

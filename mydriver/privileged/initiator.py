@@ -89,16 +89,10 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     patience_s = values.seconds(timeout_s, 'log in')
     records = node_record.find(iqn, portal.address, portal.port)
     new = not records
-    if new:
-        _change_record('make a node record', iqn, portal, 'new')
-        records = node_record.find(iqn, portal.address, portal.port)
-    if not records:
-        node_record.prune(iqn)
-        raise exception.InitiatorError(
-            'make a node record', 'iscsiadm made none in '
-            + ' or '.join(str(d) for d in node_record.NODES_DIRS))
     before: dict[Path, str] = {}
     try:
+        if new:
+            records = _make_record(iqn, portal)
         for record in records:
             before[record] = node_record.update(
                 record, settings, {_LOGIN_TIMEOUT: _LOGIN_ATTEMPT_S})
@@ -111,6 +105,22 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
             for record, text in before.items():
                 _quietly(node_record.write, record, text)
         raise
+
+
+def _make_record(target: str, portal: Portal) -> list[Path]:
+    """Make a node record; return its file.
+
+    :raises InitiatorError: when there is none then; on a full file system
+        iscsiadm leaves an empty file.
+    """
+    what = 'make a node record'
+    _change_record(what, target, portal, 'new')
+    records = node_record.find(target, portal.address, portal.port)
+    if not records:
+        raise exception.InitiatorError(
+            what, 'iscsiadm made none in '
+            + ' or '.join(str(d) for d in node_record.NODES_DIRS))
+    return records
 
 
 def _quietly(step: Callable[..., object], *args: object) -> None:

@@ -30,8 +30,9 @@ echo "$*" >> "$HERE/calls"
 record="$HERE/iscsi/nodes/$4/192.0.2.1,3260"
 case "$*" in
 *"-o new") mkdir -p "${record%/*}"
+    [ ! -e "$HERE/full" ] || { : > "$record"; exit 7; }
     printf '%s\\n' '# BEGIN' 'node.startup = automatic' '# END RECORD' > "$record";;
-*"-o delete") [ ! -e "$HERE/stuck" ] || exit 15; [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
+*"-o delete") [ -s "$record" ] || exit 21; [ ! -e "$HERE/stuck" ] || exit 15; [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
     rm "$record" && rmdir "${record%/*}";;
 *--login) cp "$record" "$HERE/seen"; cat "$HERE/say" >&2; exit "$(cat "$HERE/status")";;
 *--logout) rm -r "$HERE/sys/class/iscsi_session/session$4";;
@@ -106,6 +107,14 @@ class VerbsTest(unittest.TestCase):
         calls = self.calls.read_text()
         self.assertIn('-p 192.0.2.1:3260 -I default --login', calls)
         self.assertNotIn('secretsecret1', calls)
+
+    def test_login_on_a_full_file_system(self):
+        """iscsiadm leaves an empty record, which it passes over later."""
+        (self.folder / 'full').touch()
+        with self.assertRaisesRegex(exception.InitiatorError,
+                                    'make a node record'):
+            initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 9)
+        self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     def test_login_without_chap(self):
         self.login(())

@@ -216,12 +216,19 @@ def forget(target: str, address: str, port: int) -> None:
 
 
 def _forget(target: str, portal: Portal) -> None:
-    _change_record('delete a node record', target, portal, 'delete')
-    # iscsiadm passes over what it cannot read, such as a record that it made
-    # itself on a full file system.
+    try:
+        _change_record('delete a node record', target, portal, 'delete')
+    except _DatabaseFailed as e:
+        LOG.warning('%s Removing the file.', e)
+    # iscsiadm passes over what it cannot read, or fails over it, such as a
+    # record that it made itself on a full file system.
     for record in node_record.find(target, portal.address, portal.port):
         node_record.remove(record)
     node_record.clear(target)
+
+
+class _DatabaseFailed(exception.InitiatorError):
+    """iscsiadm has trouble with some record, not always with that one."""
 
 
 def _change_record(what: str, target: str, portal: Portal,
@@ -236,9 +243,9 @@ def _change_record(what: str, target: str, portal: Portal,
         if done.returncode in (0, _ISCSI_ERR_NO_OBJS_FOUND):
             return
         if done.returncode != _ISCSI_ERR_IDBM:
-            break
+            raise exception.InitiatorError(what, _reason(done))
         time.sleep(_RECORDS_PAUSE_S * 2 ** attempt)
-    raise exception.InitiatorError(what, _reason(done))
+    raise _DatabaseFailed(what, _reason(done))
 
 
 @privileged.initiator_context.entrypoint

@@ -28,6 +28,7 @@ class HostCase(base.NodeTestCase):
         folder = tempfile.TemporaryDirectory(dir='/var/tmp')
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        lio.grant(self, be=folder.name)
         lockutils.set_defaults(str(self.folder))
         self.addCleanup(lio.clear)
 

@@ -119,6 +119,7 @@ class HostileTargetTest(base.NodeTestCase):
         """Serve a disk as an administrator does with targetcli."""
         path = cls.folder / 'stranger'
         path.write_bytes(bytes(MIB))
+        Path('/etc/target').mkdir(exist_ok=True)  # rtslib wants it
         store = rtslib_fb.FileIOStorageObject('stranger', str(path), MIB)
         tpg = rtslib_fb.TPG(rtslib_fb.Target(
             rtslib_fb.FabricModule('iscsi'), STRANGER), 1)

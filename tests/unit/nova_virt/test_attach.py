@@ -133,6 +133,55 @@ class SinglePathTest(AttachTestCase):
         self.connect(self.host.connection(), False)
         self.assertEqual([(PORTALS[0], 5)] * 2, self.host.waited_s)
 
+    def login_that_waits(self):
+        """Let one attach wait for a portal; return how to end that."""
+        asked, go_on = threading.Event(), threading.Event()
+
+        def reach(portal, timeout_s):
+            if portal == PORTALS[0] and not asked.is_set():
+                asked.set()
+                go_on.wait(20)
+                raise TimeoutError('no answer in time')
+
+        self.host.reach = reach
+        other = self.host.connection(OTHER, 2, PORTALS[:1])
+        pool = self.enterContext(futures.ThreadPoolExecutor(4))
+        attach = pool.submit(self.connect, other, False)
+        self.addCleanup(go_on.set)
+        self.assertTrue(asked.wait(10))
+        return pool, attach, go_on
+
+    def test_detach_does_not_wait_for_anothers_login(self):
+        """At a portal that takes connections and then says nothing."""
+        self.host.down = {PORTALS[0]}
+        connection = self.host.connection()
+        self.connect(connection, False)
+        pool, attach, go_on = self.login_that_waits()
+        try:
+            pool.submit(self.disconnect, connection).result(5)
+            self.assertFalse(attach.done())
+        finally:
+            go_on.set()
+        self.assertRaises(exception.LoginError, attach.result)
+        self.assertEqual({}, self.host.left)
+
+    def test_attaches_in_line_wait_for_a_silent_portal_once(self):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=30, ANSWER_TIMEOUT_S=16))
+        pool, attach, go_on = self.login_that_waits()
+        self.host.reach = type(self.host).reach.__get__(self.host)
+        self.host.silent = {PORTALS[0]}
+        third = self.host.connection(VOLUME, 1, PORTALS[:1])
+        waiting = pool.submit(self.connect, third, False)
+        self.assertRaises(futures.TimeoutError, waiting.result, 0.3)
+        go_on.set()
+        for one in (attach, waiting):
+            self.assertRaises(exception.LoginError, one.result)
+        self.assertEqual([(PORTALS[0], sessions.AGAIN_TIMEOUT_S)],
+                         self.host.waited_s)
+        self.assertRaises(exception.LoginError, self.connect, third, False)
+        self.assertEqual((PORTALS[0], 16), self.host.waited_s[-1])
+
     def test_silent_portal_that_is_the_only_one(self):
         self.patience(30, 5)
         self.host.silent = {PORTALS[0]}

@@ -429,6 +429,40 @@ class NamelessTest(AttachTestCase):
             self.disconnect(self.connection)
         self.assertEqual(before, self.host.left)
 
+    def test_nobody_is_asked_over_a_session_that_is_down(self):
+        """The answer would come when the session is given up, if then."""
+        def hang(device):
+            if device.lun == 1:
+                raise exception.PrivilegedError('read_naa', 'no answer')
+            return mapped.naa
+
+        other = self.host.connection(OTHER, 2, PORTALS[1:])
+        mapped = self.host.luns[2]
+        self.host.set_state('FAILED')
+        self.host.read_naa = hang
+        self.connect(other, False)
+        self.disconnect(other)
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(self.connection)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
+    def test_one_that_hangs_does_not_speak_for_the_others(self):
+        """A portal that just fell silent: its session counts as working."""
+        connection = self.host.connection(OTHER, 2)
+        self.host.multipathd = True
+        self.connect(connection, True)
+        session = min(self.host.names('class/iscsi_session'))
+        read = self.host.read_naa
+
+        def hang(device):
+            if device.hctl[0] == int(session.removeprefix('session')):
+                raise exception.PrivilegedError('read_naa', 'no answer')
+            return read(device)
+
+        self.host.read_naa = hang
+        self.disconnect(connection)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
     def test_another_volumes_attach_goes_on(self):
         self.host.multipathd = True
         self.host.speechless = {1: 1 << 30}

@@ -550,6 +550,20 @@ class MultipathTest(AttachTestCase):
         attached = self.connect(self.host.connection(), True)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
 
+    def test_multipathd_that_does_not_answer_when_asked(self):
+        """As one that is stopped: the volume gets a single path."""
+        def hang(name):
+            raise exception.InitiatorError('run multipathd', 'no answer')
+
+        self.host.picky = True
+        self.host.multipath_add_path = hang
+        connection = self.host.connection()
+        attached = self.connect(connection, True)
+        self.assertEqual(('sda', False),
+                         (attached.device, attached.multipath))
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
+
     def test_multipathd_that_leaves_these_disks_alone(self):
         self.host.picky = True
         self.host.multipath_add_path = lambda name: None

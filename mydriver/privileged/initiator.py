@@ -89,16 +89,10 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     patience_s = values.seconds(timeout_s, 'log in')
     records = node_record.find(iqn, portal.address, portal.port)
     new = not records
-    if new:
-        _change_record('make a node record', iqn, portal, 'new')
-        records = node_record.find(iqn, portal.address, portal.port)
-    if not records:
-        node_record.prune(iqn)
-        raise exception.InitiatorError(
-            'make a node record', 'iscsiadm made none in '
-            + ' or '.join(str(d) for d in node_record.NODES_DIRS))
     before: dict[Path, str] = {}
     try:
+        if new:
+            records = _make_record(iqn, portal)
         for record in records:
             before[record] = node_record.update(
                 record, settings, {_LOGIN_TIMEOUT: _LOGIN_ATTEMPT_S})
@@ -111,6 +105,22 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
             for record, text in before.items():
                 _quietly(node_record.write, record, text)
         raise
+
+
+def _make_record(target: str, portal: Portal) -> list[Path]:
+    """Make a node record; return its file.
+
+    :raises InitiatorError: when there is none then; on a full file system
+        iscsiadm leaves an empty file.
+    """
+    what = 'make a node record'
+    _change_record(what, target, portal, 'new')
+    records = node_record.find(target, portal.address, portal.port)
+    if not records:
+        raise exception.InitiatorError(
+            what, 'iscsiadm made none in '
+            + ' or '.join(str(d) for d in node_record.NODES_DIRS))
+    return records
 
 
 def _quietly(step: Callable[..., object], *args: object) -> None:
@@ -210,12 +220,19 @@ def forget(target: str, address: str, port: int) -> None:
 
 
 def _forget(target: str, portal: Portal) -> None:
-    _change_record('delete a node record', target, portal, 'delete')
-    # iscsiadm passes over what it cannot read, such as a record that it made
-    # itself on a full file system.
+    try:
+        _change_record('delete a node record', target, portal, 'delete')
+    except _DatabaseFailed as e:
+        LOG.warning('%s Removing the file.', e)
+    # iscsiadm passes over what it cannot read, or fails over it, such as a
+    # record that it made itself on a full file system.
     for record in node_record.find(target, portal.address, portal.port):
         node_record.remove(record)
     node_record.clear(target)
+
+
+class _DatabaseFailed(exception.InitiatorError):
+    """iscsiadm has trouble with some record, not always with that one."""
 
 
 def _change_record(what: str, target: str, portal: Portal,
@@ -230,9 +247,9 @@ def _change_record(what: str, target: str, portal: Portal,
         if done.returncode in (0, _ISCSI_ERR_NO_OBJS_FOUND):
             return
         if done.returncode != _ISCSI_ERR_IDBM:
-            break
+            raise exception.InitiatorError(what, _reason(done))
         time.sleep(_RECORDS_PAUSE_S * 2 ** attempt)
-    raise exception.InitiatorError(what, _reason(done))
+    raise _DatabaseFailed(what, _reason(done))
 
 
 @privileged.initiator_context.entrypoint

@@ -30,8 +30,9 @@ echo "$*" >> "$HERE/calls"
 record="$HERE/iscsi/nodes/$4/192.0.2.1,3260"
 case "$*" in
 *"-o new") mkdir -p "${record%/*}"
+    [ ! -e "$HERE/full" ] || { : > "$record"; exit "$(cat "$HERE/full")"; }
     printf '%s\\n' '# BEGIN' 'node.startup = automatic' '# END RECORD' > "$record";;
-*"-o delete") [ ! -e "$HERE/stuck" ] || exit 15; [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
+*"-o delete") [ -s "$record" ] || exit 6; [ ! -e "$HERE/stuck" ] || exit 15; [ ! -e "$HERE/busy" ] || { rm "$HERE/busy"; exit 6; }
     rm "$record" && rmdir "${record%/*}";;
 *--login) cp "$record" "$HERE/seen"; cat "$HERE/say" >&2; exit "$(cat "$HERE/status")";;
 *--logout) rm -r "$HERE/sys/class/iscsi_session/session$4";;
@@ -106,6 +107,18 @@ class VerbsTest(unittest.TestCase):
         calls = self.calls.read_text()
         self.assertIn('-p 192.0.2.1:3260 -I default --login', calls)
         self.assertNotIn('secretsecret1', calls)
+
+    @ddt.data((0, 'No space left'), (7, 'make a node record'))
+    @ddt.unpack
+    def test_login_on_a_full_file_system(self, status, text):
+        """iscsiadm leaves an empty record, and fails over it later."""
+        self.enterContext(mock.patch.object(initiator, '_RECORDS_PAUSE_S', 0))
+        (self.folder / 'full').write_text(str(status))
+        self.enterContext(mock.patch.object(
+            node_record, 'write', side_effect=OSError(28, 'No space left')))
+        with self.assertRaisesRegex(exception.InitiatorError, text):
+            initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 9)
+        self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     def test_login_without_chap(self):
         self.login(())

@@ -119,6 +119,11 @@ class Devices:
                 if time.monotonic() >= deadline:
                     raise
                 return None
+            except exception.PrivilegedError as e:
+                # As when its session has just lost its connection.
+                raise exception.NoAnswer(
+                    f'ask {device} which volume it is',
+                    str(e).rstrip('.')) from e
 
         return wait_for(look, f'{device} to say what it is', timeout_s)[0]
 
@@ -204,14 +209,18 @@ class Devices:
                       self._sysfs.remembered_naa(device))
                 for session in self._sysfs.sessions(target)
                 for device in self._sysfs.devices(session)
-                if self._came_up_as(device, naa, lun)]
+                if self._came_up_as(device, session, naa, lun)]
 
-    def _came_up_as(self, device: ScsiDevice, naa: str,
+    def _came_up_as(self, device: ScsiDevice, session: Session, naa: str,
                     lun: int | None) -> bool:
         if remembered := self._sysfs.remembered_naa(device):
             return remembered == naa
         # The kernel could not read its identity when it came up.
         try:
+            if not self._sysfs.works(session):
+                # The answer would come when the session is given up.
+                raise exception.NoAnswer(
+                    f'ask {device} which volume it is', f'{session} is down')
             return self.ask(device, 0) == naa
         except exception.NoAnswer as e:
             if device.lun == lun:

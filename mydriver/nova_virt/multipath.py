@@ -61,8 +61,7 @@ class Multipath:
         """
         name = self._live_map(naa, _UNASKED_S)
         if not name:
-            said = {disk: self._initiator.multipath_add_path(disk)
-                    for disk in sorted(disks)}
+            said = {disk: self._ask_for(disk) for disk in sorted(disks)}
             name = self._live_map(naa, MAP_TIMEOUT_S)
             if not name:
                 LOG.warning('Asked for a map of volume %s, multipathd said: '
@@ -135,8 +134,7 @@ class Multipath:
 
         deadline = time.monotonic() + ASKED_PATHS_TIMEOUT_S
         while not are_in(unasked_s):
-            said = {disk: self._initiator.multipath_add_path(disk)
-                    for disk in sorted(missing())}
+            said = {disk: self._ask_for(disk) for disk in sorted(missing())}
             LOG.info('Asked multipathd to take paths into %s: %s', name, said)
             # "fail" may mean that udev is not done with the path either.
             hopeless = set(said.values()) == {'blacklisted'}
@@ -149,6 +147,16 @@ class Multipath:
                               f': {answer}' for disk, answer in said.items()))
                 return
             unasked_s = PATHS_TIMEOUT_S
+
+    def _ask_for(self, disk: str) -> str:
+        """Ask multipathd to take a path; return what it said, if anything.
+
+        One that does not answer must not cost the volume the paths that work.
+        """
+        try:
+            return self._initiator.multipath_add_path(disk)
+        except exception.InitiatorError as e:
+            return str(e)
 
     def _live_map(self, naa: str, timeout_s: float) -> str | None:
         def look() -> str | None:

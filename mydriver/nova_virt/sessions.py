@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """iSCSI sessions: made when missing, shared, ended when nobody needs them."""
 
+import collections
 from collections.abc import Iterator, Sequence
 import contextlib
 import logging
+import threading
 import time
 
 from mydriver import exception, model
@@ -47,6 +49,9 @@ class Sessions:
         self._sysfs = sysfs
         self._locks = locks
         self._failed: dict[model.Portal, float] = {}
+        # Attaches that have no session yet, by session.
+        self._entering: collections.Counter[str] = collections.Counter()
+        self._entering_lock = threading.Lock()
 
     def in_order(self, portals: Sequence[model.Portal]) -> list[model.Portal]:
         """Return portals as they come, those that failed lately last."""
@@ -71,18 +76,36 @@ class Sessions:
             there may be another path.
         :raises LoginError: when there is no session to be had.
         """
-        with self._locks.attaching(_key(target, portal)):
-            with self._locks.deciding(_key(target, portal)):
+        key, came = _key(target, portal), time.monotonic()
+        with self._locks.attaching(key):
+            with self._enters(key), self._locks.deciding(key):
                 there = self._sysfs.session(target, portal)
                 if not there:
-                    self._log_in(target, portal, chap, patience_s)
+                    self._log_in(target, portal, chap, patience_s, came)
             yield self._working(target, portal, patience_s)
+
+    @contextlib.contextmanager
+    def _enters(self, key: str) -> Iterator[None]:
+        """Count an attach that waits for its login, or for another one's."""
+        with self._entering_lock:
+            self._entering[key] += 1
+        try:
+            yield
+        finally:
+            with self._entering_lock:
+                self._entering[key] -= 1
+                self._entering += collections.Counter()  # drops zeros
 
     def _log_in(self, target: model.Iqn, portal: model.Portal,
                 chap: model.ChapCredentials | None,
-                patience_s: float) -> None:
+                patience_s: float, came: float) -> None:
+        """Log in, with less patience for a portal that has just failed.
+
+        :param came: since when this attach waits for its turn.
+        """
         answer_s = min(patience_s, ANSWER_TIMEOUT_S)
-        if patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal):
+        if (patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal)
+                or self._failed.get(portal, came) > came):
             answer_s = min(answer_s, AGAIN_TIMEOUT_S)
         try:
             self._initiator.reach(portal, answer_s)
@@ -120,7 +143,9 @@ class Sessions:
         """Log out and delete the node record, unless somebody needs them.
 
         A session is needed while it has a SCSI device or while an attach on
-        it is under way; the last one to let go ends it.
+        it is under way; the last one to let go ends it. An attach that waits
+        for a login is not waited for: a silent portal takes its time, and
+        that attach releases the session itself when it fails.
 
         :param target: IQN of the target.
         :param portal: where it is.
@@ -128,6 +153,8 @@ class Sessions:
         :raises InitiatorError: when it could not be ended.
         """
         key = _key(target, portal)
+        if self._entering[key]:
+            return False
         with (self._locks.deciding(key), self._locks.idle(key) as idle):
             if not idle:
                 return False

@@ -6,6 +6,8 @@ It also keeps the errors of a verb apart from those of the connection.
 
 from collections.abc import Callable
 import functools
+import os
+import re
 import threading
 from typing import Any
 
@@ -18,6 +20,12 @@ from mydriver import exception
 #: of oslo.privsep is one a processor: then an attach would wait while LVM
 #: works for another volume.
 THREADS = 8
+
+#: What a daemon and the programs that it runs have for an environment.
+ENVIRONMENT = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C'}
+
+# All that a daemon imports for a caller.
+_VERB = re.compile(r'mydriver\.privileged(\.[a-z_]+)+\Z')
 
 # Most that is told of an error that nobody expected; a caller may have sent
 # a megabyte.
@@ -85,6 +93,42 @@ class PrivContext(priv_context.PrivContext):
         with self._restart_lock:
             if self.channel is not None and not self.channel.running:
                 self.stop()
+
+
+class _Daemon(daemon.Daemon):
+    """A daemon that takes nothing from whoever has started it.
+
+    oslo.privsep imports the module of the function that is called before it
+    looks whether that may be called at all, and importing a module runs it.
+    The environment is the caller's as far as sudo lets it pass: without
+    ``secure_path``, the programs that a verb runs would be the caller's.
+    """
+
+    def run(self) -> None:
+        """Serve until the caller is gone."""
+        if isinstance(self.context, PrivContext):
+            os.environ.clear()
+            os.environ.update(ENVIRONMENT)
+        super().run()
+
+    def _process_cmd(self, msgid: str, cmd: comm.Message, *args: Any
+                     ) -> tuple[Any, ...]:
+        name = args[0] if args else None
+        if (isinstance(self.context, PrivContext)
+                and cmd == comm.Message.CALL
+                and not (isinstance(name, str) and _VERB.match(name))):
+            error = exception.RequestRefused(
+                f'to call {exception.shown(name)}', 'it is not a verb')
+            return (comm.Message.ERR.value,
+                    f'{exception.__name__}.{type(error).__name__}',
+                    error.args, str(error))
+        reply: tuple[Any, ...] = super()._process_cmd(msgid, cmd, *args)
+        return reply
+
+
+# Both ways to start a daemon take the class by this name; the helper has
+# imported this module by then, since it looked for the context.
+daemon.Daemon = _Daemon  # type: ignore[misc]
 
 
 class _Channel(daemon.RootwrapClientChannel):

@@ -155,19 +155,20 @@ def _log_in(target: str, portal: Portal, timeout_s: float) -> None:
 
     :raises LoginError: with what iscsiadm said.
     """
+    error: exception.InitiatorError | None = None
     try:
         done = _run('iscsiadm', *_node(target, portal), '--login',
                     timeout_s=timeout_s)
+        if done.returncode in (0, _ISCSI_ERR_SESS_EXISTS):
+            return
+        said = _reason(done)
     except exception.InitiatorError as e:
-        raise exception.LoginError(
-            target, str(portal), str(e).rstrip('.')) from e
-    if done.returncode in (0, _ISCSI_ERR_SESS_EXISTS):
-        return
+        error, said = e, str(e).rstrip('.')
     if not owned.is_logged_in(target, portal):
-        raise exception.LoginError(target, str(portal), _reason(done))
-    # As when it could not write down afterwards that it did.
+        raise exception.LoginError(target, str(portal), said) from error
+    # As when it could not write down afterwards that it did, or was slow.
     LOG.warning('Logged in to %s at %s, though iscsiadm says: %s', target,
-                portal, _reason(done))
+                portal, said)
 
 
 @privileged.initiator_context.entrypoint
@@ -190,12 +191,15 @@ def logout(sid: int, target: str) -> None:
     if devices := owned.session_devices(number):
         raise exception.InitiatorError(
             what, f'it still has devices: {", ".join(devices)}')
-    done = _run('iscsiadm', '-m', 'session', '-r', str(number), '--logout')
+    try:
+        said = _reason(_run(
+            'iscsiadm', '-m', 'session', '-r', str(number), '--logout'))
+    except exception.InitiatorError as e:
+        said = str(e).rstrip('.')
     # Its exit status is not to be relied on: it is 21 without iscsid.
     deadline = time.monotonic() + _LOGGED_OUT_S
     while owned.session_target(number) is not None:
         if time.monotonic() > deadline:
-            said = _reason(done)
             raise exception.InitiatorError(
                 what, f'it is still there; iscsiadm: {said}; '
                 + ('start iscsid' if said.startswith(_ISCSID_IS_DOWN)
@@ -333,7 +337,8 @@ def is_claimed(hctl: Sequence[int], naa: str) -> bool:
     """Tell whether somebody on this host has a disk of ours for himself.
 
     :param naa: NAA id under which the kernel knows the device.
-    :returns: False also where there is no such disk.
+    :returns: False also where there is no such disk, or where it takes no
+        commands, as while its session is down.
     :raises WrongDevice: when the kernel knows it as another volume.
     :raises InitiatorError: when it is not on a session of ours.
     """
@@ -341,7 +346,8 @@ def is_claimed(hctl: Sequence[int], naa: str) -> bool:
     if folder is None:
         return False
     _expect(folder, scsi.naa_of_folder(folder), volume)
-    return any(scsi.is_claimed(disk.name) for disk in folder.glob('block/*'))
+    return any(owned.is_running(disk) and scsi.is_claimed(disk.name)
+               for disk in folder.glob('block/*'))
 
 
 @privileged.initiator_context.entrypoint
@@ -508,12 +514,15 @@ def _node(target: str, portal: Portal) -> tuple[str, ...]:
             '-I', node_record.IFACE)
 
 
-def _run(*command: str, timeout_s: float = COMMAND_TIMEOUT_S
+def _run(*command: str, timeout_s: float | None = None
          ) -> subprocess.CompletedProcess[str]:
     """Run a command, no shell, in the C locale.
 
+    :param timeout_s: how long it may take; ``COMMAND_TIMEOUT_S`` by default.
     :raises InitiatorError: when it is not installed or took too long.
     """
+    if timeout_s is None:
+        timeout_s = COMMAND_TIMEOUT_S
     try:
         return subprocess.run(
             command, capture_output=True, text=True, errors='replace',

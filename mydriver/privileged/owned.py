@@ -210,7 +210,7 @@ def refuse_mounted(name: str, what: str) -> None:
                 what, f'this host uses {folder.name} itself: {where}. '
                 'Unmount it first')
     held = any(True for f in stack for _ in f.glob('holders/*'))
-    if stack and not held and _is_running(stack[0]) and _is_claimed(name):
+    if stack and not held and is_running(stack[0]) and _is_claimed(name):
         raise exception.InitiatorError(
             what, f'a program or a mount of another namespace has claimed '
             f'{name} for itself; see lsof and findmnt')
@@ -246,8 +246,11 @@ def _used() -> dict[str, str]:
     return used
 
 
-def _is_running(folder: Path) -> bool:
-    """Tell whether a disk takes commands; opening one that does not hangs."""
+def is_running(folder: Path) -> bool:
+    """Tell whether a disk takes commands; opening one that does not hangs.
+
+    :param folder: of the block device in sysfs.
+    """
     return _text(folder / 'device/state') == 'running'
 
 

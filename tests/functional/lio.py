@@ -56,6 +56,7 @@ def clear() -> None:
             store.rmdir()
     for hba in core.glob('*_*'):
         hba.rmdir()
+    rtslib_fb.tcm.bs_cache.clear()  # it would take them for there still
 
 
 def dump() -> dict[str, str]:

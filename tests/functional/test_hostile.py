@@ -119,6 +119,7 @@ class HostileTargetTest(base.NodeTestCase):
         """Serve a disk as an administrator does with targetcli."""
         path = cls.folder / 'stranger'
         path.write_bytes(bytes(MIB))
+        Path('/etc/target').mkdir(exist_ok=True)  # rtslib wants it
         store = rtslib_fb.FileIOStorageObject('stranger', str(path), MIB)
         tpg = rtslib_fb.TPG(rtslib_fb.Target(
             rtslib_fb.FabricModule('iscsi'), STRANGER), 1)
@@ -179,8 +180,9 @@ class HostileTargetTest(base.NodeTestCase):
 
     def device(self, **changes):
         """Return an export of our logical volume."""
-        return self.export(name=f'mydriver-disks-{VOLUME}', kind='iblock',
-                           path=f'/dev/{lvm.GROUP}/{lv(VOLUME)}', **changes)
+        return self.export(**{
+            'name': f'mydriver-disks-{VOLUME}', 'kind': 'iblock',
+            'path': f'/dev/{lvm.GROUP}/{lv(VOLUME)}', **changes})
 
     # -- what is outside
 
@@ -353,6 +355,10 @@ class HostileTargetTest(base.NodeTestCase):
             self.assert_done(self.caller.one(verb, *good))
 
     # -- what was seen
+
+    def test_what_is_no_verb_is_not_even_imported(self):
+        for name in ('os.system', 'unittest.__main__.x', 'antigravity.x'):
+            self.assert_refused(self.caller.one(name, 'id'))
 
     def test_core_pattern_is_no_attribute(self):
         self.assert_refused(self.caller.one(

@@ -133,6 +133,55 @@ class SinglePathTest(AttachTestCase):
         self.connect(self.host.connection(), False)
         self.assertEqual([(PORTALS[0], 5)] * 2, self.host.waited_s)
 
+    def login_that_waits(self):
+        """Let one attach wait for a portal; return how to end that."""
+        asked, go_on = threading.Event(), threading.Event()
+
+        def reach(portal, timeout_s):
+            if portal == PORTALS[0] and not asked.is_set():
+                asked.set()
+                go_on.wait(20)
+                raise TimeoutError('no answer in time')
+
+        self.host.reach = reach
+        other = self.host.connection(OTHER, 2, PORTALS[:1])
+        pool = self.enterContext(futures.ThreadPoolExecutor(4))
+        attach = pool.submit(self.connect, other, False)
+        self.addCleanup(go_on.set)
+        self.assertTrue(asked.wait(10))
+        return pool, attach, go_on
+
+    def test_detach_does_not_wait_for_anothers_login(self):
+        """At a portal that takes connections and then says nothing."""
+        self.host.down = {PORTALS[0]}
+        connection = self.host.connection()
+        self.connect(connection, False)
+        pool, attach, go_on = self.login_that_waits()
+        try:
+            pool.submit(self.disconnect, connection).result(5)
+            self.assertFalse(attach.done())
+        finally:
+            go_on.set()
+        self.assertRaises(exception.LoginError, attach.result)
+        self.assertEqual({}, self.host.left)
+
+    def test_attaches_in_line_wait_for_a_silent_portal_once(self):
+        self.enterContext(mock.patch.multiple(
+            sessions, RECOVERY_TIMEOUT_S=30, ANSWER_TIMEOUT_S=16))
+        pool, attach, go_on = self.login_that_waits()
+        self.host.reach = type(self.host).reach.__get__(self.host)
+        self.host.silent = {PORTALS[0]}
+        third = self.host.connection(VOLUME, 1, PORTALS[:1])
+        waiting = pool.submit(self.connect, third, False)
+        self.assertRaises(futures.TimeoutError, waiting.result, 0.3)
+        go_on.set()
+        for one in (attach, waiting):
+            self.assertRaises(exception.LoginError, one.result)
+        self.assertEqual([(PORTALS[0], sessions.AGAIN_TIMEOUT_S)],
+                         self.host.waited_s)
+        self.assertRaises(exception.LoginError, self.connect, third, False)
+        self.assertEqual((PORTALS[0], 16), self.host.waited_s[-1])
+
     def test_silent_portal_that_is_the_only_one(self):
         self.patience(30, 5)
         self.host.silent = {PORTALS[0]}
@@ -380,6 +429,40 @@ class NamelessTest(AttachTestCase):
             self.disconnect(self.connection)
         self.assertEqual(before, self.host.left)
 
+    def test_nobody_is_asked_over_a_session_that_is_down(self):
+        """The answer would come when the session is given up, if then."""
+        def hang(device):
+            if device.lun == 1:
+                raise exception.PrivilegedError('read_naa', 'no answer')
+            return mapped.naa
+
+        other = self.host.connection(OTHER, 2, PORTALS[1:])
+        mapped = self.host.luns[2]
+        self.host.set_state('FAILED')
+        self.host.read_naa = hang
+        self.connect(other, False)
+        self.disconnect(other)
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(self.connection)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
+    def test_one_that_hangs_does_not_speak_for_the_others(self):
+        """A portal that just fell silent: its session counts as working."""
+        connection = self.host.connection(OTHER, 2)
+        self.host.multipathd = True
+        self.connect(connection, True)
+        session = min(self.host.names('class/iscsi_session'))
+        read = self.host.read_naa
+
+        def hang(device):
+            if device.hctl[0] == int(session.removeprefix('session')):
+                raise exception.PrivilegedError('read_naa', 'no answer')
+            return read(device)
+
+        self.host.read_naa = hang
+        self.disconnect(connection)
+        self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
+
     def test_another_volumes_attach_goes_on(self):
         self.host.multipathd = True
         self.host.speechless = {1: 1 << 30}
@@ -466,6 +549,20 @@ class MultipathTest(AttachTestCase):
         self.host.multipath_claim = lambda naa: None
         attached = self.connect(self.host.connection(), True)
         self.assertEqual(attach.Attached('sda', NAA, False), attached)
+
+    def test_multipathd_that_does_not_answer_when_asked(self):
+        """As one that is stopped: the volume gets a single path."""
+        def hang(name):
+            raise exception.InitiatorError('run multipathd', 'no answer')
+
+        self.host.picky = True
+        self.host.multipath_add_path = hang
+        connection = self.host.connection()
+        attached = self.connect(connection, True)
+        self.assertEqual(('sda', False),
+                         (attached.device, attached.multipath))
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
 
     def test_multipathd_that_leaves_these_disks_alone(self):
         self.host.picky = True

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A daemon that ends, in an orderly way or not."""
 
+import os
+from pathlib import Path
 import socket
+import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -11,7 +15,7 @@ import ddt
 from oslo_privsep import comm, daemon
 
 from mydriver import exception, privileged
-from mydriver.privileged import channel, context
+from mydriver.privileged import channel, context, initiator
 
 
 class Daemon:
@@ -152,3 +156,63 @@ class PrivContextTest(unittest.TestCase):
     def restart(self):
         self.context.drop_dead()
         self.context.start()
+
+
+@ddt.ddt
+class DaemonTest(unittest.TestCase):
+    """The daemon's side trusts nobody."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.daemon = daemon.Daemon(
+            mock.Mock(), privileged.initiator_context)
+        self.addCleanup(self.daemon.thread_pool.shutdown)
+
+    def test_programs_are_not_the_callers(self):
+        program = self.folder / 'iscsiadm'
+        program.write_text(f'#!/bin/sh\ntouch {self.folder}/was_root\n')
+        program.chmod(0o755)
+        ran = []
+
+        def run():
+            with self.assertRaises(exception.InitiatorError):
+                initiator._run('mydriver-iscsiadm')
+            ran.append(initiator._run('sh', '-c', 'command -v iscsiadm; env'))
+
+        with (mock.patch.dict(os.environ, {
+                'PATH': f'{self.folder}:{os.environ["PATH"]}',
+                'LD_LIBRARY_PATH': str(self.folder)}),
+                mock.patch.multiple(
+                    self.daemon, _drop_privs=mock.DEFAULT,
+                    _close_stdio=mock.DEFAULT, loop=run),
+                mock.patch.multiple(
+                    os, chdir=mock.DEFAULT, umask=mock.DEFAULT)):
+            (self.folder / 'mydriver-iscsiadm').symlink_to(program)
+            self.daemon.run()
+        self.assertNotIn(str(self.folder), ran[0].stdout)
+        self.assertFalse((self.folder / 'was_root').exists())
+
+    @ddt.data('planted.verb', 'os.system', 'unittest.__main__.x',
+              'mydriver.privileged..x', 'mydriver.privileged.lio.x\n', '',
+              None, 7, ['planted.verb'], b'planted.verb')
+    def test_nothing_else_is_imported(self, name):
+        """To import a module is to run it."""
+        (self.folder / 'planted.py').write_text(
+            f'__import__("os").mkdir({str(self.folder / "was_root")!r})\n')
+        self.enterContext(mock.patch.object(
+            sys, 'path', [*sys.path, str(self.folder)]))
+        self.addCleanup(sys.modules.pop, 'planted', None)
+        reply = self.daemon._process_cmd(
+            'id', comm.Message.CALL, name, (), {})
+        self.assertFalse((self.folder / 'was_root').exists())
+        self.assertEqual((comm.Message.ERR.value,
+                          'mydriver.exception.RequestRefused'), reply[:2])
+
+    def test_a_verb_is_called(self):
+        privileged.initiator_context.set_client_mode(False)
+        self.addCleanup(privileged.initiator_context.set_client_mode, True)
+        reply = self.daemon._process_cmd(
+            'id', comm.Message.CALL,
+            'mydriver.privileged.initiator.logout', (-1, 'x'), {})
+        self.assertEqual('mydriver.exception.InitiatorError', reply[1])

@@ -202,6 +202,19 @@ class VerbsTest(unittest.TestCase):
             initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 1)
         self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
+    def test_login_that_came_when_nobody_waited_any_more(self):
+        """iscsid was slow: iscsiadm is gone and the session there."""
+        self.session()
+        self.write('class/iscsi_session/session5/state', 'LOGGED_IN\n')
+        connection = 'class/iscsi_connection/connection5:0'
+        self.write(f'{connection}/persistent_port', '3260\n')
+        self.write(f'{connection}/persistent_address', '192.0.2.1\n')
+        slow = self.folder / 'iscsiadm'
+        slow.write_text(slow.read_text().replace(
+            '*--login)', '*--login) exec sleep 60;;\nx)'))
+        initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 0.5)
+        self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
+
     def test_no_iscsiadm(self):
         (self.folder / 'iscsiadm').unlink()
         with (mock.patch.dict(os.environ, {'PATH': str(self.folder)}),
@@ -259,6 +272,23 @@ class VerbsTest(unittest.TestCase):
         program = self.folder / 'iscsiadm'
         program.write_text(program.read_text() + 'exit 8\n')
         initiator.logout(5, TARGET)
+
+    def test_logout_that_takes_too_long(self):
+        """What counts is whether the session is gone."""
+        self.enterContext(mock.patch.multiple(
+            initiator, COMMAND_TIMEOUT_S=0.5, _LOGGED_OUT_S=0.1))
+        program = self.folder / 'iscsiadm'
+        there = 'class/iscsi_session/session5/targetname'
+        for gone in (True, False):
+            self.write(there, TARGET + '\n')
+            remove = f'rm {self.sys}/{there};' if gone else ''
+            program.write_text(f'#!/bin/sh\n{remove} exec sleep 60\n')
+            if gone:
+                initiator.logout(5, TARGET)
+                continue
+            with self.assertRaisesRegex(
+                    exception.InitiatorError, 'still there; .*no answer'):
+                initiator.logout(5, TARGET)
 
     def test_logout_of_anothers_session(self):
         self.write('class/iscsi_session/session5/targetname', STRANGER + '\n')
@@ -435,6 +465,17 @@ class VerbsTest(unittest.TestCase):
         self.write(folder / 'state', 'transport-offline\n')
         initiator.delete_device(HCTL, NAA)
         self.assertEqual('1', (folder / 'delete').read_text())
+
+    def test_disk_that_takes_no_commands_is_not_opened(self):
+        """To open one whose session is down may take minutes."""
+        folder = self.device()
+        opened = self.enterContext(mock.patch.object(
+            scsi, 'open_block_device', side_effect=OSError(16, 'busy')))
+        for state, claimed in (('blocked', False), ('running', True),
+                               ('transport-offline', False)):
+            self.write(folder / 'state', state + '\n')
+            self.assertIs(claimed, initiator.is_claimed(HCTL, NAA), state)
+        self.assertEqual(1, opened.call_count)
 
     def test_delete_of_what_cannot_be_looked_at(self):
         folder = self.device(model.naa_id(OTHER))

@@ -124,26 +124,25 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def _settle(self) -> None:
         """Compare the exports with Cinder's records of who uses them."""
-        users = attachments.Users(self._records, self._backings())
+        # Not the volumes of a host: its name may have changed.
+        stored = self._stored()
+        users = attachments.Users(
+            self._records, {e.volume_id for e in self.exports.all()}.union(
+                stored or ()), stored)
         self.exports.settle(users.may_use)
         self.exports.remake(
-            users.recorded(),
+            users.recorded(self._backend),
             lambda its_id: self.store.device(base.volume_name(its_id)))
 
-    def _backings(self) -> set[str]:
-        """Return the ids of the volumes that are exported or in the store.
-
-        Not those of a host: its name may have changed.
-        """
-        found = {e.volume_id for e in self.exports.all()}
+    def _stored(self) -> set[str] | None:
+        """Return the ids of the volumes in the store, None in doubt."""
         try:
             names = self.store.names()
         except exception.MyDriverError as e:
             LOG.warning('The store does not tell what is in it: %s', e)
-            return found
+            return None
         kinds = (n.partition('-') for n in names)
-        return found | {its_id for kind, _, its_id in kinds
-                        if kind == 'volume'}
+        return {its_id for kind, _, its_id in kinds if kind == 'volume'}
 
     def _make_records(self) -> attachments.Records:
         return records.CinderRecords()

@@ -130,9 +130,11 @@ class Adapter(cinder_driver.VolumeDriver):
             self._records, {e.volume_id for e in self.exports.all()}.union(
                 stored or ()), stored)
         self.exports.settle(users.may_use)
-        self.exports.remake(
-            users.recorded(self._backend),
-            lambda its_id: self.store.device(base.volume_name(its_id)))
+        recorded = users.recorded(self._backend)
+        self.exports.remake(recorded, lambda its_id: self.store.device(
+            base.volume_name(its_id)))
+        if users.are_known:
+            self.exports.forget_keys(recorded)
 
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None in doubt."""

@@ -138,6 +138,8 @@ class Users:
         self._records = records
         self._backings = frozenset(backings)
         self._stored = stored
+        #: Cinder has answered, for each volume.
+        self.are_known = stored is not None
 
     def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
         """Tell whether an initiator may be using a volume; in doubt, it is.
@@ -166,6 +168,7 @@ class Users:
             volumes = self._volumes
         except Exception as e:
             LOG.warning('Cinder cannot tell which volumes are attached: %s', e)
+            self.are_known = False
             return found
         for volume in volumes:
             try:
@@ -176,6 +179,7 @@ class Users:
             except Exception as e:  # of this one
                 LOG.warning('Cinder cannot tell who uses volume %s: %s',
                             volume.id, e)
+                self.are_known = False
         return found
 
     @functools.cached_property

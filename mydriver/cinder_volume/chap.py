@@ -149,18 +149,26 @@ class KeyRing:
                 return fingerprint
         return ''
 
-    def keep(self, needed: Collection[str]) -> None:
-        """Keep the current key for the time after it, and the needed ones.
+    @property
+    def is_only(self) -> bool:
+        """Whether no other key than the current one is known."""
+        return set(self._kept()) <= {self.current.fingerprint}
 
-        :param needed: fingerprints of the keys that sessions depend on.
+    def keep(self) -> None:
+        """Keep the current key for the time after it.
+
         :raises ConfigurationError: when the file cannot be made.
         """
         path = self.path(self.current.fingerprint)
-        if path is None:
-            return
-        if not os.path.exists(path):
+        if path is not None and not os.path.exists(path):
             with _explained(path):
                 _create(path, self.current._key)
+
+    def forget(self, needed: Collection[str]) -> None:
+        """Remove the keys that nobody needs any more.
+
+        :param needed: fingerprints of the keys that sessions depend on.
+        """
         for fingerprint in self._kept():
             if fingerprint not in (self.current.fingerprint, *needed):
                 with contextlib.suppress(OSError):

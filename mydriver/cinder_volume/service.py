@@ -113,7 +113,7 @@ class ExportService:
                                  self._kinds.more_portals())
         recovery.adopt(known, self._name_prefix, self._journal, self._target,
                        self._kinds.found)
-        self._kinds.keep_keys()
+        self._kinds.keep_key()
         mapped = [p for p in self._journal.mappings() if not self._is_ended(p)]
         for placed in mapped:
             with self._left_out(placed.export.volume_id):
@@ -179,6 +179,16 @@ class ExportService:
                     one.mapping.volume_id):
                 made += self._remake(one, device)
         return made
+
+    def forget_keys(self, recorded: Iterable[recovery.Recorded]) -> None:
+        """Forget replaced CHAP keys that no host was told secrets of.
+
+        The journal may have been lost, so that it alone does not tell.
+
+        :param recorded: all attachments that Cinder has.
+        """
+        self._kinds.forget_keys({self._kinds.source_of(
+            one.chap, one.mapping.initiator, one.target) for one in recorded})
 
     # -- exports
 

@@ -386,6 +386,40 @@ class RestartTest(fakes.CinderTestCase):
         self.restart(rebooted=True)
         self.assertEqual(told, self.there())
 
+    def rotate_key(self):
+        """Replace the key of new mappings."""
+        folder = os.path.dirname(self.driver.journal.path)
+        with open(os.path.join(folder, 'chap.key'), 'r+b') as f:
+            f.write(os.urandom(32))
+        return sorted(n for n in os.listdir(folder)
+                      if n.startswith('chap.key.'))
+
+    def test_secrets_of_a_replaced_key_and_a_lost_journal(self):
+        # The kernel has the secret, and does not tell of which key.
+        told = self.told()
+        self.rotate_key()
+        self.lose_state('journal')
+        self.restart(broken=True)
+        self.assertEqual(told, self.there())
+        self.restart()
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual(told, self.there())
+
+    def test_a_replaced_key_is_kept_while_nothing_is_known(self):
+        told, kept = self.told(), self.rotate_key()
+        self.lose_state('journal')
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual([], self.there())
+        self.restart(broken=False)
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual(told, self.there())
+        self.volume.volume_attachment.objects.clear()
+        self.restart(broken=False)
+        self.assertEqual([], self.there())
+        self.restart()
+        folder = os.path.dirname(self.driver.journal.path)
+        self.assertFalse(set(kept) & set(os.listdir(folder)))
+
 
 class RenamedHostTest(managing.ManagerTestCase):
     """With Cinder's own database."""

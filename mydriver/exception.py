@@ -84,6 +84,10 @@ class ConfigurationError(MyDriverError):
     template = '{option}: {problem}. {remedy}'
 
 
+class NoAddress(ConfigurationError):
+    """The host has none of the addresses that it is to serve at, yet."""
+
+
 class InvalidIqn(MyDriverError):
     """A name is not an iSCSI qualified name as the target takes it."""
 

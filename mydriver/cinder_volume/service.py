@@ -472,13 +472,31 @@ def build(settings: serving.Settings, *,
     :raises JournalError: when the journal cannot be used.
     """
     state.prepare(settings.state_path)
-    has_key = os.path.exists(os.path.join(settings.state_path, chap.KEY_FILE))
-    keys = (chap.KeyRing.load(settings.state_path)
-            if settings.chap or has_key else None)
+    keys = _keys(settings, is_strict=replace_damaged)
     journal = open_journal(settings, replace_damaged=replace_damaged)
     target = targets.LioTarget(settings.backend, settings.portals,
                                settings.chap)
     return ExportService(settings, journal, target, keys, target.name_prefix)
+
+
+def _keys(settings: serving.Settings, *, is_strict: bool
+          ) -> chap.KeyRing | None:
+    """Return the keys of a backend, None where there never were any.
+
+    :param is_strict: there will be new mappings, which need the current one.
+    :raises ConfigurationError: when that is wrong.
+    """
+    path = os.path.join(settings.state_path, chap.KEY_FILE)
+    if not (settings.chap or os.path.exists(path)):
+        return None
+    try:
+        return chap.KeyRing.load(settings.state_path)
+    except exception.ConfigurationError as e:
+        if is_strict and settings.chap:
+            raise
+        LOG.error('Backend %s: %s Mappings go by the copies of its keys, as '
+                  'far as there are any.', settings.backend, e)
+        return chap.KeyRing.load_kept(settings.state_path)
 
 
 def open_journal(settings: serving.Settings, *,

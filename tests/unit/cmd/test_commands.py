@@ -346,6 +346,20 @@ class RestoreTest(CommandTestCase):
         self.assertIn('Backend disks cannot be restored', err)
         self.assertIn('Backend plain has no journal yet', err)
 
+    def test_addresses_that_are_late_do_not_end_it(self):
+        self.fill()
+        before = self.target.observe(TARGET)
+        self.target.targets.clear()
+        with mock.patch.object(
+                self.target, 'check', side_effect=exception.NoAddress(
+                    'target_ip_address', 'this host has none', 'See.')), \
+                mock.patch.object(service.targets, 'LioTarget',
+                                  return_value=self.target), \
+                mock.patch.object(configfs, 'target', self.target.observe):
+            _status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(before, self.target.observe(TARGET))
+        self.assertIn('this host has none', err)
+
     def test_a_fault_of_the_store_does_not_end_it(self):
         self.fill()
         with mock.patch.object(settings, 'store_of',

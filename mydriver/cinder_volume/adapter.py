@@ -88,7 +88,11 @@ class Adapter(cinder_driver.VolumeDriver):
         """See that the host can serve, and bring the target up to date."""
         self._refuse_shared_place()
         self.store.prepare()
-        self.store.check()
+        try:
+            self.store.check()
+        except exception.StoreError as e:
+            # As a full pool is: what there is can be served and deleted.
+            LOG.error('Backend %s takes nothing new: %s', self._backend, e)
         self._check_first_start()
         for kept in self.store.recover():
             LOG.warning('Keeping %s', kept)
@@ -111,10 +115,16 @@ class Adapter(cinder_driver.VolumeDriver):
             conf = configuration.Configuration(
                 manager.volume_backend_opts, config_group=name)
             conf.append_config_values(opts.VOLUME_OPTS)
-            path = conf.safe_get('mydriver_store_path')
-            if conf.safe_get('volume_driver') != mine or not path:
+            try:
+                path = conf.safe_get('mydriver_store_path')
+                if conf.safe_get('volume_driver') != mine or not path:
+                    continue
+                theirs = settings.store_of(conf, name).location
+            except (exception.ConfigurationError, cfg.Error) as e:
+                # That one does not start; this one does.
+                LOG.warning('Backend [%s] is not set as it should be: %s',
+                            name, e)
                 continue
-            theirs = settings.store_of(conf, name).location
             if os.path.realpath(theirs) == os.path.realpath(
                     self.store.location):
                 raise exception.ConfigurationError(

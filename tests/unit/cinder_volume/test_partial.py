@@ -123,3 +123,48 @@ class TargetTest(unittest.TestCase):
             self.target.ensure_pool([model.Iqn('iqn.2026-11.org.example:t')])
         self.assertEqual(['iqn.2026-11.org.example:t'], made)
         self.assertIn('/etc/target/pr', logs.output[0])
+
+
+@ddt.ddt
+class StartTest(fakes.CinderTestCase):
+    """cinder-volume starts."""
+
+    @ddt.data(
+        ('b/d', ''),
+        ('other', 'mydriver_store = none-such'),
+        ('other', 'mydriver_state_path = relative'))
+    @ddt.unpack
+    def test_the_section_of_another_backend_is_wrong(self, name, line):
+        self.configure(f"""
+            [{name}]
+            volume_driver = mydriver.cinder_volume.driver.LIODriver
+            mydriver_store_path = {self.folder}/other
+            {line}
+            [DEFAULT]
+            enabled_backends = disks, {name}
+        """)
+        volume, driver = fakes.volume(), self.started_driver()
+        driver.create_volume(volume)
+        self.assertEqual([f'volume-{volume.id}'], self.stored())
+
+    def test_a_store_that_takes_nothing_new(self):
+        driver, volume = self.started_driver(), fakes.volume()
+        driver.create_volume(volume)
+        driver.create_export(None, volume, {})
+        info = driver.initialize_connection(volume, fakes.connector())
+        driver.journal.close()
+        again = self.new_driver()
+        again.records = [fakes.volume(
+            id=volume.id, status='in-use',
+            volume_attachment=[fakes.attachment(info=info)])]
+        again.do_setup(None)
+        self.addCleanup(again.journal.close)
+        with mock.patch.object(
+                again.store._obj, 'check', side_effect=exception.StoreError(
+                    'use thin pool vg/pool', 'it has no room for data')):
+            again.check_for_setup_error()
+        self.assertEqual([(volume.id, fakes.INITIATOR, False)],
+                         again.mapped())
+        again.terminate_connection(volume, fakes.connector())
+        again.delete_volume(volume)
+        self.assertEqual([], self.stored())

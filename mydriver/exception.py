@@ -209,6 +209,10 @@ class JournalError(MyDriverError):
     template = 'The journal {path} cannot be used: {reason}. {remedy}'
 
 
+class JournalUnwritable(JournalError):
+    """The journal is intact, but nothing can be written where it is."""
+
+
 class JournalDamaged(JournalError):
     """The journal is damaged; nothing in it is trusted."""
 

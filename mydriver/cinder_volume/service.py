@@ -467,11 +467,12 @@ def build(settings: serving.Settings, *,
     """Put a service together: journal, LIO and discovery.
 
     :param replace_damaged: set a damaged journal aside and begin another:
-        for those only who ask Cinder afterwards what is missing in it.
+        for those only who ask Cinder afterwards what is missing in it. Others
+        get a copy in memory of one that cannot be written.
     :raises ConfigurationError: when the state's folder cannot be used.
     :raises JournalError: when the journal cannot be used.
     """
-    state.prepare(settings.state_path)
+    state.prepare(settings.state_path, to_write=replace_damaged)
     keys = _keys(settings, is_strict=replace_damaged)
     journal = open_journal(settings, replace_damaged=replace_damaged)
     target = targets.LioTarget(settings.backend, settings.portals,
@@ -505,6 +506,12 @@ def open_journal(settings: serving.Settings, *,
     path = os.path.join(settings.state_path, 'journal.sqlite')
     try:
         return journals.Journal(path, run_id())
+    except exception.JournalUnwritable as e:
+        if replace_damaged:
+            raise
+        LOG.error('Backend %s: %s What it says is restored all the same.',
+                  settings.backend, e)
+        return journals.Journal(journal_file.copy_to_memory(path), run_id())
     except exception.JournalDamaged as e:
         if not replace_damaged:
             raise

@@ -314,6 +314,16 @@ class StatusTest(CommandTestCase):
 class RestoreTest(CommandTestCase):
     """``mydriver restore``; what it restores, a kernel node's test says."""
 
+    def test_a_backend_that_is_not_there_any_more(self):
+        self.fill()
+        self.write(test_backends.CONF.replace('[disks]', '[fast]').replace(
+            '= disks,lvm', '= fast,lvm'))
+        for name in ('restore', 'status'):
+            _status, _, err = self.run_command(name, 'plain')
+            self.assertIn(f'{self.backend.journal_path} is the journal of '
+                          '[disks], which is no enabled backend', err)
+            self.assertEqual(1, err.count('is the journal of'))
+
     def test_no_journal_yet_is_fine(self):
         status, _, _ = self.run_command('restore')
         self.assertEqual(0, status)

@@ -84,6 +84,10 @@ class ConfigurationError(MyDriverError):
     template = '{option}: {problem}. {remedy}'
 
 
+class NoAddress(ConfigurationError):
+    """The host has none of the addresses that it is to serve at, yet."""
+
+
 class InvalidIqn(MyDriverError):
     """A name is not an iSCSI qualified name as the target takes it."""
 
@@ -203,6 +207,10 @@ class JournalError(MyDriverError):
 
     fields: ClassVar[tuple[str, ...]] = ('path', 'reason', 'remedy')
     template = 'The journal {path} cannot be used: {reason}. {remedy}'
+
+
+class JournalUnwritable(JournalError):
+    """The journal is intact, but nothing can be written where it is."""
 
 
 class JournalDamaged(JournalError):

@@ -88,7 +88,11 @@ class Adapter(cinder_driver.VolumeDriver):
         """See that the host can serve, and bring the target up to date."""
         self._refuse_shared_place()
         self.store.prepare()
-        self.store.check()
+        try:
+            self.store.check()
+        except exception.StoreError as e:
+            # As a full pool is: what there is can be served and deleted.
+            LOG.error('Backend %s takes nothing new: %s', self._backend, e)
         self._check_first_start()
         for kept in self.store.recover():
             LOG.warning('Keeping %s', kept)
@@ -111,10 +115,16 @@ class Adapter(cinder_driver.VolumeDriver):
             conf = configuration.Configuration(
                 manager.volume_backend_opts, config_group=name)
             conf.append_config_values(opts.VOLUME_OPTS)
-            path = conf.safe_get('mydriver_store_path')
-            if conf.safe_get('volume_driver') != mine or not path:
+            try:
+                path = conf.safe_get('mydriver_store_path')
+                if conf.safe_get('volume_driver') != mine or not path:
+                    continue
+                theirs = settings.store_of(conf, name).location
+            except (exception.ConfigurationError, cfg.Error) as e:
+                # That one does not start; this one does.
+                LOG.warning('Backend [%s] is not set as it should be: %s',
+                            name, e)
                 continue
-            theirs = settings.store_of(conf, name).location
             if os.path.realpath(theirs) == os.path.realpath(
                     self.store.location):
                 raise exception.ConfigurationError(
@@ -124,26 +134,27 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def _settle(self) -> None:
         """Compare the exports with Cinder's records of who uses them."""
-        users = attachments.Users(self._records, self._backings())
+        # Not the volumes of a host: its name may have changed.
+        stored = self._stored()
+        users = attachments.Users(
+            self._records, {e.volume_id for e in self.exports.all()}.union(
+                stored or ()), stored)
         self.exports.settle(users.may_use)
-        self.exports.remake(
-            users.recorded(),
-            lambda its_id: self.store.device(base.volume_name(its_id)))
+        recorded = users.recorded(self._backend)
+        self.exports.remake(recorded, lambda its_id: self.store.device(
+            base.volume_name(its_id)))
+        if users.are_known:
+            self.exports.forget_keys(recorded)
 
-    def _backings(self) -> set[str]:
-        """Return the ids of the volumes that are exported or in the store.
-
-        Not those of a host: its name may have changed.
-        """
-        found = {e.volume_id for e in self.exports.all()}
+    def _stored(self) -> set[str] | None:
+        """Return the ids of the volumes in the store, None in doubt."""
         try:
             names = self.store.names()
         except exception.MyDriverError as e:
             LOG.warning('The store does not tell what is in it: %s', e)
-            return found
+            return None
         kinds = (n.partition('-') for n in names)
-        return found | {its_id for kind, _, its_id in kinds
-                        if kind == 'volume'}
+        return {its_id for kind, _, its_id in kinds if kind == 'volume'}
 
     def _make_records(self) -> attachments.Records:
         return records.CinderRecords()

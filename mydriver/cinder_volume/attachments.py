@@ -125,15 +125,21 @@ class Users:
     host may have another name now, the database may be an old copy or that of
     another cloud, a query may fail. So a user is gone only where Cinder knows
     the volume and has no attachment of it, or has deleted the volume, or has
-    never heard of it but knows others of ours.
+    never heard of it but knows others of ours, and the store has no such
+    backing: one that is younger than the copy of a database is still there.
 
     :param records: Cinder's database, asked when there is something to tell.
     :param backings: the ids of all that the backend has or exports.
+    :param stored: those in the store, None where it does not tell.
     """
 
-    def __init__(self, records: Records, backings: Collection[str]) -> None:
+    def __init__(self, records: Records, backings: Collection[str],
+                 stored: Collection[str] | None = None) -> None:
         self._records = records
         self._backings = frozenset(backings)
+        self._stored = stored
+        #: Cinder has answered, for each volume.
+        self.are_known = stored is not None
 
     def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
         """Tell whether an initiator may be using a volume; in doubt, it is.
@@ -149,18 +155,32 @@ class Users:
                         'as it is: %s', volume_id, e)
             return True
 
-    def recorded(self) -> list[recovery.Recorded]:
+    def recorded(self, backend: str) -> list[recovery.Recorded]:
         """Return the mappings that Cinder has attachments for.
 
-        None when Cinder cannot tell.
+        None when Cinder cannot tell. A volume that Cinder has on another
+        backend may have an old backing on this one, left by a migration.
+
+        :param backend: name of the backend that the volumes have to be on.
         """
+        found: list[recovery.Recorded] = []
         try:
-            return [found for volume in self._volumes
-                    for attachment in volume.volume_attachment
-                    if (found := _recorded(volume, attachment))]
+            volumes = self._volumes
         except Exception as e:
             LOG.warning('Cinder cannot tell which volumes are attached: %s', e)
-            return []
+            self.are_known = False
+            return found
+        for volume in volumes:
+            try:
+                if _backend_of(volume) == backend:
+                    found += filter(None, (
+                        _recorded(volume, a)
+                        for a in volume.volume_attachment))
+            except Exception as e:  # of this one
+                LOG.warning('Cinder cannot tell who uses volume %s: %s',
+                            volume.id, e)
+                self.are_known = False
+        return found
 
     @functools.cached_property
     def _volumes(self) -> tuple[Any, ...]:
@@ -187,13 +207,24 @@ class Users:
         found = self._records.of_backings([volume_id])
         if found:
             return any(_may_use(v, volume_id, initiator) for v in found)
-        if self._records.deleted([volume_id]) or self._is_our_database:
+        if self._records.deleted([volume_id]):
             return False
+        if self._is_our_database:
+            return self._is_stored(volume_id)
         LOG.warning(
             'Cinder knows none of the %d volumes of this backend. Is '
             '[database] connection that of this cloud? Volume %s stays as it '
             'is',
             len(self._backings), volume_id)
+        return True
+
+    def _is_stored(self, volume_id: str) -> bool:
+        """Tell whether there is a volume that Cinder has never heard of."""
+        if self._stored is not None and volume_id not in self._stored:
+            return False
+        LOG.warning(
+            'Cinder has never heard of volume %s, but the store has it. Is '
+            'the database an old copy? The volume stays as it is', volume_id)
         return True
 
 
@@ -210,6 +241,13 @@ def _may_use(volume: Any, volume_id: str, initiator: model.Iqn | None) -> bool:
         # os-attach of old clients leaves no connector behind.
         or (not a.connector and a.attach_status == 'attached')
         for a in volume.volume_attachment)
+
+
+def _backend_of(volume: Any) -> str:
+    """Return the name of the backend that Cinder has a volume on."""
+    # HOST@BACKEND#POOL; the name of the host may have changed.
+    place = str(volume.host or volume.cluster_name or '')
+    return place.partition('@')[2].partition('#')[0]
 
 
 def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:

@@ -117,6 +117,22 @@ class KeyRing:
         is_new = not os.path.exists(path)
         return cls(ChapKey.load(path), folder, is_new)
 
+    @classmethod
+    def load_kept(cls, folder: str) -> 'KeyRing | None':
+        """Read what is there beside a key that cannot be read.
+
+        Sessions depend on it, but nobody can be told anything new.
+
+        :param folder: of the backend's state.
+        :returns: None where there is no other key.
+        """
+        for fingerprint in cls._kept_in(folder):
+            with contextlib.suppress(exception.ConfigurationError):
+                key = ChapKey.load(os.path.join(
+                    folder, f'{KEY_FILE}.{fingerprint}'))
+                return cls(key, folder, is_new=True)
+        return None
+
     def get(self, fingerprint: str) -> ChapKey | None:
         """Return a key by its fingerprint, None where it is not there.
 
@@ -149,18 +165,26 @@ class KeyRing:
                 return fingerprint
         return ''
 
-    def keep(self, needed: Collection[str]) -> None:
-        """Keep the current key for the time after it, and the needed ones.
+    @property
+    def is_only(self) -> bool:
+        """Whether no other key than the current one is known."""
+        return set(self._kept()) <= {self.current.fingerprint}
 
-        :param needed: fingerprints of the keys that sessions depend on.
+    def keep(self) -> None:
+        """Keep the current key for the time after it.
+
         :raises ConfigurationError: when the file cannot be made.
         """
         path = self.path(self.current.fingerprint)
-        if path is None:
-            return
-        if not os.path.exists(path):
+        if path is not None and not os.path.exists(path):
             with _explained(path):
                 _create(path, self.current._key)
+
+    def forget(self, needed: Collection[str]) -> None:
+        """Remove the keys that nobody needs any more.
+
+        :param needed: fingerprints of the keys that sessions depend on.
+        """
         for fingerprint in self._kept():
             if fingerprint not in (self.current.fingerprint, *needed):
                 with contextlib.suppress(OSError):
@@ -168,7 +192,11 @@ class KeyRing:
                                            f'{KEY_FILE}.{fingerprint}'))
 
     def _kept(self) -> list[str]:
-        names = os.listdir(self._folder) if self._folder else []
+        return self._kept_in(self._folder) if self._folder else []
+
+    @staticmethod
+    def _kept_in(folder: str) -> list[str]:
+        names = os.listdir(folder)
         found = (re.fullmatch(r'chap\.key\.([0-9a-f]{16})', n) for n in names)
         return sorted(match[1] for match in found if match)
 

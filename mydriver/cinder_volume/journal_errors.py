@@ -42,7 +42,7 @@ def _of_system(path: str, error: OSError) -> exception.JournalError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return _forbidden(path, reason)
     if error.errno == errno.EROFS:
-        return exception.JournalError(path, reason, _READ_ONLY)
+        return exception.JournalUnwritable(path, reason, _READ_ONLY)
     if error.errno == errno.ENOENT:
         return exception.JournalError(
             path, reason, 'Check mydriver_state_path, and that its '
@@ -68,7 +68,7 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
                 sqlite3.SQLITE_READONLY):
         if _is_read_only(path):
-            return exception.JournalError(path, reason, _READ_ONLY)
+            return exception.JournalUnwritable(path, reason, _READ_ONLY)
         return _forbidden(path, reason)
     if code == sqlite3.SQLITE_IOERR:
         return exception.JournalError(path, reason, _DISK)
@@ -78,7 +78,7 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
 
 
 def _full(path: str, reason: str) -> exception.JournalError:
-    return exception.JournalError(
+    return exception.JournalUnwritable(
         path, reason, f'Make room in {os.path.dirname(path)}. The journal '
         'itself is intact.')
 

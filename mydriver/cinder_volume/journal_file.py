@@ -7,10 +7,12 @@ process hold, and another process may then remove the write-ahead log that
 they go on writing to (sqlite.org/howtocorrupt.html, 2.2).
 """
 
+import atexit
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import os
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -30,6 +32,8 @@ LOG = logging.getLogger(__name__)
 
 #: What is beside a database, and useless or harmful without it.
 _BESIDE = ('-wal', '-shm', '-journal', journal_mark.END)
+#: A filesystem in memory, which is there early at boot.
+_MEMORY = '/dev/shm'  # noqa: S108, mkdtemp makes a folder there
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -105,6 +109,26 @@ def set_aside(path: str) -> str:
             return _set_aside(path)
         finally:
             mark.close()
+
+
+def copy_to_memory(path: str) -> str:
+    """Copy a journal to where it can be opened, for as long as this runs.
+
+    Call it while this process does not have it open: closing the copied file
+    would drop its locks. Whether another process wrote meanwhile, the check of
+    the copy tells.
+
+    :returns: the path of the copy.
+    :raises JournalError: when it cannot be copied.
+    """
+    with _errors(path):
+        folder = tempfile.mkdtemp(prefix='mydriver-', dir=_MEMORY)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        copy = os.path.join(folder, os.path.basename(path))
+        for end in ('', '-wal', journal_mark.END):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path + end, copy + end)
+        return copy
 
 
 def readable(path: str, query: str) -> Iterator[tuple[Any, ...]]:

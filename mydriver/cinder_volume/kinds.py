@@ -7,6 +7,7 @@ keeps all of this until its last mapping goes, whatever the settings are by
 then.
 """
 
+from collections.abc import Collection
 import dataclasses
 
 from oslo_log import log as logging
@@ -47,12 +48,13 @@ class Kinds:
 
         :param asks: it asks for CHAP.
         """
-        # Nothing that there is comes from a key that was made just now.
-        known = asks and self._keys is not None and not self._keys.is_new
+        # Nothing that there is comes from a key that was made just now; and
+        # where the key was replaced, it may come from any of them.
+        keys = self._keys
+        known = asks and keys and keys.is_only and not keys.is_new
         return journals.Kind(
             chap=asks, portals=self._portals,
-            key=self._keys.current.fingerprint
-            if known and self._keys else '')
+            key=keys.current.fingerprint if known and keys else '')
 
     def secrets(self, placed: journals.Placed
                 ) -> model.ChapCredentials | None:
@@ -114,15 +116,26 @@ class Kinds:
                     model.Portal.parse(text))
         return {t: sorted(portals) for t, portals in found.items()}
 
-    def keep_keys(self) -> None:
-        """Keep the keys that sessions depend on, and no others."""
+    def keep_key(self) -> None:
+        """Keep the key of new mappings for the time after it."""
         if self._keys is None:
             return
         try:
-            self._keys.keep({n.kind.key for n in self._journal.nodes()})
+            self._keys.keep()
         except exception.ConfigurationError as e:
             LOG.warning('There is no copy of the CHAP key for the time after '
                         'it: %s', e)
+
+    def forget_keys(self, also: Collection[str]) -> None:
+        """Forget keys that no session depends on.
+
+        Of a NodeACL whose key is not known, it may be any of them.
+
+        :param also: fingerprints that are needed beside those of the journal.
+        """
+        kinds = [n.kind for n in self._journal.nodes()]
+        if self._keys and all(k.key for k in kinds if k.chap is not False):
+            self._keys.forget({*also, *(k.key for k in kinds)})
 
 
 def of_settings(settings: serving.Settings, keys: chap.KeyRing | None

@@ -54,11 +54,17 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
             _tell(f'LUN {export.lun} of {iqn}, volume {export.volume_id},',
                   journal.adopt_export(export))
         for export, mapping in new_mappings:
-            _tell(f'LUN {mapping.lun} of {mapping.initiator} at {iqn}',
-                  journal.adopt_mapping(
-                      export, mapping,
-                      target.is_mutual(iqn, mapping.initiator),
-                      kind(str(mapping.initiator) in seen.authenticated)))
+            what = f'LUN {mapping.lun} of {mapping.initiator} at {iqn}'
+            try:
+                mutual = target.is_mutual(iqn, mapping.initiator)
+            except exception.MyDriverError as e:
+                # It must not keep all the others down.
+                LOG.error('%s is not in the journal, and is left alone: %s',
+                          what, e)
+                continue
+            _tell(what, journal.adopt_mapping(
+                export, mapping, mutual,
+                kind(str(mapping.initiator) in seen.authenticated)))
 
 
 def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,

@@ -113,7 +113,7 @@ class ExportService:
                                  self._kinds.more_portals())
         recovery.adopt(known, self._name_prefix, self._journal, self._target,
                        self._kinds.found)
-        self._kinds.keep_keys()
+        self._kinds.keep_key()
         mapped = [p for p in self._journal.mappings() if not self._is_ended(p)]
         for placed in mapped:
             with self._left_out(placed.export.volume_id):
@@ -179,6 +179,16 @@ class ExportService:
                     one.mapping.volume_id):
                 made += self._remake(one, device)
         return made
+
+    def forget_keys(self, recorded: Iterable[recovery.Recorded]) -> None:
+        """Forget replaced CHAP keys that no host was told secrets of.
+
+        The journal may have been lost, so that it alone does not tell.
+
+        :param recorded: all attachments that Cinder has.
+        """
+        self._kinds.forget_keys({self._kinds.source_of(
+            one.chap, one.mapping.initiator, one.target) for one in recorded})
 
     # -- exports
 
@@ -457,18 +467,37 @@ def build(settings: serving.Settings, *,
     """Put a service together: journal, LIO and discovery.
 
     :param replace_damaged: set a damaged journal aside and begin another:
-        for those only who ask Cinder afterwards what is missing in it.
+        for those only who ask Cinder afterwards what is missing in it. Others
+        get a copy in memory of one that cannot be written.
     :raises ConfigurationError: when the state's folder cannot be used.
     :raises JournalError: when the journal cannot be used.
     """
-    state.prepare(settings.state_path)
-    has_key = os.path.exists(os.path.join(settings.state_path, chap.KEY_FILE))
-    keys = (chap.KeyRing.load(settings.state_path)
-            if settings.chap or has_key else None)
+    state.prepare(settings.state_path, to_write=replace_damaged)
+    keys = _keys(settings, is_strict=replace_damaged)
     journal = open_journal(settings, replace_damaged=replace_damaged)
     target = targets.LioTarget(settings.backend, settings.portals,
                                settings.chap)
     return ExportService(settings, journal, target, keys, target.name_prefix)
+
+
+def _keys(settings: serving.Settings, *, is_strict: bool
+          ) -> chap.KeyRing | None:
+    """Return the keys of a backend, None where there never were any.
+
+    :param is_strict: there will be new mappings, which need the current one.
+    :raises ConfigurationError: when that is wrong.
+    """
+    path = os.path.join(settings.state_path, chap.KEY_FILE)
+    if not (settings.chap or os.path.exists(path)):
+        return None
+    try:
+        return chap.KeyRing.load(settings.state_path)
+    except exception.ConfigurationError as e:
+        if is_strict and settings.chap:
+            raise
+        LOG.error('Backend %s: %s Mappings go by the copies of its keys, as '
+                  'far as there are any.', settings.backend, e)
+        return chap.KeyRing.load_kept(settings.state_path)
 
 
 def open_journal(settings: serving.Settings, *,
@@ -477,6 +506,12 @@ def open_journal(settings: serving.Settings, *,
     path = os.path.join(settings.state_path, 'journal.sqlite')
     try:
         return journals.Journal(path, run_id())
+    except exception.JournalUnwritable as e:
+        if replace_damaged:
+            raise
+        LOG.error('Backend %s: %s What it says is restored all the same.',
+                  settings.backend, e)
+        return journals.Journal(journal_file.copy_to_memory(path), run_id())
     except exception.JournalDamaged as e:
         if not replace_damaged:
             raise

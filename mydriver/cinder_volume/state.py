@@ -18,17 +18,18 @@ _OPTION = 'mydriver_state_path'
 _MAX_LINKS = 40
 
 
-def prepare(path: str) -> None:
+def prepare(path: str, *, to_write: bool = True) -> None:
     """Make sure that a folder is there and that this user can work in it.
 
     :param path: absolute path; it and its parent are made with mode 0700.
+    :param to_write: False when a read-only filesystem will do.
     :raises ConfigurationError: when it cannot be used.
     """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         os.makedirs(path, mode=0o700, exist_ok=True)
         owner(path)
-        if not os.access(path, os.W_OK | os.X_OK):
+        if not os.access(path, os.W_OK | os.X_OK if to_write else os.X_OK):
             raise PermissionError(None, 'it cannot be written')
     except OSError as e:
         raise exception.ConfigurationError(

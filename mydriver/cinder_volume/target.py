@@ -42,6 +42,7 @@ class KernelTarget(Protocol):
 
         :returns: what is not as it should be, though it can serve all the
             same.
+        :raises NoAddress: when it has no address to serve at yet.
         :raises ConfigurationError: when something is missing.
         """
 
@@ -192,7 +193,11 @@ class LioTarget:
     def ensure_pool(self, targets: Sequence[model.Iqn],
                     more: More | None = None) -> None:
         """See :meth:`KernelTarget.ensure_pool`."""
-        channel.run(mydriver.privileged.lio.ensure_database)
+        try:
+            channel.run(mydriver.privileged.lio.ensure_database)
+        except exception.MyDriverError as e:
+            # Without it all works but for persistent reservations.
+            LOG.error('%s', e)
         failed = []
         for target in targets:
             try:
@@ -308,7 +313,7 @@ def _absent(portals: Sequence[model.Portal]) -> list[str]:
     """
     missing = {p: why for p in portals if (why := addresses.absent(p))}
     if len(missing) == len(portals):
-        raise exception.ConfigurationError(
+        raise exception.NoAddress(
             ', '.join(sorted({addresses.option_of(portals, p)
                               for p in missing})),
             'this host has none of the addresses: ' + ', '.join(

@@ -7,10 +7,12 @@ cinder/volume/driver.py and cinder/common/config.py have them; a test compares
 the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+import contextlib
 import copy
 import dataclasses
 import os
+from pathlib import Path
 import stat
 from typing import Any
 
@@ -186,7 +188,26 @@ def read(files: Sequence[str], names: Sequence[str] = (),
     for name in sorted({*enabled} - {*conf.list_all_sections()}):
         LOG.warning('enabled_backends has %s, but there is no section [%s] '
                     'in %s', name, name, _sources(conf))
+    _warn_of_others(ours)
     return [ours[n] for n in names or ours]
+
+
+def _warn_of_others(ours: Mapping[str, Backend]) -> None:
+    """Tell of journals that no backend has any more.
+
+    Its section may have been renamed while hosts have volumes attached.
+    """
+    folders = set()
+    for backend in ours.values():
+        with contextlib.suppress(exception.ConfigurationError):
+            folders.add(Path(backend.state_path).parent)
+    for path in sorted(p for f in folders for p in f.glob('*/journal.sqlite')):
+        if path.parent.name not in ours:
+            LOG.warning(
+                '%s is the journal of [%s], which is no enabled backend of '
+                'ours: nothing that it says is served. If the section was '
+                'renamed, name it as before; else remove that folder',
+                path, path.parent.name)
 
 
 def _sources(conf: cfg.ConfigOpts) -> str:

@@ -42,7 +42,11 @@ class Restore(command.Command):
                 return True
             self._bring_up(backend)
             exports = self._service(backend)
-            exports.check()
+            try:
+                exports.check()
+            except exception.NoAddress as e:
+                # The kernel listens there as soon as there is one.
+                LOG.warning('Backend %s: %s', backend.name, e)
             exports.start()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)

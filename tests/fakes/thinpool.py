@@ -28,6 +28,8 @@ class FakePool:
         self.away = 0
         self.suspended: set[str] = set()
         self.block = 512
+        #: Those that cannot be activated.
+        self.broken: set[str] = set()
         #: Fail the n-th change from now on; None never.
         self.fails_in: int | None = None
         self.room = thinpool.Group(100 * GIB, 100 * GIB, 4 << 20)
@@ -144,8 +146,11 @@ class FakePool:
         """Activate volumes, or the pool."""
         self._change(*lvs)
         self.is_active = True
-        for lv in lvs:
+        for lv in set(lvs) - self.broken:
             self._replace(lv, active=True)
+        if failed := self.broken.intersection(lvs):
+            # As LVM does, once all others are there.
+            raise exception.StoreError('run lvchange', f'{failed}')
 
     def untag(self, lvs: Sequence[str], tag: str) -> None:
         """Take a tag away."""

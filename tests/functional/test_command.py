@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's command after a boot: the kernel has nothing yet."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import tempfile
 import textwrap
 import uuid
 
-from mydriver import model
+from mydriver import discovery, model
 from mydriver.cinder_volume import configfs, service, serving
 from mydriver.cinder_volume.stores import base as stores
 from mydriver.cmd import backends
@@ -162,6 +163,46 @@ class CommandTest(base.NodeTestCase):
         status, states, out = self.states()
         self.assertEqual((0, 'warning'), (status, states['host']), out)
         self.assertIn('Not served: 192.0.2.7:3260', out)
+
+    def test_the_only_address_is_late_at_boot(self):
+        self.fill()
+        self.conf.write_text(self.conf.read_text().replace(
+            '= 127.0.0.1\n', '= 192.0.2.7\n'))
+        before = [(t.exports, t.mappings) for t in self.seen()]
+        self.boot()
+        status, out = self.run_command('restore')
+        self.assertEqual(0, status, out)
+        self.assertIn('none of the addresses: 192.0.2.7', out)
+        self.assertEqual(before, [(t.exports, t.mappings)
+                                  for t in self.seen()])
+        subprocess.run(['ip', 'address', 'add', '192.0.2.7/32', 'dev', 'lo'],
+                       check=True)
+        self.addCleanup(subprocess.run, [
+            'ip', 'address', 'del', '192.0.2.7/32', 'dev', 'lo'])
+        target = next(t.iqn for t in self.seen() if t.mappings)
+        self.assertIn(target, discovery.discover(
+            model.Portal('192.0.2.7'), model.Iqn(INITIATOR), 5.0))
+
+    def test_the_state_is_on_a_full_filesystem(self):
+        self.fill()
+        state = Path(self.backend.state_path)
+        kept = state.rename(self.folder / 'kept')
+        state.mkdir(mode=0o700)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs',
+                        str(state)], check=True)
+        self.addCleanup(subprocess.run, ['umount', str(state)])
+        shutil.copytree(kept, state, dirs_exist_ok=True)
+        with contextlib.suppress(OSError), \
+                (state / 'full').open('wb', 0) as f:
+            while f.write(bytes(4096)):
+                pass
+        before, files = self.seen(), sorted(state.iterdir())
+        self.boot()
+        status, out = self.run_command('restore')
+        self.assertEqual(1, status, out)
+        self.assertIn('Make room in', out)
+        self.assertEqual(before, self.seen())
+        self.assertEqual(files, sorted(state.iterdir()))
 
     def test_a_link_in_place_of_the_state(self):
         self.fill()

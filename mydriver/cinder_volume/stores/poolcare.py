@@ -141,11 +141,20 @@ def prepare(pool: thinpool.ThinPool, record: identity.Record, *,
         raise _no_pool(pool)
     if pool.status() is None:
         pool.activate([])
-    present = ours(pool)
-    idle = [v.name for v in present if not v.active and is_whole(v)]
+    idle = _idle(pool)
     for at in range(0, len(idle), _AT_ONCE):
-        pool.activate(idle[at:at + _AT_ONCE])
-    _resume(pool, [v.name for v in present])
+        try:
+            pool.activate(idle[at:at + _AT_ONCE])
+        except exception.StoreError as e:  # LVM brings up all the others
+            left = sorted({*_idle(pool)} & {*idle[at:at + _AT_ONCE]})
+            LOG.error('%s of %s cannot be activated: %s',
+                      ', '.join(left), place(pool), e)
+    _resume(pool, [v.name for v in ours(pool)])
+
+
+def _idle(pool: thinpool.ThinPool) -> list[str]:
+    """Return the volumes that are whole and not active."""
+    return [v.name for v in ours(pool) if not v.active and is_whole(v)]
 
 
 def recognise(pool: thinpool.ThinPool, record: identity.Record) -> str | None:

@@ -13,6 +13,7 @@ OPTION = 'mydriver_store_path'
 #: What FICLONE fails with where extents cannot be shared.
 NO_REFLINK = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EISDIR,
               errno.ENOSYS, errno.EXDEV)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 #: Makes the second open file share the contents of the first one.
@@ -25,6 +26,7 @@ def check(path: str, clone: Clone) -> None:
     :param path: the folder.
     :param clone: how contents are shared.
     :raises ConfigurationError: with what is wrong and the remedy.
+    :raises StoreError: when it is full.
     """
     if not os.path.isabs(path):
         raise _wrong(f'{path!r} is not an absolute path',
@@ -50,6 +52,9 @@ def check(path: str, clone: Clone) -> None:
                 f'extents ({e.strerror})', 'Use XFS made with reflink=1 '
                 '(the default of mkfs.xfs) or btrfs, and see that it is '
                 'mounted.') from e
+        if e.errno in _NO_ROOM:
+            raise exception.StoreError(
+                f'make a file in {path}', e.strerror) from e
         raise _unusable(path, e) from e
     finally:
         os.close(folder)

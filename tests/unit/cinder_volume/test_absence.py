@@ -6,6 +6,7 @@ Each test starts cinder-volume anew while a host has a volume.
 
 import os
 import unittest
+from unittest import mock
 import uuid
 
 from cinder import exception as cinder_exception
@@ -56,10 +57,10 @@ class Records:
 class UsersTest(unittest.TestCase):
     """Who may be using what, in doubt and beyond it."""
 
-    def users(self, *volumes, backings=(), **more):
+    def users(self, *volumes, backings=(), stored=(), **more):
         self.records = Records(*volumes, **more)
         return attachments.Users(self.records, {
-            *backings, *(v.name_id for v in volumes)})
+            *backings, *(v.name_id for v in volumes)}, stored)
 
     @ddt.data(
         # The attach was completed, or is being undone by its owner.
@@ -110,6 +111,14 @@ class UsersTest(unittest.TestCase):
         users = self.users(volume())
         self.assertFalse(users.may_use(fakes.volume().id, HOST))
 
+    @ddt.data(True, False)
+    def test_but_not_where_it_is_in_the_store(self, tells):
+        younger = fakes.volume().id
+        users = self.users(volume(), stored=[younger] if tells else None)
+        with self.assertLogs(attachments.__name__, 'WARNING') as logs:
+            self.assertTrue(users.may_use(younger, HOST))
+        self.assertIn('an old copy', logs.output[0])
+
     def test_a_database_that_knows_nothing_proves_nothing(self):
         backings = [fakes.volume().id for _ in range(3)]
         users = self.users(backings=backings)
@@ -122,7 +131,7 @@ class UsersTest(unittest.TestCase):
         self.records.error = RuntimeError('lost connection')
         with self.assertLogs(attachments.__name__, 'WARNING') as logs:
             self.assertTrue(users.may_use(fakes.volume().id, HOST))
-            self.assertEqual([], users.recorded())
+            self.assertEqual([], users.recorded(fakes.BACKEND))
         self.assertIn('lost connection', logs.output[0])
 
     def test_half_an_answer_is_asked_for_again(self):
@@ -320,6 +329,96 @@ class RestartTest(fakes.CinderTestCase):
         again.target.drop_mapping = refuse
         again.check_for_setup_error()
         self.assertEqual(2, len(again.mapped()))
+
+    def test_an_old_copy_of_the_database(self):
+        # It was restored: of the younger volume Cinder has never heard.
+        younger = self.attached(OTHER)
+        before = self.there()
+        self.driver.records.remove(younger)
+        self.restart()
+        self.assertEqual(before, self.there())
+        self.driver.records.append(younger)
+        self.restart()
+        self.assertEqual(before, self.there())
+
+    def test_a_store_that_does_not_tell_what_it_has(self):
+        younger = self.attached(OTHER)
+        before = self.there()
+        self.driver.records.remove(younger)
+        again = self.new_driver()
+        again.records = self.driver.records
+        self.driver.journal.close()
+        again.do_setup(None)
+        self.addCleanup(again.journal.close)
+        again.target.targets = self.driver.target.targets
+        again.exports.start()
+        with mock.patch.object(
+                again.store._obj, 'names',
+                side_effect=exception.StoreError('list', 'it is away')):
+            again._settle()
+        self.driver = again
+        self.assertEqual(before, self.there())
+
+    def test_a_volume_of_another_backend_of_this_host(self):
+        # A migration was cut off, so that an old backing of it is here; the
+        # other backend's state is lost as well.
+        other = 'iqn.2010-10.org.openstack:mydriver-storage-other-0'
+        self.volume.host = 'storage@other#slow'
+        self.volume.volume_attachment[0].connection_info.update(
+            target_iqn=other, target_iqns=[other] * 2)
+        self.lose_state('journal')
+        self.restart(rebooted=True)
+        self.assertEqual([], self.driver.mapped())
+        self.assertNotIn(other, self.driver.target.targets)
+
+    def test_one_record_that_cannot_be_read(self):
+        class Broken:
+            id = name_id = self.attached(OTHER).id
+            host = fakes.HOST
+
+            @property
+            def volume_attachment(self):
+                raise RuntimeError('lost connection')
+        self.driver.records[1] = Broken()
+        told = [t for t in self.there() if t[0] == self.volume.id]
+        self.driver.records.reverse()
+        self.lose_state('journal')
+        self.restart(rebooted=True)
+        self.assertEqual(told, self.there())
+
+    def rotate_key(self):
+        """Replace the key of new mappings."""
+        folder = os.path.dirname(self.driver.journal.path)
+        with open(os.path.join(folder, 'chap.key'), 'r+b') as f:
+            f.write(os.urandom(32))
+        return sorted(n for n in os.listdir(folder)
+                      if n.startswith('chap.key.'))
+
+    def test_secrets_of_a_replaced_key_and_a_lost_journal(self):
+        # The kernel has the secret, and does not tell of which key.
+        told = self.told()
+        self.rotate_key()
+        self.lose_state('journal')
+        self.restart(broken=True)
+        self.assertEqual(told, self.there())
+        self.restart()
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual(told, self.there())
+
+    def test_a_replaced_key_is_kept_while_nothing_is_known(self):
+        told, kept = self.told(), self.rotate_key()
+        self.lose_state('journal')
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual([], self.there())
+        self.restart(broken=False)
+        self.restart(rebooted=True, broken=True)
+        self.assertEqual(told, self.there())
+        self.volume.volume_attachment.objects.clear()
+        self.restart(broken=False)
+        self.assertEqual([], self.there())
+        self.restart()
+        folder = os.path.dirname(self.driver.journal.path)
+        self.assertFalse(set(kept) & set(os.listdir(folder)))
 
 
 class RenamedHostTest(managing.ManagerTestCase):

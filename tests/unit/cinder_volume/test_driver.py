@@ -123,7 +123,7 @@ class SetupTest(fakes.CinderTestCase):
         self.assertEqual('Kernel target: configfs is not mounted. Mount it.',
                          self.refusal(UnavailableDriver))
 
-    def test_a_mapping_that_cinder_does_not_know_is_dropped(self):
+    def test_a_mapping_that_cinder_has_no_attachment_of_is_dropped(self):
         driver = self.started_driver()
         kept, lost = fakes.volume(), fakes.volume()
         for volume in (kept, lost):
@@ -134,7 +134,8 @@ class SetupTest(fakes.CinderTestCase):
         again = self.new_driver()
         again.records = [fakes.volume(
             id=kept.id, status='in-use',
-            volume_attachment=[fakes.attachment()])]
+            volume_attachment=[fakes.attachment()]),
+            fakes.volume(id=lost.id)]
         again.do_setup(None)
         self.addCleanup(again.journal.close)
         again.target.targets = driver.target.targets

@@ -2,6 +2,7 @@
 """The commands, on a journal and a target in memory."""
 
 import dataclasses
+import errno
 import io
 import json
 import logging
@@ -11,7 +12,13 @@ from unittest import mock
 import uuid
 
 from mydriver import exception, model, privileged
-from mydriver.cinder_volume import configfs, service, settings
+from mydriver.cinder_volume import (
+    configfs,
+    journal_errors,
+    journal_file,
+    service,
+    settings,
+)
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume.stores import extents, probe
 from mydriver.cmd import health, identity, main, rivals, show
@@ -307,6 +314,16 @@ class StatusTest(CommandTestCase):
 class RestoreTest(CommandTestCase):
     """``mydriver restore``; what it restores, a kernel node's test says."""
 
+    def test_a_backend_that_is_not_there_any_more(self):
+        self.fill()
+        self.write(test_backends.CONF.replace('[disks]', '[fast]').replace(
+            '= disks,lvm', '= fast,lvm'))
+        for name in ('restore', 'status'):
+            _status, _, err = self.run_command(name, 'plain')
+            self.assertIn(f'{self.backend.journal_path} is the journal of '
+                          '[disks], which is no enabled backend', err)
+            self.assertEqual(1, err.count('is the journal of'))
+
     def test_no_journal_yet_is_fine(self):
         status, _, _ = self.run_command('restore')
         self.assertEqual(0, status)
@@ -345,6 +362,44 @@ class RestoreTest(CommandTestCase):
         self.assertEqual(1, status)
         self.assertIn('Backend disks cannot be restored', err)
         self.assertIn('Backend plain has no journal yet', err)
+
+    def test_a_state_without_room_does_not_end_it(self):
+        self.fill()
+        before = self.target.observe(TARGET)
+        self.target.targets.clear()
+        path = self.backend.journal_path
+        files = {n: os.stat(os.path.join(os.path.dirname(path), n)).st_mtime_ns
+                 for n in os.listdir(os.path.dirname(path))}
+        real = journal_file.open_to_write
+
+        def full(its_path, schema):
+            if its_path == path:
+                raise journal_errors.of(path, OSError(
+                    errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            return real(its_path, schema)
+        with mock.patch.object(journal_file, 'open_to_write', full), \
+                mock.patch.object(service.targets, 'LioTarget',
+                                  return_value=self.target):
+            _status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(before, self.target.observe(TARGET))
+        self.assertIn('Make room in', err)
+        for name in files.keys() - {'owner'}:
+            self.assertEqual(files[name], os.stat(os.path.join(
+                os.path.dirname(path), name)).st_mtime_ns, name)
+
+    def test_addresses_that_are_late_do_not_end_it(self):
+        self.fill()
+        before = self.target.observe(TARGET)
+        self.target.targets.clear()
+        with mock.patch.object(
+                self.target, 'check', side_effect=exception.NoAddress(
+                    'target_ip_address', 'this host has none', 'See.')), \
+                mock.patch.object(service.targets, 'LioTarget',
+                                  return_value=self.target), \
+                mock.patch.object(configfs, 'target', self.target.observe):
+            _status, _, err = self.run_command('restore', 'disks')
+        self.assertEqual(before, self.target.observe(TARGET))
+        self.assertIn('this host has none', err)
 
     def test_a_fault_of_the_store_does_not_end_it(self):
         self.fill()

@@ -157,6 +157,24 @@ class LvmThinTest(unittest.TestCase):
         self.store.check()
         self.assertEqual(MIB, self.store.device(name).size_bytes)
 
+    def test_one_volume_that_cannot_be_activated(self):
+        names = [self.made() for _ in range(3)]
+        for name in names:
+            self.pool._replace(name, active=False)
+        self.pool.broken.add(names[1])
+        self.pool.suspended.add(names[2])
+        with mock.patch.object(poolcare, 'PATIENCE_S', 0), \
+                self.assertLogs(poolcare.__name__, 'ERROR') as logs:
+            self.store.prepare()
+        self.assertIn(names[1], logs.output[0])
+        self.assertNotIn(names[0], logs.output[0])
+        self.store.check()
+        self.assertEqual(set(), self.pool.suspended)
+        for name in (names[0], names[2]):
+            self.assertEqual(MIB, self.store.device(name).size_bytes)
+        with self.assertRaisesRegex(exception.StoreError, 'not active'):
+            self.store.device(names[1])
+
     def test_what_stays_suspended_is_resumed(self):
         self.pool.suspended.add(self.made())
         with mock.patch.object(poolcare, 'PATIENCE_S', 0.01), \

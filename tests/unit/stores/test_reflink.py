@@ -146,6 +146,12 @@ class ReflinkTest(unittest.TestCase):
         self.assertIn('Input/output error', text)
         self.assertNotIn('reflink=1', text)
 
+    @ddt.data(errno.ENOSPC, errno.EDQUOT)
+    def test_a_full_filesystem_is_not_set_wrongly(self, number):
+        store = reflink.ReflinkStore(self.path, failing(number))
+        with self.assertRaisesRegex(exception.StoreError, self.path):
+            store.check()
+
     def test_only_the_owner_can_read(self):
         name = contract.volume()
         self.store.create(name, contract.MIB)

@@ -104,7 +104,7 @@ class Sessions:
         :param came: since when this attach waits for its turn.
         """
         answer_s = min(patience_s, ANSWER_TIMEOUT_S)
-        if (patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal)
+        if ((patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal))
                 or self._failed.get(portal, came) > came):
             answer_s = min(answer_s, AGAIN_TIMEOUT_S)
         try:

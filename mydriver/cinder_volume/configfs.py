@@ -83,10 +83,22 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
-    """Return what the kernel has of a target, None where it has none."""
+    """Return what the kernel has of a target, None where it has none.
+
+    Other backends change what is theirs meanwhile: what goes is not there.
+    """
     tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
     if not tpg.is_dir():
         return None
+    try:
+        return _target(iqn, tpg)
+    except FileNotFoundError:
+        if tpg.is_dir():
+            raise
+        return None
+
+
+def _target(iqn: model.Iqn, tpg: Path) -> SeenTarget:
     exports = tuple(e for p in sorted((tpg / 'lun').iterdir())
                     if (e := _export(p)))
     acls = [p for p in sorted((tpg / 'acls').iterdir()) if p.is_dir()]
@@ -165,7 +177,7 @@ def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
 
 
 def _export(folder: Path) -> SeenExport | None:
-    link = next((p for p in folder.iterdir() if p.is_symlink()), None)
+    link = _link(folder)
     if link is None:
         return None
     store = link.resolve()
@@ -176,11 +188,19 @@ def _export(folder: Path) -> SeenExport | None:
 
 
 def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
-    link = next((p for p in folder.iterdir() if p.is_symlink()), None)
+    link = _link(folder)
     if link is None:
         return None
     return SeenMapping(initiator, _number(folder), _number(link.resolve()),
                        _read(folder / 'write_protect') == '1')
+
+
+def _link(folder: Path) -> Path | None:
+    """Return the link in a LUN's folder, None once it is gone."""
+    try:
+        return next((p for p in folder.iterdir() if p.is_symlink()), None)
+    except FileNotFoundError:
+        return None
 
 
 def _number(folder: Path) -> int:

@@ -169,7 +169,8 @@ class ServiceOnLioTest(unittest.TestCase):
         for made in (11, 0):
             self.assertEqual(made, self.service.remake(
                 recorded, lambda volume_id: model.BackingDevice(
-                    'fileio', str(self.folder / volume_id), 16 * MIB)))
+                    'fileio', str(self.folder / f'volume-{volume_id}'),
+                    16 * MIB)))
         self.assertEqual(_mapped(before), _mapped(lio.dump()))
         there = {v.strip() for v in lio.dump().values()}
         for data in told.values():

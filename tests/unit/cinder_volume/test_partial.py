@@ -2,6 +2,9 @@
 """One part of a backend is not in order: all others go on."""
 
 import os
+from pathlib import Path
+import shutil
+import tempfile
 import unittest
 from unittest import mock
 
@@ -123,6 +126,49 @@ class TargetTest(unittest.TestCase):
             self.target.ensure_pool([model.Iqn('iqn.2026-11.org.example:t')])
         self.assertEqual(['iqn.2026-11.org.example:t'], made)
         self.assertIn('/etc/target/pr', logs.output[0])
+
+
+class GoingTest(unittest.TestCase):
+    """Another backend withdraws volumes while somebody looks."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.iqn = model.Iqn('iqn.2026-11.org.example:t')
+        self.tpg = self.root / 'iscsi' / str(self.iqn) / 'tpgt_1'
+        for name in ('np', 'lun', 'acls'):
+            (self.tpg / name).mkdir(parents=True)
+        acl = self.tpg / 'acls' / ALICE['initiator']
+        for number in range(3):
+            store = self.root / f'core/fileio_{number}/mydriver-b-{number}'
+            lun, mapped = (folder / f'lun_{number}'
+                           for folder in (self.tpg / 'lun', acl))
+            for folder in (store, lun, mapped):
+                folder.mkdir(parents=True)
+            (lun / 'link').symlink_to(store)
+            (mapped / 'link').symlink_to(lun)
+
+    def look(self, going):
+        """Return what is seen while something goes."""
+        real = configfs._number
+
+        def number(folder):
+            shutil.rmtree(going, ignore_errors=True)
+            return real(folder)
+        with mock.patch.object(configfs, '_number', number):
+            return configfs.target(self.iqn, self.root)
+
+    def test_a_lun(self):
+        seen = self.look(self.tpg / 'lun/lun_1')
+        self.assertEqual([0, 2], [e.lun for e in seen.exports])
+
+    def test_a_mapped_lun(self):
+        acl = self.tpg / 'acls' / ALICE['initiator']
+        seen = self.look(acl / 'lun_2')
+        self.assertEqual([0, 1], [m.lun for m in seen.mappings])
+
+    def test_the_target(self):
+        self.assertIsNone(self.look(self.tpg))
 
 
 @ddt.ddt

@@ -527,8 +527,8 @@ def _ensure_authentication(acl: Path, wanted: int) -> None:
 def _refuse_foreign_acl(acl: Path, prefix: str) -> None:
     """See that no other backend has mapped anything at a NodeACL.
 
-    A NodeACL is one backend's, so the first LUN of ours tells: a look at each
-    would make an attach slower with every volume.
+    One LUN of a backend tells whose it is, since each was checked when it was
+    mapped. To look at all would make an attach slower with every volume.
 
     :param prefix: how the names of the backend's own backstores begin.
     """
@@ -536,8 +536,9 @@ def _refuse_foreign_acl(acl: Path, prefix: str) -> None:
         link = links.target_of(mapped)
         store = link and links.target_of(link.resolve())
         name = store.resolve().name if store else ''
+        # Others than ours are an administrator's, who will know why.
         if not name.startswith('mydriver-'):
-            continue  # an administrator's, who will know why
+            continue
         if name[:-_UUID_LENGTH] != prefix:
             raise exception.ForeignObject(
                 f'NodeACL {acl.name} of {acl.parents[2].name}',

@@ -40,6 +40,10 @@ class TargetMaker:
             model.Mapping(export.volume_id, initiator, lun, read_only),
             export, False, kind=journal.Kind(chap))
 
+    def make_stranger(self, iqn: model.Iqn) -> None:
+        """Make a target as somebody else does."""
+        self.target.ensure_pool([iqn])
+
     @staticmethod
     def secrets(mutual: bool = False, password: str = 'p' * 16
                 ) -> model.ChapCredentials:
@@ -263,7 +267,7 @@ class TargetContract(TargetMaker):
 
     def test_a_target_that_no_backend_made_stays(self):
         other = model.Iqn('iqn.2003-01.org.linux-iscsi.stranger:disk')
-        self.target.ensure_pool([other])
+        self.make_stranger(other)
         self.assertRaises(exception.RequestRefused, self.target.drop_target,
                           other)
         self.assertIsNotNone(self.target.observe(other))
@@ -300,7 +304,7 @@ class TargetContract(TargetMaker):
         for later in (unmap_again, map_again,
                       lambda: self.target.ensure_pool([IQN])):
             export = self.export()
-            self.target.ensure_mapping(self.placed(export))
+            self.target.ensure_mapping(self.placed(export), self.secrets())
             self.log_in(INITIATOR)
             self.target.drop_mapping(export, INITIATOR, 1)
             self.assertEqual([], [m for m in self.seen().mappings
@@ -314,7 +318,7 @@ class TargetContract(TargetMaker):
 
     def test_acl_of_a_session_is_used_again(self):
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.placed(export), self.secrets())
         self.log_in(INITIATOR)
         self.target.drop_mapping(export, INITIATOR, 1)
         self.target.ensure_mapping(self.placed(export, lun=2))

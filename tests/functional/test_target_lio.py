@@ -27,6 +27,10 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.target = target.LioTarget('contract', contract.PORTALS, True)
         self.target.ensure_pool([contract.IQN])
 
+    def make_stranger(self, iqn):
+        configfs.ROOT.joinpath('iscsi', str(iqn), 'tpgt_1').mkdir(
+            parents=True)
+
     def log_in(self, initiator):
         secret = self.secrets()
         iface = ('iscsiadm', '-m', 'iface', '-I', 'contract')

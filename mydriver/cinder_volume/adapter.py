@@ -27,14 +27,13 @@ from mydriver.cinder_volume import (
     images,
     opts,
     records,
-    relocate,
     service,
     serving,
     settings,
     stats,
     underway,
 )
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base, copying
 
 LOG = logging.getLogger(__name__)
 
@@ -294,7 +293,7 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def location_info(self) -> str:
         """Say where the volumes are, in a way that no other place has."""
-        return str(relocate.Place('LIODriver', socket.gethostname(),
+        return str(copying.Place('LIODriver', socket.gethostname(),
                                   self.store.location))
 
     def _ratio(self) -> float | str:

@@ -26,7 +26,7 @@ from mydriver.cinder_volume import (
     serving,
     stats,
 )
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import adapter, errors, stats
-from mydriver.cinder_volume.stores import base, together
+from mydriver.stores import base, batch
 
 LOG = logging.getLogger(__name__)
 
@@ -95,10 +95,10 @@ class GroupAdapter(adapter.Adapter):
         for volume in source_vols or ():
             self.check_copy(volume)
         if snapshots:
-            together.clone_snapshots(self.store, _wanted(
+            batch.clone_snapshots(self.store, _wanted(
                 [base.snapshot_name(s.id) for s in snapshots], volumes))
         else:
-            together.clone_volumes(self.store, _wanted(
+            batch.clone_volumes(self.store, _wanted(
                 [adapter.name(v) for v in source_vols or ()], volumes))
         return _available(volumes)
 

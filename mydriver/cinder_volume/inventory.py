@@ -10,7 +10,7 @@ from typing import Any
 
 from mydriver import exception
 from mydriver.cinder_volume import stats
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 #: The key of a reference, the one that the in-tree drivers use.
 KEY = 'source-name'

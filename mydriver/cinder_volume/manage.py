@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import adapter, errors, inventory, stats
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
 

@@ -19,15 +19,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import (
-    adapter,
-    blocks,
-    errors,
-    images,
-    opts,
-    relocate,
-)
-from mydriver.cinder_volume.stores import base
+from mydriver.cinder_volume import adapter, blocks, errors, images, opts
+from mydriver.stores import base, copying
 
 LOG = logging.getLogger(__name__)
 
@@ -111,8 +104,8 @@ class Migrate(adapter.Adapter):
     def _target(self, volume: Any, host: Any
                 ) -> tuple[str, base.VolumeStore | None]:
         """Return the other backend's store, or why there is none."""
-        mine = relocate.Place.parse(self.location_info())
-        theirs = relocate.Place.parse(
+        mine = copying.Place.parse(self.location_info())
+        theirs = copying.Place.parse(
             (host.get('capabilities') or {}).get('location_info'))
         if volume.status not in _QUIET:
             return f'it is {volume.status}', None
@@ -153,7 +146,7 @@ class Migrate(adapter.Adapter):
 
     def _copy_in_steps(self, target: base.VolumeStore, name: str) -> None:
         """Copy a backing in native threads, telling how far it is."""
-        copy = relocate.Copy(self.store, target, name)
+        copy = copying.Copy(self.store, target, name)
         reported = time.monotonic()
         with copy.begun() as is_needed:
             while is_needed and tpool.execute(copy.step):

@@ -10,9 +10,9 @@ import contextlib
 import os
 from typing import Any, Protocol
 
-from mydriver import exception, model
-from mydriver.cinder_volume import addresses, serving, state, stores
-from mydriver.cinder_volume.stores import base, identity
+from mydriver import exception, model, stores
+from mydriver.cinder_volume import addresses, serving, state
+from mydriver.stores import base, identity
 
 #: The name of a backstore, mydriver-SECTION-UUID, is that of a folder.
 _LONGEST_SECTION = 255 - len('mydriver--') - 36

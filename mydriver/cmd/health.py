@@ -16,9 +16,9 @@ from mydriver.cinder_volume import (
 )
 from mydriver.cinder_volume import journal as journals
 from mydriver.cinder_volume import target as targets
-from mydriver.cinder_volume.stores import base
 from mydriver.cmd import backends
 from mydriver.privileged import grants
+from mydriver.stores import base
 
 GIB = 1024 ** 3
 

@@ -14,7 +14,7 @@ import uuid
 
 from mydriver import exception
 from mydriver.cinder_volume import inventory
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 MIB = 1024 * 1024
 

@@ -6,7 +6,7 @@ import os
 import secrets
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import thinpool
+from mydriver.stores.lvmthin import pool
 
 GIB = 1024 ** 3
 
@@ -21,8 +21,8 @@ class FakePool:
         self.group_name = 'vg'
         self.name = 'mydriver'
         self.has_group = True
-        self.found: dict[str, thinpool.Volume] = {}
-        self.state = thinpool.Status(100 * GIB, 0, GIB, 0)
+        self.found: dict[str, pool.Volume] = {}
+        self.state = pool.Status(100 * GIB, 0, GIB, 0)
         self.is_active = True
         #: Not seen the next so many times that somebody looks.
         self.away = 0
@@ -32,21 +32,21 @@ class FakePool:
         self.broken: set[str] = set()
         #: Fail the n-th change from now on; None never.
         self.fails_in: int | None = None
-        self.room = thinpool.Group(100 * GIB, 100 * GIB, 4 << 20)
+        self.room = pool.Group(100 * GIB, 100 * GIB, 4 << 20)
         self._folder = folder
         self._ids = 0
         #: Tells this pool from another one of the same name.
         self.serial = secrets.token_hex(4)
 
-    def group(self) -> thinpool.Group | None:
+    def group(self) -> pool.Group | None:
         """Return the group."""
         return self.room if self.has_group else None
 
-    def volumes(self) -> list[thinpool.Volume]:
+    def volumes(self) -> list[pool.Volume]:
         """Return all volumes; as LVM does, none of a group that is gone."""
         return list(self.found.values()) if self.has_group else []
 
-    def status(self) -> thinpool.Status | None:
+    def status(self) -> pool.Status | None:
         """Return what the test set, with what files take up."""
         if self.away:
             self.away -= 1
@@ -75,13 +75,13 @@ class FakePool:
              chunk_kib: int) -> None:
         """Make the pool."""
         self._change()
-        self.state = thinpool.Status(data_bytes, 0, metadata_bytes, 0)
+        self.state = pool.Status(data_bytes, 0, metadata_bytes, 0)
         self.add(self.name, data_bytes, pool='', kind='thin-pool')
 
     def add(self, lv: str, size_bytes: int, **fields: object) -> None:
         """Put a volume there; also for tests."""
         self._ids += 1
-        self.found[lv] = thinpool.Volume(**{
+        self.found[lv] = pool.Volume(**{
             'name': lv, 'size_bytes': size_bytes, 'pool': self.name,
             'active': True, 'thin_id': self._ids,
             'uuid': f'{self.serial}-{self._ids:06}', **fields})
@@ -168,8 +168,8 @@ class FakePool:
 
     def _replace(self, lv: str, **changes: object) -> None:
         fields = {name: getattr(self.found[lv], name)
-                  for name in thinpool.Volume.__slots__}
-        self.found[lv] = thinpool.Volume(**{**fields, **changes})
+                  for name in pool.Volume.__slots__}
+        self.found[lv] = pool.Volume(**{**fields, **changes})
 
     def _path(self, lv: str) -> str:
         return os.path.join(self._folder, lv)

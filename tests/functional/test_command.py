@@ -14,8 +14,8 @@ import uuid
 
 from mydriver import discovery, model
 from mydriver.cinder_volume import configfs, service, serving
-from mydriver.cinder_volume.stores import base as stores
 from mydriver.cmd import backends
+from mydriver.stores import base as stores
 from tests.functional import base, lio
 
 INITIATOR = 'iqn.1993-08.org.debian:01:host'

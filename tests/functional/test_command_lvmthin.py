@@ -2,7 +2,7 @@
 """The operator's command after a boot that left a thin pool inactive."""
 
 from mydriver.cinder_volume import settings
-from mydriver.cinder_volume.stores import base as stores
+from mydriver.stores import base as stores
 from tests.functional import base, lio, lvm, test_command
 
 

@@ -5,8 +5,9 @@ import os
 import shutil
 import tempfile
 
-from mydriver.cinder_volume import relocate
-from mydriver.cinder_volume.stores import lvmthin, reflink
+from mydriver.stores import copying
+from mydriver.stores.lvmthin import store as lvmthin
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base, lvm
 
@@ -36,7 +37,7 @@ class RelocateTest(base.NodeTestCase):
 
     def carry(self, source, target, name):
         """Copy all steps; return the copy."""
-        copy = relocate.Copy(source, target, name)
+        copy = copying.Copy(source, target, name)
         with copy.begun() as is_needed:
             self.assertIs(True, is_needed, 'nothing can be shared here')
             while copy.step():

@@ -9,7 +9,8 @@ import tempfile
 import threading
 import time
 
-from mydriver.cinder_volume.stores import extents, reflink
+from mydriver.stores.reflink import extents
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base
 

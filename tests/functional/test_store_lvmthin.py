@@ -9,8 +9,10 @@ import time
 from unittest import mock
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import identity, lvmthin, poolcare
 from mydriver.privileged import dm, freeze, thin
+from mydriver.stores import identity
+from mydriver.stores.lvmthin import store as lvmthin
+from mydriver.stores.lvmthin import upkeep
 from tests.contract import store as contract
 from tests.functional import base, lvm
 
@@ -52,7 +54,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     def away(self):
         """Let the group have another name."""
         base.run('vgrename', '-q', lvm.GROUP, 'elsewhere')
-        with mock.patch.object(poolcare, 'ABSENCE_S', 1):
+        with mock.patch.object(upkeep, 'ABSENCE_S', 1):
             yield
         base.run('vgrename', '-q', 'elsewhere', lvm.GROUP)
 
@@ -79,7 +81,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     def test_a_suspended_volume_is_resumed(self):
         name = self.made()
         base.run('dmsetup', 'suspend', self.path(name))
-        with mock.patch.object(poolcare, 'PATIENCE_S', 0.1):
+        with mock.patch.object(upkeep, 'PATIENCE_S', 0.1):
             self.store.prepare()
         contract.write(self.path(name), b'goes on')
 

@@ -5,7 +5,7 @@ import mmap
 import os
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import lvmthin
+from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.functional import base, lvm
 

@@ -8,8 +8,8 @@ import time
 
 from mydriver import exception
 from mydriver.cinder_volume import stats
-from mydriver.cinder_volume.stores import lvmthin
 from mydriver.privileged import lvm as runner
+from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.functional import attaching, base, lio, lvm
 

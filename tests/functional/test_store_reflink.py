@@ -9,7 +9,8 @@ import tempfile
 import time
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import identity, reflink
+from mydriver.stores import identity
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base
 from tests.unit.stores import test_reflink

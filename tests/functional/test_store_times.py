@@ -7,7 +7,8 @@ import sys
 import tempfile
 import time
 
-from mydriver.cinder_volume.stores import lvmthin, reflink
+from mydriver.stores.lvmthin import store as lvmthin
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base, lvm
 

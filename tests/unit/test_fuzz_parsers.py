@@ -13,9 +13,10 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import discovery, exception, model
-from mydriver.cinder_volume import chap, configfs, local_image, relocate
-from mydriver.cinder_volume.stores import thinpool
+from mydriver.cinder_volume import chap, configfs, local_image
 from mydriver.privileged import node_record, vpd
+from mydriver.stores import copying
+from mydriver.stores.lvmthin import pool
 from tests.unit import hostile
 
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:a')
@@ -137,7 +138,7 @@ class StatusTest(unittest.TestCase):
                   numbers.map('254:1 254:2 {} 0'.format)))
     def test_status(self, status, table):
         try:
-            found = thinpool.parse_status(status, table)
+            found = pool.parse_status(status, table)
         except exception.StoreError as e:
             hostile.check_text(e)
             return
@@ -150,7 +151,7 @@ class StatusTest(unittest.TestCase):
 
     def test_figures_of_other_scripts(self):
         with self.assertRaises(exception.StoreError):
-            thinpool.parse_status('1 1/10 1/\u0661\u0660 - rw',
+            pool.parse_status('1 1/10 1/\u0661\u0660 - rw',
                                   '254:1 254:2 128 0')
 
 
@@ -197,10 +198,10 @@ class PlaceTest(unittest.TestCase):
         hostile.anything, st.tuples(hostile.text, hostile.text,
                                     hostile.text).map(':'.join)))
     def test_place(self, text):
-        place = relocate.Place.parse(text)
+        place = copying.Place.parse(text)
         if place is not None:
             self.assertEqual(text, str(place))
-            self.assertEqual(place, relocate.Place.parse(str(place)))
+            self.assertEqual(place, copying.Place.parse(str(place)))
 
 
 RECORD = (f'# BEGIN RECORD 2.1.8\nnode.startup = automatic\n{SECRET} = old\n'

@@ -7,7 +7,7 @@ from unittest import mock
 from cinder import exception as cinder_exception
 import ddt
 
-from mydriver.cinder_volume.stores import reflink
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.unit.cinder_volume import fakes
 

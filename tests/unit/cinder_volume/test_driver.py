@@ -11,7 +11,7 @@ import ddt
 from mydriver import exception
 from mydriver.cinder_volume import service
 from mydriver.cinder_volume import settings as backend_settings
-from mydriver.cinder_volume.stores import reflink
+from mydriver.stores.reflink import store as reflink
 from tests.unit.cinder_volume import fakes
 
 GIB = 1024 ** 3

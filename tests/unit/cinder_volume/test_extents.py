@@ -6,7 +6,7 @@ from unittest import mock
 from cinder import exception as cinder_exception
 from cinder.volume import group_types
 
-from mydriver.cinder_volume.stores import extents
+from mydriver.stores.reflink import extents
 from tests.unit.cinder_volume import fakes
 
 

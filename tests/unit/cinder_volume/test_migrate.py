@@ -15,8 +15,8 @@ import ddt
 from oslo_concurrency import processutils
 
 from mydriver import exception
-from mydriver.cinder_volume import relocate
-from mydriver.cinder_volume.stores import base, reflink
+from mydriver.stores import base, copying
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.unit.cinder_volume import fakes
 from tests.unit.stores import test_reflink
@@ -202,7 +202,7 @@ class MigrateTest(fakes.CinderTestCase):
         """Migrate where only root may open the paths; return the rest."""
         volume = self.created()
         self.write(volume, b'last', GIB - 4)
-        refused = mock.patch.object(relocate, 'open', create=True,
+        refused = mock.patch.object(copying, 'open', create=True,
                                     side_effect=PermissionError(13, 'no'))
         with refused, mock.patch.object(volume_utils.copy_volume,
                                         '__defaults__',
@@ -309,7 +309,7 @@ class CopyTest(unittest.TestCase):
     def test_in_small_steps(self):
         data = os.urandom(3 * MIB)
         contract.write(self.path, data, MIB)
-        copy = relocate.Copy(self.source, self.target, self.name)
+        copy = copying.Copy(self.source, self.target, self.name)
         seen = []
         with copy.begun() as is_needed:
             self.assertIs(True, is_needed)
@@ -324,21 +324,21 @@ class CopyTest(unittest.TestCase):
 
     def test_zeros_are_not_written(self):
         contract.write(self.path, bytes(8 * MIB))
-        copy = relocate.Copy(self.source, self.target, self.name)
+        copy = copying.Copy(self.source, self.target, self.name)
         with copy.begun():
             while copy.step():
                 pass
         self.assertEqual((8 * MIB, 0), (copy.done_bytes, copy.written_bytes))
 
     def test_an_empty_volume_is_a_hole(self):
-        copy = relocate.Copy(self.source, self.target, self.name)
+        copy = copying.Copy(self.source, self.target, self.name)
         with copy.begun():
             self.assertIs(False, copy.step())
         self.assertEqual(8 * MIB, self.target.device(self.name).size_bytes)
 
     def test_a_failure_leaves_nothing(self):
         contract.write(self.path, b'data', 7 * MIB)
-        copy = relocate.Copy(self.source, self.target, self.name)
+        copy = copying.Copy(self.source, self.target, self.name)
         with self.assertRaisesRegex(exception.StoreError, 'it ends at'), \
                 copy.begun():
             os.truncate(self.path, 7 * MIB + 1)
@@ -347,7 +347,7 @@ class CopyTest(unittest.TestCase):
         self.assertEqual((), self.target.names())
 
     def test_a_copy_that_is_stuck_is_given_up(self):
-        copy = relocate.Copy(self.source, self.target, self.name)
+        copy = copying.Copy(self.source, self.target, self.name)
         with self.assertRaisesRegex(exception.WaitTimeout, '0 of 8388608'), \
                 copy.begun():
             copy._deadline = 0

@@ -8,7 +8,7 @@ from cinder.scheduler.filters import capacity_filter, driver_filter
 from cinder.scheduler.weights import goodness
 from oslo_utils import timeutils
 
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 from tests.unit.cinder_volume import fakes
 
 GIB = 1024 ** 3

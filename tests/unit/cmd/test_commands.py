@@ -20,8 +20,8 @@ from mydriver.cinder_volume import (
     settings,
 )
 from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume.stores import extents, probe
 from mydriver.cmd import health, identity, main, rivals, show
+from mydriver.stores.reflink import extents, probe
 from tests.fakes import target as fake_target
 from tests.unit.cmd import test_backends
 

@@ -14,9 +14,9 @@ from oslo_config import cfg
 
 from mydriver import exception
 from mydriver.cinder_volume import opts
-from mydriver.cinder_volume.stores import lvmthin
 from mydriver.cmd import backends
 from mydriver.privileged import grants
+from mydriver.stores.lvmthin import store as lvmthin
 
 CONF = """
     [DEFAULT]

@@ -11,10 +11,11 @@ from unittest import mock
 
 import ddt
 
-from mydriver import exception
-from mydriver.cinder_volume import stores
-from mydriver.cinder_volume.stores import base, lvmthin, poolcare, thinpool
+from mydriver import exception, stores
 from mydriver.privileged import grants, thin
+from mydriver.stores import base
+from mydriver.stores.lvmthin import pool, upkeep
+from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.fakes import thinpool as fake
 from tests.unit.stores import test_reflink
@@ -107,7 +108,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_a_group_without_room_for_a_pool(self):
         del self.pool.found['mydriver']
-        self.pool.room = thinpool.Group(GIB, GIB, 4 * MIB)
+        self.pool.room = pool.Group(GIB, GIB, 4 * MIB)
         self.assertIn('no room', self.problem(self.store.prepare))
 
     @ddt.data(
@@ -120,14 +121,14 @@ class LvmThinTest(unittest.TestCase):
         self.assertIn(text, self.problem())
 
     def test_extents_that_do_not_divide_a_gib(self):
-        self.pool.room = thinpool.Group(GIB, GIB, 3 * MIB)
+        self.pool.room = pool.Group(GIB, GIB, 3 * MIB)
         self.assertIn('extents of 3145728 bytes', self.problem())
 
     @ddt.data((2 * GIB, 64, 16 * MIB), (200 * GIB, 64, 400 * MIB),
               (20 << 40, 256, 10240 * MIB))
     @ddt.unpack
     def test_the_plan_of_a_pool(self, free_bytes, chunk_kib, metadata_bytes):
-        data, metadata, chunk = poolcare.plan(free_bytes)
+        data, metadata, chunk = upkeep.plan(free_bytes)
         self.assertEqual((chunk_kib, metadata_bytes), (chunk, metadata))
         self.assertLess(data + 3 * metadata, free_bytes)
         self.assertGreater(data, free_bytes * 0.9)
@@ -137,7 +138,7 @@ class LvmThinTest(unittest.TestCase):
     # Bringing up and recovery
 
     def test_a_pool_that_gets_its_first_volume_is_away_for_a_while(self):
-        with mock.patch.object(poolcare, '_POLL_S', 0.01):
+        with mock.patch.object(upkeep, '_POLL_S', 0.01):
             self.pool.away = 3
             name = self.made()
             self.pool.away = 3
@@ -150,7 +151,7 @@ class LvmThinTest(unittest.TestCase):
         self.pool.is_active = False
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(name)
-        with mock.patch.object(poolcare, 'ABSENCE_S', 0.01), \
+        with mock.patch.object(upkeep, 'ABSENCE_S', 0.01), \
                 self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.capacity()
         self.store.prepare()
@@ -163,8 +164,8 @@ class LvmThinTest(unittest.TestCase):
             self.pool._replace(name, active=False)
         self.pool.broken.add(names[1])
         self.pool.suspended.add(names[2])
-        with mock.patch.object(poolcare, 'PATIENCE_S', 0), \
-                self.assertLogs(poolcare.__name__, 'ERROR') as logs:
+        with mock.patch.object(upkeep, 'PATIENCE_S', 0), \
+                self.assertLogs(upkeep.__name__, 'ERROR') as logs:
             self.store.prepare()
         self.assertIn(names[1], logs.output[0])
         self.assertNotIn(names[0], logs.output[0])
@@ -177,8 +178,8 @@ class LvmThinTest(unittest.TestCase):
 
     def test_what_stays_suspended_is_resumed(self):
         self.pool.suspended.add(self.made())
-        with mock.patch.object(poolcare, 'PATIENCE_S', 0.01), \
-                mock.patch.object(poolcare, '_POLL_S', 0.01):
+        with mock.patch.object(upkeep, 'PATIENCE_S', 0.01), \
+                mock.patch.object(upkeep, '_POLL_S', 0.01):
             self.store.prepare()
         self.assertEqual(set(), self.pool.suspended)
 
@@ -276,7 +277,7 @@ class LvmThinTest(unittest.TestCase):
         # The volume never goes before its copy is whole: something else has
         # happened, and what has, only the operator knows.
         name = contract.volume()
-        spare = poolcare.spare_name(name)
+        spare = upkeep.spare_name(name)
         self.pool.add(spare, MIB, tags=frozenset([f'mydriver.size={2 * MIB}']))
         kept = self.store.recover()
         self.assertIn(spare, self.pool.found)
@@ -284,7 +285,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_nothing_is_finished_while_disks_are_missing(self):
         name, other = contract.volume(), contract.volume()
-        spare = poolcare.spare_name(name)
+        spare = upkeep.spare_name(name)
         self.pool.add(spare, MIB)
         self.pool.add(other, MIB, tags=frozenset(['mydriver.unfinished']))
         self.pool.room = dataclasses.replace(self.pool.room, missing_disks=1)
@@ -329,7 +330,7 @@ class LvmThinTest(unittest.TestCase):
             self.pool.fails_in = None
             if self.store.exists(name):
                 break
-        self.assertIn(poolcare.spare_name(name), self.pool.found)
+        self.assertIn(upkeep.spare_name(name), self.pool.found)
         self.store.delete(name)
         self.store.recover()
         self.assertEqual((kept,), self.store.names())
@@ -389,7 +390,7 @@ class StatusTest(unittest.TestCase):
     def test_it_is_read(self, mode, check, trouble):
         text = (f'4 421/4096 16/16384 - {mode} discard_passdown '
                 f'error_if_no_space {check} 1024')
-        found = thinpool.parse_status(text, self.TABLE)
+        found = pool.parse_status(text, self.TABLE)
         self.assertIn(trouble, found.trouble)
         self.assertEqual(bool(trouble), bool(found.trouble))
         self.assertEqual((16384 * 65536, 16 * 65536, 4096 * 4096, 421 * 4096),
@@ -401,11 +402,11 @@ class StatusTest(unittest.TestCase):
     @ddt.data('Fail', 'Error')
     def test_a_failed_pool(self, text):
         self.assertIn('failed',
-                      thinpool.parse_status(text, self.TABLE).trouble)
+                      pool.parse_status(text, self.TABLE).trouble)
 
     def test_nonsense_is_an_error(self):
         with self.assertRaisesRegex(exception.StoreError, 'nonsense'):
-            thinpool.parse_status('nonsense', self.TABLE)
+            pool.parse_status('nonsense', self.TABLE)
 
 
 class Ended:

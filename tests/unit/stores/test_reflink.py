@@ -17,9 +17,10 @@ from unittest import mock
 
 import ddt
 
-from mydriver import exception
-from mydriver.cinder_volume import stores
-from mydriver.cinder_volume.stores import base, files, probe, reflink
+from mydriver import exception, stores
+from mydriver.stores import base
+from mydriver.stores.reflink import files, probe
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 
 #: tmpfs has files without a name (O_TMPFILE) on every kernel.

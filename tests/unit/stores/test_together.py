@@ -5,7 +5,8 @@ import unittest
 from unittest import mock
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import reflink, together
+from mydriver.stores import batch
+from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.unit.stores import test_reflink
 
@@ -52,7 +53,7 @@ class TogetherTest(unittest.TestCase):
         for kind in (reflink.ReflinkStore, ConsistentStore):
             self.use(kind)
             wanted = self.wanted()
-            together.clone_volumes(self.store, wanted)
+            batch.clone_volumes(self.store, wanted)
             self.assertEqual(self.before | {n for _s, n, _size in wanted},
                              set(self.store.names()))
             for _source, name, size_bytes in wanted:
@@ -66,7 +67,7 @@ class TogetherTest(unittest.TestCase):
             wanted = self.wanted()
             taken = [wanted[0], (self.sources[1], self.sources[0],
                                  contract.MIB)]
-            for clone in (together.clone_volumes, together.clone_snapshots):
+            for clone in (batch.clone_volumes, batch.clone_snapshots):
                 with self.assertRaises(exception.StoreError):
                     clone(self.store, taken)
                 self.assertEqual(self.before, set(self.store.names()))
@@ -79,5 +80,5 @@ class TogetherTest(unittest.TestCase):
                     'delete', 'the undo fails too')), \
                 self.assertRaisesRegex(exception.StoreError,
                                        self.sources[0]) as caught:
-            together.clone_snapshots(self.store, taken)
+            batch.clone_snapshots(self.store, taken)
         self.assertIn(wanted[0][1], ' '.join(caught.exception.__notes__))

@@ -13,7 +13,7 @@ import os
 import time
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 MIB = 1024 ** 2
 

@@ -4,7 +4,9 @@
 from collections.abc import Callable
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base, identity, lvmthin, reflink
+from mydriver.stores import base, identity
+from mydriver.stores.lvmthin import store as lvmthin
+from mydriver.stores.reflink import store as reflink
 
 _KINDS: dict[str, Callable[[str, identity.Record], base.VolumeStore]] = {
     'lvmthin': lambda place, record: lvmthin.LvmThinStore(

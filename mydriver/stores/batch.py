@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 
 def snapshot_in_turn(store: base.VolumeStore,

@@ -4,7 +4,8 @@
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import poolcare, thinpool
+from mydriver.stores.lvmthin import pool as thinpool
+from mydriver.stores.lvmthin import upkeep
 
 LOG = logging.getLogger(__name__)
 
@@ -14,8 +15,8 @@ def recover(pool: thinpool.ThinPool) -> tuple[str, ...]:
 
     :returns: what is kept, and why.
     """
-    left = [v for v in poolcare.ours(pool) if not poolcare.is_whole(v)]
-    missing = poolcare.group_of(pool).missing_disks if left else 0
+    left = [v for v in upkeep.ours(pool) if not upkeep.is_whole(v)]
+    missing = upkeep.group_of(pool).missing_disks if left else 0
     if missing:
         # What seems to be gone may be on them.
         return tuple(f'{v.name}, left by a crash: {missing} disks of volume '
@@ -28,13 +29,13 @@ def _recover(pool: thinpool.ThinPool, volume: thinpool.Volume) -> str:
     """Finish or remove a volume; return why it is kept, or nothing."""
     lv = volume.name
     try:
-        if poolcare.is_spare(lv):
-            settle(pool, lv, poolcare.replaced_by(lv))
+        if upkeep.is_spare(lv):
+            settle(pool, lv, upkeep.replaced_by(lv))
         elif volume.open:
             # Nobody was ever told of it before it was finished.
             return (f'{lv}, which seems to be unfinished but is in use. When '
                     'it is a volume that was made smaller by hand, remove its '
-                    f'tags {poolcare.SIZE}* (lvchange --deltag)')
+                    f'tags {upkeep.SIZE}* (lvchange --deltag)')
         else:
             LOG.warning('Removing %s, which was never finished', lv)
             pool.remove([lv])
@@ -52,13 +53,13 @@ def settle(pool: thinpool.ThinPool, spare: str, lv: str) -> None:
     :param spare: the copy that was to take the place of ``lv``.
     :raises StoreError: when that is so.
     """
-    present = {v.name: v for v in poolcare.ours(pool)}
+    present = {v.name: v for v in upkeep.ours(pool)}
     if spare not in present:
         return
     if lv in present:
         LOG.warning('Removing %s, a revert that was cut off', spare)
         pool.remove([spare])
-    elif poolcare.is_as_large(present[spare]):
+    elif upkeep.is_as_large(present[spare]):
         LOG.warning('Finishing the revert of %s', lv)
         pool.rename(spare, lv)
     else:

@@ -7,7 +7,7 @@ import errno
 import os
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import identity
+from mydriver.stores import identity
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 

@@ -10,7 +10,7 @@ import os
 import stat
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base
+from mydriver.stores import base
 
 MODE = 0o600
 

@@ -17,13 +17,9 @@ import contextlib
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import (
-    base,
-    identity,
-    poolcare,
-    poolrepair,
-    thinpool,
-)
+from mydriver.stores import base, identity
+from mydriver.stores.lvmthin import pool as thinpool
+from mydriver.stores.lvmthin import repair, upkeep
 
 LOG = logging.getLogger(__name__)
 
@@ -50,7 +46,7 @@ class LvmThinStore:
     @property
     def location(self) -> str:
         """The volume group and pool."""
-        return poolcare.place(self._pool)
+        return upkeep.place(self._pool)
 
     @property
     def consistent_groups(self) -> bool:
@@ -88,31 +84,31 @@ class LvmThinStore:
 
     def prepare(self) -> None:
         """Make the pool if need be, and bring its volumes up."""
-        poolcare.prepare(self._pool, self._record,
+        upkeep.prepare(self._pool, self._record,
                          makes_pool=self._makes_pool)
 
     def check(self) -> None:
         """See that there is a pool that fits, and that it is in order."""
-        poolcare.check(self._pool, self._record)
+        upkeep.check(self._pool, self._record)
 
     def recover(self) -> tuple[str, ...]:
         """Finish or remove what a crash left; remember the pool."""
-        if uuid := poolcare.recognise(self._pool, self._record):
+        if uuid := upkeep.recognise(self._pool, self._record):
             self._record.write(uuid)
-        return poolrepair.recover(self._pool)
+        return repair.recover(self._pool)
 
     # -- volumes
 
     def create(self, name: str, size_bytes: int) -> None:
         """Make a thin volume."""
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         base.check_size(name, size_bytes)
         found = self._pool.device(lv)
         if found:
             if found[1] == size_bytes and not self._pool.mapped_bytes(lv):
                 return
             raise _taken(name)
-        poolcare.check_room(self._pool)
+        upkeep.check_room(self._pool)
         with self._unless_taken(name):
             self._pool.create(lv, size_bytes)
 
@@ -122,9 +118,9 @@ class LvmThinStore:
         What a failed revert left of it goes first: alone it would be taken
         for the volume.
         """
-        lv, spare = poolcare.lv_name(name), poolcare.spare_name(name)
+        lv, spare = upkeep.lv_name(name), upkeep.spare_name(name)
         if self._pool.device(lv) is None:
-            poolcare.there(self._pool)  # LVM's select finds nothing, too
+            upkeep.there(self._pool)  # LVM's select finds nothing, too
         for each in [spare] * bool(self._pool.device(spare)) + [lv]:
             self._pool.remove([each])
 
@@ -137,14 +133,14 @@ class LvmThinStore:
                 f'extend {name} to {size_bytes} bytes',
                 f'it has {current} already, and nothing is ever shrunk')
         if current < size_bytes:
-            poolcare.check_room(self._pool)
+            upkeep.check_room(self._pool)
             self._pool.extend(lv, size_bytes)
         self._pool.flush(lv)
 
     def rename(self, old: str, new: str) -> None:
         """Rename the volume."""
-        old_lv, new_lv = poolcare.lv_name(old), poolcare.lv_name(new)
-        have = {v.name for v in poolcare.ours(self._pool)}
+        old_lv, new_lv = upkeep.lv_name(old), upkeep.lv_name(new)
+        have = {v.name for v in upkeep.ours(self._pool)}
         if old_lv not in have:
             if new_lv not in have:
                 raise exception.BackingNotFound(old, self.location)
@@ -157,7 +153,7 @@ class LvmThinStore:
 
     def snapshot(self, source: str, name: str) -> None:
         """Make a thin snapshot."""
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         origin, size_bytes = self._found(source)
         found = self._pool.device(lv)
         if found and found[1] == size_bytes:
@@ -167,7 +163,7 @@ class LvmThinStore:
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Make a thin snapshot, perhaps larger, that is a volume."""
         base.check_size(name, size_bytes)
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         origin, current = self._found(source)
         if current > size_bytes:
             raise exception.StoreError(
@@ -176,7 +172,7 @@ class LvmThinStore:
         if current == size_bytes:
             self._copy(origin, name)
             return
-        self._copy(origin, name, [f'{poolcare.SIZE}{size_bytes}'])
+        self._copy(origin, name, [f'{upkeep.SIZE}{size_bytes}'])
         try:
             self._pool.extend(lv, size_bytes)
         except exception.MyDriverError:
@@ -186,23 +182,23 @@ class LvmThinStore:
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
         """Say no: what is in a file has to be copied."""
-        poolcare.lv_name(name)
+        upkeep.lv_name(name)
         return False
 
     def revert(self, name: str, snapshot: str) -> None:
         """Put a copy of the snapshot in the volume's place."""
-        lv, kept = poolcare.lv_name(name), poolcare.lv_name(snapshot)
-        spare = poolcare.spare_name(name)
+        lv, kept = upkeep.lv_name(name), upkeep.lv_name(snapshot)
+        spare = upkeep.spare_name(name)
         if self._pool.device(spare):  # an earlier attempt failed
-            poolrepair.settle(self._pool, spare, lv)
+            repair.settle(self._pool, spare, lv)
         size_bytes = self._found(name)[1]
         kept_bytes = self._found(snapshot)[1]
         if kept_bytes > size_bytes:
             raise exception.StoreError(
                 f'revert {name} of {size_bytes} bytes to {snapshot}',
                 f'that has {kept_bytes}')
-        poolcare.check_room(self._pool)
-        self._pool.copy(kept, spare, [f'{poolcare.SIZE}{size_bytes}'])
+        upkeep.check_room(self._pool)
+        self._pool.copy(kept, spare, [f'{upkeep.SIZE}{size_bytes}'])
         if kept_bytes < size_bytes:
             self._pool.extend(spare, size_bytes)
         # From here on a crash leaves a whole copy, whose renaming is made up
@@ -212,18 +208,18 @@ class LvmThinStore:
 
     def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Snapshot all sources as of one moment."""
-        wanted = {poolcare.lv_name(name): self._found(source)
+        wanted = {upkeep.lv_name(name): self._found(source)
                   for source, name in pairs}
-        have = {v.name: v.size_bytes for v in poolcare.ours(self._pool)
-                if poolcare.is_whole(v)}
+        have = {v.name: v.size_bytes for v in upkeep.ours(self._pool)
+                if upkeep.is_whole(v)}
         todo = [(self._found(source)[0], name) for source, name in pairs
-                if have.get(poolcare.lv_name(name))
-                != wanted[poolcare.lv_name(name)][1]]
+                if have.get(upkeep.lv_name(name))
+                != wanted[upkeep.lv_name(name)][1]]
         made: list[str] = []
         try:
             for origin, name in todo:
-                self._copy(origin, name, [poolcare.UNFINISHED], active=False)
-                made.append(poolcare.lv_name(name))
+                self._copy(origin, name, [upkeep.UNFINISHED], active=False)
+                made.append(upkeep.lv_name(name))
             if made:
                 self._copy_together([origin for origin, _name in todo], made)
         except exception.MyDriverError:
@@ -235,17 +231,17 @@ class LvmThinStore:
                        copies: Sequence[str]) -> None:
         spent_s = self._pool.copy_together(
             list(zip(origins, copies, strict=True)))
-        self._pool.untag(copies, poolcare.UNFINISHED)
+        self._pool.untag(copies, upkeep.UNFINISHED)
         self._pool.activate(copies)
         LOG.info('Snapshots of %d volumes at one moment, for which they were '
                  'suspended %.1f ms', len(copies), spent_s * 1e3)
 
     def _copy(self, origin: str, name: str, tags: Sequence[str] = (), *,
               active: bool = True) -> None:
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         if self._pool.device(lv):
             raise _taken(name)
-        poolcare.check_room(self._pool)
+        upkeep.check_room(self._pool)
         with self._unless_taken(name):
             self._pool.copy(origin, lv, tags, active=active)
 
@@ -253,36 +249,36 @@ class LvmThinStore:
 
     def exists(self, name: str) -> bool:
         """Tell whether there is such a volume, whole."""
-        poolcare.lv_name(name)
+        upkeep.lv_name(name)
         return name in self.names()
 
     def names(self) -> tuple[str, ...]:
         """Return the names of what is ours in the pool, and whole."""
         return tuple(sorted(v.name.removeprefix('_')
-                            for v in poolcare.ours(self._pool)
-                            if poolcare.is_whole(v)))
+                            for v in upkeep.ours(self._pool)
+                            if upkeep.is_whole(v)))
 
     def extents(self, name: str) -> int:
         """Return 0: they make no difference."""
-        poolcare.lv_name(name)
+        upkeep.lv_name(name)
         return 0
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the block device; no process is started for it."""
-        found = self._pool.device(poolcare.lv_name(name))
+        found = self._pool.device(upkeep.lv_name(name))
         if found is None:
             raise self._no_device(name)
         return model.BackingDevice('iblock', *found)
 
     def capacity(self) -> base.Capacity:
         """Ask the kernel; with no room for metadata there is none for data."""
-        status = poolcare.status(self._pool)
+        status = upkeep.status(self._pool)
         free_bytes = status.data_bytes - status.data_used_bytes
-        if status.metadata_percent >= poolcare.METADATA_LIMIT_PERCENT:
+        if status.metadata_percent >= upkeep.METADATA_LIMIT_PERCENT:
             free_bytes = 0
         return base.Capacity(
             status.data_bytes, free_bytes,
-            sum(v.size_bytes for v in poolcare.ours(self._pool)))
+            sum(v.size_bytes for v in upkeep.ours(self._pool)))
 
     # -- what others made
 
@@ -290,17 +286,17 @@ class LvmThinStore:
         """Return the volumes of the pool that are not ours."""
         return tuple(sorted(
             (base.Foreign(v.name, v.size_bytes, _problem_of(v))
-             for v in poolcare.there(self._pool) if self._is_foreign(v)),
+             for v in upkeep.there(self._pool) if self._is_foreign(v)),
             key=lambda f: f.name))
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the volume and rename it."""
         base.check_source(source)
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         base.check_size(name, size_bytes)
-        there = {v.name: v for v in poolcare.there(self._pool)}
+        there = {v.name: v for v in upkeep.there(self._pool)}
         own = base.is_name(source)
-        found = there.get(poolcare.lv_name(source) if own else source)
+        found = there.get(upkeep.lv_name(source) if own else source)
         if found is None or not (own or self._is_foreign(found)):
             if lv in there and found is None:
                 return
@@ -316,13 +312,13 @@ class LvmThinStore:
 
     def _is_foreign(self, volume: thinpool.Volume) -> bool:
         return (base.is_foreign_name(volume.name)
-                and not poolcare.is_ours(volume.name))
+                and not upkeep.is_ours(volume.name))
 
     # -- what these are made of
 
     def _found(self, name: str) -> tuple[str, int]:
         """Return LVM's name and the size of a volume that is there."""
-        lv = poolcare.lv_name(name)
+        lv = upkeep.lv_name(name)
         found = self._pool.device(lv)
         if found is None:
             raise self._no_device(name)
@@ -334,7 +330,7 @@ class LvmThinStore:
         return exception.StoreError(
             f'use {name}', 'its logical volume is not active. Restart '
             'cinder-volume, or run lvchange -ay -K on '
-            f'{self._pool.group_name}/{poolcare.lv_name(name)}')
+            f'{self._pool.group_name}/{upkeep.lv_name(name)}')
 
     @contextlib.contextmanager
     def _unless_taken(self, name: str) -> Iterator[None]:

@@ -6,7 +6,7 @@ import errno
 import os
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import files
+from mydriver.stores.reflink import files
 
 OPTION = 'mydriver_store_path'
 

@@ -19,15 +19,8 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.cinder_volume.stores import (
-    base,
-    directory,
-    extents,
-    files,
-    identity,
-    probe,
-    together,
-)
+from mydriver.stores import base, batch, identity
+from mydriver.stores.reflink import directory, extents, files, probe
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
 _FICLONE = 0x40049409
@@ -153,7 +146,7 @@ class ReflinkStore:
 
     def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Share one source's extents after the other's."""
-        together.snapshot_in_turn(self, pairs)
+        batch.snapshot_in_turn(self, pairs)
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Share the source's extents with a new file, perhaps larger."""

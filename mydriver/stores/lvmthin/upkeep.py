@@ -8,7 +8,8 @@ import time
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume.stores import base, identity, thinpool
+from mydriver.stores import base, identity
+from mydriver.stores.lvmthin import pool as thinpool
 
 LOG = logging.getLogger(__name__)
 

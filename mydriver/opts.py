@@ -11,7 +11,7 @@ from oslo_config import cfg
 from oslo_privsep import priv_context
 
 from mydriver import privileged
-from mydriver.cinder_volume import opts as cinder_volume_opts
+from mydriver.backend import opts as cinder_volume_opts
 
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:

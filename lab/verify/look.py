@@ -12,7 +12,7 @@ from lab import errors, paths
 from lab.cloud import api, nodes, settings
 from lab.cloud.config import cinder
 from mydriver import model
-from mydriver.cinder_volume import chap
+from mydriver.target import chap
 
 _INSIDE = paths.ROOT / 'lab' / 'verify' / 'inside.py'
 

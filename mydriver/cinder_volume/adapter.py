@@ -21,19 +21,18 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from mydriver import exception
+from mydriver.backend import opts, settings
 from mydriver.cinder_volume import (
     attachments,
     errors,
     images,
-    opts,
     records,
-    service,
-    serving,
-    settings,
     stats,
     underway,
 )
 from mydriver.stores import base, copying
+from mydriver.target import exports as service
+from mydriver.target import pool
 
 LOG = logging.getLogger(__name__)
 
@@ -185,7 +184,7 @@ class Adapter(cinder_driver.VolumeDriver):
         # Files are flushed in native threads; green ones go on meanwhile.
         return cast(base.VolumeStore, tpool.Proxy(store))
 
-    def _make_service(self, wanted: serving.Settings
+    def _make_service(self, wanted: pool.Settings
                       ) -> service.ExportService:
         return service.build(wanted, replace_damaged=True)
 

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from mydriver import connection, exception, model
-from mydriver.cinder_volume import recovery
+from mydriver.target import recovery
 
 LOG = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from mydriver.cinder_volume import (
     images,
     manage,
     migrate,
-    serving,
     stats,
 )
 from mydriver.stores import base
+from mydriver.target import pool
 
 LOG = logging.getLogger(__name__)
 
@@ -197,14 +197,14 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
     @errors.translated()
     def validate_connector(self, connector: dict[str, Any]) -> None:
         """Refuse a connector that cannot be served."""
-        serving.initiator_of(connector)
+        pool.initiator_of(connector)
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
                               ) -> dict[str, Any]:
         """Let a host use an exported volume; return how it reaches it."""
-        initiator = serving.initiator_of(connector)
+        initiator = pool.initiator_of(connector)
         self._reveal(volume)
         if not self.exports.is_exported(volume.name_id):
             # The last other host let go of it since our create_export.
@@ -233,13 +233,13 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
             must stay.
         """
         if connector is not None and self._is_still_used(volume, connector):
-            self.underway.kept(volume, serving.initiator_of(connector))
+            self.underway.kept(volume, pool.initiator_of(connector))
             return True
         return self.exports.terminate_connection(volume.name_id, connector)
 
     def _is_still_used(self, volume: Any, connector: dict[str, Any]) -> bool:
         """Tell whether a host uses a volume by another attachment."""
-        initiator = serving.initiator_of(connector)
+        initiator = pool.initiator_of(connector)
         if not attachments.is_shared(volume, initiator):
             return self.underway.keeps(volume, initiator,
                                        lambda: self._attachments(volume))

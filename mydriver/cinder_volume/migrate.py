@@ -19,7 +19,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import adapter, blocks, errors, images, opts
+from mydriver.backend import opts
+from mydriver.cinder_volume import adapter, blocks, errors, images
 from mydriver.stores import base, copying
 
 LOG = logging.getLogger(__name__)

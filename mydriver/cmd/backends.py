@@ -21,7 +21,8 @@ from oslo_log import log as logging
 from oslo_utils import netutils
 
 from mydriver import exception
-from mydriver.cinder_volume import opts, serving, settings, state
+from mydriver.backend import opts, settings
+from mydriver.target import pool, state
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -99,7 +100,7 @@ class Backend:
     section: Section
 
     @property
-    def settings(self) -> serving.Settings:
+    def settings(self) -> pool.Settings:
         """What its export service takes.
 
         :raises ConfigurationError: for the first setting that is wrong.

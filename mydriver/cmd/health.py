@@ -7,18 +7,13 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.cinder_volume import (
-    chap,
-    configfs,
-    kinds,
-    serving,
-    settings,
-)
-from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume import target as targets
+from mydriver.backend import settings
 from mydriver.cmd import backends
 from mydriver.privileged import grants
 from mydriver.stores import base
+from mydriver.target import chap, configfs, kinds, pool
+from mydriver.target import lio as targets
+from mydriver.target.journal import sqlite as journals
 
 GIB = 1024 ** 3
 
@@ -163,14 +158,14 @@ def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
     grants.current()  # complains of files that are not root's
-    serving.pool(wanted)  # complains of names that make no target
+    pool.pool(wanted)  # complains of names that make no target
     target = targets.LioTarget(backend.name, wanted.portals, wanted.chap)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
     known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])
              ] if backend.has_journal() else []
     if known:
-        missing = serving.missing_portals(wanted, known, target.listening)
+        missing = pool.missing_portals(wanted, known, target.listening)
         _check_database()
         text = f'serves {len(known)} targets at {at}'
         if missing:

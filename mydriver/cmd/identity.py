@@ -15,7 +15,7 @@ import pwd
 from oslo_privsep import priv_context
 
 from mydriver import exception, privileged
-from mydriver.cinder_volume import state
+from mydriver.target import state
 
 
 def assume(state_paths: Iterable[str], *, verbs: bool = False) -> None:

@@ -7,8 +7,9 @@ from cliff import command
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import service, settings
+from mydriver.backend import settings
 from mydriver.cmd import arguments, backends, health
+from mydriver.target import exports as service
 
 LOG = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from cliff import lister
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal as journals
 from mydriver.cmd import arguments, backends
+from mydriver.target.journal import sqlite as journals
 
 COLUMNS = ('Backend', 'Volume', 'WWN', 'Target', 'Initiator', 'LUN',
            'Read only', 'Size (GiB)', 'Device')

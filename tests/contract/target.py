@@ -6,7 +6,7 @@ import os
 import uuid
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal
+from mydriver.target.journal import sqlite
 
 IQN = model.Iqn('iqn.2010-10.org.openstack:mydriver-contract-0')
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:contract-a')
@@ -34,11 +34,11 @@ class TargetMaker:
 
     def placed(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
-               chap: bool | None = None) -> journal.Placed:
+               chap: bool | None = None) -> sqlite.Placed:
         """Return a mapping that is not made yet."""
-        return journal.Placed(
+        return sqlite.Placed(
             model.Mapping(export.volume_id, initiator, lun, read_only),
-            export, False, kind=journal.Kind(chap))
+            export, False, kind=sqlite.Kind(chap))
 
     def make_stranger(self, iqn: model.Iqn) -> None:
         """Make a target as somebody else does."""

@@ -6,7 +6,8 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.cinder_volume import configfs, journal
+from mydriver.target import configfs
+from mydriver.target.journal import sqlite
 
 
 @dataclasses.dataclass
@@ -99,7 +100,7 @@ class MemoryTarget:
         target.luns[export.lun] = (name, export)
         return target
 
-    def ensure_mapping(self, placed: journal.Placed,
+    def ensure_mapping(self, placed: sqlite.Placed,
                        secrets: model.ChapCredentials | None = None) -> None:
         """Make a mapped LUN."""
         self.on_change('before ensure_mapping')

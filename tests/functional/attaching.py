@@ -21,8 +21,8 @@ from oslo_config import cfg
 import rtslib_fb
 
 from mydriver import connection, model, privileged
-from mydriver.cinder_volume import service, serving
 from mydriver.nova_virt import connector
+from mydriver.target import exports, pool
 from tests.functional import base, lio
 
 PATTERN_BYTES = 1 << 20
@@ -59,7 +59,7 @@ class Cloud:
         os_brick.setup(cfg.CONF)
         cfg.CONF.set_override('lock_path', str(self.folder / 'locks'),
                               'os_brick')
-        self.service = service.build(serving.Settings(
+        self.service = exports.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,
             str(self.folder), discovery_timeout_s=5.0))
         test.addCleanup(lio.clear)

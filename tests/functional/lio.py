@@ -10,8 +10,8 @@ from oslo_config import cfg
 import rtslib_fb
 
 from mydriver import privileged
-from mydriver.cinder_volume import configfs
 from mydriver.privileged import grants
+from mydriver.target import configfs
 
 
 def use(test: unittest.TestCase) -> None:

@@ -6,7 +6,7 @@ from unittest import mock
 
 from lab import process
 from mydriver import model
-from mydriver.cinder_volume import configfs, service, serving
+from mydriver.target import configfs, exports, pool
 from tests.functional import attaching, base, lio
 
 SESSIONS = Path('/sys/class/iscsi_session')
@@ -18,7 +18,7 @@ class SettingsTest(attaching.AttachTestCase):
     def restart(self, *, chap=True, portals=attaching.PORTALS):
         """Start the service anew, with these settings."""
         self.cloud.service._journal.close()
-        self.cloud.service = service.build(serving.Settings(
+        self.cloud.service = exports.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,
             str(self.cloud.folder), discovery_timeout_s=5.0))
         self.cloud.service.check()

@@ -13,9 +13,10 @@ import textwrap
 import uuid
 
 from mydriver import discovery, model
-from mydriver.cinder_volume import configfs, service, serving
 from mydriver.cmd import backends
 from mydriver.stores import base as stores
+from mydriver.target import configfs, pool
+from mydriver.target import exports as service
 from tests.functional import base, lio
 
 INITIATOR = 'iqn.1993-08.org.debian:01:host'
@@ -101,7 +102,7 @@ class CommandTest(base.NodeTestCase):
     def seen(self):
         """Return what the kernel has of the pool."""
         return [configfs.target(t)
-                for t in serving.pool(self.backend.settings)]
+                for t in pool.pool(self.backend.settings)]
 
     def give_to(self, user):
         """Give state and store to a user, as a packaged Cinder has it.

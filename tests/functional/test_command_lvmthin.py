@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's command after a boot that left a thin pool inactive."""
 
-from mydriver.cinder_volume import settings
+from mydriver.backend import settings
 from mydriver.stores import base as stores
 from tests.functional import base, lio, lvm, test_command
 

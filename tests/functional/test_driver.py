@@ -7,7 +7,8 @@ from unittest import mock
 from cinder import exception as cinder_exception
 from cinder.volume import group_types
 
-from mydriver.cinder_volume import configfs, serving
+from mydriver.target import configfs
+from mydriver.target import pool as serving
 from tests.functional import base, driving, lio
 from tests.unit.cinder_volume import fakes
 

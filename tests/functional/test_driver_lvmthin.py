@@ -5,7 +5,7 @@ import os
 
 from cinder import exception as cinder_exception
 
-from mydriver.cinder_volume import configfs
+from mydriver.target import configfs
 from tests.functional import (
     base,
     driving,

@@ -10,7 +10,7 @@ import uuid
 from oslo_concurrency import lockutils
 
 from mydriver import exception, model
-from mydriver.cinder_volume import configfs, service, serving
+from mydriver.target import configfs, exports, pool
 from tests.functional import base, lio
 
 HERE, LATE = model.Portal('127.0.0.1'), model.Portal('192.0.2.7')
@@ -34,7 +34,7 @@ class HostCase(base.NodeTestCase):
 
     def start(self):
         """Start the service, as cinder-volume and mydriver restore do."""
-        built = service.build(serving.Settings(
+        built = exports.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', self.portals, False,
             str(self.folder / 'be'), targets=2, discovery_timeout_s=2.0))
         self.addCleanup(built._journal.close)

@@ -17,7 +17,7 @@ from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import configfs, recovery, service, serving
+from mydriver.target import configfs, exports, pool, recovery
 from tests.functional import lio
 
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -44,7 +44,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def build(self, portals=PORTALS, *, replace_damaged=False,
               discovery_timeout_s=2.0):
-        built = service.build(serving.Settings(
+        built = exports.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, True,
             str(self.folder), discovery_timeout_s=discovery_timeout_s),
             replace_damaged=replace_damaged)
@@ -268,7 +268,7 @@ class ServiceOnLioTest(unittest.TestCase):
         # It cannot know which run made a mapping.
         self.assertEqual(
             sorted(before[1]), sorted(line.replace(
-                "'adopted'", f"'{service.run_id()}'")
+                "'adopted'", f"'{exports.run_id()}'")
                 for line in self.journal()))
         self.assertEqual(1, len(list(self.folder.glob('*.damaged-*Z'))))
 

@@ -8,7 +8,8 @@ import unittest
 
 from lab import process
 from mydriver import exception, model
-from mydriver.cinder_volume import chap, configfs, target
+from mydriver.target import chap, configfs
+from mydriver.target import lio as target
 from tests.contract import target as contract
 from tests.functional import base, lio
 

@@ -9,7 +9,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import connection, exception, model
-from mydriver.cinder_volume import serving
+from mydriver.target import pool
 from tests.unit import hostile
 
 VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
@@ -122,7 +122,7 @@ class ConnectorTest(unittest.TestCase):
         can = connection.Capabilities.of(connector)
         self.assertIs(bool, type(can.mutual_chap))
         try:
-            found = serving.initiator_of(connector)
+            found = pool.initiator_of(connector)
         except exception.InvalidConnector as e:
             hostile.check_text(e)
             return

@@ -13,10 +13,11 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import discovery, exception, model
-from mydriver.cinder_volume import chap, configfs, local_image
+from mydriver.cinder_volume import local_image
 from mydriver.privileged import node_record, vpd
 from mydriver.stores import copying
 from mydriver.stores.lvmthin import pool
+from mydriver.target import chap, configfs
 from tests.unit import hostile
 
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:a')

@@ -8,7 +8,7 @@ import ddt
 from rtslib_fb import utils as rtslib_utils
 
 from mydriver import exception, model
-from mydriver.cinder_volume import serving
+from mydriver.target import pool
 
 
 @ddt.ddt
@@ -75,7 +75,7 @@ class IqnTest(unittest.TestCase):
         self.assertFalse(model.is_our_target(name))
 
     def test_targets_of_a_pool_are_ours(self):
-        for target in serving.pool(serving.Settings(
+        for target in pool.pool(pool.Settings(
                 'Be_1', 'iqn.2010-10.org.openstack:', (), True, '/x',
                 targets=12), 'Node.example.org'):
             self.assertTrue(model.is_our_target(str(target)), target)

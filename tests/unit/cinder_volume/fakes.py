@@ -19,8 +19,9 @@ from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
-from mydriver.cinder_volume import chap, driver, service
-from mydriver.cinder_volume import journal as journals
+from mydriver.cinder_volume import driver
+from mydriver.target import chap, exports
+from mydriver.target.journal import sqlite as journals
 from tests.fakes import target as fake_target
 from tests.unit.stores import test_reflink
 
@@ -200,14 +201,14 @@ class Driver(driver.LIODriver):
         self.target = fake_target.MemoryTarget(
             wanted.backend, wanted.portals, chap=wanted.chap)
         keys = chap.KeyRing.load(wanted.state_path) if wanted.chap else None
-        return service.ExportService(
+        return exports.ExportService(
             wanted, self.journal, self.target, keys,
             self.target.name_prefix, self._discover)
 
     def _discover(self, target, initiator, portals, timeout_s):
         seen = self.target.observe(target)
         if self.unreachable or str(initiator) not in seen.acls:
-            raise service.exception.TargetNotDiscovered(
+            raise exports.exception.TargetNotDiscovered(
                 str(target), str(initiator), 'nobody answers.')
         return tuple(portals)
 
@@ -233,7 +234,7 @@ class Driver(driver.LIODriver):
         """Return (volume, initiator, read only) of each mapped LUN."""
         found = []
         for iqn in self.target.targets:
-            seen = self.target.observe(service.model.Iqn(iqn))
+            seen = self.target.observe(exports.model.Iqn(iqn))
             of_lun = {e.lun: e.serial for e in seen.exports}
             found += [(of_lun[m.tpg_lun], m.initiator, m.read_only)
                       for m in seen.mappings]
@@ -243,7 +244,7 @@ class Driver(driver.LIODriver):
         """Return the volumes that the target has, with their sizes."""
         return {e.serial: e.size_bytes for iqn in self.target.targets
                 for e in self.target.observe(
-                    service.model.Iqn(iqn)).exports}
+                    exports.model.Iqn(iqn)).exports}
 
 
 class CinderTestCase(unittest.TestCase):

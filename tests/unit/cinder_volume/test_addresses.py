@@ -4,7 +4,7 @@
 import unittest
 
 from mydriver import model
-from mydriver.cinder_volume import addresses
+from mydriver.target import addresses
 
 
 class AbsentTest(unittest.TestCase):

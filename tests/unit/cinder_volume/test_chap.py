@@ -8,7 +8,7 @@ import unittest
 import fixtures
 
 from mydriver import exception, model
-from mydriver.cinder_volume import chap
+from mydriver.target import chap
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')

@@ -9,9 +9,9 @@ from cinder import exception as cinder_exception
 import ddt
 
 from mydriver import exception
-from mydriver.cinder_volume import service
-from mydriver.cinder_volume import settings as backend_settings
+from mydriver.backend import settings as backend_settings
 from mydriver.stores.reflink import store as reflink
+from mydriver.target import exports
 from tests.unit.cinder_volume import fakes
 
 GIB = 1024 ** 3
@@ -529,6 +529,6 @@ class RealPartsTest(fakes.CinderTestCase):
         driver = self.new_driver(fakes.driver.LIODriver)
         driver.do_setup(None)
         self.addCleanup(driver.exports._journal.close)
-        self.assertIsInstance(driver.exports, service.ExportService)
+        self.assertIsInstance(driver.exports, exports.ExportService)
         self.assertIsInstance(driver.store._obj, reflink.ReflinkStore)
         self.assertIs(reflink.ficlone, driver.store._obj._clone)

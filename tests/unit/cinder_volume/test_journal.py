@@ -12,7 +12,7 @@ import uuid
 import fixtures
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal, luns
+from mydriver.target.journal import luns, sqlite
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -32,8 +32,8 @@ class JournalTest(unittest.TestCase):
         self.journal = self.open('run-1')
         self.journal.add_targets([TARGET])
 
-    def open(self, run: str) -> journal.Journal:
-        opened = journal.Journal(self.path, run, lambda: self.now)
+    def open(self, run: str) -> sqlite.Journal:
+        opened = sqlite.Journal(self.path, run, lambda: self.now)
         self.addCleanup(opened.close)
         return opened
 
@@ -231,7 +231,7 @@ class JournalTest(unittest.TestCase):
         with open(path, 'w') as f:
             f.write('not a database, but long enough to look at' * 100)
         with self.assertRaises(exception.JournalError) as caught:
-            journal.Journal(path, 'run')
+            sqlite.Journal(path, 'run')
         self.assertIn(path, str(caught.exception))
 
     def test_newer_version_is_refused(self):

@@ -16,7 +16,7 @@ import uuid
 import fixtures
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal, journal_errors, journal_file
+from mydriver.target.journal import errors, file, sqlite
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -81,7 +81,7 @@ class FileCase(unittest.TestCase):
 
     def open(self, **options):
         """Open the journal until the test ends."""
-        opened = journal.Journal(self.path, 'run', **options)
+        opened = sqlite.Journal(self.path, 'run', **options)
         self.addCleanup(opened.close)
         return opened
 
@@ -263,14 +263,14 @@ class DamageTest(FileCase):
             with open(self.path, 'w') as f:
                 f.write(f'{n}' * 5000)
             self.assert_damaged('not a database')
-            names.add(journal_file.set_aside(self.path))
+            names.add(file.set_aside(self.path))
         self.assertEqual(['0' * 5000, '1' * 5000, '2' * 5000], sorted(
             pathlib.Path(n).read_text() for n in names))
         self.assertEqual([], self.open().targets())
 
     def test_not_set_aside_while_another_writes_to_it(self):
         with self.assertRaises(exception.JournalError) as caught:
-            journal_file.set_aside(self.path)
+            file.set_aside(self.path)
         self.assertIn('another process is using it', str(caught.exception))
         self.assertEqual(self.exports, self.journal.exports())
 
@@ -297,7 +297,7 @@ class AdviceTest(FileCase):
 
     def test_locked(self):
         with fixtures.MonkeyPatch(
-                'mydriver.cinder_volume.journal_file._BUSY_TIMEOUT_S', 0.05):
+                'mydriver.target.journal.file._BUSY_TIMEOUT_S', 0.05):
             waiting = self.open()
         with contextlib.closing(sqlite3.connect(
                 self.path, isolation_level=None)) as other:
@@ -313,7 +313,7 @@ class AdviceTest(FileCase):
                 (errno.EACCES, 'to the user that cinder-volume runs as'),
                 (errno.EROFS, 'for writing'), (errno.EIO, 'kernel log'),
                 (errno.ENOENT, 'mydriver_state_path')):
-            error = journal_errors.of(self.path, OSError(number, 'why'))
+            error = errors.of(self.path, OSError(number, 'why'))
             self.assertIn(advice, str(error))
             self.assertNotIsInstance(error, exception.JournalDamaged)
 

@@ -8,7 +8,7 @@ import hypothesis
 from hypothesis import strategies
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal
+from mydriver.target.journal import sqlite
 from tests.unit.cinder_volume import test_journal_file
 from tests.unit.cinder_volume.test_journal_file import ALICE, TARGET
 
@@ -83,7 +83,7 @@ class FuzzTest(test_journal_file.FileCase):
             with open(path, 'wb') as f:
                 f.write(data)
             try:
-                opened = journal.Journal(
+                opened = sqlite.Journal(
                     os.path.join(tried, 'journal.sqlite'), 'other')
             except exception.JournalError:
                 return

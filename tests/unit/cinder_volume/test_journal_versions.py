@@ -9,7 +9,7 @@ import unittest
 import fixtures
 
 from mydriver import model
-from mydriver.cinder_volume import journal
+from mydriver.target.journal import sqlite
 
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-h-be-0')
@@ -62,7 +62,7 @@ class VersionTest(unittest.TestCase):
         db.close()
 
     def read(self):
-        opened = journal.Journal(self.path, 'now')
+        opened = sqlite.Journal(self.path, 'now')
         self.addCleanup(opened.close)
         return opened
 
@@ -79,13 +79,13 @@ class VersionTest(unittest.TestCase):
                 (model.Mapping(VOLUME, ALICE, 9, True), 7, True, False),
                 (placed.mapping, placed.export.lun, placed.mutual,
                  placed.doomed))
-            self.assertEqual(journal.Kind(None, True), placed.kind)
+            self.assertEqual(sqlite.Kind(None, True), placed.kind)
 
     def test_it_is_as_a_new_one(self):
         old = self.read()
         old.doom(VOLUME, ALICE)
         old.add_targets([model.Iqn(f'{TARGET}1')])
-        new = journal.Journal(f'{self.path}.new', 'now')
+        new = sqlite.Journal(f'{self.path}.new', 'now')
         self.addCleanup(new.close)
         columns = [[(r['name'], r['type'], r['notnull']) for r in db._rows(
             f'PRAGMA table_info({table})')] for table in (

@@ -7,7 +7,8 @@ import sqlite3
 import unittest
 
 from mydriver import connection, exception, model
-from mydriver.cinder_volume import chap, journal, kinds, serving
+from mydriver.target import chap, kinds, pool
+from mydriver.target.journal import sqlite
 from tests.unit.cinder_volume import test_service
 from tests.unit.cinder_volume.test_service import ALICE, BOB, OURS
 
@@ -148,7 +149,7 @@ class KindsTest(test_service.ServiceCase):
             self.change(rebooted, portals=new)
             self.assertEqual(old | {str(new[0])}, self.target.listening(iqn))
         self.assertEqual({str(new[0])}, set().union(*(
-            self.target.listening(t) for t in serving.pool(self.settings)
+            self.target.listening(t) for t in pool.pool(self.settings)
             if t != iqn)))
         self.service.terminate_connection(volume_id, ALICE)
         self.reachable = new
@@ -180,7 +181,7 @@ class KindsTest(test_service.ServiceCase):
             self.assertEqual(told, {v: self.attach(v) for v in told})
         new = self.exported()
         self.assertEqual(
-            str(serving.pool(self.settings)[0]), str(self.attach(new).target))
+            str(pool.pool(self.settings)[0]), str(self.attach(new).target))
 
     def test_a_journal_of_version_1(self):
         volume_id = self.exported()
@@ -201,7 +202,7 @@ class KindsTest(test_service.ServiceCase):
             self.assertEqual(told, self.attach(volume_id))
         node, = self.journal.nodes()
         self.assertEqual(
-            journal.Kind(True, False, self.keys.current.fingerprint,
+            sqlite.Kind(True, False, self.keys.current.fingerprint,
                          frozenset(str(p) for p in self.portals)), node.kind)
 
     def test_who_keeps_an_old_kind(self):

@@ -12,7 +12,7 @@ from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
 from mydriver import opts
-from mydriver.cinder_volume import opts as backend_opts
+from mydriver.backend import opts as backend_opts
 
 ROOT = pathlib.Path(__file__).parents[3]
 

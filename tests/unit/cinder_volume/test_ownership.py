@@ -12,14 +12,9 @@ import fixtures
 from oslo_concurrency import lockutils
 
 from mydriver import exception, model
-from mydriver.cinder_volume import (
-    chap,
-    journal,
-    ownership,
-    recovery,
-    service,
-    serving,
-)
+from mydriver.target import chap, exports, ownership, recovery
+from mydriver.target import pool as serving
+from mydriver.target.journal import sqlite
 from tests.fakes.target import MemoryTarget
 from tests.unit.cinder_volume import fakes, test_service
 from tests.unit.cinder_volume.test_service import ALICE, BOB
@@ -61,9 +56,9 @@ class HostCase(unittest.TestCase):
         os.makedirs(path, exist_ok=True)
         target = MemoryTarget(name, PORTALS, chap=True)
         target.targets = self.targets
-        kept = journal.Journal(f'{path}/journal.sqlite', os.urandom(4).hex())
+        kept = sqlite.Journal(f'{path}/journal.sqlite', os.urandom(4).hex())
         self.addCleanup(kept.close)
-        made = service.ExportService(
+        made = exports.ExportService(
             serving.Settings(name, 'iqn.2010-10.org.openstack:', PORTALS,
                              True, path), kept, target,
             chap.KeyRing.load(path), target.name_prefix,

@@ -11,9 +11,9 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, model
-from mydriver.cinder_volume import addresses, configfs, service, serving
-from mydriver.cinder_volume import target as targets
 from mydriver.privileged import channel, lio
+from mydriver.target import addresses, configfs, exports, pool
+from mydriver.target import lio as targets
 from tests.unit.cinder_volume import fakes, test_service
 from tests.unit.cinder_volume.test_service import ALICE, BOB
 
@@ -58,7 +58,7 @@ class KeyTest(unittest.TestCase):
 
     def build(self, *, chap, replace_damaged=False):
         """Return a service on the state of a backend."""
-        built = service.build(serving.Settings(
+        built = exports.build(pool.Settings(
             'disks', 'iqn.2010-10.org.openstack:', PORTALS, chap,
             self.state), replace_damaged=replace_damaged)
         self.addCleanup(built._journal.close)

@@ -12,7 +12,8 @@ import fixtures
 from oslo_concurrency import lockutils
 
 from mydriver import connection, exception, model
-from mydriver.cinder_volume import chap, journal, service, serving
+from mydriver.target import chap, exports, pool
+from mydriver.target.journal import sqlite
 from tests.fakes.target import MemoryTarget
 
 ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
@@ -37,7 +38,7 @@ class ServiceCase(unittest.TestCase):
         self.folder = temporary.path
         lockutils.set_defaults(self.folder)
         self.portals = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
-        self.settings = serving.Settings(
+        self.settings = pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', self.portals, True,
             self.folder)
         self.target = MemoryTarget('be', self.portals)
@@ -50,11 +51,11 @@ class ServiceCase(unittest.TestCase):
         self.runs += 1
         if self.runs > 1:
             self.journal.close()
-        self.journal = journal.Journal(
+        self.journal = sqlite.Journal(
             os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
         self.addCleanup(self.journal.close)
         self.keys = chap.KeyRing.load(self.folder)
-        self.service = service.ExportService(
+        self.service = exports.ExportService(
             self.settings, self.journal, self.target, self.keys,
             self.target.name_prefix, self.discover)
         self.service.start()
@@ -82,7 +83,7 @@ class ServiceCase(unittest.TestCase):
 
     def seen(self):
         """Return volumes, (initiator, LUN, volume) and ACLs in the kernel."""
-        targets = [self.target.observe(i) for i in serving.pool(
+        targets = [self.target.observe(i) for i in pool.pool(
             self.settings)]
         serials = {(t.iqn, e.lun): e.serial for t in targets
                    for e in t.exports}
@@ -124,7 +125,7 @@ class ServiceTest(ServiceCase):
             parsed.target, model.Iqn(OURS['initiator'])))
 
     def test_without_chap_there_is_none(self):
-        self.service = service.ExportService(
+        self.service = exports.ExportService(
             self.settings, self.journal, self.target, None,
             self.target.name_prefix, self.discover)
         data = self.service.initialize_connection(self.exported(), OURS)
@@ -209,7 +210,7 @@ class ServiceTest(ServiceCase):
 
     def protected(self):
         """Return whether the mappings are read only, by initiator."""
-        return [m.read_only for i in serving.pool(self.settings)
+        return [m.read_only for i in pool.pool(self.settings)
                 for m in self.target.observe(i).mappings]
 
     def test_only_answering_portals_are_returned(self):
@@ -295,9 +296,9 @@ class ServiceTest(ServiceCase):
 
     def test_foreign_objects_are_untouched(self):
         theirs, device = self.volume()
-        iqn = serving.pool(self.settings)[0]
+        iqn = pool.pool(self.settings)[0]
         prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
-        placed = journal.Placed(
+        placed = sqlite.Placed(
             model.Mapping(theirs, model.Iqn(BOB['initiator']), 5),
             model.Export(theirs, device, iqn, 99), False)
         self.target.ensure_mapping(placed)
@@ -410,7 +411,7 @@ class DamagedJournalTest(ServiceCase):
         self.service.initialize_connection(mapped, OURS)
         self.service.initialize_connection(mapped, BOB)
         before, left = self.seen(), self.damage()
-        self.journal = service.open_journal(self.settings,
+        self.journal = exports.open_journal(self.settings,
                                             replace_damaged=True)
         self.restart()
         self.assertEqual(before, self.seen())
@@ -436,7 +437,7 @@ class DamagedJournalTest(ServiceCase):
         with contextlib.closing(sqlite3.connect(self.journal.path)) as db:
             db.execute("UPDATE export SET path = '/another'")
             db.commit()
-        self.journal = service.open_journal(self.settings,
+        self.journal = exports.open_journal(self.settings,
                                             replace_damaged=True)
         self.restart()
         self.assertEqual([4], [lun for _i, lun, _v in self.seen()[1]])
@@ -450,7 +451,7 @@ class DamagedJournalTest(ServiceCase):
         self.service.initialize_connection(self.exported(), ALICE)
         before, left = self.seen(), self.damage()
         with self.assertRaises(exception.JournalDamaged) as caught:
-            service.open_journal(self.settings, replace_damaged=False)
+            exports.open_journal(self.settings, replace_damaged=False)
         self.assertIn('Start cinder-volume', str(caught.exception))
         with open(os.path.join(self.folder, 'journal.sqlite'), 'rb') as f:
             self.assertEqual(left, f.read())
@@ -461,7 +462,7 @@ class PoolTest(unittest.TestCase):
     """Names of targets."""
 
     def settings(self, **changes):
-        return serving.Settings(**{
+        return pool.Settings(**{
             'backend': 'Fast_1', 'target_prefix': 'iqn.2010-10.org.os:',
             'portals': (model.Portal('127.0.0.1'),), 'chap': True,
             'state_path': '/nowhere', 'targets': 2, **changes})
@@ -470,7 +471,7 @@ class PoolTest(unittest.TestCase):
         self.assertEqual(
             ['iqn.2010-10.org.os:mydriver-store-1-fast-0',
              'iqn.2010-10.org.os:mydriver-store-1-fast-1'],
-            [str(i) for i in serving.pool(self.settings(backend='fast'),
+            [str(i) for i in pool.pool(self.settings(backend='fast'),
                                           'store-1')])
 
     def test_two_backends_never_have_the_same(self):
@@ -479,7 +480,7 @@ class PoolTest(unittest.TestCase):
         backends = ('c', 'b-c', 'b_c', 'B-C', 'b--c', '-b-c', 'c-', '_',
                     '\u30db', '\u30b9', 'C', 'x' * 200, 'x' * 201)
         names = [str(iqn) for host in hosts for backend in backends
-                 for iqn in serving.pool(self.settings(backend=backend),
+                 for iqn in pool.pool(self.settings(backend=backend),
                                          host)]
         self.assertEqual(2 * len(hosts) * len(backends), len(set(names)))
 
@@ -487,17 +488,17 @@ class PoolTest(unittest.TestCase):
         wanted = [model.Iqn('iqn.2010-10.org.os:mydriver-store-1-example-'
                             f'fast-1-{n}') for n in range(2)]
         for in_use in (wanted, wanted[:1]):
-            self.assertEqual(wanted, serving.pool(
+            self.assertEqual(wanted, pool.pool(
                 self.settings(), 'Store_1.example', in_use))
-        self.assertNotEqual(wanted, serving.pool(
+        self.assertNotEqual(wanted, pool.pool(
             self.settings(), 'Store_1.example'))
 
     def test_names_that_another_backend_has_are_left_to_it(self):
-        plain = serving.pool(self.settings(backend='fast'), 'store')
-        self.assertTrue(set(plain).isdisjoint(serving.pool(
+        plain = pool.pool(self.settings(backend='fast'), 'store')
+        self.assertTrue(set(plain).isdisjoint(pool.pool(
             self.settings(backend='fast'), 'store', taken=plain)))
 
     def test_wrong_prefix_is_named(self):
         with self.assertRaises(exception.ConfigurationError) as caught:
-            serving.pool(self.settings(target_prefix='iqn.2026-11.lab:'))
+            pool.pool(self.settings(target_prefix='iqn.2026-11.lab:'))
         self.assertTrue(str(caught.exception).startswith('target_prefix: '))

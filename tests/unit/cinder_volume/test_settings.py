@@ -7,7 +7,8 @@ import unittest
 import ddt
 
 from mydriver import exception, model
-from mydriver.cinder_volume import serving, settings
+from mydriver.backend import settings
+from mydriver.target import pool
 from tests.unit.stores import test_reflink
 
 DEFAULTS = {
@@ -93,7 +94,7 @@ class SettingsTest(unittest.TestCase):
     @ddt.data('x' * 209, '\u30db' * 69, 'a*b[c?', 'SSD_1')
     def test_a_section_that_names_all(self, name):
         found = settings.of_service(options(), name)
-        self.assertEqual(4, len(set(serving.pool(found, 'h' * 63))))
+        self.assertEqual(4, len(set(pool.pool(found, 'h' * 63))))
 
     @ddt.data(
         ({'target_protocol': 'iser'}, 'target_protocol'),

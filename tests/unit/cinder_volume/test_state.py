@@ -6,7 +6,8 @@ from pathlib import Path
 import unittest
 
 from mydriver import exception
-from mydriver.cinder_volume import chap, service, serving, settings, state
+from mydriver.backend import settings
+from mydriver.target import chap, exports, pool, state
 from tests.unit.stores import test_reflink
 
 NOBODY = test_reflink.NOBODY
@@ -111,7 +112,7 @@ class PrepareTest(StateCase):
 
     def test_both_folders_are_private(self):
         made = self.folder / 'new' / 'disks'
-        service.build(serving.Settings(
+        exports.build(pool.Settings(
             'disks', 'iqn.2010-10.org.openstack:', (), False,
             str(made)))._journal.close()
         self.assertEqual([0o700, 0o700], [

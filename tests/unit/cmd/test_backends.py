@@ -16,8 +16,9 @@ from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
 from mydriver import exception, model
-from mydriver.cinder_volume import service, serving, settings
+from mydriver.backend import settings
 from mydriver.cmd import backends
+from mydriver.target import exports, pool
 from tests.unit.cinder_volume import fakes
 
 CONF = """
@@ -73,7 +74,7 @@ class BackendsTest(ConfTestCase):
 
     def test_settings(self):
         self.assertEqual(
-            serving.Settings(
+            pool.Settings(
                 backend='disks',
                 target_prefix='iqn.2010-10.org.openstack:',
                 portals=(model.Portal('192.0.2.1', 3261),
@@ -90,7 +91,7 @@ class BackendsTest(ConfTestCase):
 
     def test_the_journal_is_the_services(self):
         backend = self.read()['plain']
-        made = service.build(backend.settings)
+        made = exports.build(backend.settings)
         self.addCleanup(made._journal.close)
         self.assertTrue(os.path.exists(backend.journal_path))
 

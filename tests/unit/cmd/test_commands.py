@@ -12,16 +12,13 @@ from unittest import mock
 import uuid
 
 from mydriver import exception, model, privileged
-from mydriver.cinder_volume import (
-    configfs,
-    journal_errors,
-    journal_file,
-    service,
-    settings,
-)
-from mydriver.cinder_volume import journal as journals
+from mydriver.backend import settings
 from mydriver.cmd import health, identity, main, rivals, show
 from mydriver.stores.reflink import extents, probe
+from mydriver.target import configfs
+from mydriver.target import exports as service
+from mydriver.target.journal import errors, file
+from mydriver.target.journal import sqlite as journals
 from tests.fakes import target as fake_target
 from tests.unit.cmd import test_backends
 
@@ -370,14 +367,14 @@ class RestoreTest(CommandTestCase):
         path = self.backend.journal_path
         files = {n: os.stat(os.path.join(os.path.dirname(path), n)).st_mtime_ns
                  for n in os.listdir(os.path.dirname(path))}
-        real = journal_file.open_to_write
+        real = file.open_to_write
 
         def full(its_path, schema):
             if its_path == path:
-                raise journal_errors.of(path, OSError(
+                raise errors.of(path, OSError(
                     errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return real(its_path, schema)
-        with mock.patch.object(journal_file, 'open_to_write', full), \
+        with mock.patch.object(file, 'open_to_write', full), \
                 mock.patch.object(service.targets, 'LioTarget',
                                   return_value=self.target):
             _status, _, err = self.run_command('restore', 'disks')

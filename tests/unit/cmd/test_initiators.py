@@ -5,8 +5,8 @@ import json
 import os
 
 from mydriver import model
-from mydriver.cinder_volume import chap
-from mydriver.cinder_volume import journal as journals
+from mydriver.target import chap
+from mydriver.target.journal import sqlite as journals
 from tests.unit.cmd import test_commands
 from tests.unit.cmd.test_commands import FIRST, HOST, SECOND
 

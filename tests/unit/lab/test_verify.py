@@ -14,7 +14,8 @@ import fixtures
 from lab import errors
 from lab.verify import inside, look
 from mydriver import model
-from mydriver.cinder_volume import chap, journal
+from mydriver.target import chap
+from mydriver.target.journal import sqlite
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 
@@ -67,7 +68,7 @@ class InsideTest(fixtures.TestWithFixtures):
 
     def test_journal_rows(self):
         path = self.folder / 'journal.sqlite'
-        written = journal.Journal(str(path), 'run')
+        written = sqlite.Journal(str(path), 'run')
         self.addCleanup(written.close)
         written.add_targets([TARGET])
         volume_id = str(uuid.uuid4())

@@ -13,7 +13,7 @@ import ddt
 from oslo_config import cfg
 
 from mydriver import exception
-from mydriver.cinder_volume import opts
+from mydriver.backend import opts
 from mydriver.cmd import backends
 from mydriver.privileged import grants
 from mydriver.stores.lvmthin import store as lvmthin

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import addresses, configfs, journal
 from mydriver.privileged import channel
 import mydriver.privileged.lio
+from mydriver.target import addresses, configfs
+from mydriver.target.journal import sqlite
 
 LOG = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class KernelTarget(Protocol):
         :raises TargetError: when the kernel refuses.
         """
 
-    def ensure_mapping(self, placed: journal.Placed,
+    def ensure_mapping(self, placed: sqlite.Placed,
                        secrets: model.ChapCredentials | None = None) -> None:
         """Make the LUN of a volume and map it to an initiator.
 
@@ -122,7 +123,7 @@ class KernelTarget(Protocol):
 
 def unknown(seen: configfs.SeenTarget, name_prefix: str,
             exports: Iterable[model.Export],
-            mappings: Iterable[journal.Placed]
+            mappings: Iterable[sqlite.Placed]
             ) -> tuple[list[model.Export],
                        list[tuple[model.Export, model.Mapping]]]:
     """Return what of ours is at a target and not in the journal.
@@ -245,7 +246,7 @@ class LioTarget:
         channel.run(mydriver.privileged.lio.ensure_export,
                     self._primitives(export))
 
-    def ensure_mapping(self, placed: journal.Placed,
+    def ensure_mapping(self, placed: sqlite.Placed,
                        secrets: model.ChapCredentials | None = None) -> None:
         """See :meth:`KernelTarget.ensure_mapping`."""
         mapping, asks = placed.mapping, placed.kind.chap

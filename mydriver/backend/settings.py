@@ -11,8 +11,8 @@ import os
 from typing import Any, Protocol
 
 from mydriver import exception, model, stores
-from mydriver.cinder_volume import addresses, serving, state
 from mydriver.stores import base, identity
+from mydriver.target import addresses, pool, state
 
 #: The name of a backstore, mydriver-SECTION-UUID, is that of a folder.
 _LONGEST_SECTION = 255 - len('mydriver--') - 36
@@ -25,7 +25,7 @@ class Configuration(Protocol):
         """Return an option's value, None where there is no such option."""
 
 
-def of_service(conf: Configuration, backend: str) -> serving.Settings:
+def of_service(conf: Configuration, backend: str) -> pool.Settings:
     """Return what the export service needs to know.
 
     :param backend: name of the backend's section.
@@ -35,7 +35,7 @@ def of_service(conf: Configuration, backend: str) -> serving.Settings:
         raise exception.ConfigurationError(
             'target_protocol', f'{conf.safe_get("target_protocol")} is not '
             'supported', 'Remove it or set it to iscsi.')
-    return serving.Settings(
+    return pool.Settings(
         backend=backend,
         target_prefix=_prefix(conf.safe_get('target_prefix')),
         portals=_portals(conf),

@@ -7,9 +7,10 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume import kinds, ownership, recovery, serving
-from mydriver.cinder_volume import target as targets
+from mydriver.target import kinds, ownership, recovery
+from mydriver.target import lio as targets
+from mydriver.target import pool as serving
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 

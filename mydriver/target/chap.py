@@ -15,7 +15,7 @@ import re
 import secrets
 
 from mydriver import exception, model
-from mydriver.cinder_volume import state
+from mydriver.target import state
 
 #: Name of the key's file in the backend's folder.
 KEY_FILE = 'chap.key'

@@ -13,9 +13,9 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import chap, serving
-from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume import target as targets
+from mydriver.target import chap, pool
+from mydriver.target import lio as targets
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Kinds:
     :param keys: from which secrets are derived; None where there are none.
     """
 
-    def __init__(self, settings: serving.Settings, journal: journals.Journal,
+    def __init__(self, settings: pool.Settings, journal: journals.Journal,
                  target: targets.KernelTarget, keys: chap.KeyRing | None
                  ) -> None:
         self._settings = settings
@@ -138,7 +138,7 @@ class Kinds:
             self._keys.forget({*also, *(k.key for k in kinds)})
 
 
-def of_settings(settings: serving.Settings, keys: chap.KeyRing | None
+def of_settings(settings: pool.Settings, keys: chap.KeyRing | None
                 ) -> journals.Kind:
     """Return what a new NodeACL is told, but for mutual CHAP.
 

@@ -20,17 +20,10 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.cinder_volume import (
-    chap,
-    journal_file,
-    kinds,
-    reconcile,
-    recovery,
-    serving,
-    state,
-)
-from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume import target as targets
+from mydriver.target import chap, kinds, pool, reconcile, recovery, state
+from mydriver.target import lio as targets
+from mydriver.target.journal import file
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +45,7 @@ class ExportService:
     :param discover: how portals are asked.
     """
 
-    def __init__(self, settings: serving.Settings, journal: journals.Journal,
+    def __init__(self, settings: pool.Settings, journal: journals.Journal,
                  target: targets.KernelTarget, keys: chap.KeyRing | None,
                  name_prefix: str,
                  discover: Discover = discovery.portals_showing) -> None:
@@ -64,7 +57,7 @@ class ExportService:
                                           self._kinds, name_prefix)
         self._name_prefix = name_prefix
         self._discover = discover
-        self._pool = serving.pool(settings)
+        self._pool = pool.pool(settings)
         self._missing: tuple[str, ...] = ()
 
     # -- life
@@ -84,7 +77,7 @@ class ExportService:
 
         :raises TargetDown: names the targets that take none.
         """
-        missing = serving.missing_portals(
+        missing = pool.missing_portals(
             self._settings, self._pool, self._target.listening)
         if missing == self._missing:
             return
@@ -282,7 +275,7 @@ class ExportService:
         :raises TargetNotDiscovered: when no portal shows the target to the
             initiator; all is as before then.
         """
-        initiator = serving.initiator_of(connector)
+        initiator = pool.initiator_of(connector)
         can = connection.Capabilities.of(connector)
         with self._lock(volume_id), _timed(
                 'Mapped volume %s to %s', volume_id, initiator):
@@ -320,7 +313,7 @@ class ExportService:
         :param connector: of the host.
         :raises TargetError: when the kernel refuses.
         """
-        initiator = serving.initiator_of(connector)
+        initiator = pool.initiator_of(connector)
         with self._lock(volume_id):
             for placed in self._journal.mappings(volume_id):
                 if placed.mapping.initiator == initiator:
@@ -334,7 +327,7 @@ class ExportService:
         :returns: True while other initiators use the volume.
         """
         initiator = (None if connector is None
-                     else serving.initiator_of(connector))
+                     else pool.initiator_of(connector))
         with self._lock(volume_id), _timed(
                 'Unmapped volume %s from %s', volume_id,
                 initiator or 'everybody'):
@@ -462,7 +455,7 @@ def run_id() -> str:
     return uuid.uuid4().hex
 
 
-def build(settings: serving.Settings, *,
+def build(settings: pool.Settings, *,
           replace_damaged: bool = False) -> ExportService:
     """Put a service together: journal, LIO and discovery.
 
@@ -480,7 +473,7 @@ def build(settings: serving.Settings, *,
     return ExportService(settings, journal, target, keys, target.name_prefix)
 
 
-def _keys(settings: serving.Settings, *, is_strict: bool
+def _keys(settings: pool.Settings, *, is_strict: bool
           ) -> chap.KeyRing | None:
     """Return the keys of a backend, None where there never were any.
 
@@ -500,7 +493,7 @@ def _keys(settings: serving.Settings, *, is_strict: bool
         return chap.KeyRing.load_kept(settings.state_path)
 
 
-def open_journal(settings: serving.Settings, *,
+def open_journal(settings: pool.Settings, *,
                  replace_damaged: bool) -> journals.Journal:
     """Open the journal of a backend; see :func:`build`."""
     path = os.path.join(settings.state_path, 'journal.sqlite')
@@ -511,11 +504,11 @@ def open_journal(settings: serving.Settings, *,
             raise
         LOG.error('Backend %s: %s What it says is restored all the same.',
                   settings.backend, e)
-        return journals.Journal(journal_file.copy_to_memory(path), run_id())
+        return journals.Journal(file.copy_to_memory(path), run_id())
     except exception.JournalDamaged as e:
         if not replace_damaged:
             raise
-        aside = journal_file.set_aside(path)
+        aside = file.set_aside(path)
         LOG.error('Backend %s: the journal is damaged: %s. It was renamed to '
                   '%s and is rebuilt: what the kernel has is adopted and '
                   "stays in service, the rest comes from Cinder's records.",

@@ -18,8 +18,8 @@ from urllib import parse
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import serving
-from mydriver.cinder_volume import target as targets
+from mydriver.target import lio as targets
+from mydriver.target import pool as serving
 
 LOG = logging.getLogger(__name__)
 

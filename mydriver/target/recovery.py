@@ -7,9 +7,9 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.cinder_volume import journal as journals
-from mydriver.cinder_volume import serving
-from mydriver.cinder_volume import target as targets
+from mydriver.target import lio as targets
+from mydriver.target import pool
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
 
     That is so when the journal was lost or an old copy restored. Hosts may be
     using it: what is to go, Cinder decides (see
-    :meth:`~mydriver.cinder_volume.service.ExportService.settle`).
+    :meth:`~mydriver.target.exports.ExportService.settle`).
 
     :param known: the targets of the journal.
     :param name_prefix: how the names of our backstores begin.
@@ -82,7 +82,7 @@ def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,
             iqn = model.Iqn(name)
         except exception.InvalidIqn:
             continue
-        if iqn in known or not serving.is_of_a_pool(iqn):
+        if iqn in known or not pool.is_of_a_pool(iqn):
             continue
         seen = target.observe(iqn)
         if seen and any(e.name == name_prefix + e.serial

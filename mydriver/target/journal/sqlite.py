@@ -15,12 +15,7 @@ import time
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mydriver import exception, model, turns
-from mydriver.cinder_volume import (
-    journal_errors,
-    journal_file,
-    journal_seal,
-    luns,
-)
+from mydriver.target.journal import errors, file, luns, seal
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
@@ -119,10 +114,10 @@ class Node:
 
 def _upgrade(db: sqlite3.Connection, found: int) -> None:
     """Make this version's schema of an empty database, or of version 1."""
-    journal_file.run_script(db, _FROM_1 if found else _SCHEMA)
+    file.run_script(db, _FROM_1 if found else _SCHEMA)
 
 
-_OURS = journal_file.Schema(SCHEMA_VERSION, _upgrade)
+_OURS = file.Schema(SCHEMA_VERSION, _upgrade)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,7 +149,7 @@ def _translated(method: Callable[Concatenate['Journal', _P], _R]
             return method(self, *args, **kwargs)
         except (sqlite3.Error, OSError, UnicodeError,
                 exception.InvalidIqn) as e:
-            raise journal_errors.of(self.path, e) from e
+            raise errors.of(self.path, e) from e
     return wrapper
 
 
@@ -176,8 +171,8 @@ class Journal:
         self._run = run
         self._clock = clock
         self._turns = turns.Turns(f'the journal {path}', _WAIT_S)
-        self._file = (journal_file.open_to_read if read_only
-                      else journal_file.open_to_write)(path, _OURS)
+        self._file = (file.open_to_read if read_only
+                      else file.open_to_write)(path, _OURS)
 
     def close(self) -> None:
         """Close the database."""
@@ -209,7 +204,7 @@ class Journal:
         now = int(self._clock())
         columns = 'SELECT initiator, target, lun, volume_id FROM '
         rows = [(*row, now) for table in ('mapping', 'quarantine')
-                for row in journal_file.readable(damaged, columns + table)
+                for row in file.readable(damaged, columns + table)
                 if luns.may_be(*row)]
         with self._transaction() as db:
             db.executemany('INSERT OR IGNORE INTO quarantine VALUES '
@@ -410,7 +405,7 @@ class Journal:
         :returns: False when it contradicts the journal, or cannot be ours.
         """
         device = export.device
-        if not journal_seal.is_uuid(export.volume_id):
+        if not seal.is_uuid(export.volume_id):
             return False
         with self._transaction() as db:
             return db.execute(

@@ -22,11 +22,8 @@ import urllib.parse
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import (
-    journal_errors,
-    journal_mark,
-    journal_seal,
-)
+from mydriver.target.journal import errors, seal
+from mydriver.target.journal import mark as journal_mark
 
 LOG = logging.getLogger(__name__)
 
@@ -162,7 +159,7 @@ class JournalFile:
         self.db.execute('BEGIN IMMEDIATE')
         try:
             yield self.db
-            changes = journal_seal.changes(self.db)
+            changes = seal.changes(self.db)
             self.db.execute('COMMIT')
         except BaseException:
             if self.db.in_transaction:  # sqlite undoes some by itself
@@ -255,8 +252,8 @@ def _open_to_write(path: str, schema: Schema, mark: journal_mark.Mark,
         elif least is None and not is_new:
             LOG.warning('The journal %s has no mark, so it is not known '
                         'whether its last changes are missing', path)
-        journal_seal.keep(db)
-        mark.write(*journal_seal.changes(db))
+        seal.keep(db)
+        mark.write(*seal.changes(db))
     return JournalFile(path, db, mark)
 
 
@@ -267,7 +264,7 @@ def _upgrade(db: sqlite3.Connection, schema: Schema) -> None:
     if found != schema.version:
         schema.upgrade(db, found)
         db.execute(f'PRAGMA user_version = {schema.version}')
-    journal_seal.make(db)
+    seal.make(db)
     db.execute('COMMIT')
 
 
@@ -286,21 +283,21 @@ def _check(path: str, db: sqlite3.Connection, schema: Schema,
             f'{schema.version}', 'Install the release that wrote it.')
     try:
         if found < 1:
-            raise journal_seal.Damaged('it is empty')
-        sealed = journal_seal.verify(db)
+            raise seal.Damaged('it is empty')
+        sealed = seal.verify(db)
         if least is not None:
-            _compare(journal_seal.changes(db) if sealed else ('', 0), least)
-    except (sqlite3.Error, journal_seal.Damaged) as e:
-        raise journal_errors.of(path, e, is_whole=False) from e
+            _compare(seal.changes(db) if sealed else ('', 0), least)
+    except (sqlite3.Error, seal.Damaged) as e:
+        raise errors.of(path, e, is_whole=False) from e
     return sealed
 
 
 def _compare(found: tuple[str, int], least: tuple[str, int]) -> None:
     """Compare a journal with its mark."""
     if found[0] != least[0]:
-        raise journal_seal.Damaged('its mark belongs to another journal')
+        raise seal.Damaged('its mark belongs to another journal')
     if found[1] < least[1]:
-        raise journal_seal.Damaged(
+        raise seal.Damaged(
             f'it lacks its last {least[1] - found[1]} changes: it is an old '
             'copy, or its write-ahead log was damaged or lost')
 
@@ -330,5 +327,5 @@ def _closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
 def _errors(path: str) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError, ValueError, journal_seal.Damaged) as e:
-        raise journal_errors.of(path, e) from e
+    except (sqlite3.Error, OSError, ValueError, seal.Damaged) as e:
+        raise errors.of(path, e) from e

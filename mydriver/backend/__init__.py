@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backend as cinder.conf describes it."""

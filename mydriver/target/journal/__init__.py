@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: the desired state of a backend's exports."""

@@ -17,12 +17,12 @@ from oslo_config import cfg
 
 from mydriver import connection as grammar
 from mydriver import exception
-from mydriver.nova_virt.attach import Attacher
-from mydriver.nova_virt.detach import Detacher
-from mydriver.nova_virt.extend import Extender
-from mydriver.nova_virt.host import Host, quietly
-from mydriver.nova_virt.initiator import RootInitiator
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.initiator.attach import Attacher
+from mydriver.initiator.detach import Detacher
+from mydriver.initiator.extend import Extender
+from mydriver.initiator.host import Host, quietly
+from mydriver.initiator.verbs import PrivilegedVerbs
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
     def host(self) -> Host:
         """The host, made on first use: before, there is no lock path."""
         if not self._host:
-            self._host = Host(RootInitiator(), _lock_folder())
+            self._host = Host(PrivilegedVerbs(), _lock_folder())
         return self._host
 
     def _is_ours(self, properties: dict[str, Any]) -> bool:

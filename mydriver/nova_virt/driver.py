@@ -7,8 +7,8 @@ from typing import Any
 from nova.virt.libvirt import driver
 
 from mydriver import connection
-from mydriver.nova_virt import hush, plugins
-from mydriver.nova_virt.properties import ConnectorProperties
+from mydriver.nova_virt import log_mask, plugins
+from mydriver.nova_virt.connector_properties import ConnectorProperties
 
 __all__ = ('LibvirtDriver',)
 
@@ -26,7 +26,7 @@ class LibvirtDriver(driver.LibvirtDriver):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        hush.install()
+        log_mask.install()
         self._classes = plugins.volume_driver_classes()
         self._connector_properties = ConnectorProperties()
 

@@ -13,8 +13,7 @@ import os
 from pathlib import Path
 import stat
 
-from mydriver import exception
-from mydriver.privileged import vpd
+from mydriver import exception, vpd
 
 SYS = Path('/sys')
 DEV = Path('/dev')

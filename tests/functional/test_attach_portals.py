@@ -148,7 +148,7 @@ class SilentPortalTest(attaching.AttachTestCase):
         Silence(self)
         _, data = self.data(SILENT)
         connector = ours(False)
-        connector.host.initiator.reach = lambda portal, timeout_s: None
+        connector.host.verbs.reach = lambda portal, timeout_s: None
         began = time.perf_counter()
         with self.assertRaises(exception.LoginError) as caught:
             connector.connect_volume(data)

@@ -9,7 +9,7 @@ from unittest import mock
 import ddt
 
 from mydriver import connection, exception, model
-from mydriver.nova_virt import devices
+from mydriver.initiator import devices
 from tests.functional import attaching, base
 from tests.functional.attaching import Attachment, ours, stock
 

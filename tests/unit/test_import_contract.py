@@ -55,8 +55,9 @@ class TestImportContract(unittest.TestCase):
         ('opts.py', 'import nova', 'nova'),
         ('nova_virt/entry_point.py',
          'from mydriver.nova_virt import driver', 'entry point'),
-        ('nova_virt/sysfs.py', 'from mydriver.nova_virt import devices',
+        ('initiator/sysfs.py', 'from mydriver.initiator import devices',
          'layers'),
+        ('initiator/host.py', 'from os_brick import utils', 'os-brick'),
     )
     @ddt.unpack
     def test_broken(self, module, line, contract):

@@ -15,7 +15,8 @@ from os_brick import exception as brick_exception
 from os_brick.initiator.connectors import iscsi as brick_iscsi
 
 from mydriver import connection, exception, model
-from mydriver.nova_virt import connector, driver, host, sysfs, volume
+from mydriver.initiator import host, sysfs
+from mydriver.nova_virt import connector, driver, volume
 from tests.unit.nova_virt.fakes import MIB, OTHER, VOLUME, FakeHost, Lun
 
 CONF = nova.conf.CONF

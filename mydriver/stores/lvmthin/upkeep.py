@@ -3,11 +3,10 @@
 
 from collections.abc import Sequence
 import re
-import time
 
 from oslo_log import log as logging
 
-from mydriver import exception
+from mydriver import exception, waiting
 from mydriver.stores import base, identity
 from mydriver.stores.lvmthin import pool as thinpool
 
@@ -38,7 +37,6 @@ ABSENCE_S = 10.0
 GIB = 1024 ** 3
 _MIB = 1024 ** 2
 _KIB = 1024
-_POLL_S = 0.5
 #: Arguments of one command.
 _AT_ONCE = 200
 
@@ -223,14 +221,17 @@ def _make(pool: thinpool.ThinPool) -> None:
 
 
 def _resume(pool: thinpool.ThinPool, lvs: Sequence[str]) -> None:
-    """Resume what nobody else will."""
-    end = time.monotonic() + PATIENCE_S
-    while left := [lv for lv in lvs if pool.is_suspended(lv)]:
-        if time.monotonic() > end:
+    """Resume volumes that nobody else resumes."""
+    def suspended() -> list[str]:
+        return [lv for lv in lvs if pool.is_suspended(lv)]
+
+    try:
+        waiting.wait_for(lambda: not suspended(), 'suspended volumes',
+                         PATIENCE_S)
+    except exception.WaitTimeout:
+        if left := suspended():
             LOG.warning('Resuming %s', ', '.join(left))
             pool.resume(left)
-            return
-        time.sleep(_POLL_S)
 
 
 # -- how full it is
@@ -254,11 +255,12 @@ def status(pool: thinpool.ThinPool) -> thinpool.Status:
 
 
 def _seen(pool: thinpool.ThinPool) -> thinpool.Status | None:
-    """Return the pool's state; None when it stays away."""
-    end = time.monotonic() + ABSENCE_S
-    while (found := pool.status()) is None and time.monotonic() < end:
-        time.sleep(_POLL_S)
-    return found
+    """Return the pool's state; None when it stays inactive."""
+    try:
+        return waiting.wait_for(pool.status, f'thin pool {place(pool)}',
+                                ABSENCE_S)
+    except exception.WaitTimeout:
+        return None
 
 
 def check_room(pool: thinpool.ThinPool) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 
 from mydriver import exception, model
 from mydriver.connection import Connection
-from mydriver.nova_virt.sysfs import ScsiDevice, Session
+from mydriver.initiator.sysfs import ScsiDevice, Session
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
 PORTALS = (model.Portal('192.0.2.1'), model.Portal('192.0.2.2'))
@@ -44,7 +44,7 @@ class Lun:
 
 
 class FakeHost:
-    """An :class:`.initiator.Initiator` and its sysfs, below ``root``.
+    """An :class:`.verbs.Verbs` and its sysfs, below ``root``.
 
     :ivar luns: what the storage has mapped, by LUN.
     :ivar down: portals that take no connection.
@@ -134,7 +134,7 @@ class FakeHost:
     # Sessions
 
     def reach(self, portal: model.Portal, timeout_s: float) -> None:
-        """See Initiator."""
+        """See Verbs."""
         if portal in self.down:
             raise ConnectionRefusedError(111, 'Connection refused')
         if portal in self.silent:
@@ -143,7 +143,7 @@ class FakeHost:
 
     def login(self, target: str, portal: model.Portal,
               chap: model.ChapCredentials | None, timeout_s: float) -> None:
-        """See Initiator."""
+        """See Verbs."""
         if self.refuse:
             raise exception.LoginError(target, str(portal), self.refuse)
         with self._lock:
@@ -166,7 +166,7 @@ class FakeHost:
         self.write(f'{session}/targetname', target)
 
     def logout(self, session: Session) -> None:
-        """See Initiator."""
+        """See Verbs."""
         with self._lock:
             for device in list((self.root / 'bus/scsi/devices').glob(
                     f'{session.host}:*')):
@@ -179,13 +179,13 @@ class FakeHost:
                 self.root / f'devices/platform/host{session.host}')
 
     def forget(self, target: str, portal: model.Portal) -> None:
-        """See Initiator."""
+        """See Verbs."""
         self.records.pop((target, portal), None)
 
     # Devices
 
     def scan(self, session: Session, lun: int) -> None:
-        """See Initiator."""
+        """See Verbs."""
         with self._lock:
             hctl = f'{session.host}:0:0:{lun}'
             link = self.root / 'bus/scsi/devices' / hctl
@@ -214,7 +214,7 @@ class FakeHost:
                 / ':'.join(str(n) for n in device.hctl))
 
     def read_naa(self, device: ScsiDevice) -> str:
-        """See Initiator."""
+        """See Verbs."""
         if self.speechless.get(device.lun, 0):
             self.speechless[device.lun] -= 1
             raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
@@ -222,7 +222,7 @@ class FakeHost:
         return mapped.naa if mapped and self._folder(device).exists() else ''
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         mapped = self.luns[device.lun]
         if mapped.naa != naa:
             raise exception.WrongDevice(str(device), naa, mapped.naa)
@@ -230,7 +230,7 @@ class FakeHost:
         (self._folder(device) / 'vpd_pg83').write_bytes(page83(mapped.naa))
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         folder = self._folder(device)
         if folder.exists():
             if (folder / 'vpd_pg83').read_bytes() != (
@@ -251,11 +251,11 @@ class FakeHost:
             link.unlink()
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
-        """See Initiator."""
+        """See Verbs."""
         return device.name in self.exclusive
 
     def flush(self, name: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         if name in self.unflushed:
             raise exception.InitiatorError(f'flush {name}', 'I/O error')
         self.flushed.append(name)
@@ -294,21 +294,21 @@ class FakeHost:
             self.multipath_remove_map(naa, False)
 
     def multipath_paths(self) -> set[str] | None:
-        """See Initiator."""
+        """See Verbs."""
         if not self.multipathd:
             return None
         return {p.name for p in self.root.glob('block/sd*')}
 
     def multipath_claim(self, naa: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         self.claimed.add(naa)
 
     def multipath_unclaim(self, naa: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         self.claimed.discard(naa)
 
     def multipath_add_path(self, name: str) -> str:
-        """See Initiator."""
+        """See Verbs."""
         if name in self.blacklisted:
             return 'blacklisted'
         for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
@@ -318,10 +318,10 @@ class FakeHost:
         return 'ok'
 
     def multipath_del_path(self, name: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
-        """See Initiator."""
+        """See Verbs."""
         for uuid in list(self.root.glob('block/dm-*/dm/uuid')):
             if uuid.read_text().strip() == f'mpath-3{naa}':
                 dm = uuid.parent.parent
@@ -332,7 +332,7 @@ class FakeHost:
                 (self.root / 'class/block' / dm.name).unlink()
 
     def multipath_resize_map(self, naa: str) -> None:
-        """See Initiator."""
+        """See Verbs."""
         for uuid in self.root.glob('block/dm-*/dm/uuid'):
             if uuid.read_text().strip() == f'mpath-3{naa}':
                 dm = uuid.parent.parent

@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 from mydriver import exception, model
-from mydriver.nova_virt import (
+from mydriver.initiator import (
     attach,
     detach,
     devices,

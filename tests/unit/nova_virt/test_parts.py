@@ -14,15 +14,9 @@ from unittest import mock
 
 import stevedore.extension
 
-from mydriver import exception, model
-from mydriver.nova_virt import (
-    initiator,
-    locks,
-    plugins,
-    properties,
-    sysfs,
-    waiting,
-)
+from mydriver import exception, model, waiting
+from mydriver.initiator import locks, sysfs, verbs
+from mydriver.nova_virt import connector_properties, plugins
 from tests.unit.nova_virt.fakes import PORTALS, TARGET, VOLUME, FakeHost
 
 KEY = f'{PORTALS[0]}-{TARGET}'
@@ -226,14 +220,15 @@ class PropertiesTest(FolderTestCase):
                 'list': [self.asked]}
 
     def test_asked_once(self):
-        kept = properties.ConnectorProperties([self.name])
+        kept = connector_properties.ConnectorProperties([self.name])
         first = kept.get(self.collect)
         first['mydriver'] = first['list'].append('spoilt')
         self.assertEqual({'initiator': 'iqn.a', 'list': [1]},
                          kept.get(self.collect))
 
     def test_asked_again_when_a_file_changes(self):
-        kept = properties.ConnectorProperties([self.name, self.folder])
+        kept = connector_properties.ConnectorProperties(
+            [self.name, self.folder])
         kept.get(self.collect)
         self.name.write_text('InitiatorName=iqn.other')
         self.assertEqual('iqn.other', kept.get(self.collect)['initiator'])
@@ -241,12 +236,13 @@ class PropertiesTest(FolderTestCase):
         self.assertEqual([3], kept.get(self.collect)['list'])
 
     def test_asked_again_when_old(self):
-        kept = properties.ConnectorProperties([self.name], max_age_s=-1)
+        kept = connector_properties.ConnectorProperties([self.name],
+                                                        max_age_s=-1)
         kept.get(self.collect)
         self.assertEqual([2], kept.get(self.collect)['list'])
 
     def test_without_a_name_nothing_is_kept(self):
-        kept = properties.ConnectorProperties([])
+        kept = connector_properties.ConnectorProperties([])
         self.name.unlink()
         self.assertEqual('', kept.get(self.collect)['initiator'])
         self.name.write_text('InitiatorName=iqn.a')
@@ -318,26 +314,26 @@ class MultipathdTest(FolderTestCase):
 
     def test_paths(self):
         address = self.serve(self.reply(b'sda\nsdb\n'))
-        with mock.patch.object(initiator, '_MULTIPATHD', address):
+        with mock.patch.object(verbs, '_MULTIPATHD', address):
             self.assertEqual({'sda', 'sdb'},
-                             initiator.RootInitiator().multipath_paths())
+                             verbs.PrivilegedVerbs().multipath_paths())
         self.assertEqual([b'show paths raw format %d\0'], self.asked)
 
     def test_hangs_up(self):
         address = self.serve(b'\1\0\0')
-        with (mock.patch.object(initiator, '_MULTIPATHD', address),
+        with (mock.patch.object(verbs, '_MULTIPATHD', address),
               self.assertRaisesRegex(exception.InitiatorError, 'hung up')):
-            initiator.RootInitiator().multipath_paths()
+            verbs.PrivilegedVerbs().multipath_paths()
 
     def test_answer_that_is_too_large_to_be_one(self):
         """Anybody may listen at an abstract address that is free."""
         for size in (2 ** 64 - 1, 2 ** 40):
             address = self.serve(size.to_bytes(8, sys.byteorder))
             with self.subTest(size), self.assertRaises(OSError):
-                initiator._ask_multipathd('show paths', address)
+                verbs._ask_multipathd('show paths', address)
             os.unlink(address)
 
     def test_does_not_run(self):
-        with mock.patch.object(initiator, '_MULTIPATHD',
+        with mock.patch.object(verbs, '_MULTIPATHD',
                                str(self.folder / 'none')):
-            self.assertIsNone(initiator.RootInitiator().multipath_paths())
+            self.assertIsNone(verbs.PrivilegedVerbs().multipath_paths())

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 from mydriver import model
-from mydriver.nova_virt import sysfs, usage
+from mydriver.initiator import sysfs, usage
 from tests.unit.nova_virt.fakes import OTHER, VOLUME
 
 NAA = model.naa_id(VOLUME)

@@ -3,8 +3,7 @@
 
 import unittest
 
-from mydriver import model
-from mydriver.privileged import vpd
+from mydriver import model, vpd
 
 #: As LIO of kernel 6.1 gives it for a fileio backstore.
 PAGE = bytes.fromhex(

@@ -138,11 +138,10 @@ class LvmThinTest(unittest.TestCase):
     # Bringing up and recovery
 
     def test_a_pool_that_gets_its_first_volume_is_away_for_a_while(self):
-        with mock.patch.object(upkeep, '_POLL_S', 0.01):
-            self.pool.away = 3
-            name = self.made()
-            self.pool.away = 3
-            self.assertTrue(self.store.capacity().total_bytes)
+        self.pool.away = 3
+        name = self.made()
+        self.pool.away = 3
+        self.assertTrue(self.store.capacity().total_bytes)
         self.assertTrue(self.store.exists(name))
 
     def test_volumes_are_activated_again(self):
@@ -178,8 +177,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_what_stays_suspended_is_resumed(self):
         self.pool.suspended.add(self.made())
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0.01), \
-                mock.patch.object(upkeep, '_POLL_S', 0.01):
+        with mock.patch.object(upkeep, 'PATIENCE_S', 0.01):
             self.store.prepare()
         self.assertEqual(set(), self.pool.suspended)
 

@@ -8,11 +8,11 @@ import time
 
 from mydriver import exception
 from mydriver.connection import Connection
+from mydriver.initiator import sessions
+from mydriver.initiator.devices import Found
+from mydriver.initiator.host import Host, naa_of, quietly
 from mydriver.model import Portal
-from mydriver.nova_virt import sessions
-from mydriver.nova_virt.devices import Found
-from mydriver.nova_virt.host import Host, naa_of, quietly
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Detacher:
         if was_multipath:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
         else:       # multipathd may have made no map of what was claimed
-            quietly(self._host.initiator.multipath_unclaim, naa)
+            quietly(self._host.verbs.multipath_unclaim, naa)
         portals = {*connection.portals, *(
             f.session.portal for f in found if f.session.portal)}
         carried = {f.session.portal for f in found}
@@ -125,7 +125,7 @@ class Detacher:
                 naa, [f.name for f in found])
             # A map claims its paths, and cannot be removed while claimed.
             if not users and not self._host.sysfs.multipath_map(naa) and any(
-                    self._host.initiator.is_claimed(f.device, f.naa)
+                    self._host.verbs.is_claimed(f.device, f.naa)
                     for f in found):
                 users.append('somebody who cannot be seen from here, such as '
                              'a mount in a container')
@@ -164,7 +164,7 @@ class Detacher:
         try:
             for disk in ([name] if name and answering
                          else [f.name for f in answering if f.name]):
-                self._host.initiator.flush(disk)
+                self._host.verbs.flush(disk)
         except exception.InitiatorError as e:
             if not force:
                 raise

@@ -12,8 +12,7 @@ import errno
 from pathlib import Path
 import re
 
-from mydriver import exception, model
-from mydriver.privileged import vpd
+from mydriver import exception, model, vpd
 
 _SESSION = re.compile(r'session(\d+)\Z')
 _HOST = re.compile(r'host(\d+)\Z')

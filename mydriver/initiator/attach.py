@@ -10,10 +10,10 @@ import time
 
 from mydriver import exception
 from mydriver.connection import Connection
+from mydriver.initiator import sessions
+from mydriver.initiator.devices import Found
+from mydriver.initiator.host import Host, naa_of, quietly
 from mydriver.model import Portal
-from mydriver.nova_virt import sessions
-from mydriver.nova_virt.devices import Found
-from mydriver.nova_virt.host import Host, naa_of, quietly
 
 LOG = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Attacher:
         for f in self._host.devices.of_volume(str(connection.target), naa):
             # By a portal that is not in use any more: the map has it still.
             if f.name not in disks and self._host.sysfs.works(f.session):
-                quietly(self._host.initiator.rescan, f.device, naa)
+                quietly(self._host.verbs.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
             LOG.warning('multipathd makes no device of %s for volume %s; it '

@@ -4,7 +4,7 @@
 A guest may put LVM, RAID or a filesystem on its disk, and the host that scans
 the disk may take them for its own. Reading only, and without privileges.
 Mounts of other mount namespaces are not seen, only that a disk is claimed
-(:meth:`.Initiator.is_claimed`).
+(:meth:`.Verbs.is_claimed`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 import re
 
-from mydriver.nova_virt.sysfs import Sysfs
+from mydriver.initiator.sysfs import Sysfs
 
 # /proc/swaps and mountinfo write blanks as \040 (fs/seq_file.c, mangle_path).
 _ESCAPED = re.compile(r'\\([0-7]{3})')

@@ -6,7 +6,7 @@ import logging
 import unittest
 
 from mydriver import connection, model
-from mydriver.nova_virt import hush
+from mydriver.nova_virt import log_mask
 
 BODY = json.dumps({'attachment': {'connection_info': connection.Connection(
     '6beb6f14-77ec-4490-a9f3-e8e987c34d2a',
@@ -20,11 +20,11 @@ class HushTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        for name in hush.LOGGERS:
+        for name in log_mask.LOGGERS:
             logger = logging.getLogger(name)
             self.addCleanup(setattr, logger, 'filters', logger.filters[:])
-        hush.install()
-        hush.install()
+        log_mask.install()
+        log_mask.install()
 
     def said(self, name, *args):
         with self.assertLogs(name, logging.DEBUG) as logs:
@@ -32,7 +32,7 @@ class HushTest(unittest.TestCase):
         return logs.records[0].getMessage()
 
     def test_secrets_are_masked(self):
-        for name in hush.LOGGERS:
+        for name in log_mask.LOGGERS:
             for args in ((f'RESP BODY: {BODY}',), ('RESP BODY: %s', BODY)):
                 text = self.said(name, *args)
                 self.assertNotIn('secret-', text)
@@ -41,8 +41,9 @@ class HushTest(unittest.TestCase):
 
     def test_other_records_stay_as_they_are(self):
         self.assertEqual('100% of %s', self.said(
-            hush.LOGGERS[0], '100% of %s'))
-        self.assertEqual('a b', self.said(hush.LOGGERS[0], 'a %s', 'b'))
+            log_mask.LOGGERS[0], '100% of %s'))
+        self.assertEqual('a b', self.said(log_mask.LOGGERS[0], 'a %s', 'b'))
 
     def test_installed_once(self):
-        self.assertEqual(1, len(logging.getLogger(hush.LOGGERS[0]).filters))
+        self.assertEqual(
+            1, len(logging.getLogger(log_mask.LOGGERS[0]).filters))

@@ -9,10 +9,10 @@ import threading
 import time
 
 from mydriver import exception, model
-from mydriver.nova_virt.initiator import Initiator
-from mydriver.nova_virt.locks import SessionLocks
-from mydriver.nova_virt.sysfs import Session, Sysfs
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.initiator.locks import SessionLocks
+from mydriver.initiator.sysfs import Session, Sysfs
+from mydriver.initiator.verbs import Verbs
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ PATH_RECOVERY_TIMEOUT_S = 5
 class Sessions:
     """The sessions of this host.
 
-    :param initiator: what may change them.
+    :param verbs: what may change them.
     :param sysfs: what shows them.
     :param locks: who may when.
     """
 
-    def __init__(self, initiator: Initiator, sysfs: Sysfs,
+    def __init__(self, verbs: Verbs, sysfs: Sysfs,
                  locks: SessionLocks) -> None:
-        self._initiator = initiator
+        self._verbs = verbs
         self._sysfs = sysfs
         self._locks = locks
         self._failed: dict[model.Portal, float] = {}
@@ -108,8 +108,8 @@ class Sessions:
                 or self._failed.get(portal, came) > came):
             answer_s = min(answer_s, AGAIN_TIMEOUT_S)
         try:
-            self._initiator.reach(portal, answer_s)
-            self._initiator.login(str(target), portal, chap, LOGIN_TIMEOUT_S)
+            self._verbs.reach(portal, answer_s)
+            self._verbs.login(str(target), portal, chap, LOGIN_TIMEOUT_S)
         except OSError as e:
             self._failed[portal] = time.monotonic()
             raise exception.LoginError(
@@ -162,9 +162,9 @@ class Sessions:
             if session:
                 if self._sysfs.devices(session):
                     return False
-                self._initiator.logout(session)
+                self._verbs.logout(session)
                 LOG.info('Logged out of %s at %s', target, portal)
-            self._initiator.forget(str(target), portal)
+            self._verbs.forget(str(target), portal)
         return True
 
 

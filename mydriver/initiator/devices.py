@@ -7,9 +7,9 @@ import logging
 import time
 
 from mydriver import exception
-from mydriver.nova_virt.initiator import Initiator
-from mydriver.nova_virt.sysfs import ScsiDevice, Session, Sysfs
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.initiator.sysfs import ScsiDevice, Session, Sysfs
+from mydriver.initiator.verbs import Verbs
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -51,12 +51,12 @@ class Found:
 class Devices:
     """The SCSI devices of this host.
 
-    :param initiator: what may change them.
+    :param verbs: what may change them.
     :param sysfs: what shows them.
     """
 
-    def __init__(self, initiator: Initiator, sysfs: Sysfs) -> None:
-        self._initiator = initiator
+    def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:
+        self._verbs = verbs
         self._sysfs = sysfs
 
     def find(self, session: Session, lun: int, naa: str) -> Found:
@@ -89,7 +89,7 @@ class Devices:
                 raise
             if found == naa:
                 if not self._sysfs.remembered_naa(device):
-                    self._initiator.rescan(device, naa)
+                    self._verbs.rescan(device, naa)
                 return Found(device, session, True, naa)
             LOG.warning('%s (LUN %d of %s) says that it is %s, expected %s, '
                         'at the %s scan; removing it', device, lun, session,
@@ -114,7 +114,7 @@ class Devices:
 
         def look() -> tuple[str] | None:
             try:
-                return (self._initiator.read_naa(device),)
+                return (self._verbs.read_naa(device),)
             except exception.NoAnswer:
                 if time.monotonic() >= deadline:
                     raise
@@ -159,7 +159,7 @@ class Devices:
         if present == naa and remembered in (naa, ''):
             # The kernel may have failed to read its identity then, and the
             # volume may have grown since.
-            self._initiator.rescan(device, naa)
+            self._verbs.rescan(device, naa)
             return True
         if present and remembered == present:
             raise exception.WrongDevice(str(device), naa, present)
@@ -172,7 +172,7 @@ class Devices:
         """Scan for a LUN until its block device is there."""
         scans = max(1, DEVICE_TIMEOUT_S // _SCAN_AGAIN_S)
         for _ in range(scans):
-            self._initiator.scan(session, lun)
+            self._verbs.scan(session, lun)
             try:
                 return self._named(session, lun, DEVICE_TIMEOUT_S / scans)
             except exception.WaitTimeout:
@@ -235,6 +235,6 @@ class Devices:
         :param naa: NAA id under which the kernel knows it.
         :raises WaitTimeout: when it stays.
         """
-        self._initiator.delete(device, naa)
+        self._verbs.delete(device, naa)
         wait_for(lambda: not self._sysfs.exists(device),
                  f'the kernel to let go of {device}', REMOVAL_TIMEOUT_S)

@@ -6,9 +6,9 @@ import logging
 import time
 
 from mydriver import exception
-from mydriver.nova_virt.initiator import Initiator
-from mydriver.nova_virt.sysfs import Sysfs
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.initiator.sysfs import Sysfs
+from mydriver.initiator.verbs import Verbs
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -30,25 +30,25 @@ REMOVAL_TIMEOUT_S = 30
 class Multipath:
     """The multipath maps of this host.
 
-    :param initiator: what may change them.
+    :param verbs: what may change them.
     :param sysfs: what shows them.
     """
 
-    def __init__(self, initiator: Initiator, sysfs: Sysfs) -> None:
-        self._initiator = initiator
+    def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:
+        self._verbs = verbs
         self._sysfs = sysfs
 
     def runs(self) -> bool:
         """Tell whether there is a multipathd, be it one that is busy."""
         try:
-            return self._initiator.multipath_paths() is not None
+            return self._verbs.multipath_paths() is not None
         except exception.InitiatorError as e:
             LOG.warning('It counts as running: %s', e)
             return True
 
     def claim(self, naa: str) -> None:
         """Announce a volume, before its first path comes up."""
-        self._initiator.multipath_claim(naa)
+        self._verbs.multipath_claim(naa)
 
     def assemble(self, naa: str, disks: Collection[str]) -> str | None:
         """Wait for the map of a volume and for its paths in there.
@@ -154,7 +154,7 @@ class Multipath:
         One that does not answer must not cost the volume the paths that work.
         """
         try:
-            return self._initiator.multipath_add_path(disk)
+            return self._verbs.multipath_add_path(disk)
         except exception.InitiatorError as e:
             return str(e)
 
@@ -181,7 +181,7 @@ class Multipath:
 
         def gone() -> bool:
             try:
-                self._initiator.multipath_remove_map(naa, force)
+                self._verbs.multipath_remove_map(naa, force)
             except exception.InitiatorError as e:
                 refused[:] = [e]
             return self._sysfs.multipath_map(naa) is None
@@ -208,7 +208,7 @@ class Multipath:
         """
         def forgotten() -> bool:
             try:
-                known = self._initiator.multipath_paths() or set()
+                known = self._verbs.multipath_paths() or set()
             except exception.InitiatorError:
                 return False
             return not known & set(disks)
@@ -219,8 +219,8 @@ class Multipath:
         except exception.WaitTimeout as e:
             LOG.warning('%s Telling it.', e)
             for disk in disks:
-                self._initiator.multipath_del_path(disk)
-        self._initiator.multipath_unclaim(naa)
+                self._verbs.multipath_del_path(disk)
+        self._verbs.multipath_unclaim(naa)
 
     def resize(self, naa: str, size_bytes: int) -> str | None:
         """Make the map of a volume as large as its paths.
@@ -237,7 +237,7 @@ class Multipath:
         def resized() -> bool:
             # It refuses while udev is not done with a new map.
             try:
-                self._initiator.multipath_resize_map(naa)
+                self._verbs.multipath_resize_map(naa)
             except exception.InitiatorError as e:
                 refused[:] = [e]
             return self._sysfs.size_bytes(name or '') == size_bytes

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from mydriver import exception
 from mydriver.connection import Connection
-from mydriver.nova_virt.devices import Devices
-from mydriver.nova_virt.initiator import Initiator
-from mydriver.nova_virt.locks import SessionLocks
-from mydriver.nova_virt.multipath import Multipath
-from mydriver.nova_virt.sessions import Sessions
-from mydriver.nova_virt.sysfs import Sysfs
-from mydriver.nova_virt.usage import Usage
+from mydriver.initiator.devices import Devices
+from mydriver.initiator.locks import SessionLocks
+from mydriver.initiator.multipath import Multipath
+from mydriver.initiator.sessions import Sessions
+from mydriver.initiator.sysfs import Sysfs
+from mydriver.initiator.usage import Usage
+from mydriver.initiator.verbs import Verbs
 
 LOG = logging.getLogger(__name__)
 
@@ -21,22 +21,22 @@ LOG = logging.getLogger(__name__)
 class Host:
     """What attach, detach and extend work with.
 
-    :param initiator: what may change the host.
+    :param verbs: what may change the host.
     :param lock_folder: where lock files are.
     :param sysfs: what shows the host.
     :param usage: who else on the host uses a disk.
     """
 
-    def __init__(self, initiator: Initiator, lock_folder: Path,
+    def __init__(self, verbs: Verbs, lock_folder: Path,
                  sysfs: Sysfs | None = None,
                  usage: Usage | None = None) -> None:
-        self.initiator = initiator
+        self.verbs = verbs
         self.sysfs = sysfs or Sysfs()
         self.usage = usage or Usage(self.sysfs)
         self.locks = SessionLocks(lock_folder)
-        self.sessions = Sessions(initiator, self.sysfs, self.locks)
-        self.devices = Devices(initiator, self.sysfs)
-        self.multipath = Multipath(initiator, self.sysfs)
+        self.sessions = Sessions(verbs, self.sysfs, self.locks)
+        self.devices = Devices(verbs, self.sysfs)
+        self.multipath = Multipath(verbs, self.sysfs)
 
 
 def naa_of(connection: Connection) -> str:

@@ -9,8 +9,8 @@ import sys
 from typing import Protocol
 
 from mydriver import discovery, exception
+from mydriver.initiator.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.model import ChapCredentials, Portal
-from mydriver.nova_virt.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.privileged import channel
 from mydriver.privileged import initiator as as_root
 
@@ -25,7 +25,7 @@ _MULTIPATHD_MAX_BYTES = 16 * 1024 ** 2
 CONNECT_TIMEOUT_S = 5
 
 
-class Initiator(Protocol):
+class Verbs(Protocol):
     """What the compute host does for a volume; errors are ours."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
@@ -84,56 +84,56 @@ class Initiator(Protocol):
         """Make a volume's map as large as its paths."""
 
 
-class RootInitiator:
+class PrivilegedVerbs:
     """The real one, by way of the privileged daemon."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         discovery.probe(portal, CONNECT_TIMEOUT_S, timeout_s)
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(
             as_root.login, target, portal.address, portal.port,
             [chap.username, chap.password, chap.mutual_username,
              chap.mutual_password] if chap else [], timeout_s)
 
     def logout(self, session: Session) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.logout, session.sid, session.target)
 
     def forget(self, target: str, portal: Portal) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.forget, target, portal.address, portal.port)
 
     def scan(self, session: Session, lun: int) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.scan, session.host, CHANNEL, session.target_id,
                     lun)
 
     def read_naa(self, device: ScsiDevice) -> str:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         return str(channel.run(as_root.read_naa, list(device.hctl)))
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.rescan_device, list(device.hctl), naa)
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.delete_device, list(device.hctl), naa)
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         return bool(channel.run(as_root.is_claimed, list(device.hctl), naa))
 
     def flush(self, name: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.flush, name)
 
     def multipath_paths(self) -> set[str] | None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         try:
             return set(_ask_multipathd(
                 'show paths raw format %d', _MULTIPATHD).split())
@@ -144,27 +144,27 @@ class RootInitiator:
                 'ask multipathd for its paths', str(e)) from e
 
     def multipath_claim(self, naa: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.multipath_claim, naa)
 
     def multipath_unclaim(self, naa: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.multipath_unclaim, naa)
 
     def multipath_add_path(self, name: str) -> str:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         return str(channel.run(as_root.multipath_add_path, name))
 
     def multipath_del_path(self, name: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.multipath_del_path, name)
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.multipath_remove_map, naa, force)
 
     def multipath_resize_map(self, naa: str) -> None:
-        """See :class:`Initiator`."""
+        """See :class:`Verbs`."""
         channel.run(as_root.multipath_resize_map, naa)
 
 

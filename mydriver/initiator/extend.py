@@ -6,9 +6,9 @@ import logging
 
 from mydriver import exception
 from mydriver.connection import Connection
-from mydriver.nova_virt.devices import Found
-from mydriver.nova_virt.host import Host, naa_of
-from mydriver.nova_virt.waiting import wait_for
+from mydriver.initiator.devices import Found
+from mydriver.initiator.host import Host, naa_of
+from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Extender:
                     raise exception.InitiatorError(
                         f'extend volume {connection.volume_id}',
                         f'{f.session} is down')
-                self._host.initiator.rescan(f.device, naa)
+                self._host.verbs.rescan(f.device, naa)
             size_bytes = self._common_size(found)
             dm = self._host.multipath.resize(naa, size_bytes)
         LOG.info('Volume %s has %d bytes on /dev/%s', connection.volume_id,

@@ -26,7 +26,7 @@ ANSWER_TIMEOUT_S = 16
 AGAIN_TIMEOUT_S = 1
 FAILED_LATELY_S = 60
 #: Until the login is finished; more than iscsid's own patience (see
-#: ``privileged/initiator.py``), less than a call to the privileged daemon may
+#: ``privileged/initiator``), less than a call to the privileged daemon may
 #: take.
 LOGIN_TIMEOUT_S = 45
 #: Until a session that lost its connection has it again.

@@ -12,7 +12,7 @@ from mydriver import discovery, exception
 from mydriver.initiator.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.model import ChapCredentials, Portal
 from mydriver.privileged import channel
-from mydriver.privileged import initiator as as_root
+from mydriver.privileged.initiator import sessions as as_root
 
 #: Abstract socket of multipathd (multipath-tools, multipathd.socket);
 #: connecting needs no privileges, nor do its ``show`` commands.

@@ -28,9 +28,10 @@ TIMEOUT_S = 60.0
 #: threads (context.THREADS), and let verbs of other modules wait as well. A
 #: second verb is on its way while the first is at work.
 _IN_TURN = {
-    'mydriver.privileged.lio': turns.Turns('the kernel target', 20.0, 2),
+    'mydriver.privileged.target.lio':
+        turns.Turns('the kernel target', 20.0, 2),
     # Commands of LVM take their time; who creates volumes has it.
-    'mydriver.privileged.thin': turns.Turns("LVM's commands", 600.0, 4),
+    'mydriver.privileged.stores.thin': turns.Turns("LVM's commands", 600.0, 4),
 }
 
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)

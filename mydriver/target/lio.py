@@ -14,7 +14,7 @@ from oslo_log import log as logging
 
 from mydriver import exception, model
 from mydriver.privileged import channel
-import mydriver.privileged.lio
+from mydriver.privileged.target import lio as as_root
 from mydriver.target import addresses, configfs
 from mydriver.target.journal import sqlite
 
@@ -195,7 +195,7 @@ class LioTarget:
                     more: More | None = None) -> None:
         """See :meth:`KernelTarget.ensure_pool`."""
         try:
-            channel.run(mydriver.privileged.lio.ensure_database)
+            channel.run(as_root.ensure_database)
         except exception.MyDriverError as e:
             # Without it all works but for persistent reservations.
             LOG.error('%s', e)
@@ -215,7 +215,7 @@ class LioTarget:
             # Live sessions ask the TPG: it stays until they are gone.
             del attributes['authentication']
         refused = channel.run(
-            mydriver.privileged.lio.ensure_target, str(target),
+            as_root.ensure_target, str(target),
             [[p.host, p.port] for p in self._portals], attributes)
         for portal, reason in refused:
             LOG.warning('Target %s does not listen at %s: %s. Does another '
@@ -227,7 +227,7 @@ class LioTarget:
         """Have a target listen where it once did, unless that is gone."""
         try:
             refused = channel.run(
-                mydriver.privileged.lio.ensure_target, str(target),
+                as_root.ensure_target, str(target),
                 [[portal.host, portal.port]], {})
             reason = refused[0][1] if refused else None
         except exception.TargetError as e:
@@ -238,19 +238,17 @@ class LioTarget:
 
     def drop_target(self, target: model.Iqn) -> bool:
         """See :meth:`KernelTarget.drop_target`."""
-        return bool(channel.run(mydriver.privileged.lio.drop_target,
-                                str(target)))
+        return bool(channel.run(as_root.drop_target, str(target)))
 
     def ensure_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.ensure_export`."""
-        channel.run(mydriver.privileged.lio.ensure_export,
-                    self._primitives(export))
+        channel.run(as_root.ensure_export, self._primitives(export))
 
     def ensure_mapping(self, placed: sqlite.Placed,
                        secrets: model.ChapCredentials | None = None) -> None:
         """See :meth:`KernelTarget.ensure_mapping`."""
         mapping, asks = placed.mapping, placed.kind.chap
-        channel.run(mydriver.privileged.lio.ensure_mapping,
+        channel.run(as_root.ensure_mapping,
                     self._primitives(placed.export),
                     {'initiator': str(mapping.initiator), 'lun': mapping.lun,
                      'read_only': mapping.read_only,
@@ -260,21 +258,20 @@ class LioTarget:
     def drop_mapping(self, export: model.Export, initiator: model.Iqn,
                      lun: int) -> None:
         """See :meth:`KernelTarget.drop_mapping`."""
-        channel.run(mydriver.privileged.lio.drop_mapping,
+        channel.run(as_root.drop_mapping,
                     self._primitives(export), str(initiator), lun)
 
     def drop_export(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.drop_export`."""
-        channel.run(mydriver.privileged.lio.drop_export,
-                    self._primitives(export))
+        channel.run(as_root.drop_export, self._primitives(export))
 
     def resize(self, export: model.Export) -> None:
         """See :meth:`KernelTarget.resize`."""
-        channel.run(mydriver.privileged.lio.resize, self._primitives(export))
+        channel.run(as_root.resize, self._primitives(export))
 
     def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
         """See :meth:`KernelTarget.is_mutual`."""
-        return bool(channel.run(mydriver.privileged.lio.is_mutual,
+        return bool(channel.run(as_root.is_mutual,
                                 str(target), str(initiator)))
 
     def names(self) -> list[str]:

@@ -13,7 +13,7 @@ from unittest import mock
 
 from lab import process
 from mydriver import privileged
-from mydriver.privileged import lvm
+from mydriver.privileged.stores import lvm
 from tests.functional import base, lio
 
 GROUP = 'vg-test'

@@ -20,7 +20,7 @@ import ddt
 
 from lab import process
 from mydriver import exception
-from mydriver.privileged import scsi
+from mydriver.privileged.initiator import inquiry
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB
 
@@ -226,7 +226,7 @@ class LateNodeTest(attaching.AttachTestCase):
         super().setUp()
         self.nodes = Path(tempfile.mkdtemp(dir='/dev'))
         self.addCleanup(shutil.rmtree, self.nodes)
-        self.enterContext(mock.patch.object(scsi, 'DEV', self.nodes))
+        self.enterContext(mock.patch.object(inquiry, 'DEV', self.nodes))
         self.stop = threading.Event()
         thread = threading.Thread(target=self.make_nodes)
         thread.start()

@@ -15,7 +15,7 @@ import ddt
 
 from lab import process
 from mydriver import exception, model
-from mydriver.privileged import initiator as verbs
+from mydriver.privileged.initiator import sessions as verbs
 from tests.functional import attaching, base
 from tests.functional.attaching import Attachment, ours
 

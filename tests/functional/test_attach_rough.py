@@ -12,7 +12,7 @@ import rtslib_fb
 
 from lab import process
 from mydriver import exception
-from mydriver.privileged import initiator as verbs
+from mydriver.privileged.initiator import sessions as verbs
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB, Attachment, ours
 

@@ -28,8 +28,8 @@ STRANGER = 'iqn.2003-01.org.linux-iscsi.stranger:disk'
 INITIATOR = 'iqn.1993-08.org.debian:01:guest'
 CORE_PATTERN = Path('/proc/sys/kernel/core_pattern')
 POOL = 'mydriver'
-THIN = 'mydriver.privileged.thin.'
-LIO = 'mydriver.privileged.lio.'
+THIN = 'mydriver.privileged.stores.thin.'
+LIO = 'mydriver.privileged.target.lio.'
 REQUEST = 'mydriver.request=0123456789ab'
 
 CONF = """[DEFAULT]

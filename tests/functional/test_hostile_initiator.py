@@ -15,7 +15,7 @@ from tests.functional import attaching, base, hostile
 
 MIB = 1 << 20
 STRANGER = 'iqn.2003-01.org.example:stranger'
-HERE = 'mydriver.privileged.initiator.'
+HERE = 'mydriver.privileged.initiator.sessions.'
 NODES = Path('/etc/iscsi/nodes')
 WWIDS = Path('/etc/multipath/wwids')
 

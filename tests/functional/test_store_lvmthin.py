@@ -9,7 +9,8 @@ import time
 from unittest import mock
 
 from mydriver import exception
-from mydriver.privileged import dm, freeze, thin
+from mydriver.privileged import dm
+from mydriver.privileged.stores import freeze, thin
 from mydriver.stores import identity
 from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.stores.lvmthin import upkeep

@@ -8,7 +8,7 @@ import time
 
 from mydriver import exception
 from mydriver.cinder_volume import stats
-from mydriver.privileged import lvm as runner
+from mydriver.privileged.stores import lvm as runner
 from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.functional import attaching, base, lio, lvm

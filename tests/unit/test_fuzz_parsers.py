@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mydriver import discovery, exception, model, vpd
 from mydriver.cinder_volume import local_image
-from mydriver.privileged import node_record
+from mydriver.privileged.initiator import node_record
 from mydriver.stores import copying
 from mydriver.stores.lvmthin import pool
 from mydriver.target import chap, configfs

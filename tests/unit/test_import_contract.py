@@ -39,7 +39,10 @@ class TestImportContract(unittest.TestCase):
 
     @ddt.data(
         ('model.py', 'from mydriver import discovery', 'Rooms'),
-        ('privileged/lio.py', 'from mydriver.target import journal', 'Rooms'),
+        ('privileged/target/lio.py', 'from mydriver.target import journal',
+         'Rooms'),
+        ('privileged/target/lio.py',
+         'from mydriver.privileged.stores import lvm', 'layers'),
         ('connection.py', 'from mydriver import privileged', 'Rooms'),
         ('cinder_volume/stats.py', 'import mydriver.nova_virt', 'Rooms'),
         ('cmd/health.py', 'from mydriver.cinder_volume import stats', 'Rooms'),

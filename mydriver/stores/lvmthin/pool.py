@@ -18,10 +18,10 @@ from oslo_concurrency import lockutils
 
 from mydriver import exception
 from mydriver.privileged import channel
-import mydriver.privileged.thin
+from mydriver.privileged.stores import thin as as_root
 
 #: Above what the verbs give a command of LVM's, which waits for others.
-_TIMEOUT_S = mydriver.privileged.thin.COMMAND_TIMEOUT_S + 30
+_TIMEOUT_S = as_root.COMMAND_TIMEOUT_S + 30
 
 _SECTOR_BYTES = 512
 #: Blocks of a pool's metadata (drivers/md/dm-thin-metadata.h).
@@ -194,7 +194,7 @@ class LvmPool:
 
     def group(self) -> Group | None:
         """See :class:`ThinPool`."""
-        row = self._run(mydriver.privileged.thin.group)
+        row = self._run(as_root.group)
         return row and Group(int(row['vg_size']), int(row['vg_free']),
                              int(row['vg_extent_size']),
                              int(row['vg_missing_pv_count']))
@@ -207,12 +207,11 @@ class LvmPool:
             frozenset(filter(None, row['lv_tags'].split(','))),
             int(row['thin_id'] or 0), row['segtype'], row['zero'] == 'zero',
             row['discards'], row['lv_uuid'])
-            for row in self._run(mydriver.privileged.thin.volumes)]
+            for row in self._run(as_root.volumes)]
 
     def status(self) -> Status | None:
         """See :class:`ThinPool`."""
-        found = channel.run(mydriver.privileged.thin.pool_status,
-                            self.group_name, self.name)
+        found = channel.run(as_root.pool_status, self.group_name, self.name)
         return found and parse_status(*found)
 
     def block_bytes(self) -> int | None:
@@ -258,67 +257,62 @@ class LvmPool:
     def mapped_bytes(self, lv: str) -> int:
         """See :class:`ThinPool`."""
         return _SECTOR_BYTES * int(channel.run(
-            mydriver.privileged.thin.mapped_sectors, self.group_name, lv))
+            as_root.mapped_sectors, self.group_name, lv))
 
     def make(self, data_bytes: int, metadata_bytes: int,
              chunk_kib: int) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.create_pool, self.name,
+        self._run(as_root.create_pool, self.name,
                   data_bytes, metadata_bytes, chunk_kib)
 
     def create(self, lv: str, size_bytes: int) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.create, self.name, lv, size_bytes,
-                  _request())
+        self._run(as_root.create, self.name, lv, size_bytes, _request())
 
     def copy(self, source: str, lv: str, tags: Sequence[str] = (), *,
              active: bool = True) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.copy, source, lv, list(tags),
-                  active, _request())
+        self._run(as_root.copy, source, lv, list(tags), active, _request())
 
     def copy_together(self, copies: Sequence[tuple[str, str]]) -> float:
         """See :class:`ThinPool`."""
-        return float(self._run(mydriver.privileged.thin.copy_together,
+        return float(self._run(as_root.copy_together,
                                self.name, [list(c) for c in copies]))
 
     def extend(self, lv: str, size_bytes: int) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.extend, lv, size_bytes)
+        self._run(as_root.extend, lv, size_bytes)
 
     def remove(self, lvs: Sequence[str]) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.remove, self.name, list(lvs))
+        self._run(as_root.remove, self.name, list(lvs))
 
     def rename(self, old: str, new: str) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.rename, old, new)
+        self._run(as_root.rename, old, new)
 
     def adopt(self, foreign: str, lv: str, size_bytes: int) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.adopt, self.name, foreign, lv,
-                  size_bytes)
+        self._run(as_root.adopt, self.name, foreign, lv, size_bytes)
 
     def activate(self, lvs: Sequence[str]) -> None:
         """See :class:`ThinPool`."""
         if lvs:
-            self._run(mydriver.privileged.thin.activate, list(lvs))
+            self._run(as_root.activate, list(lvs))
         else:
-            self._run(mydriver.privileged.thin.activate_pool, self.name)
+            self._run(as_root.activate_pool, self.name)
 
     def untag(self, lvs: Sequence[str], tag: str) -> None:
         """See :class:`ThinPool`."""
-        self._run(mydriver.privileged.thin.untag, list(lvs), tag)
+        self._run(as_root.untag, list(lvs), tag)
 
     def flush(self, lv: str) -> None:
         """See :class:`ThinPool`."""
-        channel.run(mydriver.privileged.thin.flush, self.group_name, lv,
-                    timeout_s=_TIMEOUT_S)
+        channel.run(as_root.flush, self.group_name, lv, timeout_s=_TIMEOUT_S)
 
     def resume(self, lvs: Sequence[str]) -> None:
         """See :class:`ThinPool`."""
-        channel.run(mydriver.privileged.thin.resume, self.group_name,
-                    list(lvs))
+        channel.run(as_root.resume, self.group_name, list(lvs))
 
     def _run(self, verb: Any, *args: Any) -> Any:
         with lockutils.lock(f'mydriver-lvm-{self.group_name}'):

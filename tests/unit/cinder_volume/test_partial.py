@@ -11,7 +11,8 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, model
-from mydriver.privileged import channel, lio
+from mydriver.privileged import channel
+from mydriver.privileged.target import lio
 from mydriver.target import addresses, configfs, exports, pool
 from mydriver.target import lio as targets
 from tests.unit.cinder_volume import fakes, test_service

@@ -141,7 +141,7 @@ class QueueTest(unittest.TestCase):
             self.verb('mydriver.privileged.dm', waits=False)))
 
     def test_who_does_not_come_in_is_told_for_what_it_waited(self):
-        module = 'mydriver.privileged.lio'
+        module = 'mydriver.privileged.target.lio'
         self.call_often(module)
         with (mock.patch.object(channel._IN_TURN[module], '_timeout_s', 0.01),
               self.assertRaises(exception.WaitTimeout) as caught):

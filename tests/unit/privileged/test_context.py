@@ -15,7 +15,8 @@ import ddt
 from oslo_privsep import comm, daemon
 
 from mydriver import exception, privileged
-from mydriver.privileged import channel, context, initiator
+from mydriver.privileged import channel, context
+from mydriver.privileged.initiator import sessions
 
 
 class Daemon:
@@ -177,8 +178,8 @@ class DaemonTest(unittest.TestCase):
 
         def run():
             with self.assertRaises(exception.InitiatorError):
-                initiator._run('mydriver-iscsiadm')
-            ran.append(initiator._run('sh', '-c', 'command -v iscsiadm; env'))
+                sessions._run('mydriver-iscsiadm')
+            ran.append(sessions._run('sh', '-c', 'command -v iscsiadm; env'))
 
         with (mock.patch.dict(os.environ, {
                 'PATH': f'{self.folder}:{os.environ["PATH"]}',
@@ -194,8 +195,8 @@ class DaemonTest(unittest.TestCase):
         self.assertFalse((self.folder / 'was_root').exists())
 
     @ddt.data('planted.verb', 'os.system', 'unittest.__main__.x',
-              'mydriver.privileged..x', 'mydriver.privileged.lio.x\n', '',
-              None, 7, ['planted.verb'], b'planted.verb')
+              'mydriver.privileged..x', 'mydriver.privileged.target.lio.x\n',
+              '', None, 7, ['planted.verb'], b'planted.verb')
     def test_nothing_else_is_imported(self, name):
         """To import a module is to run it."""
         (self.folder / 'planted.py').write_text(
@@ -214,5 +215,5 @@ class DaemonTest(unittest.TestCase):
         self.addCleanup(privileged.initiator_context.set_client_mode, True)
         reply = self.daemon._process_cmd(
             'id', comm.Message.CALL,
-            'mydriver.privileged.initiator.logout', (-1, 'x'), {})
+            'mydriver.privileged.initiator.sessions.logout', (-1, 'x'), {})
         self.assertEqual('mydriver.exception.InitiatorError', reply[1])

@@ -15,7 +15,12 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, model, privileged
-from mydriver.privileged import initiator, node_record, owned, scsi
+from mydriver.privileged.initiator import (
+    inquiry,
+    node_record,
+    owned,
+    sessions,
+)
 from tests.unit.nova_virt.fakes import OTHER, VOLUME, page83
 
 STRANGER = 'iqn.2003-01.org.example:stranger'
@@ -69,7 +74,7 @@ class VerbsTest(unittest.TestCase):
         self.enterContext(mock.patch.dict(os.environ, {
             'PATH': f'{self.folder}:{os.environ["PATH"]}',
             'HERE': str(self.folder)}))
-        self.enterContext(mock.patch.object(scsi, 'SYS', self.sys))
+        self.enterContext(mock.patch.object(inquiry, 'SYS', self.sys))
         self.enterContext(mock.patch.object(
             node_record, 'NODES_DIRS', (self.folder / 'iscsi/nodes',)))
         privileged.initiator_context.set_client_mode(False)
@@ -87,7 +92,7 @@ class VerbsTest(unittest.TestCase):
         return file
 
     def login(self, chap=CHAP, address='192.0.2.1', target=TARGET):
-        initiator.login(target, address, 3260, chap, 10)
+        sessions.login(target, address, 3260, chap, 10)
 
     # Sessions
 
@@ -112,12 +117,12 @@ class VerbsTest(unittest.TestCase):
     @ddt.unpack
     def test_login_on_a_full_file_system(self, status, text):
         """iscsiadm leaves an empty record, and fails over it later."""
-        self.enterContext(mock.patch.object(initiator, '_RECORDS_PAUSE_S', 0))
+        self.enterContext(mock.patch.object(sessions, '_RECORDS_PAUSE_S', 0))
         (self.folder / 'full').write_text(str(status))
         self.enterContext(mock.patch.object(
             node_record, 'write', side_effect=OSError(28, 'No space left')))
         with self.assertRaisesRegex(exception.InitiatorError, text):
-            initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 9)
+            sessions.login(TARGET, '192.0.2.1', 3260, CHAP, 9)
         self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     def test_login_without_chap(self):
@@ -199,7 +204,7 @@ class VerbsTest(unittest.TestCase):
         slow.write_text(slow.read_text().replace(
             '*--login)', '*--login) exec sleep 60;;\nx)'))
         with self.assertRaisesRegex(exception.LoginError, 'within 1 s'):
-            initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 1)
+            sessions.login(TARGET, '192.0.2.1', 3260, CHAP, 1)
         self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     def test_login_that_came_when_nobody_waited_any_more(self):
@@ -212,7 +217,7 @@ class VerbsTest(unittest.TestCase):
         slow = self.folder / 'iscsiadm'
         slow.write_text(slow.read_text().replace(
             '*--login)', '*--login) exec sleep 60;;\nx)'))
-        initiator.login(TARGET, '192.0.2.1', 3260, CHAP, 0.5)
+        sessions.login(TARGET, '192.0.2.1', 3260, CHAP, 0.5)
         self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
 
     def test_no_iscsiadm(self):
@@ -241,7 +246,7 @@ class VerbsTest(unittest.TestCase):
         values = {'target': TARGET, 'address': '192.0.2.1', 'port': 3260,
                   'chap': CHAP, 'timeout_s': 10, **wrong}
         with self.assertRaises(exception.InitiatorError) as caught:
-            initiator.login(*values.values())
+            sessions.login(*values.values())
         self.assertNotIn('secretsecret1', str(caught.exception))
         self.assertLess(len(str(caught.exception)), 200)
         self.assertEqual('', self.calls.read_text())
@@ -249,14 +254,14 @@ class VerbsTest(unittest.TestCase):
 
     def test_logout(self):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
-        initiator.logout(5, TARGET)
-        initiator.logout(5, TARGET)
+        sessions.logout(5, TARGET)
+        sessions.logout(5, TARGET)
         self.assertEqual('-m session -r 5 --logout\n', self.calls.read_text())
 
     def test_logout_that_ends_nothing(self):
         """As without iscsid, when iscsiadm says that all is well."""
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
-        self.enterContext(mock.patch.object(initiator, '_LOGGED_OUT_S', 0.1))
+        self.enterContext(mock.patch.object(sessions, '_LOGGED_OUT_S', 0.1))
         program = self.folder / 'iscsiadm'
         for said, text in (
                 ('odd', 'odd.*still'),
@@ -265,18 +270,18 @@ class VerbsTest(unittest.TestCase):
             with self.assertRaisesRegex(
                     exception.InitiatorError,
                     f'log out of session 5: it is still there; .*{text}'):
-                initiator.logout(5, TARGET)
+                sessions.logout(5, TARGET)
 
     def test_logout_that_iscsiadm_takes_for_a_failure(self):
         self.write('class/iscsi_session/session5/targetname', TARGET + '\n')
         program = self.folder / 'iscsiadm'
         program.write_text(program.read_text() + 'exit 8\n')
-        initiator.logout(5, TARGET)
+        sessions.logout(5, TARGET)
 
     def test_logout_that_takes_too_long(self):
         """What counts is whether the session is gone."""
         self.enterContext(mock.patch.multiple(
-            initiator, COMMAND_TIMEOUT_S=0.5, _LOGGED_OUT_S=0.1))
+            sessions, COMMAND_TIMEOUT_S=0.5, _LOGGED_OUT_S=0.1))
         program = self.folder / 'iscsiadm'
         there = 'class/iscsi_session/session5/targetname'
         for gone in (True, False):
@@ -284,30 +289,30 @@ class VerbsTest(unittest.TestCase):
             remove = f'rm {self.sys}/{there};' if gone else ''
             program.write_text(f'#!/bin/sh\n{remove} exec sleep 60\n')
             if gone:
-                initiator.logout(5, TARGET)
+                sessions.logout(5, TARGET)
                 continue
             with self.assertRaisesRegex(
                     exception.InitiatorError, 'still there; .*no answer'):
-                initiator.logout(5, TARGET)
+                sessions.logout(5, TARGET)
 
     def test_logout_of_anothers_session(self):
         self.write('class/iscsi_session/session5/targetname', STRANGER + '\n')
         for target in (TARGET, STRANGER):
             with self.assertRaisesRegex(exception.InitiatorError, STRANGER):
-                initiator.logout(5, target)
+                sessions.logout(5, target)
         self.assertEqual('', self.calls.read_text())
 
     def test_logout_of_a_session_that_has_a_device(self):
         self.device()
         with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
-            initiator.logout(5, TARGET)
+            sessions.logout(5, TARGET)
         self.assertEqual('', self.calls.read_text())
 
     def test_forget(self):
         self.login()
         (self.folder / 'busy').touch()      # another iscsiadm is at it
         for _ in range(2):
-            initiator.forget(TARGET, '192.0.2.1', 3260)
+            sessions.forget(TARGET, '192.0.2.1', 3260)
         self.assertEqual([], node_record.find(TARGET, '192.0.2.1', 3260))
         self.assertEqual(2, self.calls.read_text().count('-o delete'))
 
@@ -318,7 +323,7 @@ class VerbsTest(unittest.TestCase):
         record.write_bytes(b'')
         program = self.folder / 'iscsiadm'
         program.write_text('#!/bin/sh\necho "No records found" >&2; exit 21\n')
-        initiator.forget(TARGET, '192.0.2.1', 3260)
+        sessions.forget(TARGET, '192.0.2.1', 3260)
         self.assertEqual([], list((self.folder / 'iscsi/nodes').iterdir()))
 
     # SCSI devices
@@ -353,7 +358,7 @@ class VerbsTest(unittest.TestCase):
     def test_scan(self):
         self.session()
         scan = self.write('class/scsi_host/host3/scan', '')
-        initiator.scan(3, 0, 0, 300)
+        sessions.scan(3, 0, 0, 300)
         self.assertEqual('0 0 300', scan.read_text())
 
     @ddt.data((3, '0 0', 0, 1), (3, 0, 0, -1), ('3', 0, 0, 1),
@@ -364,7 +369,7 @@ class VerbsTest(unittest.TestCase):
         self.write('class/scsi_host/host4/scan', '')
         scan = self.write('class/scsi_host/host3/scan', '')
         with self.assertRaises(exception.InitiatorError):
-            initiator.scan(*hctl)
+            sessions.scan(*hctl)
         self.assertEqual('', scan.read_text())
 
         self.assertEqual('', (
@@ -374,24 +379,24 @@ class VerbsTest(unittest.TestCase):
         self.session(STRANGER)
         scan = self.write('class/scsi_host/host3/scan', '')
         with self.assertRaisesRegex(exception.InitiatorError, 'host 3'):
-            initiator.scan(3, 0, 0, 1)
+            sessions.scan(3, 0, 0, 1)
         self.assertEqual('', scan.read_text())
 
     def test_scan_without_host(self):
         self.session()
         with self.assertRaisesRegex(exception.InitiatorError, 'LUN 1'):
-            initiator.scan(3, 0, 0, 1)
+            sessions.scan(3, 0, 0, 1)
 
     def test_delete(self):
         folder = self.device()
-        initiator.delete_device(HCTL, NAA)
+        sessions.delete_device(HCTL, NAA)
         self.assertEqual('1', (folder / 'delete').read_text())
 
     def test_delete_of_another_volume(self):
         folder = self.device(model.naa_id(OTHER))
         for naa in (NAA, ''):
             with self.assertRaises(exception.WrongDevice):
-                initiator.delete_device(HCTL, naa)
+                sessions.delete_device(HCTL, naa)
         self.assertEqual('', (folder / 'delete').read_text())
 
     def test_delete_of_a_strangers_disk(self):
@@ -402,7 +407,7 @@ class VerbsTest(unittest.TestCase):
                             (self.device(other, host=6, name='sdc'), NAA)):
             hctl = [int(n) for n in folder.name.split(':')]
             with self.assertRaises(exception.MyDriverError):
-                initiator.delete_device(hctl, naa)
+                sessions.delete_device(hctl, naa)
             self.assertEqual('', (folder / 'delete').read_text())
 
     def use(self, mounts='', swaps=''):
@@ -426,7 +431,7 @@ class VerbsTest(unittest.TestCase):
                  f'29 1 {number} / /srv/data rw shared:1 - xfs /dev/x rw\n')
         with self.assertRaisesRegex(
                 exception.InitiatorError, 'mounted on /srv/data'):
-            initiator.delete_device(HCTL, NAA)
+            sessions.delete_device(HCTL, NAA)
         self.assertEqual('', (folder / 'delete').read_text())
 
     def test_map_that_the_host_has_mounted(self):
@@ -434,14 +439,14 @@ class VerbsTest(unittest.TestCase):
         self.use('29 1 253:7 / /srv/data rw shared:1 - xfs /dev/x rw\n')
         with self.assertRaisesRegex(
                 exception.InitiatorError, 'mounted on /srv/data'):
-            initiator.multipath_remove_map(NAA, True)
+            sessions.multipath_remove_map(NAA, True)
         self.assertEqual('', self.calls.read_text())
 
     def test_delete_of_swap_space(self):
         folder = self.device()
         self.use(swaps='/dev/sda partition 99 0 -2\n')
         with self.assertRaisesRegex(exception.InitiatorError, 'swap'):
-            initiator.delete_device(HCTL, NAA)
+            sessions.delete_device(HCTL, NAA)
         self.assertEqual('', (folder / 'delete').read_text())
 
     def test_delete_below_a_map_that_nobody_mounted(self):
@@ -451,7 +456,7 @@ class VerbsTest(unittest.TestCase):
             self.sys / 'block/dm-7')
         self.use('29 1 9:9 / / rw - xfs /dev/x rw\n'
                  '30 1 0:5 / /p rw - proc p rw\n')
-        initiator.delete_device(HCTL, NAA)
+        sessions.delete_device(HCTL, NAA)
         self.assertEqual('1', (folder / 'delete').read_text())
 
     def test_delete_of_what_somebody_claimed(self):
@@ -459,22 +464,22 @@ class VerbsTest(unittest.TestCase):
         self.write(folder / 'state', 'running\n')
         self.enterContext(mock.patch.object(owned, '_CLAIMS_PAUSE_S', 0))
         self.enterContext(mock.patch.object(
-            scsi, 'open_block_device', side_effect=OSError(16, 'busy')))
+            inquiry, 'open_block_device', side_effect=OSError(16, 'busy')))
         with self.assertRaisesRegex(exception.InitiatorError, 'claimed sda'):
-            initiator.delete_device(HCTL, NAA)
+            sessions.delete_device(HCTL, NAA)
         self.write(folder / 'state', 'transport-offline\n')
-        initiator.delete_device(HCTL, NAA)
+        sessions.delete_device(HCTL, NAA)
         self.assertEqual('1', (folder / 'delete').read_text())
 
     def test_disk_that_takes_no_commands_is_not_opened(self):
         """To open one whose session is down may take minutes."""
         folder = self.device()
         opened = self.enterContext(mock.patch.object(
-            scsi, 'open_block_device', side_effect=OSError(16, 'busy')))
+            inquiry, 'open_block_device', side_effect=OSError(16, 'busy')))
         for state, claimed in (('blocked', False), ('running', True),
                                ('transport-offline', False)):
             self.write(folder / 'state', state + '\n')
-            self.assertIs(claimed, initiator.is_claimed(HCTL, NAA), state)
+            self.assertIs(claimed, sessions.is_claimed(HCTL, NAA), state)
         self.assertEqual(1, opened.call_count)
 
     def test_delete_of_what_cannot_be_looked_at(self):
@@ -485,29 +490,29 @@ class VerbsTest(unittest.TestCase):
 
         with (mock.patch.object(Path, 'read_bytes', refuse),
               self.assertRaisesRegex(exception.InitiatorError, 'Too many')):
-            initiator.delete_device(HCTL, '')
+            sessions.delete_device(HCTL, '')
         self.assertEqual('', (folder / 'delete').read_text())
 
     def test_delete_of_what_is_gone(self):
-        initiator.delete_device(HCTL, NAA)
+        sessions.delete_device(HCTL, NAA)
 
     @ddt.data(['..', 0, 0, 0], [1, 2, 3], [0, 0, 0, '1/../x'], None, '3:0',
               [3, 0, 0, True], [3, 0, 0, -1], {})
     def test_delete_of_what_is_no_device(self, hctl):
         with self.assertRaises(exception.InitiatorError):
-            initiator.delete_device(hctl, NAA)
+            sessions.delete_device(hctl, NAA)
 
     def test_rescan_of_what_does_not_answer(self):
         folder = self.device()
         with self.assertRaisesRegex(exception.NoAnswer, '3:0:0:300'):
-            initiator.rescan_device(HCTL, NAA)
+            sessions.rescan_device(HCTL, NAA)
         self.assertEqual('', (folder / 'rescan').read_text())
 
     def test_what_a_strangers_device_is_stays_its_own(self):
         folder = self.device(target=STRANGER)
-        for verb in (lambda: initiator.read_naa(HCTL),
-                     lambda: initiator.rescan_device(HCTL, NAA),
-                     lambda: initiator.flush('sda')):
+        for verb in (lambda: sessions.read_naa(HCTL),
+                     lambda: sessions.rescan_device(HCTL, NAA),
+                     lambda: sessions.flush('sda')):
             with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
                 verb()
         self.assertEqual('', (folder / 'rescan').read_text())
@@ -516,21 +521,21 @@ class VerbsTest(unittest.TestCase):
     def test_flush_of_a_strangers_map(self, uuid):
         self.write('block/dm-7/dm/uuid', uuid)
         with self.assertRaisesRegex(exception.InitiatorError, 'flush'):
-            initiator.flush('dm-7')
+            sessions.flush('dm-7')
 
     def test_identity_is_not_taken_from_the_kernels_memory(self):
         self.device()
         with self.assertRaises(exception.NoAnswer):
-            initiator.read_naa(HCTL)
+            sessions.read_naa(HCTL)
 
     @ddt.data('sda/../sdb', '../mem', 'sda1', 'nvme0n1', '', 'dm-', 'sda\n')
     def test_flush_of_what_is_no_disk(self, name):
         with self.assertRaisesRegex(exception.InitiatorError, 'not a valid'):
-            initiator.flush(name)
+            sessions.flush(name)
 
     def test_flush_of_a_disk_that_is_not_there(self):
         with self.assertRaisesRegex(exception.InitiatorError, "flush 'sdx'"):
-            initiator.flush('sdx')
+            sessions.flush('sdx')
 
     @ddt.data('file', 'fifo')
     def test_node_in_dev_that_is_no_device(self, kind):
@@ -539,16 +544,16 @@ class VerbsTest(unittest.TestCase):
             os.mkfifo(self.folder / 'sda')
         else:
             (self.folder / 'sda').touch()
-        with (mock.patch.object(scsi, 'DEV', self.folder),
+        with (mock.patch.object(inquiry, 'DEV', self.folder),
               self.assertRaisesRegex(exception.InitiatorError, '8:0')):
-            scsi.open_block_device('sda')
+            inquiry.open_block_device('sda')
 
     def test_link_in_dev(self):
         self.write('class/block/sda/dev', '1:3\n')
         (self.folder / 'sda').symlink_to('/dev/null')
-        with (mock.patch.object(scsi, 'DEV', self.folder),
+        with (mock.patch.object(inquiry, 'DEV', self.folder),
               self.assertRaises(OSError)):
-            scsi.open_block_device('sda')
+            inquiry.open_block_device('sda')
 
     # Multipath
 
@@ -563,27 +568,27 @@ class VerbsTest(unittest.TestCase):
         wwids = self.folder / 'wwids'
         pid = self.folder / 'pid'
         self.enterContext(mock.patch.multiple(
-            initiator, _WWIDS=wwids, _MULTIPATHD_PID=pid))
-        initiator.multipath_claim(NAA)
+            sessions, _WWIDS=wwids, _MULTIPATHD_PID=pid))
+        sessions.multipath_claim(NAA)
         claimed = f'multipath -a 3{NAA}\n'
-        initiator.multipath_unclaim(NAA)        # there is no multipathd
+        sessions.multipath_unclaim(NAA)        # there is no multipathd
         wwids.write_text(f'# Multipath wwids\n/3{model.naa_id(OTHER)}/\n')
-        initiator.multipath_unclaim(NAA)        # it was not in there
+        sessions.multipath_unclaim(NAA)        # it was not in there
         self.assertEqual(claimed, self.calls.read_text())
         wwids.write_text(f'# Multipath wwids\n/3{NAA}/\n')
-        initiator.multipath_unclaim(NAA)
+        sessions.multipath_unclaim(NAA)
         self.assertEqual(f'{claimed}multipath -w 3{NAA}\n',
                          self.calls.read_text())
         wwids.unlink()
         pid.touch()
-        initiator.multipath_unclaim(NAA)
+        sessions.multipath_unclaim(NAA)
         self.assertEqual(2, self.calls.read_text().count('-w'))
 
     @ddt.data('', '-a', NAA.upper(), NAA + '0', '../' + NAA, 7, None,
               '5000c500' + NAA[8:], [NAA])
     def test_claim_of_what_is_no_volume(self, naa):
-        for verb in (initiator.multipath_claim, initiator.multipath_unclaim,
-                     initiator.multipath_resize_map):
+        for verb in (sessions.multipath_claim, sessions.multipath_unclaim,
+                     sessions.multipath_resize_map):
             with self.assertRaisesRegex(
                     exception.InitiatorError, 'not an NAA id'):
                 verb(naa)
@@ -594,26 +599,26 @@ class VerbsTest(unittest.TestCase):
         self.device(target=STRANGER)
         self.map()
         for verb, *args in (
-                (initiator.multipath_claim, NAA),
-                (initiator.multipath_unclaim, NAA),
-                (initiator.multipath_resize_map, NAA),
-                (initiator.multipath_remove_map, NAA, False),
-                (initiator.multipath_remove_map, NAA, True),
-                (initiator.flush, 'dm-7')):
+                (sessions.multipath_claim, NAA),
+                (sessions.multipath_unclaim, NAA),
+                (sessions.multipath_resize_map, NAA),
+                (sessions.multipath_remove_map, NAA, False),
+                (sessions.multipath_remove_map, NAA, True),
+                (sessions.flush, 'dm-7')):
             with self.assertRaisesRegex(exception.InitiatorError, '3:0:0:300'):
                 verb(*args)
         self.assertEqual('', self.calls.read_text())
 
     def test_paths(self):
         self.device()
-        initiator.multipath_add_path('sda')
-        initiator.multipath_add_path('sdaa')    # it is not there
-        initiator.multipath_del_path('sdaa')
+        sessions.multipath_add_path('sda')
+        sessions.multipath_add_path('sdaa')    # it is not there
+        sessions.multipath_del_path('sdaa')
         self.assertEqual(
             'multipathd add path sda\nmultipathd del path sdaa\n',
             self.calls.read_text())
-        for verb in (initiator.multipath_add_path,
-                     initiator.multipath_del_path):
+        for verb in (sessions.multipath_add_path,
+                     sessions.multipath_del_path):
             with self.assertRaises(exception.InitiatorError):
                 verb('dm-0')
 
@@ -621,8 +626,8 @@ class VerbsTest(unittest.TestCase):
         self.device(target=STRANGER)
         self.device(host=4, name='sdb', naa='5000c500' + NAA[8:])
         for name in ('sda', 'sdb'):
-            for verb in (initiator.multipath_add_path,
-                         initiator.multipath_del_path):
+            for verb in (sessions.multipath_add_path,
+                         sessions.multipath_del_path):
                 with self.assertRaises(exception.InitiatorError):
                     verb(name)
         self.assertEqual('', self.calls.read_text())
@@ -630,12 +635,12 @@ class VerbsTest(unittest.TestCase):
     def test_remove_map(self):
         self.map()
         for _ in range(2):
-            initiator.multipath_remove_map(NAA, False)
+            sessions.multipath_remove_map(NAA, False)
         self.assertEqual('multipath -f mpatha\n', self.calls.read_text())
 
     def test_remove_map_by_force(self):
         self.map()
-        initiator.multipath_remove_map(NAA, True)
+        sessions.multipath_remove_map(NAA, True)
         self.assertEqual('multipathd disablequeueing map mpatha\n'
                          'multipath -f mpatha\n', self.calls.read_text())
 
@@ -643,19 +648,19 @@ class VerbsTest(unittest.TestCase):
         self.map()
         (self.folder / 'busy').touch()
         with self.assertRaisesRegex(exception.InitiatorError, 'in use'):
-            initiator.multipath_remove_map(NAA, False)
+            sessions.multipath_remove_map(NAA, False)
 
     def test_another_volumes_map_stays(self):
         self.map(model.naa_id(OTHER))
-        initiator.multipath_remove_map(NAA, True)
+        sessions.multipath_remove_map(NAA, True)
         self.assertEqual('', self.calls.read_text())
 
     def test_resize_map(self):
         with self.assertRaisesRegex(exception.InitiatorError, 'none'):
-            initiator.multipath_resize_map(NAA)
+            sessions.multipath_resize_map(NAA)
         self.map()
         self.say('ok\n')
-        initiator.multipath_resize_map(NAA)
+        sessions.multipath_resize_map(NAA)
         self.say('fail\n')
         with self.assertRaisesRegex(exception.InitiatorError, 'fail'):
-            initiator.multipath_resize_map(NAA)
+            sessions.multipath_resize_map(NAA)

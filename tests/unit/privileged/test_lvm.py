@@ -8,7 +8,8 @@ import unittest
 from unittest import mock
 
 from mydriver import exception
-from mydriver.privileged import grants, lvm
+from mydriver.privileged import grants
+from mydriver.privileged.stores import lvm
 
 OURS = 'iqn.2010-10.org.openstack:mydriver-host-be-0'
 STRANGER = 'iqn.2003-01.org.example:stranger'

@@ -12,7 +12,7 @@ from unittest import mock
 import ddt
 
 from mydriver import exception
-from mydriver.privileged import node_record
+from mydriver.privileged.initiator import node_record
 
 TARGET = 'iqn.2010-10.org.openstack:mydriver-host-be-0'
 SECRET = 'node.session.auth.password'

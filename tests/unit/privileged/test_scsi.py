@@ -12,7 +12,7 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, model
-from mydriver.privileged import scsi
+from mydriver.privileged.initiator import inquiry
 from tests.unit.nova_virt.fakes import VOLUME, page83
 
 NAA = model.naa_id(VOLUME)
@@ -38,14 +38,14 @@ class PresentNaaTest(unittest.TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         for name in ('SYS', 'DEV'):
             self.enterContext(mock.patch.object(
-                scsi, name, self.folder / name))
+                inquiry, name, self.folder / name))
         (self.folder / 'DEV').mkdir()
 
     def device(self):
         """Show a device and its disk as the kernel does at first."""
-        block = scsi.device_folder(HCTL) / 'block/sda'
+        block = inquiry.device_folder(HCTL) / 'block/sda'
         block.mkdir(parents=True)
-        dev = scsi.SYS / 'class/block/sda/dev'
+        dev = inquiry.SYS / 'class/block/sda/dev'
         dev.parent.mkdir(parents=True)
         dev.write_text('1:3\n')
 
@@ -60,9 +60,9 @@ class PresentNaaTest(unittest.TestCase):
             return real(node if str(path).endswith('/sda') else path,
                         flags & ~os.O_EXCL, *args)
 
-        self.enterContext(mock.patch.object(scsi.os, 'open', opened))
+        self.enterContext(mock.patch.object(inquiry.os, 'open', opened))
         self.enterContext(mock.patch.object(
-            scsi.stat, 'S_ISBLK', stat.S_ISCHR))
+            inquiry.stat, 'S_ISBLK', stat.S_ISCHR))
 
     def answer(self, page=b'', said=b'', **header_fields):
         """Have the target answer to INQUIRY."""
@@ -70,13 +70,13 @@ class PresentNaaTest(unittest.TestCase):
             for name, value in header_fields.items():
                 setattr(header, name, value)
             header.sb_len_wr = len(said)
-            scsi.ctypes.memmove(header.sbp, said, len(said))
-            scsi.ctypes.memmove(header.dxferp, page, len(page))
+            inquiry.ctypes.memmove(header.sbp, said, len(said))
+            inquiry.ctypes.memmove(header.dxferp, page, len(page))
             header.resid = header.dxfer_len - len(page)
 
         self.device()
         self.node()
-        self.enterContext(mock.patch.object(scsi.fcntl, 'ioctl', ioctl))
+        self.enterContext(mock.patch.object(inquiry.fcntl, 'ioctl', ioctl))
 
     @ddt.data((None, False), (errno.EBUSY, True), (errno.ENXIO, False))
     @ddt.unpack
@@ -90,32 +90,32 @@ class PresentNaaTest(unittest.TestCase):
                 raise OSError(error, os.strerror(error))
             return real(path, flags & ~os.O_EXCL, *args)
 
-        with mock.patch.object(scsi.os, 'open', open_exclusively):
-            self.assertIs(expected, scsi.is_claimed('sda'))
+        with mock.patch.object(inquiry.os, 'open', open_exclusively):
+            self.assertIs(expected, inquiry.is_claimed('sda'))
 
     def test_answer(self):
         self.answer(page83(NAA))
-        self.assertEqual(NAA, scsi.present_naa(HCTL))
+        self.assertEqual(NAA, inquiry.present_naa(HCTL))
 
     @ddt.data(_FIXED, _DESCRIPTOR)
     def test_lun_that_is_not_mapped(self, code):
-        self.answer(said=sense(code, scsi._ILLEGAL_REQUEST), status=2,
+        self.answer(said=sense(code, inquiry._ILLEGAL_REQUEST), status=2,
                     driver_status=8)
-        self.assertEqual('', scsi.present_naa(HCTL))
+        self.assertEqual('', inquiry.present_naa(HCTL))
 
     def test_device_that_is_gone(self):
-        self.assertEqual('', scsi.present_naa(HCTL))
+        self.assertEqual('', inquiry.present_naa(HCTL))
 
     def test_device_without_disk_yet(self):
-        (scsi.device_folder(HCTL) / 'block').mkdir(parents=True)
+        (inquiry.device_folder(HCTL) / 'block').mkdir(parents=True)
         with self.assertRaisesRegex(exception.NoAnswer, 'no disk yet'):
-            scsi.present_naa(HCTL)
+            inquiry.present_naa(HCTL)
 
     def test_disk_without_node_yet(self):
         self.device()
         with self.assertRaisesRegex(exception.NoAnswer,
                                     '3:0:0:300.*No such file'):
-            scsi.present_naa(HCTL)
+            inquiry.present_naa(HCTL)
 
     def test_node_that_cannot_be_opened_yet(self):
         """Until bdev_add, an open of the node ends with ENXIO."""
@@ -128,24 +128,24 @@ class PresentNaaTest(unittest.TestCase):
                 raise OSError(6, os.strerror(6))
             return real(path, *args)
 
-        with (mock.patch.object(scsi.os, 'open', refuse),
+        with (mock.patch.object(inquiry.os, 'open', refuse),
               self.assertRaisesRegex(exception.NoAnswer, 'No such device')):
-            scsi.present_naa(HCTL)
+            inquiry.present_naa(HCTL)
 
     def test_node_that_is_anothers(self):
         self.device()
         self.stand_in('/dev/zero')
         with self.assertRaisesRegex(exception.NoAnswer, 'not device 1:3'):
-            scsi.present_naa(HCTL)
+            inquiry.present_naa(HCTL)
 
     @ddt.data({'host_status': 1}, {'host_status': 3}, {'status': 8},
               {'status': 2, 'said': sense(_FIXED, _ABORTED_COMMAND)})
     def test_command_that_did_not_come_through(self, how):
         self.answer(**how)
         with self.assertRaisesRegex(exception.NoAnswer, 'INQUIRY: status'):
-            scsi.present_naa(HCTL)
+            inquiry.present_naa(HCTL)
 
     def test_device_that_goes_while_it_is_asked(self):
         self.answer(host_status=1)
         with mock.patch.object(Path, 'exists', return_value=False):
-            self.assertEqual('', scsi.present_naa(HCTL))
+            self.assertEqual('', inquiry.present_naa(HCTL))

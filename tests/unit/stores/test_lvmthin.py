@@ -12,7 +12,8 @@ from unittest import mock
 import ddt
 
 from mydriver import exception, stores
-from mydriver.privileged import grants, thin
+from mydriver.privileged import grants
+from mydriver.privileged.stores import thin
 from mydriver.stores import base
 from mydriver.stores.lvmthin import pool, upkeep
 from mydriver.stores.lvmthin import store as lvmthin

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from mydriver import exception
-from mydriver.privileged import initiator_values as values
+from mydriver.privileged.initiator import values
 
 #: Where distributions keep the records: upstream and Debian, then Red Hat.
 NODES_DIRS = (Path('/etc/iscsi/nodes'), Path('/var/lib/iscsi/nodes'))

@@ -22,8 +22,13 @@ import time
 
 from mydriver import exception, privileged
 from mydriver.model import Portal
-from mydriver.privileged import initiator_values as values
-from mydriver.privileged import node_record, owned, scsi, verbs
+from mydriver.privileged import verbs
+from mydriver.privileged.initiator import (
+    inquiry,
+    node_record,
+    owned,
+    values,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -269,7 +274,7 @@ def scan(host: int, channel: int, target_id: int, lun: int) -> None:
     target_id = values.number(target_id, 2 ** 31 - 1, what)
     lun = values.number(lun, owned.MAX_LUN, what)
     owned.host_of(host, target_id)
-    _write(scsi.SYS / f'class/scsi_host/host{host}/scan',
+    _write(inquiry.SYS / f'class/scsi_host/host{host}/scan',
            f'{channel} {target_id} {lun}', f'scan for LUN {lun}')
 
 
@@ -284,7 +289,7 @@ def read_naa(hctl: Sequence[int]) -> str:
     """
     if owned.device(hctl) is None:
         return ''
-    return scsi.present_naa(_hctl(hctl))
+    return inquiry.present_naa(_hctl(hctl))
 
 
 @privileged.initiator_context.entrypoint
@@ -300,7 +305,7 @@ def rescan_device(hctl: Sequence[int], naa: str) -> None:
     if folder is None:
         raise exception.InitiatorError(
             'rescan a device', f'{values.shown(hctl)} is not there')
-    _expect(folder, scsi.present_naa(_hctl(hctl)), volume)
+    _expect(folder, inquiry.present_naa(_hctl(hctl)), volume)
     _write(folder / 'rescan', '1', f'rescan {folder.name}')
 
 
@@ -321,7 +326,7 @@ def delete_device(hctl: Sequence[int], naa: str) -> None:
     folder = owned.device(hctl)
     if folder is None:
         return
-    _expect(folder, scsi.naa_of_folder(folder), volume)
+    _expect(folder, inquiry.naa_of_folder(folder), volume)
     for disk in folder.glob('block/*'):
         owned.refuse_mounted(disk.name, f'remove {disk.name}')
     try:
@@ -345,8 +350,8 @@ def is_claimed(hctl: Sequence[int], naa: str) -> bool:
     volume, folder = values.naa(naa), owned.device(hctl)
     if folder is None:
         return False
-    _expect(folder, scsi.naa_of_folder(folder), volume)
-    return any(owned.is_running(disk) and scsi.is_claimed(disk.name)
+    _expect(folder, inquiry.naa_of_folder(folder), volume)
+    return any(owned.is_running(disk) and inquiry.is_claimed(disk.name)
                for disk in folder.glob('block/*'))
 
 
@@ -364,7 +369,7 @@ def flush(name: str) -> None:
             raise exception.InitiatorError(what, 'there is no such disk')
     else:
         owned.map_of(name, what)
-    fd = scsi.open_block_device(name)
+    fd = inquiry.open_block_device(name)
     try:
         # fsync says whether it went well; the ioctl then drops the cache.
         os.fsync(fd)
@@ -470,7 +475,7 @@ def multipath_resize_map(naa: str) -> None:
 
 def _map_name(dm: str) -> str:
     """Return the device-mapper name of a map."""
-    return (scsi.SYS / 'block' / dm / 'dm/name').read_text().strip()
+    return (inquiry.SYS / 'block' / dm / 'dm/name').read_text().strip()
 
 
 def _wwid(naa: str) -> str:

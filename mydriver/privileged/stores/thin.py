@@ -22,7 +22,8 @@ import threading
 from typing import Any
 
 from mydriver import exception, privileged
-from mydriver.privileged import dm, freeze, grants, lvm, values, verbs
+from mydriver.privileged import dm, grants, values, verbs
+from mydriver.privileged.stores import freeze, lvm
 
 COMMAND_TIMEOUT_S = lvm.COMMAND_TIMEOUT_S
 

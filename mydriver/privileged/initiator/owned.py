@@ -13,8 +13,7 @@ import re
 import time
 
 from mydriver import exception, model
-from mydriver.privileged import initiator_values as values
-from mydriver.privileged import scsi
+from mydriver.privileged.initiator import inquiry, values
 
 #: Where the kernel lists what is mounted and what is swapped to.
 MOUNTS = Path('/proc/self/mountinfo')
@@ -40,7 +39,7 @@ _CLAIMS_PAUSE_S = 0.1
 def session_target(sid: int) -> str | None:
     """Return which target a session is with; None when there is none."""
     try:
-        return (scsi.SYS / f'class/iscsi_session/session{sid}'
+        return (inquiry.SYS / f'class/iscsi_session/session{sid}'
                 / 'targetname').read_text().strip()
     except OSError:
         return None
@@ -48,11 +47,11 @@ def session_target(sid: int) -> str | None:
 
 def is_logged_in(iqn: str, portal: model.Portal) -> bool:
     """Tell whether there is a session with a target at a portal that works."""
-    for folder in scsi.SYS.glob('class/iscsi_session/session*'):
+    for folder in inquiry.SYS.glob('class/iscsi_session/session*'):
         match = _SESSION.match(folder.name)
         if not match or session_target(int(match[1])) != iqn:
             continue
-        connection = (scsi.SYS / 'class/iscsi_connection'
+        connection = (inquiry.SYS / 'class/iscsi_connection'
                       / f'connection{match[1]}:0')
         address, port = (_text(connection / f'persistent_{name}')
                          for name in ('address', 'port'))
@@ -67,7 +66,7 @@ def is_logged_in(iqn: str, portal: model.Portal) -> bool:
 
 def session_folder(sid: int) -> Path:
     """Return the folder of a session in the tree of devices."""
-    return (scsi.SYS / f'class/iscsi_session/session{sid}/device').resolve()
+    return (inquiry.SYS / f'class/iscsi_session/session{sid}/device').resolve()
 
 
 def session_devices(sid: int) -> list[str]:
@@ -81,7 +80,7 @@ def host_of(host: int, target_id: int) -> None:
 
     :raises InitiatorError: when there is no such host, or not of ours.
     """
-    for folder in scsi.SYS.glob('class/iscsi_session/session*'):
+    for folder in inquiry.SYS.glob('class/iscsi_session/session*'):
         match = _SESSION.match(folder.name)
         if (match and session_folder(int(match[1])).parent.name
                 == f'host{host}'
@@ -108,7 +107,7 @@ def device(hctl: object) -> Path | None:
             what, f'{values.shown(hctl)} is not host, channel, target, LUN')
     for value in hctl:
         values.number(value, _MAX_NUMBER, what)
-    folder = scsi.device_folder((hctl[0], hctl[1], hctl[2], hctl[3]))
+    folder = inquiry.device_folder((hctl[0], hctl[1], hctl[2], hctl[3]))
     if not folder.exists():
         return None
     real = folder.resolve()
@@ -129,7 +128,7 @@ def disk(name: object, what: str) -> Path | None:
     if not isinstance(name, str) or not _DISK.match(name):
         raise exception.InitiatorError(
             what, f'{values.shown(name)} is not a valid name of a disk')
-    link = scsi.SYS / 'class/block' / name / 'device'
+    link = inquiry.SYS / 'class/block' / name / 'device'
     if not link.exists():
         return None
     hctl = [int(n) if n.isdigit() else -1
@@ -137,7 +136,7 @@ def disk(name: object, what: str) -> Path | None:
     folder = device(hctl)
     if folder is None:
         return None
-    values.naa(scsi.naa_of_folder(folder), what)
+    values.naa(inquiry.naa_of_folder(folder), what)
     return folder
 
 
@@ -151,8 +150,8 @@ def volume(value: object, what: str = 'find a volume') -> str:
     :raises InitiatorError: when it is not one.
     """
     wanted = values.naa(value, what)
-    for folder in scsi.SYS.glob('bus/scsi/devices/*:*:*:*'):
-        if scsi.naa_of_folder(folder) == wanted:
+    for folder in inquiry.SYS.glob('bus/scsi/devices/*:*:*:*'):
+        if inquiry.naa_of_folder(folder) == wanted:
             try:
                 device([int(n) for n in folder.name.split(':')])
             except exception.InitiatorError:
@@ -166,7 +165,7 @@ def map_name(volume_naa: str) -> str | None:
 
     :param volume_naa: its NAA id.
     """
-    for file in scsi.SYS.glob('block/dm-*/dm/uuid'):
+    for file in inquiry.SYS.glob('block/dm-*/dm/uuid'):
         if _text(file) == f'mpath-3{volume_naa}':
             return file.parent.parent.name
     return None
@@ -181,7 +180,7 @@ def map_of(name: object, what: str) -> str:
     if not isinstance(name, str) or not _MAP.match(name):
         raise exception.InitiatorError(
             what, f'{values.shown(name)} is not a valid name of a disk or map')
-    uuid = _text(scsi.SYS / 'block' / name / 'dm/uuid')
+    uuid = _text(inquiry.SYS / 'block' / name / 'dm/uuid')
     if not uuid.startswith('mpath-3'):
         raise exception.InitiatorError(what, f'{name} is no multipath map')
     volume(uuid.removeprefix('mpath-3'), what)
@@ -201,7 +200,7 @@ def refuse_mounted(name: str, what: str) -> None:
     :raises InitiatorError: when the device, or one that stands on it, is
         mounted, swapped to, or claimed for somebody's own use.
     """
-    stack = _stack(scsi.SYS / 'class/block' / name)
+    stack = _stack(inquiry.SYS / 'class/block' / name)
     used = _used()
     for folder in stack:
         if where := used.get(_text(folder / 'dev')) or used.get(
@@ -225,7 +224,7 @@ def _stack(folder: Path) -> list[Path]:
         if this.name in found or not this.exists():
             continue
         found[this.name] = this
-        todo += [scsi.SYS / 'class/block' / p.name
+        todo += [inquiry.SYS / 'class/block' / p.name
                  for p in this.glob('holders/*')]
         todo += [p.parent for p in this.glob(f'{this.name}*/partition')]
     return list(found.values())
@@ -257,7 +256,7 @@ def is_running(folder: Path) -> bool:
 def _is_claimed(name: str) -> bool:
     """Tell whether somebody has a block device for himself, and keeps it."""
     for _ in range(_CLAIMS_LOOKED_AT):
-        if not scsi.is_claimed(name):
+        if not inquiry.is_claimed(name):
             return False
         time.sleep(_CLAIMS_PAUSE_S)
     return True

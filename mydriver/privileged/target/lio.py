@@ -29,14 +29,8 @@ import rtslib_fb
 from rtslib_fb import utils
 
 from mydriver import exception, model, privileged
-from mydriver.privileged import (
-    backing,
-    grants,
-    links,
-    requests,
-    values,
-    verbs,
-)
+from mydriver.privileged import grants, values, verbs
+from mydriver.privileged.target import backing, links, requests
 
 #: rtslib hands out backstore indexes below this (rtslib_fb.tcm._Backstore).
 _FIRST_INDEX = 1 << 20

@@ -14,17 +14,17 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import (
-    adapter,
     attachments,
     blocks,
     errors,
-    grouping,
-    image_clone,
-    images,
+    groups,
+    image_sharing,
+    image_transfer,
     manage,
     migrate,
     stats,
 )
+from mydriver.cinder_volume import base as adapter
 from mydriver.stores import base
 from mydriver.target import pool
 
@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 
 
 @interface.volumedriver
-class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
+class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
                 migrate.Migrate):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
@@ -128,7 +128,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                              disable_sparse: bool = False) -> None:
         """Write an image to a new volume."""
         self.check_image_blocks(image_service.show(context, image_id))
-        images.fetch(
+        image_transfer.fetch(
             context, image_service, image_id,
             self.store.device(adapter.name(volume)), size_gib=volume.size,
             block_size=self.configuration.volume_dd_blocksize,
@@ -157,10 +157,11 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         self.store.extend(adapter.name(volume), volume.size * stats.GIB)
         block_bytes = self.store.block_bytes()
         if block_bytes != blocks.USUAL_BYTES:
-            images.set_property(context, image_service, image_meta['id'],
-                                blocks.PROPERTY, str(block_bytes))
-        images.upload(context, image_service, image_meta,
-                      self.store.device(adapter.name(volume)), volume)
+            image_transfer.set_property(
+                context, image_service, image_meta['id'], blocks.PROPERTY,
+                str(block_bytes))
+        image_transfer.upload(context, image_service, image_meta,
+                              self.store.device(adapter.name(volume)), volume)
 
     def backup_use_temp_snapshot(self) -> bool:
         """Back up from a clone: it costs no more than a snapshot here."""
@@ -218,7 +219,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
                 keep_writable=attachments.of_volume(volume) is None,
                 encrypted=bool(volume.encryption_key_id)),
         }
-        self.underway.begin(volume, initiator)
+        self.in_flight.begin(volume, initiator)
         return answer
 
     @errors.translated()
@@ -233,7 +234,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
             must stay.
         """
         if connector is not None and self._is_still_used(volume, connector):
-            self.underway.kept(volume, pool.initiator_of(connector))
+            self.in_flight.kept(volume, pool.initiator_of(connector))
             return True
         return self.exports.terminate_connection(volume.name_id, connector)
 
@@ -241,7 +242,7 @@ class LIODriver(grouping.GroupAdapter, image_clone.ImageClone, manage.Manage,
         """Tell whether a host uses a volume by another attachment."""
         initiator = pool.initiator_of(connector)
         if not attachments.is_shared(volume, initiator):
-            return self.underway.keeps(volume, initiator,
+            return self.in_flight.keeps(volume, initiator,
                                        lambda: self._attachments(volume))
         self._reveal(volume)
         if attachments.rest_reads_only(volume, connector, initiator):

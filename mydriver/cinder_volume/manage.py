@@ -17,7 +17,8 @@ from cinder.volume import volume_utils
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import adapter, errors, inventory, stats
+from mydriver.cinder_volume import base as adapter
+from mydriver.cinder_volume import errors, manageable, stats
 from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Manage(adapter.Adapter):
     def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> int:
         """Return the size of what is to be managed, in GiB, rounded up."""
         with _blamed(existing_ref):
-            return inventory.size_of(self.store, self._free(existing_ref))
+            return manageable.size_of(self.store, self._free(existing_ref))
 
     @errors.translated()
     def manage_existing(self, volume: Any, existing_ref: Any) -> None:
@@ -58,9 +59,9 @@ class Manage(adapter.Adapter):
                                limit: Any, offset: Any, sort_keys: Any,
                                sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of what is in the store, managed or not."""
-        managed = {adapter.name(v): inventory.Managed(v.id)
+        managed = {adapter.name(v): manageable.Managed(v.id)
                    for v in cinder_volumes}
-        return _page(inventory.volumes(self.store, managed, self._objection),
+        return _page(manageable.volumes(self.store, managed, self._objection),
                      marker, limit, offset, sort_keys, sort_dirs)
 
     # -- snapshots
@@ -71,7 +72,7 @@ class Manage(adapter.Adapter):
         """Return the size of what is to be managed, in GiB, rounded up."""
         with _blamed(existing_ref):
             source = self._free(existing_ref)
-            size_gib = inventory.size_of(self.store, source)
+            size_gib = manageable.size_of(self.store, source)
             if size_gib > snapshot.volume.size:
                 raise exception.StoreError(
                     f'take over {source}', f'it has {size_gib} GiB, its '
@@ -95,30 +96,30 @@ class Manage(adapter.Adapter):
                                  limit: Any, offset: Any, sort_keys: Any,
                                  sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of the snapshots in the store, managed or not."""
-        managed = {base.snapshot_name(s.id): inventory.Managed(
+        managed = {base.snapshot_name(s.id): manageable.Managed(
             s.id, adapter.name(s.volume)) for s in cinder_snapshots}
         return _page(
-            inventory.snapshots(self.store, managed, self._objection),
+            manageable.snapshots(self.store, managed, self._objection),
             marker, limit, offset, sort_keys, sort_dirs)
 
     # -- inside
 
     def _adopt(self, existing_ref: Any, name: str) -> None:
         with _blamed(existing_ref):
-            source = inventory.source_of(existing_ref)
+            source = manageable.source_of(existing_ref)
             if self.store.exists(name):
                 return  # done before
             self._free(existing_ref)
-            size_gib = inventory.size_of(self.store, source)
+            size_gib = manageable.size_of(self.store, source)
             self.store.adopt(source, name, size_gib * stats.GIB)
         LOG.info('%s in %s is managed as %s', source, self.store.location,
                  name)
 
     def _free(self, existing_ref: Any) -> str:
         """Return the name in a reference, when it is not managed yet."""
-        source = inventory.source_of(existing_ref)
+        source = manageable.source_of(existing_ref)
         problem = self._objection(source) if base.is_name(source) else None
-        if problem == inventory.MANAGED:
+        if problem == manageable.MANAGED:
             raise cinder_exception.ManageExistingAlreadyManaged(
                 volume_ref=source)
         if problem:
@@ -129,7 +130,7 @@ class Manage(adapter.Adapter):
         """Say why a backing must not be managed, None when it may be."""
         kind, _, its_id = name.partition('-')
         if self._is_known(kind, its_id):
-            return inventory.MANAGED
+            return manageable.MANAGED
         if kind == 'volume' and self.exports.is_exported(its_id):
             return 'it is exported'
         return None
@@ -152,7 +153,7 @@ def _blamed(existing_ref: Any) -> Iterator[None]:
         yield
     except (exception.BackingNotFound, exception.StoreError) as e:
         raise cinder_exception.ManageExistingInvalidReference(
-            existing_ref=inventory.shown(existing_ref),
+            existing_ref=manageable.shown(existing_ref),
             reason=str(e)) from e
 
 

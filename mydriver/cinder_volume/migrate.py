@@ -20,7 +20,8 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.backend import opts
-from mydriver.cinder_volume import adapter, blocks, errors, images
+from mydriver.cinder_volume import base as adapter
+from mydriver.cinder_volume import blocks, errors, image_transfer
 from mydriver.stores import base, copying
 
 LOG = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ class Migrate(adapter.Adapter):
         device = self.store.device(name)
         target.create(name, device.size_bytes)
         try:
-            images.copy_as_root(device.path, target.device(name).path,
+            image_transfer.copy_as_root(device.path, target.device(name).path,
                                 device.size_bytes,
                                 self.configuration.volume_dd_blocksize)
             target.extend(name, device.size_bytes)

@@ -13,7 +13,7 @@ import os
 import uuid
 
 from mydriver import exception
-from mydriver.cinder_volume import inventory
+from mydriver.cinder_volume import manageable
 from mydriver.stores import base
 
 MIB = 1024 * 1024
@@ -158,7 +158,7 @@ class StoreContract:
                      lambda: self.store.snapshot(odd, snapshot())):
             with self.assertRaises(exception.StoreError):
                 call()
-        listed = {e['reference']['source-name']: e for e in inventory.volumes(
+        listed = {e['reference']['source-name']: e for e in manageable.volumes(
             self.store, {}, lambda name: None)}
         self.assertIs(True, listed[good]['safe_to_manage'])
         self.assertIs(True, listed['web.disk']['safe_to_manage'])

@@ -10,7 +10,7 @@ from cinder import objects
 import ddt
 
 from mydriver import exception
-from mydriver.cinder_volume import inventory
+from mydriver.cinder_volume import manageable
 from tests.unit.cinder_volume import fakes
 
 GIB = 1024 ** 3
@@ -253,5 +253,5 @@ class InventoryTest(unittest.TestCase):
     """What needs no Cinder."""
 
     def test_sizes_are_rounded_up(self):
-        self.assertEqual([1, 1, 2], [inventory.size_gib(n) for n in (
+        self.assertEqual([1, 1, 2], [manageable.size_gib(n) for n in (
             1, GIB, GIB + 1)])

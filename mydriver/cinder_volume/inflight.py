@@ -19,7 +19,7 @@ from mydriver import model
 from mydriver.cinder_volume import attachments
 
 
-class Underway:
+class InFlight:
     """What this run of the service handed out and Cinder may not know of.
 
     Every call holds the volume's lock. After a restart nothing is under way:

@@ -25,10 +25,10 @@ from mydriver.backend import opts, settings
 from mydriver.cinder_volume import (
     attachments,
     errors,
-    images,
+    image_transfer,
+    inflight,
     records,
     stats,
-    underway,
 )
 from mydriver.stores import base, copying
 from mydriver.target import exports as service
@@ -60,7 +60,7 @@ class Adapter(cinder_driver.VolumeDriver):
         self._backend = self.configuration.config_group or 'DEFAULT'
         self._store: base.VolumeStore | None = None
         self._service: service.ExportService | None = None
-        self.underway = underway.Underway()
+        self.in_flight = inflight.InFlight()
         self._records = self._make_records()
 
     @classmethod
@@ -74,7 +74,7 @@ class Adapter(cinder_driver.VolumeDriver):
     @errors.translated()
     def do_setup(self, context: Any) -> None:
         """Put the parts together; Cinder may try several times."""
-        images.suit_thread_pool()
+        image_transfer.suit_thread_pool()
         wanted = settings.of_service(self.configuration, self._backend)
         self._store = self._make_store(self.configuration, self._backend)
         if self._service is None:
@@ -233,7 +233,7 @@ class Adapter(cinder_driver.VolumeDriver):
 
         :raises TargetInUse: when a host may.
         """
-        for initiator in self.underway.forget(volume):
+        for initiator in self.in_flight.forget(volume):
             self.exports.terminate_connection(
                 volume.name_id, {'initiator': str(initiator)})
         if self.exports.remove_export(volume.name_id):

@@ -16,10 +16,10 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cinder_volume import (
-    adapter,
+    base,
     blocks,
     errors,
-    images,
+    image_transfer,
     local_image,
     stats,
 )
@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 NOT_CLONED = (None, False)
 
 
-class ImageClone(adapter.Adapter):
+class ImageSharing(base.Adapter):
     """clone_image."""
 
     @errors.translated()
@@ -67,7 +67,7 @@ class ImageClone(adapter.Adapter):
     def _share(self, volume: Any, path: str,
                image: Any) -> tuple[float, float]:
         """Make the volume; return what sharing and looking took, in ms."""
-        name, size_bytes = adapter.name(volume), volume.size * stats.GIB
+        name, size_bytes = base.name(volume), volume.size * stats.GIB
         if 'file' not in cfg.CONF.allowed_direct_url_schemes:
             raise exception.ImageNotShareable(
                 image['id'], 'allowed_direct_url_schemes lacks file')
@@ -81,7 +81,7 @@ class ImageClone(adapter.Adapter):
         shared = time.monotonic()
         try:
             # Only now, when nobody but us can write to it.
-            images.check_raw(self.store.device(name).path, image['id'])
+            image_transfer.check_raw(self.store.device(name).path, image['id'])
         except BaseException:
             self.store.delete(name)
             raise

@@ -24,7 +24,8 @@ from cinder.volume import volume_utils
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cinder_volume import adapter, errors, stats
+from mydriver.cinder_volume import base as adapter
+from mydriver.cinder_volume import errors, stats
 from mydriver.stores import base, batch
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ LOG = logging.getLogger(__name__)
 _Update = dict[str, Any]
 
 
-class GroupAdapter(adapter.Adapter):
+class Groups(adapter.Adapter):
     """Groups of volumes, and their snapshots."""
 
     @errors.translated()

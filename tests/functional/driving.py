@@ -13,8 +13,8 @@ from os_brick import privileged as brick_privileged
 from oslo_config import cfg
 
 from mydriver.cinder_volume import driver
+from tests.fakes import cinder as fakes
 from tests.functional import base, lio, lvm
-from tests.unit.cinder_volume import fakes
 
 MIB = 1024 ** 2
 GIB = 1024 ** 3

@@ -9,8 +9,8 @@ from cinder.volume import group_types
 
 from mydriver.target import configfs
 from mydriver.target import pool as serving
+from tests.fakes import cinder as fakes
 from tests.functional import base, driving, lio
-from tests.unit.cinder_volume import fakes
 
 GIB = driving.GIB
 MIB = driving.MIB

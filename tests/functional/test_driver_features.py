@@ -16,8 +16,8 @@ import uuid
 from cinder import exception as cinder_exception
 from oslo_config import cfg
 
+from tests.fakes import cinder as fakes
 from tests.functional import base, driving, lio
-from tests.unit.cinder_volume import fakes
 
 MIB = 1024 ** 2
 GIB = 1024 ** 3

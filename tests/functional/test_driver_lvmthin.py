@@ -6,6 +6,7 @@ import os
 from cinder import exception as cinder_exception
 
 from mydriver.target import configfs
+from tests.fakes import cinder as fakes
 from tests.functional import (
     base,
     driving,
@@ -13,7 +14,6 @@ from tests.functional import (
     test_driver,
     test_driver_features,
 )
-from tests.unit.cinder_volume import fakes
 
 GIB = driving.GIB
 MIB = driving.MIB

@@ -20,9 +20,9 @@ from os_brick import encryptors
 from oslo_config import cfg
 
 from lab import process as lab_process
+from tests.fakes import cinder as fakes
 from tests.functional import attaching, base, driving
 from tests.functional.attaching import MIB, ours, stock
-from tests.unit.cinder_volume import fakes
 
 GIB = 1 << 30
 KEY_ID = '00000000-0000-0000-0000-000000000000'

@@ -7,8 +7,8 @@ import unittest
 
 from cinder import exception as cinder_exception
 
+from tests.fakes import cinder as fakes
 from tests.functional import base, driving, lvm
-from tests.unit.cinder_volume import fakes
 
 
 def large_blocks(case: unittest.TestCase) -> str:

@@ -12,8 +12,8 @@ from mydriver import exception
 from mydriver.stores import identity
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
+from tests.fakes import filesystem
 from tests.functional import base
-from tests.unit.stores import test_reflink
 
 GIB = 1024 ** 3
 
@@ -51,7 +51,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
 
     def away(self):
         """Let an empty folder be in the place of the store."""
-        return test_reflink.other_folder(str(self.folder))
+        return filesystem.other_folder(str(self.folder))
 
     def used_bytes(self):
         """Return what the filesystem has handed out."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mydriver import connection, exception, model
 from mydriver.target import pool
-from tests.unit import hostile
+from tests.fakes import hostile
 
 VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
 ALL = connection.Capabilities(verifies_wwn=True, mutual_chap=True)

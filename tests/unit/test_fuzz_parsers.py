@@ -18,7 +18,7 @@ from mydriver.privileged.initiator import node_record
 from mydriver.stores import copying
 from mydriver.stores.lvmthin import pool
 from mydriver.target import chap, configfs
-from tests.unit import hostile
+from tests.fakes import hostile
 
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:a')
 PORTAL = model.Portal('192.0.2.1')

@@ -17,7 +17,7 @@ from os_brick.initiator.connectors import iscsi as brick_iscsi
 from mydriver import connection, exception, model
 from mydriver.initiator import host, sysfs
 from mydriver.nova_virt import connector, driver, volume
-from tests.unit.nova_virt.fakes import MIB, OTHER, VOLUME, FakeHost, Lun
+from tests.fakes.initiator import MIB, OTHER, VOLUME, FakeHost, Lun
 
 CONF = nova.conf.CONF
 NAA = model.naa_id(VOLUME)

@@ -15,7 +15,8 @@ import ddt
 
 from mydriver import exception, model
 from mydriver.cinder_volume import attachments
-from tests.unit.cinder_volume import fakes, managing
+from tests.fakes import cinder as fakes
+from tests.fakes import cinder_manager as managing
 
 HOST = model.Iqn(fakes.INITIATOR)
 OTHER = 'iqn.1993-08.org.debian:01:other'

@@ -7,7 +7,7 @@ import uuid
 from cinder.volume import manager
 import ddt
 
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 
 @ddt.ddt

@@ -7,7 +7,7 @@ import ddt
 
 from mydriver import model
 from mydriver.cinder_volume import attachments
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 HOST = model.Iqn(fakes.INITIATOR)
 OTHER = 'iqn.1993-08.org.debian:01:other'

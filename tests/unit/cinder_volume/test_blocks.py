@@ -9,7 +9,7 @@ import ddt
 
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 MIB = 1024 ** 2
 

@@ -12,7 +12,7 @@ from mydriver import exception
 from mydriver.backend import settings as backend_settings
 from mydriver.stores.reflink import store as reflink
 from mydriver.target import exports
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 GIB = 1024 ** 3
 OTHER = 'iqn.1993-08.org.debian:01:other'

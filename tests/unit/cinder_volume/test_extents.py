@@ -7,7 +7,7 @@ from cinder import exception as cinder_exception
 from cinder.volume import group_types
 
 from mydriver.stores.reflink import extents
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 
 class ManyExtentsTest(fakes.CinderTestCase):

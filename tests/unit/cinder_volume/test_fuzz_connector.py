@@ -5,8 +5,8 @@ from cinder import exception as cinder_exception
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.unit import hostile
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
+from tests.fakes import hostile
 
 GOOD = {**fakes.connector(), 'mode': 'rw',
         'mydriver': {'version': 1, 'mutual_chap': True}}

@@ -8,8 +8,8 @@ from cinder import exception as cinder_exception
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.unit import hostile
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
+from tests.fakes import hostile
 
 names = st.one_of(st.sampled_from([
     'web.raw', '../store/web.raw', '/etc/passwd', 'web.raw\n', '.', '..', '',

@@ -6,8 +6,8 @@ import shutil
 
 from cinder import exception as cinder_exception
 
-from tests.unit.cinder_volume import fakes
-from tests.unit.stores import test_reflink
+from tests.fakes import cinder as fakes
+from tests.fakes import filesystem
 
 
 class LostMountTest(fakes.CinderTestCase):
@@ -22,7 +22,7 @@ class LostMountTest(fakes.CinderTestCase):
 
     def lost(self):
         """Let an empty folder be in the place of the store."""
-        return test_reflink.other_folder(self.store_path)
+        return filesystem.other_folder(self.store_path)
 
     def refused(self, call, *args):
         """Make sure that a call fails, and says why."""
@@ -102,7 +102,7 @@ class LostSourceTest(fakes.CinderTestCase):
         info = driver.location_info().replace(self.store_path, other_path)
         with open(f'{other_path}/volume-{volume.id}', 'wb') as f:
             f.write(b'half of an earlier try')
-        with test_reflink.other_folder(self.store_path), \
+        with filesystem.other_folder(self.store_path), \
                 self.assertRaisesRegex(cinder_exception.CinderException,
                                        'mounted'):
             driver.migrate_volume(fakes.context(), volume, {

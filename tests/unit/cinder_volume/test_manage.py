@@ -11,7 +11,7 @@ import ddt
 
 from mydriver import exception
 from mydriver.cinder_volume import manageable
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 GIB = 1024 ** 3
 PAGE = (None, 100, 0, ['reference'], ['asc'])

@@ -8,7 +8,7 @@ import uuid
 
 from cinder import objects
 
-from tests.unit.cinder_volume import managing
+from tests.fakes import cinder_manager as managing
 
 GIB = 1024 ** 3
 MIB = 1024 ** 2

@@ -18,8 +18,8 @@ from mydriver import exception
 from mydriver.stores import base, copying
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
-from tests.unit.cinder_volume import fakes
-from tests.unit.stores import test_reflink
+from tests.fakes import cinder as fakes
+from tests.fakes import filesystem
 
 GIB = 1024 ** 3
 MIB = 1024 ** 2
@@ -39,7 +39,7 @@ class ElsewhereDriver(fakes.Driver):
         return proxy
 
     def check_for_setup_error(self):
-        self.store._obj._clone = test_reflink.copy
+        self.store._obj._clone = filesystem.copy
         super().check_for_setup_error()
 
 
@@ -296,7 +296,7 @@ class CopyTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.source = self.store(test_reflink.copy)
+        self.source = self.store(filesystem.copy)
         self.target = self.store(cannot_share)
         self.name = base.volume_name(str(uuid.uuid4()))
         self.source.create(self.name, 8 * MIB)
@@ -304,7 +304,7 @@ class CopyTest(unittest.TestCase):
 
     def store(self, clone):
         """Return a store in memory."""
-        return reflink.ReflinkStore(test_reflink.folder(self), clone)
+        return reflink.ReflinkStore(filesystem.folder(self), clone)
 
     def test_in_small_steps(self):
         data = os.urandom(3 * MIB)

@@ -13,7 +13,7 @@ from cinder import context as cinder_context
 from cinder import exception as cinder_exception
 import ddt
 
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 OTHER = 'iqn.1993-08.org.debian:01:other'
 

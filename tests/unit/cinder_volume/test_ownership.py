@@ -15,9 +15,10 @@ from mydriver import exception, model
 from mydriver.target import chap, exports, ownership, recovery
 from mydriver.target import pool as serving
 from mydriver.target.journal import sqlite
+from tests.fakes import cinder as fakes
+from tests.fakes import exports as exporting
 from tests.fakes.target import MemoryTarget
-from tests.unit.cinder_volume import fakes, test_service
-from tests.unit.cinder_volume.test_service import ALICE, BOB
+from tests.unit.target.test_exports import ALICE, BOB
 
 PORTALS = (model.Portal('127.0.0.1'),)
 HOST = 'h'
@@ -81,7 +82,7 @@ class HostCase(unittest.TestCase):
 
     def attached(self, of, connector=ALICE):
         """Return a volume that a host has."""
-        volume_id, device = test_service.ServiceCase.volume(self)
+        volume_id, device = exporting.ServiceCase.volume(self)
         of.create_export(volume_id, device)
         of.initialize_connection(volume_id, connector)
         return volume_id
@@ -135,7 +136,7 @@ class PoolTest(HostCase):
     def test_a_live_volume_of_another_backend_is_not_touched(self):
         first, second = self.old('ssd_fast'), self.old('ssd-fast')
         self.attached(first)
-        volume_id, device = test_service.ServiceCase.volume(self)
+        volume_id, device = exporting.ServiceCase.volume(self)
         # The second one got this far.
         second.journal.add_export(volume_id, device, old_pool('ssd_fast')[0])
         self.assert_refused(self.backend('ssd-fast'), '[ssd-fast]',
@@ -146,7 +147,7 @@ class PoolTest(HostCase):
         first, second = self.old('ssd_fast'), self.old('ssd-fast')
         volumes = [self.attached(first) for _ in range(8)]
         second.journal.add_export(
-            *test_service.ServiceCase.volume(self), old_pool('ssd_fast')[0])
+            *exporting.ServiceCase.volume(self), old_pool('ssd_fast')[0])
         self.targets.clear()
         self.assert_refused(self.backend('ssd-fast'), '[ssd_fast]')
         self.assertEqual(8, len(volumes))
@@ -187,7 +188,7 @@ class PoolTest(HostCase):
         stranger = model.Iqn('iqn.2003-01.org.linux-iscsi.x:disk')
         made = self.backend('disks')
         made.target.ensure_pool([stranger])
-        volume_id, device = test_service.ServiceCase.volume(self)
+        volume_id, device = exporting.ServiceCase.volume(self)
         made.target.ensure_export(model.Export(volume_id, device, stranger,
                                                0))
         self.assertEqual([], recovery.unknown_targets(

@@ -15,13 +15,14 @@ from mydriver.privileged import channel
 from mydriver.privileged.target import lio
 from mydriver.target import addresses, configfs, exports, pool
 from mydriver.target import lio as targets
-from tests.unit.cinder_volume import fakes, test_service
-from tests.unit.cinder_volume.test_service import ALICE, BOB
+from tests.fakes import cinder as fakes
+from tests.fakes import exports as exporting
+from tests.unit.target.test_exports import ALICE, BOB
 
 PORTALS = (model.Portal('192.0.2.1'), model.Portal('192.0.2.2'))
 
 
-class AdoptTest(test_service.ServiceCase):
+class AdoptTest(exporting.ServiceCase):
     """The journal is lost; what the kernel has is taken over."""
 
     def test_one_access_list_that_cannot_be_read(self):

@@ -8,7 +8,7 @@ from oslo_config import cfg
 
 from mydriver import model
 from mydriver.cinder_volume import attachments
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 
 class RecordsTest(fakes.CinderTestCase):

@@ -9,7 +9,7 @@ from cinder.scheduler.weights import goodness
 from oslo_utils import timeutils
 
 from mydriver.stores import base
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 GIB = 1024 ** 3
 

@@ -3,12 +3,8 @@
 
 import importlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import textwrap
-import unittest
 from unittest import mock
 
 from cinder.common import config as cinder_config
@@ -19,53 +15,11 @@ from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import backends
 from mydriver.target import exports, pool
-from tests.unit.cinder_volume import fakes
-
-CONF = """
-    [DEFAULT]
-    state_path = {folder}/state
-    my_ip = 192.0.2.1
-    enabled_backends = disks,lvm,plain
-    [backend_defaults]
-    mydriver_targets = 8
-    use_chap_auth = True
-    [disks]
-    volume_driver = mydriver.cinder_volume.driver.LIODriver
-    target_secondary_ip_addresses = 192.0.2.2,2001:db8::1
-    target_port = 3261
-    use_chap_auth = False
-    mydriver_store_path = {folder}/store
-    [lvm]
-    volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
-    [plain]
-    volume_driver = mydriver.cinder_volume.driver.LIODriver
-    [off]
-    volume_driver = mydriver.cinder_volume.driver.LIODriver
-"""
+from tests.fakes import cinder as fakes
+from tests.fakes import commands
 
 
-class ConfTestCase(unittest.TestCase):
-    """A test with a cinder.conf of its own."""
-
-    def setUp(self):
-        super().setUp()
-        self.folder = tempfile.mkdtemp(prefix='mydriver-')
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.conf = os.path.join(self.folder, 'cinder.conf')
-        self.write(CONF)
-        self.addCleanup(cfg.CONF.clear)
-
-    def write(self, text):
-        """Make this the cinder.conf."""
-        with open(self.conf, 'w') as f:
-            f.write(textwrap.dedent(text).format(folder=self.folder))
-
-    def read(self, *names):
-        """Return the backends by name."""
-        return {b.name: b for b in backends.read([self.conf], names)}
-
-
-class BackendsTest(ConfTestCase):
+class BackendsTest(commands.ConfTestCase):
     """Which backends, and their settings."""
 
     def test_ours_that_are_enabled(self):
@@ -123,12 +77,13 @@ class BackendsTest(ConfTestCase):
         self.nothing_of_ours('[DEFAULT]', 'enabled_backends is empty')
 
     def test_not_enabled(self):
-        self.nothing_of_ours(CONF.replace('= disks,lvm,plain', '= lvm'),
+        self.nothing_of_ours(commands.CONF.replace('= disks,lvm,plain',
+                                                   '= lvm'),
                              '[lvm] has volume_driver = cinder.volume.',
                              '[disks] is ours and not enabled')
 
     def test_a_misspelt_driver(self):
-        self.nothing_of_ours(CONF.replace('.LIODriver', '.LioDriver'),
+        self.nothing_of_ours(commands.CONF.replace('.LIODriver', '.LioDriver'),
                              '[disks] has volume_driver = mydriver.cinder_'
                              'volume.driver.LioDriver')
 
@@ -164,19 +119,20 @@ class BackendsTest(ConfTestCase):
                          cfg.CONF.mydriver_privsep_target.helper_command)
 
     def test_an_enabled_section_that_is_not_there_is_told(self):
-        self.write(CONF.replace('= disks,lvm,plain', '= disks,lvmm'))
+        self.write(commands.CONF.replace('= disks,lvm,plain', '= disks,lvmm'))
         with self.assertLogs('mydriver', 'WARNING') as logged:
             self.assertEqual(['disks'], list(self.read()))
         self.assertIn('[lvmm]', logged.output[0])
 
     def test_a_wrong_value_names_the_option(self):
-        self.write(CONF.replace('target_port = 3261', 'target_port = x'))
+        self.write(commands.CONF.replace('target_port = 3261',
+                                         'target_port = x'))
         with self.assertRaisesRegex(exception.ConfigurationError,
                                     'target_port'):
             _ = self.read()['disks'].settings
 
     def test_privsep_is_configured_by_the_same_file(self):
-        self.write(CONF + """
+        self.write(commands.CONF + """
             [mydriver_privsep_target]
             helper_command = doas privsep-helper
         """.replace('\n            ', '\n    '))

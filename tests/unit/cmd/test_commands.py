@@ -5,93 +5,24 @@ import dataclasses
 import errno
 import io
 import json
-import logging
 import os
 from pathlib import Path
 from unittest import mock
 import uuid
 
-from mydriver import exception, model, privileged
+from mydriver import exception, model
 from mydriver.backend import settings
-from mydriver.cmd import health, identity, main, rivals, show
+from mydriver.cmd import health, identity, main, show
 from mydriver.stores.reflink import extents, probe
 from mydriver.target import configfs
 from mydriver.target import exports as service
 from mydriver.target.journal import errors, file
 from mydriver.target.journal import sqlite as journals
-from tests.fakes import target as fake_target
-from tests.unit.cmd import test_backends
-
-FIRST, SECOND = (str(uuid.UUID(int=n)) for n in (1, 2))
-HOST = model.Iqn('iqn.1993-08.org.debian:01:host')
-TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
+from tests.fakes import commands
+from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 
 
-NOBODY = 65534
-
-
-class CommandTestCase(test_backends.ConfTestCase):
-    """A test with a backend whose journal has two exports, one mapped."""
-
-    def setUp(self):
-        super().setUp()
-        self.backend = self.read()['disks']
-        os.makedirs(os.path.dirname(self.backend.journal_path))
-        self.target = fake_target.MemoryTarget(
-            'disks', self.backend.settings.portals)
-
-        patch = mock.patch.object(rivals, 'ROOT', Path(self.folder))
-        patch.start()
-        self.addCleanup(patch.stop)
-        # As root the privileged verbs would run in this very process.
-        self.addCleanup(privileged.target_context.set_client_mode, True)
-
-    def fill(self):
-        """Write the journal."""
-        journal = journals.Journal(self.backend.journal_path, 'test')
-        self.addCleanup(journal.close)
-        self.target.ensure_pool(journal.add_targets([TARGET]))
-        for volume_id in (FIRST, SECOND):
-            path = os.path.join(self.folder, f'volume-{volume_id}')
-            with open(path, 'w') as f:
-                f.truncate(1024 ** 3)
-            self.target.ensure_export(journal.add_export(
-                volume_id, model.BackingDevice('fileio', path, 1024 ** 3),
-                TARGET))
-        placed = journal.add_mapping(FIRST, HOST, read_only=False,
-                                     mutual=False)
-        self.target.ensure_mapping(placed)
-        return placed
-
-    def become_another_user(self):
-        """Be nobody for the rest of the test; the files stay root's."""
-        os.chmod(self.folder, 0o755)
-        os.chmod(os.path.dirname(self.backend.journal_path), 0o700)
-        os.setresuid(NOBODY, NOBODY, 0)
-        self.addCleanup(os.setresuid, 0, 0, 0)
-
-    def replace_state(self):
-        """Put a link of another user in place of the state's folder."""
-        self.fill()
-        folder = os.path.dirname(self.backend.journal_path)
-        lead = os.path.join(self.folder, 'elsewhere')
-        os.rename(folder, lead)
-        os.symlink(lead, folder)
-        os.lchown(folder, NOBODY, NOBODY)
-        return sorted(os.listdir(lead))
-
-    def run_command(self, *argv):
-        """Return status, output and errors of a command."""
-        out, err = io.StringIO(), io.StringIO()
-        root = logging.getLogger()
-        self.addCleanup(root.setLevel, root.level)
-        self.addCleanup(setattr, root, 'handlers', list(root.handlers))
-        status = main.main([*argv, '--config-file', self.conf],
-                           stdout=out, stderr=err)
-        return status, out.getvalue(), err.getvalue()
-
-
-class ShowTest(CommandTestCase):
+class ShowTest(commands.CommandTestCase):
     """``mydriver show``."""
 
     def test_exports_and_mappings(self):
@@ -123,7 +54,7 @@ class ShowTest(CommandTestCase):
         self.assertIn('[lvm]: there is no such backend of ours', err)
 
 
-class WrongUserTest(CommandTestCase):
+class WrongUserTest(commands.CommandTestCase):
     """Who may not look does not hear that there is nothing."""
 
     def test_every_command_fails(self):
@@ -158,7 +89,7 @@ class WrongUserTest(CommandTestCase):
         self.assertIn(other, err)
 
 
-class LinkTest(CommandTestCase):
+class LinkTest(commands.CommandTestCase):
     """Root does not follow a link in place of the state's folder."""
 
     def test_every_command_refuses_it(self):
@@ -194,7 +125,7 @@ class LinkTest(CommandTestCase):
             self.backend.has_journal()
 
 
-class HealthTest(CommandTestCase):
+class HealthTest(commands.CommandTestCase):
     """What ``mydriver status`` says, and when."""
 
     def exports(self):
@@ -282,7 +213,7 @@ class HealthTest(CommandTestCase):
         self.assertNotIn(' 5', found.detail)
 
 
-class StatusTest(CommandTestCase):
+class StatusTest(commands.CommandTestCase):
     """``mydriver status``."""
 
     def test_something_wrong_is_the_exit_status(self):
@@ -308,12 +239,12 @@ class StatusTest(CommandTestCase):
         self.assertIn('target.service', rows[0]['Detail'])
 
 
-class RestoreTest(CommandTestCase):
+class RestoreTest(commands.CommandTestCase):
     """``mydriver restore``; what it restores, a kernel node's test says."""
 
     def test_a_backend_that_is_not_there_any_more(self):
         self.fill()
-        self.write(test_backends.CONF.replace('[disks]', '[fast]').replace(
+        self.write(commands.CONF.replace('[disks]', '[fast]').replace(
             '= disks,lvm', '= fast,lvm'))
         for name in ('restore', 'status'):
             _status, _, err = self.run_command(name, 'plain')
@@ -345,7 +276,7 @@ class RestoreTest(CommandTestCase):
 
     def test_one_backend_does_not_keep_the_others_down(self):
         self.fill()
-        self.write(test_backends.CONF.replace(
+        self.write(commands.CONF.replace(
             '[plain]', '[plain]\n    mydriver_state_path = relative'))
         status, _, err = self.run_command('restore', 'plain', 'disks')
         self.assertEqual(1, status)

@@ -7,13 +7,13 @@ import os
 from mydriver import model
 from mydriver.target import chap
 from mydriver.target.journal import sqlite as journals
-from tests.unit.cmd import test_commands
-from tests.unit.cmd.test_commands import FIRST, HOST, SECOND
+from tests.fakes import commands
+from tests.fakes.commands import FIRST, HOST, SECOND
 
 OTHER = model.Iqn('iqn.1993-08.org.debian:01:other')
 
 
-class InitiatorsTest(test_commands.CommandTestCase):
+class InitiatorsTest(commands.CommandTestCase):
     """With CHAP off and one portal."""
 
     def kept(self, *kinds):
@@ -42,7 +42,7 @@ class InitiatorsTest(test_commands.CommandTestCase):
         self.assertIn(f'{HOST}: portals', detail)
 
     def test_who_has_an_earlier_key(self):
-        self.write(test_commands.test_backends.CONF.replace(
+        self.write(commands.CONF.replace(
             'use_chap_auth = False', 'use_chap_auth = True'))
         path = os.path.join(self.backend.state_path, chap.KEY_FILE)
         current = chap.ChapKey.load(path).fingerprint
@@ -54,7 +54,7 @@ class InitiatorsTest(test_commands.CommandTestCase):
         self.assertNotIn('0' * 16, detail)
 
     def test_a_key_that_others_can_read(self):
-        self.write(test_commands.test_backends.CONF.replace(
+        self.write(commands.CONF.replace(
             'use_chap_auth = False', 'use_chap_auth = True'))
         path = os.path.join(self.backend.state_path, chap.KEY_FILE)
         chap.ChapKey.load(path)

@@ -18,8 +18,8 @@ from mydriver.stores import base
 from mydriver.stores.lvmthin import pool, upkeep
 from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
+from tests.fakes import filesystem
 from tests.fakes import thinpool as fake
-from tests.unit.stores import test_reflink
 
 GIB = 1024 ** 3
 MIB = 1024 ** 2
@@ -32,7 +32,7 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
-        self.pool = fake.FakePool(test_reflink.folder(self))
+        self.pool = fake.FakePool(filesystem.folder(self))
         store = lvmthin.LvmThinStore('vg', self.pool)
         store.prepare()
         return store
@@ -63,7 +63,7 @@ class LvmThinTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.pool = fake.FakePool(test_reflink.folder(self))
+        self.pool = fake.FakePool(filesystem.folder(self))
         self.store = lvmthin.LvmThinStore('vg', self.pool)
         self.store.prepare()
 

@@ -4,14 +4,11 @@
 What only a real filesystem can show is in tests/functional.
 """
 
-from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
-import tempfile
 import unittest
 from unittest import mock
 
@@ -19,29 +16,10 @@ import ddt
 
 from mydriver import exception, stores
 from mydriver.stores import base
-from mydriver.stores.reflink import files, probe
+from mydriver.stores.reflink import files
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
-
-#: tmpfs has files without a name (O_TMPFILE) on every kernel.
-MEMORY = '/dev/shm'
-NOBODY = 65534
-
-
-def copy(source_fd: int, target_fd: int) -> None:
-    """Stand in for FICLONE where extents cannot be shared."""
-    size_bytes = os.fstat(source_fd).st_size
-    os.ftruncate(target_fd, size_bytes)
-    data = os.pread(source_fd, min(size_bytes, 4 * contract.MIB), 0)
-    if data.strip(b'\0'):
-        os.pwrite(target_fd, data, 0)
-
-
-def folder(case: unittest.TestCase) -> str:
-    """Return a new folder in memory, gone after the test."""
-    path = tempfile.mkdtemp(prefix='mydriver-', dir=MEMORY)
-    case.addCleanup(shutil.rmtree, path)
-    return path
+from tests.fakes import filesystem
 
 
 class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
@@ -49,8 +27,8 @@ class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
-        self.folder = folder(self)
-        return reflink.ReflinkStore(self.folder, copy)
+        self.folder = filesystem.folder(self)
+        return reflink.ReflinkStore(self.folder, filesystem.copy)
 
     def make_foreign(self, name, size_bytes, data=b''):
         """Put a file there as an operator does."""
@@ -65,32 +43,15 @@ class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
     @contextlib.contextmanager
     def away(self):
         """Let an empty folder be in the place, as of a lost mount."""
-        with other_folder(self.folder):
+        with filesystem.other_folder(self.folder):
             yield
-
-
-@contextlib.contextmanager
-def other_folder(path: str) -> Iterator[None]:
-    """Put an empty folder in the place of another one."""
-    os.rename(path, f'{path}-away')
-    os.mkdir(path)
-    yield
-    shutil.rmtree(path)
-    os.rename(f'{path}-away', path)
-
-
-def failing(number: int) -> probe.Clone:
-    """Return a clone function that fails as the kernel does."""
-    def clone(source_fd: int, target_fd: int) -> None:
-        raise OSError(number, os.strerror(number))
-    return clone
 
 
 class NoRoomStore(reflink.ReflinkStore):
     """A store whose filesystem is full."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, failing(errno.ENOSPC))
+        super().__init__(path, filesystem.failing(errno.ENOSPC))
 
 
 @ddt.ddt
@@ -99,8 +60,8 @@ class ReflinkTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.path = folder(self)
-        self.store = reflink.ReflinkStore(self.path, copy)
+        self.path = filesystem.folder(self)
+        self.store = reflink.ReflinkStore(self.path, filesystem.copy)
 
     def problem(self, store):
         """Return the text of the configuration error that it must raise."""
@@ -135,7 +96,7 @@ class ReflinkTest(unittest.TestCase):
     def test_a_folder_of_another_user_is_refused(self):
         os.chmod(self.path, 0o555)
         if os.geteuid() == 0:
-            os.seteuid(NOBODY)
+            os.seteuid(filesystem.NOBODY)
             self.addCleanup(os.seteuid, 0)
         text = self.problem(self.store)
         self.assertIn('cannot be written', text)
@@ -143,13 +104,13 @@ class ReflinkTest(unittest.TestCase):
 
     def test_a_broken_filesystem_is_told_apart(self):
         text = self.problem(reflink.ReflinkStore(
-            self.path, failing(errno.EIO)))
+            self.path, filesystem.failing(errno.EIO)))
         self.assertIn('Input/output error', text)
         self.assertNotIn('reflink=1', text)
 
     @ddt.data(errno.ENOSPC, errno.EDQUOT)
     def test_a_full_filesystem_is_not_set_wrongly(self, number):
-        store = reflink.ReflinkStore(self.path, failing(number))
+        store = reflink.ReflinkStore(self.path, filesystem.failing(number))
         with self.assertRaisesRegex(exception.StoreError, self.path):
             store.check()
 
@@ -245,7 +206,7 @@ class ReflinkTest(unittest.TestCase):
 
     @ddt.data(errno.EIO, errno.EOPNOTSUPP, errno.EINTR)
     def test_a_failed_copy_leaves_nothing(self, number):
-        broken = reflink.ReflinkStore(self.path, failing(number))
+        broken = reflink.ReflinkStore(self.path, filesystem.failing(number))
         source = contract.volume()
         broken.create(source, contract.MIB)
         for call in (lambda: broken.clone(source, contract.volume(),
@@ -288,7 +249,8 @@ class ReflinkTest(unittest.TestCase):
         os.link(path, os.path.join(self.path, 'other'))
         self.foreign('empty', b'')
         if os.geteuid() == 0:
-            os.chown(self.foreign('theirs'), NOBODY, NOBODY)
+            os.chown(self.foreign('theirs'), filesystem.NOBODY,
+                     filesystem.NOBODY)
         problems = {f.name: f.problem for f in self.store.foreign()}
         for name, text in (('one', 'hard links'), ('other', 'hard links'),
                            ('empty', 'empty'), ('theirs', 'belongs to')):
@@ -344,7 +306,7 @@ class ReflinkTest(unittest.TestCase):
         self.store.create(name, contract.MIB)
         self.store.snapshot(name, kept)
         contract.write(os.path.join(self.path, name), b'now')
-        broken = reflink.ReflinkStore(self.path, failing(errno.EIO))
+        broken = reflink.ReflinkStore(self.path, filesystem.failing(errno.EIO))
         with self.assertRaises(exception.StoreError):
             broken.revert(name, kept)
         self.assertEqual(b'now', contract.read(

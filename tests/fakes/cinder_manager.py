@@ -19,14 +19,14 @@ from cinder.db import migration
 from oslo_config import cfg
 from oslo_utils import importutils
 
-from tests.unit.cinder_volume import fakes
-from tests.unit.stores import test_reflink
+from tests.fakes import cinder as fakes
+from tests.fakes import filesystem
 
 CONF = cfg.CONF
 BACKENDS = ('disks', 'other')
 PROJECT = uuid.uuid4().hex
 UPDATED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
-KIND = 'tests.unit.cinder_volume.fakes.Driver'
+KIND = 'tests.fakes.cinder.Driver'
 
 #: One for all tests of a process: Cinder binds to it once.
 _DATABASE = []
@@ -36,7 +36,7 @@ def database():
     """Return the database's folder, made when it is first asked for."""
     if not _DATABASE:
         _DATABASE.append(tempfile.mkdtemp(prefix='mydriver-',
-                                          dir=test_reflink.MEMORY))
+                                          dir=filesystem.MEMORY))
         CONF.set_override('connection', f'sqlite:///{_DATABASE[0]}/cinder',
                           'database')
         migration.db_sync()

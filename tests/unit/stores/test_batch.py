@@ -8,7 +8,7 @@ from mydriver import exception
 from mydriver.stores import batch
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
-from tests.unit.stores import test_reflink
+from tests.fakes import filesystem
 
 
 class ConsistentStore(reflink.ReflinkStore):
@@ -32,12 +32,12 @@ class TogetherTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder = test_reflink.folder(self)
+        self.folder = filesystem.folder(self)
         self.use(reflink.ReflinkStore)
 
     def use(self, kind):
         """Have a store of this kind with two volumes."""
-        self.store = kind(self.folder, test_reflink.copy)
+        self.store = kind(self.folder, filesystem.copy)
         self.sources = [contract.volume(), contract.volume()]
         for source in self.sources:
             self.store.create(source, contract.MIB)

@@ -21,7 +21,7 @@ from mydriver.privileged.initiator import (
     owned,
     sessions,
 )
-from tests.unit.nova_virt.fakes import OTHER, VOLUME, page83
+from tests.fakes.initiator import OTHER, VOLUME, page83
 
 STRANGER = 'iqn.2003-01.org.example:stranger'
 TARGET = 'iqn.2010-10.org.openstack:mydriver-host-be-0'

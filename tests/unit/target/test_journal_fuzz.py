@@ -9,8 +9,8 @@ from hypothesis import strategies
 
 from mydriver import exception, model
 from mydriver.target.journal import sqlite
-from tests.unit.cinder_volume import test_journal_file
-from tests.unit.cinder_volume.test_journal_file import ALICE, TARGET
+from tests.fakes import journal
+from tests.fakes.journal import ALICE, TARGET
 
 BOB = model.Iqn('iqn.1993-08.org.debian:01:bob')
 
@@ -38,14 +38,14 @@ def damage(data, kind, place, value):
     return bytes(changed)
 
 
-class FuzzTest(test_journal_file.FileCase):
+class FuzzTest(journal.FileCase):
     """No bytes make rows wrong, or fewer, without a word."""
 
     def setUp(self):
         super().setUp()
         whole = self.open()
         whole.add_targets([TARGET])
-        exports = [test_journal_file.add_export(whole) for _ in range(12)]
+        exports = [journal.add_export(whole) for _ in range(12)]
         for export in exports:
             for initiator in (ALICE, BOB):
                 whole.add_mapping(export.volume_id, initiator,

@@ -3,90 +3,22 @@
 
 import contextlib
 import errno
-import itertools
 import os
 import pathlib
 import shutil
 import sqlite3
 import subprocess
 import sys
-import unittest
-import uuid
 
 import fixtures
 
-from mydriver import exception, model
-from mydriver.target.journal import errors, file, sqlite
-
-TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
-ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
-MIB = 1 << 20
-IDS = itertools.count(1)
-
-#: As release 1.0 made it, without a seal.
-FIRST_SCHEMA = """
-CREATE TABLE target (
-    iqn TEXT PRIMARY KEY) STRICT;
-CREATE TABLE export (
-    volume_id TEXT PRIMARY KEY,
-    target TEXT NOT NULL REFERENCES target (iqn),
-    tpg_lun INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    path TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    UNIQUE (target, tpg_lun)) STRICT;
-CREATE TABLE node (
-    initiator TEXT NOT NULL,
-    target TEXT NOT NULL REFERENCES target (iqn),
-    mutual INTEGER NOT NULL,
-    PRIMARY KEY (initiator, target)) STRICT;
-CREATE TABLE mapping (
-    volume_id TEXT NOT NULL REFERENCES export (volume_id),
-    initiator TEXT NOT NULL,
-    target TEXT NOT NULL,
-    lun INTEGER NOT NULL,
-    read_only INTEGER NOT NULL,
-    run TEXT NOT NULL,
-    PRIMARY KEY (volume_id, initiator),
-    UNIQUE (initiator, target, lun),
-    FOREIGN KEY (initiator, target) REFERENCES node (initiator, target))
-    STRICT;
-CREATE TABLE quarantine (
-    initiator TEXT NOT NULL,
-    target TEXT NOT NULL,
-    lun INTEGER NOT NULL,
-    volume_id TEXT NOT NULL,
-    released_at INTEGER NOT NULL,
-    PRIMARY KEY (initiator, target, lun)) STRICT;
-"""
+from mydriver import exception
+from mydriver.target.journal import errors, file
+from tests.fakes import journal
+from tests.fakes.journal import ALICE, TARGET
 
 
-def add_export(to):
-    """Add an export to a journal; return it."""
-    volume_id = str(uuid.UUID(int=next(IDS)))
-    return to.add_export(volume_id, model.BackingDevice(
-        'fileio', f'/store/volume-{volume_id}', MIB), TARGET)
-
-
-class FileCase(unittest.TestCase):
-    """A test with a path for a journal."""
-
-    def setUp(self):
-        super().setUp()
-        temporary = fixtures.TempDir()
-        temporary.setUp()
-        self.addCleanup(temporary.cleanUp)
-        self.folder = temporary.path
-        self.path = temporary.join('journal.sqlite')
-
-    def open(self, **options):
-        """Open the journal until the test ends."""
-        opened = sqlite.Journal(self.path, 'run', **options)
-        self.addCleanup(opened.close)
-        return opened
-
-
-class OpenTest(FileCase):
+class OpenTest(journal.FileCase):
     """Opening takes no lock from those who have the file open."""
 
     def test_second_open_does_not_lose_writes(self):
@@ -99,7 +31,7 @@ class OpenTest(FileCase):
                   'db.execute("SELECT count(*) FROM target").fetchall(); '
                   'db.close()')
         subprocess.run([sys.executable, '-c', script, self.path], check=True)
-        export = add_export(first)
+        export = journal.add_export(first)
         script = ('import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); '
                   'print(*db.execute("SELECT volume_id FROM export")'
                   '.fetchone() or ())')
@@ -115,11 +47,11 @@ class OpenTest(FileCase):
         self.assertEqual([], os.listdir(self.folder))
         written = self.open()
         written.add_targets([TARGET])
-        export = add_export(written)
+        export = journal.add_export(written)
         read = self.open(read_only=True)
         self.assertEqual([export], read.exports())
         with self.assertRaises(exception.JournalError):
-            add_export(read)
+            journal.add_export(read)
         self.assertEqual([export], written.exports())
 
     def test_any_name_of_the_folder(self):
@@ -131,7 +63,8 @@ class OpenTest(FileCase):
 
     def test_older_journal_is_taken_over_and_sealed(self):
         with sqlite3.connect(self.path) as db:
-            db.executescript(f'{FIRST_SCHEMA} PRAGMA user_version = 1;')
+            db.executescript(
+                f'{journal.FIRST_SCHEMA} PRAGMA user_version = 1;')
             db.execute('INSERT INTO target VALUES (?)', (str(TARGET),))
         self.assertEqual([TARGET], self.open().targets())
         with sqlite3.connect(self.path) as db:
@@ -140,14 +73,14 @@ class OpenTest(FileCase):
             self.open()
 
 
-class DamageTest(FileCase):
+class DamageTest(journal.FileCase):
     """A journal that is not whole is refused, whatever sqlite thinks."""
 
     def setUp(self):
         super().setUp()
         self.journal = self.open()
         self.journal.add_targets([TARGET])
-        self.exports = [add_export(self.journal) for _ in range(3)]
+        self.exports = [journal.add_export(self.journal) for _ in range(3)]
         self.journal.add_mapping(self.exports[0].volume_id, ALICE,
                                  read_only=False, mutual=False)
 
@@ -199,7 +132,7 @@ class DamageTest(FileCase):
         self.journal.close()
         shutil.copy(self.path, self.path + '.copy')
         self.journal = self.open()
-        add_export(self.journal)
+        journal.add_export(self.journal)
         self.journal.close()
         os.replace(self.path + '.copy', self.path)
         self.assert_damaged('it is an old copy')
@@ -209,7 +142,7 @@ class DamageTest(FileCase):
         shutil.copy(self.path, self.path + '.copy')
         self.journal = self.open()
         for _ in range(20):
-            add_export(self.journal)
+            journal.add_export(self.journal)
         log = self.path + '-wal'
         shutil.copy(log, log + '.copy')
         self.journal.close()
@@ -226,7 +159,7 @@ class DamageTest(FileCase):
         for path in kept.values():
             shutil.copy(path, path + '.copy')
         self.journal = self.open()
-        add_export(self.journal)
+        journal.add_export(self.journal)
         self.journal.close()
         for path in kept.values():
             os.replace(path + '.copy', path)
@@ -234,7 +167,7 @@ class DamageTest(FileCase):
 
     def test_a_mark_that_is_behind_or_gone_is_no_damage(self):
         before = pathlib.Path(self.path + '.mark').read_bytes()
-        self.exports.append(add_export(self.journal))
+        self.exports.append(journal.add_export(self.journal))
         self.journal.close()
         mark = pathlib.Path(self.path + '.mark')
         after = mark.read_bytes()
@@ -275,7 +208,7 @@ class DamageTest(FileCase):
         self.assertEqual(self.exports, self.journal.exports())
 
 
-class AdviceTest(FileCase):
+class AdviceTest(journal.FileCase):
     """What an error advises fits its cause."""
 
     def test_full(self):
@@ -286,11 +219,11 @@ class AdviceTest(FileCase):
         added = []
         with self.assertRaises(exception.JournalError) as caught:
             for _ in range(500):
-                added.append(add_export(full))
+                added.append(journal.add_export(full))
         self.assertIn(f'Make room in {self.folder}', str(caught.exception))
         self.assertNotIn('copy', str(caught.exception))
         full._file.db.execute(f'PRAGMA max_page_count = {pages + 100}')
-        added.append(add_export(full))
+        added.append(journal.add_export(full))
         self.assertEqual(set(added), set(full.exports()))
         full.close()
         self.assertEqual(len(added), len(self.open().exports()))

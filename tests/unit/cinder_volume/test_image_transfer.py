@@ -11,7 +11,7 @@ import unittest
 from cinder import exception as cinder_exception
 import ddt
 
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 GIB = 1024 ** 3
 MIB = 1024 ** 2
@@ -116,7 +116,7 @@ class ModeTest(unittest.TestCase):
         import cinder.monkey_patch
         {patch}
         from eventlet import tpool
-        from tests.unit.cinder_volume import fakes
+        from tests.fakes import cinder as fakes
 
         def work(case, driver, done, stay):
             image = fakes.ImageService()

@@ -13,7 +13,7 @@ import ddt
 
 from mydriver import exception, model
 from mydriver.privileged.initiator import inquiry
-from tests.unit.nova_virt.fakes import VOLUME, page83
+from tests.fakes.initiator import VOLUME, page83
 
 NAA = model.naa_id(VOLUME)
 HCTL = (3, 0, 0, 300)

@@ -7,7 +7,7 @@ from unittest import mock
 from cinder import exception as cinder_exception
 from cinder.volume import group_types
 
-from tests.unit.cinder_volume import fakes
+from tests.fakes import cinder as fakes
 
 
 class GroupCase(fakes.CinderTestCase):

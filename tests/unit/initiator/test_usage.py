@@ -7,7 +7,7 @@ import unittest
 
 from mydriver import model
 from mydriver.initiator import sysfs, usage
-from tests.unit.nova_virt.fakes import OTHER, VOLUME
+from tests.fakes.initiator import OTHER, VOLUME
 
 NAA = model.naa_id(VOLUME)
 MOUNT = '30 1 {} / {} rw,relatime shared:1 - {} {} rw\n'

@@ -22,8 +22,8 @@ from oslo_config import cfg
 from mydriver.cinder_volume import driver
 from mydriver.target import chap, exports
 from mydriver.target.journal import sqlite as journals
+from tests.fakes import filesystem
 from tests.fakes import target as fake_target
-from tests.unit.stores import test_reflink
 
 objects.register_all()
 
@@ -191,7 +191,7 @@ class Driver(driver.LIODriver):
 
     def _make_store(self, conf, backend):
         proxy = super()._make_store(conf, backend)
-        proxy._obj._clone = test_reflink.copy
+        proxy._obj._clone = filesystem.copy
         return proxy
 
     def _make_service(self, wanted):
@@ -254,7 +254,7 @@ class CinderTestCase(unittest.TestCase):
         """Make the folders and start Cinder's locks."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='mydriver-',
-                                       dir=test_reflink.MEMORY)
+                                       dir=filesystem.MEMORY)
         self.addCleanup(shutil.rmtree, self.folder)
         self.store_path = os.path.join(self.folder, 'store')
         for name in ('store', 'state', 'conversion', 'locks'):

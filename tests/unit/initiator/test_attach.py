@@ -23,7 +23,7 @@ from mydriver.initiator import (
     sysfs,
     usage,
 )
-from tests.unit.nova_virt.fakes import (
+from tests.fakes.initiator import (
     MIB,
     OTHER,
     PORTALS,

@@ -8,9 +8,9 @@ import unittest
 from mydriver import exception
 from mydriver.backend import settings
 from mydriver.target import chap, exports, pool, state
-from tests.unit.stores import test_reflink
+from tests.fakes import filesystem
 
-NOBODY = test_reflink.NOBODY
+NOBODY = filesystem.NOBODY
 
 
 class StateCase(unittest.TestCase):
@@ -18,7 +18,7 @@ class StateCase(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder = Path(test_reflink.folder(self))
+        self.folder = Path(filesystem.folder(self))
         self.folder.chmod(0o755)
         self.state = self.folder / 'mydriver' / 'disks'
         self.state.mkdir(parents=True)

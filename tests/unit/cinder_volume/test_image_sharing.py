@@ -13,8 +13,8 @@ from oslo_config import cfg
 
 from mydriver import exception
 from mydriver.cinder_volume import local_image
-from tests.unit.cinder_volume import fakes
-from tests.unit.stores import test_reflink
+from tests.fakes import cinder as fakes
+from tests.fakes import filesystem
 
 GIB = 1024 ** 3
 MIB = 1024 ** 2
@@ -153,7 +153,7 @@ class CloneImageTest(fakes.CinderTestCase):
         self.assert_copied('everybody', image)
         os.chmod(self.file, 0o640)
         if os.geteuid() == 0:
-            os.chown(self.glance, test_reflink.NOBODY, -1)
+            os.chown(self.glance, filesystem.NOBODY, -1)
             self.assert_copied('belongs to user id', image)
 
     def test_a_volume_of_the_store_is_no_image(self):
@@ -168,11 +168,11 @@ class CloneImageTest(fakes.CinderTestCase):
                          self.stored())
 
     def test_another_filesystem(self):
-        self.driver.store._obj._clone = test_reflink.failing(18)  # EXDEV
+        self.driver.store._obj._clone = filesystem.failing(18)  # EXDEV
         self.assert_copied('not on the filesystem', self.image())
 
     def test_a_full_store_is_an_error(self):
-        self.driver.store._obj._clone = test_reflink.failing(28)  # ENOSPC
+        self.driver.store._obj._clone = filesystem.failing(28)  # ENOSPC
         with self.assertRaisesRegex(
                 fakes.driver.cinder_exception.VolumeDriverException,
                 'bytes free'):

@@ -9,7 +9,7 @@ import ddt
 from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.target import pool
-from tests.unit.stores import test_reflink
+from tests.fakes import filesystem
 
 DEFAULTS = {
     'target_prefix': 'iqn.2010-10.org.openstack:',
@@ -124,7 +124,7 @@ class StateTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder = test_reflink.folder(self)
+        self.folder = filesystem.folder(self)
 
     def test_it_is_made_for_the_service_alone(self):
         path = os.path.join(self.folder, 'a/b')
@@ -149,6 +149,6 @@ class StateTest(unittest.TestCase):
         os.chmod(self.folder, 0o500 if os.geteuid() else 0o700)
         if os.geteuid() == 0:
             os.chown(self.folder, 0, 0)
-            os.setresuid(test_reflink.NOBODY, test_reflink.NOBODY, 0)
+            os.setresuid(filesystem.NOBODY, filesystem.NOBODY, 0)
             self.addCleanup(os.setresuid, 0, 0, 0)
         self.assertIn('it cannot be written', self.refused(self.folder))

@@ -9,13 +9,13 @@ import unittest
 from mydriver import connection, exception, model
 from mydriver.target import chap, kinds, pool
 from mydriver.target.journal import sqlite
-from tests.unit.cinder_volume import test_service
-from tests.unit.cinder_volume.test_service import ALICE, BOB, OURS
+from tests.fakes import exports as exporting
+from tests.unit.target.test_exports import ALICE, BOB, OURS
 
 HOST = model.Iqn(ALICE['initiator'])
 
 
-class KindsTest(test_service.ServiceCase):
+class KindsTest(exporting.ServiceCase):
     """Start with other settings while a host has a volume."""
 
     def change(self, rebooted=False, **settings):

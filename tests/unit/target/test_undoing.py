@@ -2,13 +2,13 @@
 """A step fails, and its undoing too."""
 
 from mydriver import exception
-from tests.unit.cinder_volume import test_service
-from tests.unit.cinder_volume.test_service import ALICE, BOB
+from tests.fakes import exports as exporting
+from tests.unit.target.test_exports import ALICE, BOB
 
 GONE = exception.PrivilegedError('a verb', 'it was lost twice')
 
 
-class UndoingTest(test_service.ServiceCase):
+class UndoingTest(exporting.ServiceCase):
     """The privileged daemon dies just when something is to be undone."""
 
     def setUp(self):

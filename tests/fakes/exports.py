@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An export service on a real journal and a target in memory."""
+
+import os
+import unittest
+import uuid
+
+import fixtures
+from oslo_concurrency import lockutils
+
+from mydriver import connection, exception, model
+from mydriver.target import chap, exports, pool
+from mydriver.target.journal import sqlite
+from tests.fakes.target import MemoryTarget
+
+ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
+BOB = {'initiator': 'iqn.1993-08.org.debian:01:bob', 'host': 'b'}
+OURS = {**ALICE, connection.MARKER:
+        connection.Capabilities(True, True).mark()}
+MIB = 1 << 20
+
+
+class ServiceCase(unittest.TestCase):
+    """A service on a real journal and a target in memory."""
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.folder = temporary.path
+        lockutils.set_defaults(self.folder)
+        self.portals = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
+        self.settings = pool.Settings(
+            'be', 'iqn.2010-10.org.openstack:', self.portals, True,
+            self.folder)
+        self.target = MemoryTarget('be', self.portals)
+        self.reachable = self.portals
+        self.runs = 0
+        self.restart()
+
+    def restart(self):
+        """Start the service anew, on what the earlier run left."""
+        self.runs += 1
+        if self.runs > 1:
+            self.journal.close()
+        self.journal = sqlite.Journal(
+            os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
+        self.addCleanup(self.journal.close)
+        self.keys = chap.KeyRing.load(self.folder)
+        self.service = exports.ExportService(
+            self.settings, self.journal, self.target, self.keys,
+            self.target.name_prefix, self.discover)
+        self.service.start()
+
+    def discover(self, target, initiator, portals, timeout_s):
+        """Show a target to those that have a NodeACL there."""
+        seen = self.target.observe(target)
+        if not self.reachable or str(initiator) not in seen.acls:
+            raise exception.TargetNotDiscovered(
+                str(target), str(initiator), 'Nobody answers.')
+        return tuple(p for p in portals if p in self.reachable)
+
+    def volume(self):
+        """Return the id and the device of a new volume."""
+        path = os.path.join(self.folder, uuid.uuid4().hex)
+        with open(path, 'wb') as f:
+            f.truncate(MIB)
+        return str(uuid.uuid4()), model.BackingDevice('fileio', path, MIB)
+
+    def exported(self):
+        """Return the id of a new, exported volume."""
+        volume_id, device = self.volume()
+        self.service.create_export(volume_id, device)
+        return volume_id
+
+    def seen(self):
+        """Return volumes, (initiator, LUN, volume) and ACLs in the kernel."""
+        targets = [self.target.observe(i) for i in pool.pool(
+            self.settings)]
+        serials = {(t.iqn, e.lun): e.serial for t in targets
+                   for e in t.exports}
+        return (sorted(serials.values()),
+                sorted((m.initiator, m.lun, serials[t.iqn, m.tpg_lun])
+                       for t in targets for m in t.mappings),
+                sorted(a for t in targets for a in t.acls))

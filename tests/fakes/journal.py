@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A path for a journal, and what earlier releases made there."""
+
+import itertools
+import unittest
+import uuid
+
+import fixtures
+
+from mydriver import model
+from mydriver.target.journal import sqlite
+
+TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
+ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
+MIB = 1 << 20
+IDS = itertools.count(1)
+
+#: As release 1.0 made it, without a seal.
+FIRST_SCHEMA = """
+CREATE TABLE target (
+    iqn TEXT PRIMARY KEY) STRICT;
+CREATE TABLE export (
+    volume_id TEXT PRIMARY KEY,
+    target TEXT NOT NULL REFERENCES target (iqn),
+    tpg_lun INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    UNIQUE (target, tpg_lun)) STRICT;
+CREATE TABLE node (
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL REFERENCES target (iqn),
+    mutual INTEGER NOT NULL,
+    PRIMARY KEY (initiator, target)) STRICT;
+CREATE TABLE mapping (
+    volume_id TEXT NOT NULL REFERENCES export (volume_id),
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL,
+    lun INTEGER NOT NULL,
+    read_only INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    PRIMARY KEY (volume_id, initiator),
+    UNIQUE (initiator, target, lun),
+    FOREIGN KEY (initiator, target) REFERENCES node (initiator, target))
+    STRICT;
+CREATE TABLE quarantine (
+    initiator TEXT NOT NULL,
+    target TEXT NOT NULL,
+    lun INTEGER NOT NULL,
+    volume_id TEXT NOT NULL,
+    released_at INTEGER NOT NULL,
+    PRIMARY KEY (initiator, target, lun)) STRICT;
+"""
+
+
+def add_export(to):
+    """Add an export to a journal; return it."""
+    volume_id = str(uuid.UUID(int=next(IDS)))
+    return to.add_export(volume_id, model.BackingDevice(
+        'fileio', f'/store/volume-{volume_id}', MIB), TARGET)
+
+
+class FileCase(unittest.TestCase):
+    """A test with a path for a journal."""
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.folder = temporary.path
+        self.path = temporary.join('journal.sqlite')
+
+    def open(self, **options):
+        """Open the journal until the test ends."""
+        opened = sqlite.Journal(self.path, 'run', **options)
+        self.addCleanup(opened.close)
+        return opened

@@ -19,6 +19,7 @@ from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
+from mydriver.backend import settings
 from mydriver.cinder_volume import driver
 from mydriver.target import chap, exports
 from mydriver.target.journal import sqlite as journals
@@ -148,53 +149,78 @@ class ImageService:
 
 
 class Records:
-    """Cinder's database in memory: what a driver's ``records`` has.
+    """Cinder's database in memory: what a driver asks of it.
 
-    :param owner: the driver; its ``deleted`` has the ids of what Cinder has
-        deleted. Set its ``broken`` and no query is answered.
+    Put volumes into ``volumes``, ids of deleted ones into ``deleted_ids``,
+    ids of snapshots into ``snapshot_ids`` and ids of volumes that have some
+    into ``with_snapshots``. Set ``broken`` and no query for volumes is
+    answered.
     """
 
-    def __init__(self, owner):
-        self.owner = owner
+    def __init__(self):
+        self.volumes = []
+        self.deleted_ids = []
+        self.snapshot_ids = []
+        self.with_snapshots = []
+        self.broken = False
 
     def of_backings(self, ids):
         """Return the volumes of these ids."""
-        if getattr(self.owner, 'broken', False):
+        if self.broken:
             raise RuntimeError('the database is down')
-        return [v for v in self.owner.records
+        return [v for v in self.volumes
                 if not {v.id, v.name_id}.isdisjoint(ids)]
 
     def deleted(self, ids):
         """Return those of them that were deleted."""
-        return set(ids) & set(getattr(self.owner, 'deleted', ()))
+        return set(ids) & set(self.deleted_ids)
 
     def of_host(self, _host):
         """Return all volumes: there is but one backend."""
-        return list(self.owner.records)
+        return list(self.volumes)
+
+    def attachments(self, volume_id):
+        """Return the attachments of a volume."""
+        return [a for v in self.volumes if v.id == volume_id
+                for a in v.volume_attachment]
+
+    def admin_metadata(self, volume_id):
+        """Return the administrator's metadata of a volume."""
+        return next(v.admin_metadata for v in self.volumes
+                    if v.id == volume_id)
+
+    def has_snapshots(self, volume_id):
+        """Tell whether a volume has snapshots."""
+        return volume_id in self.with_snapshots
+
+    def has_snapshot(self, snapshot_id):
+        """Tell whether there is a snapshot of that id."""
+        return snapshot_id in self.snapshot_ids
 
 
-class Driver(driver.LIODriver):
-    """The driver on a target and extents in memory.
+class MemoryEngine:
+    """What a driver is set up from: extents and a target in memory.
 
-    Set ``unreachable`` and no portal answers; put volumes into ``records``
-    and they are in Cinder's database, ids of snapshots into
-    ``known_snapshots`` and ids of volumes that have some into
-    ``with_snapshots``.
+    Set ``unreachable`` and no portal answers.
+
+    :param clone: stands in for FICLONE; None leaves the real one.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.records = []
-        self.known_snapshots = []
-        self.with_snapshots = []
+    def __init__(self, clone=filesystem.copy):
+        self.clone = clone
         self.unreachable = False
+        self.journal = None
+        self.target = None
 
-    def _make_store(self, conf, backend):
-        proxy = super()._make_store(conf, backend)
-        proxy._obj._clone = filesystem.copy
-        return proxy
+    def store_of(self, conf, name):
+        """Return the store of a section, whose extents are copies."""
+        store = settings.store_of(conf, name)
+        if self.clone:
+            store._clone = self.clone
+        return store
 
-    def _make_service(self, wanted):
+    def exports_of(self, wanted):
+        """Return a service on a real journal and a target in memory."""
         self.journal = journals.Journal(
             os.path.join(wanted.state_path, 'journal.sqlite'),
             uuid.uuid4().hex)
@@ -211,24 +237,6 @@ class Driver(driver.LIODriver):
             raise exports.exception.TargetNotDiscovered(
                 str(target), str(initiator), 'nobody answers.')
         return tuple(portals)
-
-    def _make_records(self):
-        return Records(self)
-
-    def _is_known(self, kind, its_id):
-        if kind == 'snapshot':
-            return its_id in self.known_snapshots
-        return any(its_id in (v.id, v.name_id) for v in self.records)
-
-    def _attachments(self, volume):
-        return list(volume.volume_attachment)
-
-    def _admin_metadata(self, volume):
-        return next(v.admin_metadata for v in self.records
-                    if v.id == volume.id)
-
-    def _has_snapshots(self, volume):
-        return volume.id in self.with_snapshots
 
     def mapped(self):
         """Return (volume, initiator, read only) of each mapped LUN."""
@@ -247,6 +255,35 @@ class Driver(driver.LIODriver):
                     exports.model.Iqn(iqn)).exports}
 
 
+def memory_driver(**kwargs):
+    """Return a driver on a target in memory, as Cinder's manager makes one.
+
+    :param kwargs: those of the manager, ``records`` and ``engine``.
+    """
+    return driver.LIODriver(
+        **{'records': Records(), 'engine': MemoryEngine(), **kwargs})
+
+
+def manager_driver(**kwargs):
+    """Return such a driver on Cinder's real database."""
+    return memory_driver(**{'records': None, **kwargs})
+
+
+def start_coordination(case, folder):
+    """Start Cinder's locks for a test.
+
+    :param folder: where their files are made, in its subfolder ``locks``.
+    """
+    os.makedirs(f'{folder}/locks', exist_ok=True)
+    for option, value, group in (
+            ('backend_url', f'file://{folder}/locks', 'coordination'),
+            ('lock_path', f'{folder}/locks', 'oslo_concurrency')):
+        CONF.set_override(option, value, group=group)
+        case.addCleanup(CONF.clear_override, option, group=group)
+    coordination.COORDINATOR.start()
+    case.addCleanup(coordination.COORDINATOR.stop)
+
+
 class CinderTestCase(unittest.TestCase):
     """A test with a cinder.conf and Cinder's coordination of its own."""
 
@@ -260,19 +297,10 @@ class CinderTestCase(unittest.TestCase):
         for name in ('store', 'state', 'conversion', 'locks'):
             os.mkdir(os.path.join(self.folder, name))
         self.configure()
-        CONF.set_override('backend_url', f'file://{self.folder}/locks',
-                          group='coordination')
-        CONF.set_override('lock_path', f'{self.folder}/locks',
-                          group='oslo_concurrency')
+        start_coordination(self, self.folder)
         # Cinder's own privileged daemon, which looks at images, in process.
         cinder_privsep.sys_admin_pctxt.set_client_mode(False)
         self.addCleanup(cinder_privsep.sys_admin_pctxt.set_client_mode, True)
-        self.addCleanup(CONF.clear_override, 'backend_url',
-                        group='coordination')
-        self.addCleanup(CONF.clear_override, 'lock_path',
-                        group='oslo_concurrency')
-        coordination.COORDINATOR.start()
-        self.addCleanup(coordination.COORDINATOR.stop)
 
     def configure(self, options=''):
         """Read a cinder.conf with these options for the backend."""
@@ -285,20 +313,23 @@ class CinderTestCase(unittest.TestCase):
         # Not reset(): that would take the privileged contexts' defaults.
         self.addCleanup(CONF.clear)
 
-    def new_driver(self, kind=Driver):
-        """Return a driver as the manager makes one, not set up."""
-        return kind(
+    def new_driver(self, make=memory_driver, **parts):
+        """Return a driver as the manager makes one, not set up.
+
+        :param parts: ``records`` and ``engine``, where not the usual ones.
+        """
+        return make(
             configuration=configuration.Configuration(
                 cinder_driver.volume_opts, config_group=BACKEND),
             host=HOST, cluster_name=None, is_vol_db_empty=False,
-            active_backend_id=None)
+            active_backend_id=None, **parts)
 
-    def started_driver(self):
-        """Return a driver that is set up."""
-        made = self.new_driver()
+    def started_driver(self, **parts):
+        """Return a driver that is set up; see :meth:`new_driver`."""
+        made = self.new_driver(**parts)
         made.do_setup(context())
         made.check_for_setup_error()
-        self.addCleanup(made.journal.close)
+        self.addCleanup(made.engine.journal.close)
         return made
 
     def stored(self):

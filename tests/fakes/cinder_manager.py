@@ -26,7 +26,7 @@ CONF = cfg.CONF
 BACKENDS = ('disks', 'other')
 PROJECT = uuid.uuid4().hex
 UPDATED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
-KIND = 'tests.fakes.cinder.Driver'
+KIND = 'tests.fakes.cinder.manager_driver'
 
 #: One for all tests of a process: Cinder binds to it once.
 _DATABASE = []
@@ -131,17 +131,11 @@ class ManagerTestCase(fakes.CinderTestCase):
         made = importutils.import_object(
             CONF.volume_manager, volume_driver=KIND, service_name=backend,
             host=host)
-        made.driver._is_known = super(
-            fakes.Driver, made.driver)._is_known
-        made.driver._records = super(
-            fakes.Driver, made.driver)._make_records()
-        made.driver._has_snapshots = super(
-            fakes.Driver, made.driver)._has_snapshots
         made.driver.do_setup(self.context)
         made.driver.check_for_setup_error()
         made.driver.set_initialized()
         made.stats = {'pools': {}, 'allocated_capacity_gb': 0}
-        self.addCleanup(made.driver.journal.close)
+        self.addCleanup(made.driver.engine.journal.close)
         return made
 
     def record(self, of, size=1, **fields):
@@ -180,4 +174,4 @@ class ManagerTestCase(fakes.CinderTestCase):
 
     def files(self, of=None):
         """Return the names in a backend's folder."""
-        return list((of or self.disks).driver.store.names())
+        return list((of or self.disks).driver.backend.store.names())

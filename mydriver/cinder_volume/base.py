@@ -67,20 +67,11 @@ class BackendDriver(cinder_driver.VolumeDriver):
         self.engine = engine or KernelEngine()
         self._name = self.configuration.config_group or 'DEFAULT'
         self._backend: parts.Backend | None = None
-        self._parts: dict[type, Any] = {}
+        self.parts = parts.Parts()
 
     @abc.abstractmethod
     def assemble(self, backend: parts.Backend) -> list[Any]:
         """Return the parts of the driver, made for a backend."""
-
-    def part(self, kind: type) -> Any:
-        """Return the part of that class.
-
-        :raises DriverNotInitialized: before the driver is set up.
-        """
-        if kind not in self._parts:
-            raise cinder_exception.DriverNotInitialized
-        return self._parts[kind]
 
     @property
     def backend(self) -> parts.Backend:
@@ -114,8 +105,8 @@ class BackendDriver(cinder_driver.VolumeDriver):
         self._backend = parts.Backend(
             self._name, self.host, self.configuration, self.records, store,
             exporting, self._store_of)
-        self._parts = {type(part): part
-                       for part in self.assemble(self._backend)}
+        self.parts = parts.Parts(
+            (type(part), part) for part in self.assemble(self._backend))
 
     def _store_of(self, conf: Any, name: str) -> stores.VolumeStore:
         return threads.native(self.engine.store_of(conf, name))

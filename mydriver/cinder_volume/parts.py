@@ -14,6 +14,7 @@ import functools
 import socket
 from typing import Any, Protocol, TypeVar
 
+from cinder import exception as cinder_exception
 from cinder.volume import driver as cinder_driver
 from oslo_log import log as logging
 
@@ -88,14 +89,20 @@ class Backend:
                           self.store.location, self.store.block_bytes())
 
 
+class Parts(dict[type, Any]):
+    """The parts of a driver object, by class.
+
+    :raises DriverNotInitialized: for a part that has not been made yet.
+    """
+
+    def __missing__(self, kind: type) -> Any:
+        raise cinder_exception.DriverNotInitialized
+
+
 class Host(Protocol):
     """A driver object, as its forwarding methods see it."""
 
-    def part(self, kind: type) -> Any:
-        """Return the part of that class.
-
-        :raises DriverNotInitialized: before the driver is set up.
-        """
+    parts: Parts
 
 
 def backing(volume: Any) -> str:
@@ -136,6 +143,8 @@ def _forward(part: type, method: Callable[..., Any]) -> Callable[..., Any]:
     """Return a driver's method that calls a part's, with Cinder's errors."""
     @functools.wraps(method)
     def call(self: Host, *args: Any, **kwargs: Any) -> Any:
-        with errors.translated():
-            return method(self.part(part), *args, **kwargs)
+        try:
+            return method(self.parts[part], *args, **kwargs)
+        except exception.MyDriverError as e:
+            raise errors.of_cinder(e) from e
     return call

@@ -503,5 +503,5 @@ class RenamedHostTest(managing.ManagerTestCase):
         driver = self.restart()
         self.assertEqual([volume.id], [
             v.id for v in driver.records.of_backings([name_id])])
-        self.assertTrue(driver.part(manage.Manage)._is_managed(
+        self.assertTrue(driver.parts[manage.Manage]._is_managed(
             'volume', name_id))

@@ -129,7 +129,7 @@ class InterfaceTest(unittest.TestCase):
         self.assertEqual(OURS, mine - {
             'get_driver_options', 'backup_use_temp_snapshot',
             'get_default_filter_function', 'get_default_goodness_function',
-            'assemble', 'backend', 'part'})
+            'assemble', 'backend'})
 
 
 class CallFinderTest(unittest.TestCase):

@@ -85,7 +85,7 @@ class ManageTest(managing.ManagerTestCase):
     def test_what_cinder_has_anywhere_is_refused(self):
         elsewhere = self.record(self.other)
         snapshot = self.snapshot_of(self.created())
-        part = self.disks.driver.part(manage.Manage)
+        part = self.disks.driver.parts[manage.Manage]
         for kind, record in (('volume', elsewhere), ('snapshot', snapshot)):
             self.assertIs(True, part._is_managed(kind, record.id), kind)
             self.assertIs(False, part._is_managed(kind, self.type.id), kind)

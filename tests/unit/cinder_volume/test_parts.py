@@ -127,4 +127,4 @@ class MadeOfTest(fakes.CinderTestCase):
         with self.assertRaises(cinder_exception.VolumeDriverException):
             made.create_snapshot(missing)
         with self.assertRaises(exception.BackingNotFound):
-            made.part(volumes.Volumes).create_snapshot(missing)
+            made.parts[volumes.Volumes].create_snapshot(missing)

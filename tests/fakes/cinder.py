@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import textwrap
+from typing import Any, BinaryIO
 import unittest
 import uuid
 
@@ -49,12 +50,12 @@ CINDER_CONF = """
 """
 
 
-def context():
+def context() -> cinder_context.RequestContext:
     """Return an administrator's request context."""
     return cinder_context.get_admin_context()
 
 
-def volume(size=1, **fields):
+def volume(size: int = 1, **fields: Any) -> objects.Volume:
     """Return a Cinder volume."""
     values = {
         'id': str(uuid.uuid4()), '_name_id': None, 'size': size,
@@ -70,28 +71,30 @@ def volume(size=1, **fields):
             objects=attached), **values)
 
 
-def snapshot(of, **fields):
+def snapshot(of: objects.Volume, **fields: Any) -> objects.Snapshot:
     """Return a Cinder snapshot of a volume."""
     return objects.Snapshot(
         context(), id=str(uuid.uuid4()), volume=of, volume_id=of.id,
         volume_size=of.size, **fields)
 
 
-def group(**fields):
+def group(**fields: Any) -> objects.Group:
     """Return a Cinder group."""
     return objects.Group(context(), id=str(uuid.uuid4()), **{
         'group_type_id': str(uuid.uuid4()), 'status': 'available', **fields})
 
 
-def group_snapshot(of):
+def group_snapshot(of: objects.Group) -> objects.GroupSnapshot:
     """Return a Cinder snapshot of a group."""
     return objects.GroupSnapshot(
         context(), id=str(uuid.uuid4()), group_id=of.id,
         group_type_id=of.group_type_id, status='creating')
 
 
-def attachment(initiator=INITIATOR, attach_status='attached', info=None,
-               **connector):
+def attachment(initiator: str | None = INITIATOR,
+               attach_status: str = 'attached',
+               info: dict[str, Any] | None = None,
+               **connector: Any) -> objects.VolumeAttachment:
     """Return an attachment record; no initiator, no connector.
 
     :param info: what ``initialize_connection`` returned for it.
@@ -105,7 +108,8 @@ def attachment(initiator=INITIATOR, attach_status='attached', info=None,
         else None)
 
 
-def connector(initiator=INITIATOR, host='compute'):
+def connector(initiator: str = INITIATOR, host: str = 'compute'
+              ) -> dict[str, Any]:
     """Return the connector of a stock compute host."""
     return {'initiator': initiator, 'host': host, 'ip': '192.0.2.9',
             'multipath': False, 'os_type': 'linux', 'platform': 'x86_64'}
@@ -114,11 +118,11 @@ def connector(initiator=INITIATOR, host='compute'):
 class ImageService:
     """Glance in memory."""
 
-    def __init__(self):
-        self.images = {}
-        self.temp_images = None  # image_utils.TemporaryImages sets it
+    def __init__(self) -> None:
+        self.images: dict[str, dict[str, Any]] = {}
+        self.temp_images: Any = None  # image_utils.TemporaryImages sets it
 
-    def add(self, data, disk_format='raw'):
+    def add(self, data: bytes, disk_format: str = 'raw') -> str:
         """Keep an image; return its id."""
         image_id = str(uuid.uuid4())
         self.images[image_id] = {
@@ -126,17 +130,20 @@ class ImageService:
             'container_format': 'bare', 'properties': {}, 'data': data}
         return image_id
 
-    def show(self, _context, image_id):
+    def show(self, _context: cinder_context.RequestContext,
+             image_id: str) -> dict[str, Any]:
         """Return what is known of an image."""
         return {k: v for k, v in self.images[image_id].items()
                 if k != 'data'}
 
-    def download(self, _context, image_id, data):
+    def download(self, _context: cinder_context.RequestContext,
+                 image_id: str, data: BinaryIO) -> None:
         """Write an image to an open file."""
         data.write(self.images[image_id]['data'])
 
-    def update(self, _context, image_id, meta, data=None, *,
-               purge_props=True, **_store):
+    def update(self, _context: cinder_context.RequestContext, image_id: str,
+               meta: dict[str, Any], data: BinaryIO | None = None, *,
+               purge_props: bool = True, **_store: Any) -> None:
         """Take over an image's properties and data."""
         image = self.images[image_id]
         if 'properties' in meta:
@@ -250,7 +257,7 @@ class Driver(driver.LIODriver):
 class CinderTestCase(unittest.TestCase):
     """A test with a cinder.conf and Cinder's coordination of its own."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         """Make the folders and start Cinder's locks."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='mydriver-',
@@ -274,7 +281,7 @@ class CinderTestCase(unittest.TestCase):
         coordination.COORDINATOR.start()
         self.addCleanup(coordination.COORDINATOR.stop)
 
-    def configure(self, options=''):
+    def configure(self, options: str = '') -> None:
         """Read a cinder.conf with these options for the backend."""
         path = os.path.join(self.folder, 'cinder.conf')
         with open(path, 'w') as f:
@@ -285,7 +292,7 @@ class CinderTestCase(unittest.TestCase):
         # Not reset(): that would take the privileged contexts' defaults.
         self.addCleanup(CONF.clear)
 
-    def new_driver(self, kind=Driver):
+    def new_driver(self, kind: type[Driver] = Driver) -> Driver:
         """Return a driver as the manager makes one, not set up."""
         return kind(
             configuration=configuration.Configuration(
@@ -293,7 +300,7 @@ class CinderTestCase(unittest.TestCase):
             host=HOST, cluster_name=None, is_vol_db_empty=False,
             active_backend_id=None)
 
-    def started_driver(self):
+    def started_driver(self) -> Driver:
         """Return a driver that is set up."""
         made = self.new_driver()
         made.do_setup(context())
@@ -301,24 +308,25 @@ class CinderTestCase(unittest.TestCase):
         self.addCleanup(made.journal.close)
         return made
 
-    def stored(self):
+    def stored(self) -> list[str]:
         """Return what is in the store, but for its own id."""
         return sorted(n for n in os.listdir(self.store_path)
                       if n != '.mydriver-store')
 
-    def path(self, of):
+    def path(self, of: objects.Volume | objects.Snapshot) -> str:
         """Return the file of a volume or snapshot."""
         name = (f'volume-{of.name_id}' if isinstance(of, objects.Volume)
                 else f'snapshot-{of.id}')
         return os.path.join(self.store_path, name)
 
-    def write(self, of, data, offset=0):
+    def write(self, of: objects.Volume, data: bytes, offset: int = 0) -> None:
         """Write into a volume as a guest does."""
         with open(self.path(of), 'r+b') as f:
             f.seek(offset)
             f.write(data)
 
-    def read(self, of, length, offset=0):
+    def read(self, of: objects.Volume | objects.Snapshot, length: int,
+             offset: int = 0) -> bytes:
         """Read from a volume or snapshot."""
         with open(self.path(of), 'rb') as f:
             f.seek(offset)

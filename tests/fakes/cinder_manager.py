@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver under Cinder's own manager, with a database.
 
-Manager, flows, objects and database (sqlite) are Cinder's real ones; RPC goes
-nowhere, Glance is :class:`fakes.ImageService`.
+Manager, flows, objects and database (sqlite) are those of Cinder. RPC messages
+go nowhere, and Glance is :class:`Images`.
 """
 
 import atexit
@@ -10,6 +10,7 @@ import datetime
 import os
 import shutil
 import tempfile
+from typing import Any, BinaryIO
 from unittest import mock
 import uuid
 
@@ -28,12 +29,12 @@ PROJECT = uuid.uuid4().hex
 UPDATED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 KIND = 'tests.fakes.cinder.Driver'
 
-#: One for all tests of a process: Cinder binds to it once.
-_DATABASE = []
+#: One for all tests of a process: Cinder connects to it only once.
+_DATABASE: list[str] = []
 
 
-def database():
-    """Return the database's folder, made when it is first asked for."""
+def database() -> str:
+    """Return the database's directory; create the database on first use."""
     if not _DATABASE:
         _DATABASE.append(tempfile.mkdtemp(prefix='mydriver-',
                                           dir=filesystem.MEMORY))
@@ -47,17 +48,17 @@ def database():
 class Images(fakes.ImageService):
     """Glance with a file store.
 
-    :param folder: where it keeps its images.
+    :param folder: the directory of its images.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         super().__init__()
         self.folder = folder
         self.downloads = 0
         self.shown = True
 
-    def add(self, data, disk_format='raw'):
-        """Keep an image in the folder too."""
+    def add(self, data: bytes, disk_format: str = 'raw') -> str:
+        """Store an image in the directory as well; return its id."""
         image_id = super().add(data, disk_format)
         self.images[image_id].update(
             owner=PROJECT, updated_at=UPDATED, status='active')
@@ -65,25 +66,27 @@ class Images(fakes.ImageService):
             f.write(data)
         return image_id
 
-    def get_location(self, _context, image_id):
-        """Say where the image is, where Glance shows it."""
+    def get_location(self, _context: cinder_context.RequestContext,
+                     image_id: str) -> tuple[str | None, None]:
+        """Return the location of an image if Glance reveals it."""
         if not self.shown:
             return None, None
         return f'file://{self.folder}/{image_id}', None
 
-    def download(self, context, image_id, data):
-        """Count it."""
+    def download(self, context: cinder_context.RequestContext, image_id: str,
+                 data: BinaryIO) -> None:
+        """Count the download."""
         self.downloads += 1
         super().download(context, image_id, data)
 
 
 class ManagerTestCase(fakes.CinderTestCase):
-    """Two backends of one service, each under a manager of its own."""
+    """Two backends of one service, each with its own manager."""
 
-    #: More lines for the section of the first backend and [DEFAULT].
+    #: More options for the first backend.
     options = ''
 
-    def setUp(self):
+    def setUp(self) -> None:
         """Start two managers on an empty database."""
         super().setUp()
         for name in ('other', 'glance'):
@@ -119,8 +122,8 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.managers = {name: self.manager(name) for name in BACKENDS}
         self.disks, self.other = (self.managers[n] for n in BACKENDS)
 
-    def manager(self, backend):
-        """Return the manager of a backend, its driver ready."""
+    def manager(self, backend: str) -> Any:
+        """Return the manager of a backend, with its driver set up."""
         host = f'{uuid.uuid4().hex}@{backend}'
         objects.Service(self.context, host=host, binary='cinder-volume',
                         topic='cinder-volume', availability_zone='nova',
@@ -144,8 +147,12 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.addCleanup(made.driver.journal.close)
         return made
 
-    def record(self, of, size=1, **fields):
-        """Return the record of a new volume, as the API makes it."""
+    def record(self, of: Any, size: int = 1, **fields: Any) -> objects.Volume:
+        """Return the record of a new volume, as the API creates it.
+
+        :param of: the manager of its backend.
+        :param size: in GiB.
+        """
         pool = of.driver.get_pool(None)
         volume = objects.Volume(self.context, **{
             'host': f'{of.host}#{pool}', 'size': size, 'status': 'creating',
@@ -155,8 +162,12 @@ class ManagerTestCase(fakes.CinderTestCase):
         volume.create()
         return volume
 
-    def created(self, of=None, **fields):
-        """Return a new volume that the manager made."""
+    def created(self, of: Any = None, **fields: Any) -> objects.Volume:
+        """Return a new volume, created by a manager.
+
+        :param of: the manager; default: that of the first backend.
+        :param fields: of the record, and ``request``, the request's.
+        """
         of = of or self.disks
         request = fields.pop('request', {})
         volume = self.record(of, **fields)
@@ -166,8 +177,12 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.assertEqual('available', volume.status)
         return volume
 
-    def snapshot_of(self, volume, of=None):
-        """Return a new snapshot that the manager made."""
+    def snapshot_of(self, volume: objects.Volume, of: Any = None
+                    ) -> objects.Snapshot:
+        """Return a new snapshot, created by a manager.
+
+        :param of: the manager; default: that of the first backend.
+        """
         snapshot = objects.Snapshot(
             self.context, volume_id=volume.id, status='creating',
             user_id=PROJECT, project_id=PROJECT, volume_size=volume.size,
@@ -178,6 +193,9 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.assertEqual('available', snapshot.status)
         return snapshot
 
-    def files(self, of=None):
-        """Return the names in a backend's folder."""
+    def files(self, of: Any = None) -> list[str]:
+        """Return the names of the volumes and snapshots in a store.
+
+        :param of: the manager; default: that of the first backend.
+        """
         return list((of or self.disks).driver.store.names())

@@ -30,7 +30,7 @@ from mydriver.cinder_volume import (
     records,
     stats,
 )
-from mydriver.stores import base, copying
+from mydriver.stores import base, copying, names
 from mydriver.target import exports as service
 from mydriver.target import pool
 
@@ -140,19 +140,19 @@ class Adapter(cinder_driver.VolumeDriver):
         self.exports.settle(users.may_use)
         recorded = users.recorded(self._backend)
         self.exports.remake(recorded, lambda its_id: self.store.device(
-            base.volume_name(its_id)))
+            names.volume_name(its_id)))
         if users.are_known:
             self.exports.forget_keys(recorded)
 
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None in doubt."""
         try:
-            names = self.store.names()
+            found = self.store.names()
         except exception.MyDriverError as e:
             LOG.warning('The store does not tell what is in it: %s', e)
             return None
-        kinds = (n.partition('-') for n in names)
-        return {its_id for kind, _, its_id in kinds if kind == 'volume'}
+        ids = (names.volume_id(name) for name in found)
+        return {its_id for its_id in ids if its_id is not None}
 
     def _make_records(self) -> attachments.Records:
         return records.CinderRecords()
@@ -329,4 +329,4 @@ class Adapter(cinder_driver.VolumeDriver):
 
 def name(volume: Any) -> str:
     """Return the name of a volume's backing."""
-    return base.volume_name(volume.name_id)
+    return names.volume_name(volume.name_id)

@@ -25,7 +25,7 @@ from mydriver.cinder_volume import (
     stats,
 )
 from mydriver.cinder_volume import base as adapter
-from mydriver.stores import base
+from mydriver.stores import names
 from mydriver.target import pool
 
 LOG = logging.getLogger(__name__)
@@ -75,18 +75,18 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
         """Keep what a volume holds now, in use or not."""
         self.check_copy(snapshot.volume)
         self.store.snapshot(adapter.name(snapshot.volume),
-                            base.snapshot_name(snapshot.id))
+                            names.snapshot_name(snapshot.id))
 
     @errors.translated()
     def delete_snapshot(self, snapshot: Any) -> None:
         """Delete a snapshot; volumes made from it stay."""
-        self.store.delete(base.snapshot_name(snapshot.id))
+        self.store.delete(names.snapshot_name(snapshot.id))
 
     @errors.translated()
     def create_volume_from_snapshot(self, volume: Any, snapshot: Any
                                     ) -> dict[str, str]:
         """Make a volume that holds what a snapshot holds, or larger."""
-        self.store.clone(base.snapshot_name(snapshot.id),
+        self.store.clone(names.snapshot_name(snapshot.id),
                          adapter.name(volume), volume.size * stats.GIB)
         return blocks.geometry(self.store.block_bytes())
 
@@ -109,7 +109,7 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
         """
         self.withdraw(volume)
         self.store.revert(adapter.name(volume),
-                          base.snapshot_name(snapshot.id))
+                          names.snapshot_name(snapshot.id))
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """Revert at once: no crash leaves a mixture of old and new."""

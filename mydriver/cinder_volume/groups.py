@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from mydriver import exception
 from mydriver.cinder_volume import base as adapter
 from mydriver.cinder_volume import errors, stats
-from mydriver.stores import base, batch
+from mydriver.stores import batch, names
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Groups(adapter.Adapter):
         for snapshot in snapshots:
             self.check_copy(snapshot.volume)
         self.store.snapshot_group([
-            (adapter.name(s.volume), base.snapshot_name(s.id))
+            (adapter.name(s.volume), names.snapshot_name(s.id))
             for s in snapshots])
         return _available(snapshots)
 
@@ -97,7 +97,7 @@ class Groups(adapter.Adapter):
             self.check_copy(volume)
         if snapshots:
             batch.clone_snapshots(self.store, _wanted(
-                [base.snapshot_name(s.id) for s in snapshots], volumes))
+                [names.snapshot_name(s.id) for s in snapshots], volumes))
         else:
             batch.clone_volumes(self.store, _wanted(
                 [adapter.name(v) for v in source_vols or ()], volumes))

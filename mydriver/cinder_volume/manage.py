@@ -19,7 +19,7 @@ from oslo_log import log as logging
 from mydriver import exception
 from mydriver.cinder_volume import base as adapter
 from mydriver.cinder_volume import errors, manageable, stats
-from mydriver.stores import base
+from mydriver.stores import names
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Manage(adapter.Adapter):
         Users know a volume's id alone, so that is what it is named after.
         """
         self.withdraw(volume)
-        name = base.volume_name(volume.id)
+        name = names.volume_name(volume.id)
         if volume.name_id != volume.id:
             self.store.rename(adapter.name(volume), name)
         LOG.info('Volume %s is not managed any more; it stays in %s as %s',
@@ -83,20 +83,20 @@ class Manage(adapter.Adapter):
     def manage_existing_snapshot(self, snapshot: Any,
                                  existing_ref: Any) -> None:
         """Make something in the store a snapshot of a volume."""
-        self._adopt(existing_ref, base.snapshot_name(snapshot.id))
+        self._adopt(existing_ref, names.snapshot_name(snapshot.id))
 
     def unmanage_snapshot(self, snapshot: Any) -> None:
         """Leave the snapshot where it is, for managing it again."""
         LOG.info('Snapshot %s is not managed any more; it stays in %s as %s',
                  snapshot.id, self.store.location,
-                 base.snapshot_name(snapshot.id))
+                 names.snapshot_name(snapshot.id))
 
     @errors.translated()
     def get_manageable_snapshots(self, cinder_snapshots: Any, marker: Any,
                                  limit: Any, offset: Any, sort_keys: Any,
                                  sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of the snapshots in the store, managed or not."""
-        managed = {base.snapshot_name(s.id): manageable.Managed(
+        managed = {names.snapshot_name(s.id): manageable.Managed(
             s.id, adapter.name(s.volume)) for s in cinder_snapshots}
         return _page(
             manageable.snapshots(self.store, managed, self._objection),
@@ -118,7 +118,7 @@ class Manage(adapter.Adapter):
     def _free(self, existing_ref: Any) -> str:
         """Return the name in a reference, when it is not managed yet."""
         source = manageable.source_of(existing_ref)
-        problem = self._objection(source) if base.is_name(source) else None
+        problem = self._objection(source) if names.is_name(source) else None
         if problem == manageable.MANAGED:
             raise cinder_exception.ManageExistingAlreadyManaged(
                 volume_ref=source)

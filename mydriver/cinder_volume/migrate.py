@@ -22,7 +22,7 @@ from mydriver import exception
 from mydriver.backend import opts
 from mydriver.cinder_volume import base as adapter
 from mydriver.cinder_volume import blocks, errors, image_transfer
-from mydriver.stores import base, copying
+from mydriver.stores import base, copying, names
 
 LOG = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Migrate(adapter.Adapter):
             return {'_name_id': new_volume.name_id}
         try:
             self.store.rename(adapter.name(new_volume),
-                              base.volume_name(volume.id))
+                              names.volume_name(volume.id))
         except exception.StoreError as e:
             LOG.warning('Volume %s keeps %s: %s', volume.id,
                         adapter.name(new_volume), e)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every store can do, and the names under which it keeps things.
+"""What every store can do.
 
 A store knows bytes and names, nothing of Cinder's objects and nothing of the
 target. Volumes and snapshots are the same kind of thing to it: a backing of a
-fixed size, under a name. Only a volume is ever exported or written to.
+fixed size, under a name (:mod:`.names`). Only a volume is ever exported or
+written to.
 """
 
 from collections.abc import Sequence
 import dataclasses
-import re
 from typing import Protocol
 
 from mydriver import exception, model
@@ -16,13 +16,6 @@ from mydriver import exception, model
 #: Sizes are multiples of that, the least that a logical block can have
 #: (SBC-3). What the target shows of a backing, its store says.
 BLOCK_BYTES = 512
-
-# Lower-case hex only: one backing has one spelling.
-_NAME = re.compile(r'(volume|snapshot)-'
-                   r'[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\Z')
-
-# What LVM lets a name be made of, lvm(8), without a leading dot or hyphen.
-_FOREIGN = re.compile(r'[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,126}\Z')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -265,53 +258,6 @@ class VolumeStore(Protocol):
 
     def capacity(self) -> Capacity:
         """Return how much room there is."""
-
-
-def volume_name(volume_id: str) -> str:
-    """Return the name of a volume's backing."""
-    return check_name(f'volume-{volume_id}')
-
-
-def snapshot_name(snapshot_id: str) -> str:
-    """Return the name of a snapshot's backing."""
-    return check_name(f'snapshot-{snapshot_id}')
-
-
-def is_name(text: str) -> bool:
-    """Tell whether a store keeps something under such a name."""
-    return _NAME.match(text) is not None
-
-
-def is_foreign_name(text: str) -> bool:
-    """Tell whether a thing of that name could be taken over.
-
-    No slashes, nothing hidden, nothing that is ours already, and nothing that
-    would have to be quoted anywhere.
-    """
-    return _FOREIGN.match(text) is not None and not is_name(text)
-
-
-def check_name(name: str) -> str:
-    """Return the name when it is one of ours; it goes into paths.
-
-    :raises StoreError: when it is not.
-    """
-    if not is_name(name):
-        raise exception.StoreError(
-            f'take the name {name!r}', 'it is not volume- or snapshot- and a '
-            'UUID in lower case')
-    return name
-
-
-def check_source(name: str) -> str:
-    """Return the name when it is one that :meth:`VolumeStore.adopt` takes.
-
-    :raises StoreError: when it is not.
-    """
-    if not is_name(name) and not is_foreign_name(name):
-        raise exception.StoreError(
-            f'take over {name!r}', 'that cannot be the name of anything here')
-    return name
 
 
 def check_size(name: str, size_bytes: int) -> int:

@@ -14,19 +14,19 @@ import uuid
 
 from mydriver import exception
 from mydriver.cinder_volume import manageable
-from mydriver.stores import base
+from mydriver.stores import base, names
 
 MIB = 1024 * 1024
 
 
 def volume() -> str:
     """Return the name of a new volume's backing."""
-    return base.volume_name(str(uuid.uuid4()))
+    return names.volume_name(str(uuid.uuid4()))
 
 
 def snapshot() -> str:
     """Return the name of a new snapshot's backing."""
-    return base.snapshot_name(str(uuid.uuid4()))
+    return names.snapshot_name(str(uuid.uuid4()))
 
 
 def write(path: str, data: bytes, offset: int = 0) -> None:

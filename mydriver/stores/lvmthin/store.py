@@ -17,7 +17,7 @@ import contextlib
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.stores import base, identity
+from mydriver.stores import base, identity, names
 from mydriver.stores.lvmthin import pool as thinpool
 from mydriver.stores.lvmthin import repair, upkeep
 
@@ -291,11 +291,11 @@ class LvmThinStore:
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the volume and rename it."""
-        base.check_source(source)
+        names.check_source(source)
         lv = upkeep.lv_name(name)
         base.check_size(name, size_bytes)
         there = {v.name: v for v in upkeep.there(self._pool)}
-        own = base.is_name(source)
+        own = names.is_name(source)
         found = there.get(upkeep.lv_name(source) if own else source)
         if found is None or not (own or self._is_foreign(found)):
             if lv in there and found is None:
@@ -311,7 +311,7 @@ class LvmThinStore:
         self._pool.adopt(found.name, lv, size_bytes)
 
     def _is_foreign(self, volume: thinpool.Volume) -> bool:
-        return (base.is_foreign_name(volume.name)
+        return (names.is_foreign_name(volume.name)
                 and not upkeep.is_ours(volume.name))
 
     # -- what these are made of

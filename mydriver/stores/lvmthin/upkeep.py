@@ -7,7 +7,7 @@ import re
 from oslo_log import log as logging
 
 from mydriver import exception, waiting
-from mydriver.stores import base, identity
+from mydriver.stores import identity, names
 from mydriver.stores.lvmthin import pool as thinpool
 
 LOG = logging.getLogger(__name__)
@@ -50,25 +50,25 @@ _MISSING = ('See that its disks are there, and that LVM on this host may use '
 
 def lv_name(name: str) -> str:
     """Return LVM's name, which must not begin with "snapshot"."""
-    base.check_name(name)
+    names.check_name(name)
     return f'_{name}' if name.startswith('snapshot') else name
 
 
 def spare_name(name: str) -> str:
     """Return LVM's name of what will replace a backing at a revert."""
-    return re.sub('^(volume|snapshot)-', _REVERT, base.check_name(name))
+    return re.sub('^(volume|snapshot)-', _REVERT, names.check_name(name))
 
 
 def is_ours(lv: str) -> bool:
     """Tell whether LVM's name is one of those that we make."""
     return (is_spare(lv)
-            or (base.is_name(lv) and not lv.startswith('snapshot'))
-            or (lv.startswith('_snapshot') and base.is_name(lv[1:])))
+            or (names.is_name(lv) and not lv.startswith('snapshot'))
+            or (lv.startswith('_snapshot') and names.is_name(lv[1:])))
 
 
 def is_spare(lv: str) -> bool:
     """Tell whether LVM's name is one of :func:`spare_name`."""
-    return lv.startswith(_REVERT) and base.is_name(replaced_by(lv))
+    return lv.startswith(_REVERT) and names.is_name(replaced_by(lv))
 
 
 def replaced_by(spare: str) -> str:

@@ -10,7 +10,7 @@ import os
 import stat
 
 from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, names
 
 MODE = 0o600
 
@@ -87,7 +87,7 @@ def drop_unfinished(folder: int) -> tuple[str, ...]:
     kept: list[str] = []
     for name in os.listdir(folder):
         replaced = name.removeprefix(_UNFINISHED)
-        if replaced == name or not base.is_name(replaced):
+        if replaced == name or not names.is_name(replaced):
             continue
         if stat_of(folder, replaced) is None:
             kept.append(
@@ -132,7 +132,7 @@ def ours(folder: int) -> Iterator[tuple[str, os.stat_result]]:
     has taken the name, and nothing else.
     """
     for name in os.listdir(folder):
-        found = stat_of(folder, name) if base.is_name(name) else None
+        found = stat_of(folder, name) if names.is_name(name) else None
         if found is not None and stat.S_ISREG(found.st_mode):
             yield name, found
 
@@ -164,7 +164,7 @@ def foreign(folder: int, name: str) -> base.Foreign | None:
 
     :returns: None where there is no regular file that others may put there.
     """
-    if not base.is_foreign_name(name):
+    if not names.is_foreign_name(name):
         return None
     found = stat_of(folder, name)
     if found is None or not stat.S_ISREG(found.st_mode):

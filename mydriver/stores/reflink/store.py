@@ -19,7 +19,7 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.stores import base, batch, identity
+from mydriver.stores import base, batch, identity, names
 from mydriver.stores.reflink import directory, extents, files, probe
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
@@ -100,7 +100,7 @@ class ReflinkStore:
 
     def create(self, name: str, size_bytes: int) -> None:
         """Make a file that is one hole."""
-        base.check_name(name)
+        names.check_name(name)
         base.check_size(name, size_bytes)
         with self._directory.work(f'create {name}', size_bytes) as folder:
             found = files.stat_of(folder, name)
@@ -115,13 +115,13 @@ class ReflinkStore:
 
     def delete(self, name: str) -> None:
         """Unlink the file; the filesystem frees its extents later."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'delete {name}') as folder:
             files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Move the end of the file; flush it in any case."""
-        base.check_name(name)
+        names.check_name(name)
         base.check_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \
                 self._directory.opened(folder, name, os.O_RDWR) as target:
@@ -162,8 +162,8 @@ class ReflinkStore:
     @contextlib.contextmanager
     def _copying(self, source: str, name: str) -> Iterator[tuple[int, int]]:
         """Give the folder and the source, both open."""
-        base.check_name(source)
-        base.check_name(name)
+        names.check_name(source)
+        names.check_name(name)
         with self._directory.work(f'copy {source} to {name}') as folder, \
                 self._directory.opened(folder, source, os.O_RDONLY) as origin:
             yield folder, origin
@@ -180,7 +180,7 @@ class ReflinkStore:
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
         """Share the extents of any file on this filesystem."""
-        base.check_name(name)
+        names.check_name(name)
         base.check_size(name, size_bytes)
         with self._directory.work(f'make {name}', size_bytes) as folder:
             try:
@@ -209,8 +209,8 @@ class ReflinkStore:
 
     def rename(self, old: str, new: str) -> None:
         """Rename the file."""
-        base.check_name(old)
-        base.check_name(new)
+        names.check_name(old)
+        names.check_name(new)
         with self._directory.work(f'rename {old} to {new}') as folder:
             self._rename(folder, old, new)
 
@@ -230,8 +230,8 @@ class ReflinkStore:
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the file, make it only ours to read, and rename it."""
-        base.check_source(source)
-        base.check_name(name)
+        names.check_source(source)
+        names.check_name(name)
         base.check_size(name, size_bytes)
         with self._directory.work(f'take over {source}', size_bytes) as folder:
             found = files.stat_of(folder, source)
@@ -255,7 +255,7 @@ class ReflinkStore:
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'look for {name}') as folder:
             return files.stat_of(folder, name) is not None
 
@@ -266,14 +266,14 @@ class ReflinkStore:
 
     def extents(self, name: str) -> int:
         """Let the filesystem count them: a millisecond for each thousand."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'count the extents of {name}') as folder, \
                 self._directory.opened(folder, name, os.O_RDONLY) as backing:
             return extents.count(backing)
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the file."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'look for {name}') as folder:
             found = files.stat_of(folder, name)
         if found is None:

@@ -15,7 +15,7 @@ import ddt
 from oslo_concurrency import processutils
 
 from mydriver import exception
-from mydriver.stores import base, copying
+from mydriver.stores import copying, names
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.fakes import cinder as fakes
@@ -298,7 +298,7 @@ class CopyTest(unittest.TestCase):
         super().setUp()
         self.source = self.store(filesystem.copy)
         self.target = self.store(cannot_share)
-        self.name = base.volume_name(str(uuid.uuid4()))
+        self.name = names.volume_name(str(uuid.uuid4()))
         self.source.create(self.name, 8 * MIB)
         self.path = self.source.device(self.name).path
 

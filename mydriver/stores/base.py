@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Protocol
 
-from mydriver import exception, model
+from mydriver import model
 
 #: Sizes are multiples of that, the least that a logical block can have
 #: (SBC-3). What the target shows of a backing, its store says.
@@ -258,15 +258,3 @@ class VolumeStore(Protocol):
 
     def capacity(self) -> Capacity:
         """Return how much room there is."""
-
-
-def check_size(name: str, size_bytes: int) -> int:
-    """Return the size when a backing can have it.
-
-    :raises StoreError: when it is not a positive number of whole blocks.
-    """
-    if size_bytes <= 0 or size_bytes % BLOCK_BYTES:
-        raise exception.StoreError(
-            f'make {name} of {size_bytes} bytes',
-            f'sizes are positive multiples of {BLOCK_BYTES}')
-    return size_bytes

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 
 from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, refusals
 
 
 def snapshot_in_turn(store: base.VolumeStore,
@@ -49,8 +49,7 @@ def clone_volumes(store: base.VolumeStore,
     names = [name for _source, name, _size in wanted]
     for name in filter(store.exists, names):
         # As a snapshot of an earlier attempt it would be kept.
-        raise exception.StoreError(
-            f'make {name}', 'something has that name already')
+        refusals.refuse_taken(name)
     with _all_or_none(store) as made:
         store.snapshot_group([(source, name) for source, name, _ in wanted])
         made += names

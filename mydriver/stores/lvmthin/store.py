@@ -17,7 +17,7 @@ import contextlib
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.stores import base, identity, names
+from mydriver.stores import base, identity, names, refusals
 from mydriver.stores.lvmthin import pool as thinpool
 from mydriver.stores.lvmthin import repair, upkeep
 
@@ -102,12 +102,12 @@ class LvmThinStore:
     def create(self, name: str, size_bytes: int) -> None:
         """Make a thin volume."""
         lv = upkeep.lv_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         found = self._pool.device(lv)
         if found:
             if found[1] == size_bytes and not self._pool.mapped_bytes(lv):
                 return
-            raise _taken(name)
+            refusals.refuse_taken(name)
         upkeep.check_room(self._pool)
         with self._unless_taken(name):
             self._pool.create(lv, size_bytes)
@@ -126,12 +126,9 @@ class LvmThinStore:
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Grow the volume; flush it in any case."""
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         lv, current = self._found(name)
-        if current > size_bytes:
-            raise exception.StoreError(
-                f'extend {name} to {size_bytes} bytes',
-                f'it has {current} already, and nothing is ever shrunk')
+        refusals.refuse_shrinking(name, current, size_bytes)
         if current < size_bytes:
             upkeep.check_room(self._pool)
             self._pool.extend(lv, size_bytes)
@@ -146,7 +143,7 @@ class LvmThinStore:
                 raise exception.BackingNotFound(old, self.location)
             return
         if new_lv in have:
-            raise _taken(new)
+            refusals.refuse_taken(new)
         self._pool.rename(old_lv, new_lv)
 
     # -- copies
@@ -162,13 +159,10 @@ class LvmThinStore:
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Make a thin snapshot, perhaps larger, that is a volume."""
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         lv = upkeep.lv_name(name)
         origin, current = self._found(source)
-        if current > size_bytes:
-            raise exception.StoreError(
-                f'clone {source} into {size_bytes} bytes',
-                f'it has {current}')
+        refusals.refuse_small_clone(source, current, size_bytes)
         if current == size_bytes:
             self._copy(origin, name)
             return
@@ -193,10 +187,7 @@ class LvmThinStore:
             repair.settle(self._pool, spare, lv)
         size_bytes = self._found(name)[1]
         kept_bytes = self._found(snapshot)[1]
-        if kept_bytes > size_bytes:
-            raise exception.StoreError(
-                f'revert {name} of {size_bytes} bytes to {snapshot}',
-                f'that has {kept_bytes}')
+        refusals.refuse_large_snapshot(name, size_bytes, snapshot, kept_bytes)
         upkeep.check_room(self._pool)
         self._pool.copy(kept, spare, [f'{upkeep.SIZE}{size_bytes}'])
         if kept_bytes < size_bytes:
@@ -240,7 +231,7 @@ class LvmThinStore:
               active: bool = True) -> None:
         lv = upkeep.lv_name(name)
         if self._pool.device(lv):
-            raise _taken(name)
+            refusals.refuse_taken(name)
         upkeep.check_room(self._pool)
         with self._unless_taken(name):
             self._pool.copy(origin, lv, tags, active=active)
@@ -293,7 +284,7 @@ class LvmThinStore:
         """Extend the volume and rename it."""
         names.check_source(source)
         lv = upkeep.lv_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         there = {v.name: v for v in upkeep.there(self._pool)}
         own = names.is_name(source)
         found = there.get(upkeep.lv_name(source) if own else source)
@@ -302,12 +293,9 @@ class LvmThinStore:
                 return
             raise exception.BackingNotFound(source, self.location)
         if lv in there:
-            raise _taken(name)
-        problem = _problem_of(found)
-        if found.size_bytes > size_bytes:
-            problem = f'it has more than {size_bytes} bytes'
-        if problem:
-            raise exception.StoreError(f'take over {source}', problem)
+            refusals.refuse_taken(name)
+        refusals.refuse_adoption(source, found.size_bytes, size_bytes,
+                                 _problem_of(found))
         self._pool.adopt(found.name, lv, size_bytes)
 
     def _is_foreign(self, volume: thinpool.Volume) -> bool:
@@ -339,13 +327,8 @@ class LvmThinStore:
             yield
         except exception.StoreError:
             if self.exists(name):
-                raise _taken(name) from None
+                refusals.refuse_taken(name)
             raise
-
-
-def _taken(name: str) -> exception.StoreError:
-    return exception.StoreError(
-        f'make {name}', 'something with other contents has that name already')
 
 
 def _problem_of(volume: thinpool.Volume) -> str | None:

@@ -9,8 +9,7 @@ import fcntl
 import os
 import stat
 
-from mydriver import exception
-from mydriver.stores import base, names
+from mydriver.stores import base, names, refusals
 
 MODE = 0o600
 
@@ -44,7 +43,7 @@ def publish(fd: int, folder: int, name: str) -> None:
         os.link(f'/proc/self/fd/{fd}', name, src_dir_fd=folder,
                 dst_dir_fd=folder, follow_symlinks=True)
     except FileExistsError as e:
-        raise taken(name) from e
+        refusals.refuse_taken(name, e)
     os.fsync(folder)
 
 
@@ -148,15 +147,9 @@ def rename(folder: int, old: str, new: str) -> None:
                        _NOREPLACE):
         number = ctypes.get_errno()
         if number == errno.EEXIST:
-            raise taken(new)
+            refusals.refuse_taken(new)
         raise OSError(number, os.strerror(number), old)
     os.fsync(folder)
-
-
-def taken(name: str) -> exception.StoreError:
-    """Return the error for a name that something else has."""
-    return exception.StoreError(
-        f'make {name}', 'something with other contents has that name already')
 
 
 def foreign(folder: int, name: str) -> base.Foreign | None:

@@ -19,7 +19,7 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.stores import base, batch, identity, names
+from mydriver.stores import base, batch, identity, names, refusals
 from mydriver.stores.reflink import directory, extents, files, probe
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
@@ -101,13 +101,13 @@ class ReflinkStore:
     def create(self, name: str, size_bytes: int) -> None:
         """Make a file that is one hole."""
         names.check_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'create {name}', size_bytes) as folder:
             found = files.stat_of(folder, name)
             if found and (found.st_size, found.st_blocks) == (size_bytes, 0):
                 return
             if found:
-                raise files.taken(name)
+                refusals.refuse_taken(name)
             self._directory.check_room(folder)
             with files.unnamed(folder) as target:
                 os.ftruncate(target, size_bytes)
@@ -122,14 +122,11 @@ class ReflinkStore:
     def extend(self, name: str, size_bytes: int) -> None:
         """Move the end of the file; flush it in any case."""
         names.check_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \
                 self._directory.opened(folder, name, os.O_RDWR) as target:
             current = os.fstat(target).st_size
-            if current > size_bytes:
-                raise exception.StoreError(
-                    f'extend {name} to {size_bytes} bytes',
-                    f'it has {current} already, and nothing is ever shrunk')
+            refusals.refuse_shrinking(name, current, size_bytes)
             if current < size_bytes:
                 self._directory.check_room(folder)
                 os.ftruncate(target, size_bytes)
@@ -150,13 +147,10 @@ class ReflinkStore:
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Share the source's extents with a new file, perhaps larger."""
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._copying(source, name) as (folder, origin):
-            current = os.fstat(origin).st_size
-            if current > size_bytes:
-                raise exception.StoreError(
-                    f'clone {source} into {size_bytes} bytes',
-                    f'it has {current}')
+            refusals.refuse_small_clone(
+                source, os.fstat(origin).st_size, size_bytes)
             self._share(folder, origin, name, size_bytes)
 
     @contextlib.contextmanager
@@ -171,7 +165,7 @@ class ReflinkStore:
     def _share(self, folder: int, origin: int, name: str,
                size_bytes: int) -> None:
         if files.stat_of(folder, name):
-            raise files.taken(name)
+            refusals.refuse_taken(name)
         self._directory.check_room(folder)
         with files.unnamed(folder) as target:
             self._clone(origin, target)
@@ -181,7 +175,7 @@ class ReflinkStore:
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
         """Share the extents of any file on this filesystem."""
         names.check_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'make {name}', size_bytes) as folder:
             try:
                 self._share(folder, source_fd, name, size_bytes)
@@ -198,11 +192,8 @@ class ReflinkStore:
                 files.unnamed(folder) as target:
             self._directory.check_room(folder)
             size_bytes = os.fstat(present).st_size
-            kept_bytes = os.fstat(origin).st_size
-            if kept_bytes > size_bytes:
-                raise exception.StoreError(
-                    f'revert {name} of {size_bytes} bytes to {snapshot}',
-                    f'that has {kept_bytes}')
+            refusals.refuse_large_snapshot(
+                name, size_bytes, snapshot, os.fstat(origin).st_size)
             self._clone(origin, target)
             os.ftruncate(target, size_bytes)
             files.replace(target, folder, name)
@@ -232,7 +223,7 @@ class ReflinkStore:
         """Extend the file, make it only ours to read, and rename it."""
         names.check_source(source)
         names.check_name(name)
-        base.check_size(name, size_bytes)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'take over {source}', size_bytes) as folder:
             found = files.stat_of(folder, source)
             if found is not None:
@@ -243,11 +234,8 @@ class ReflinkStore:
                    size_bytes: int) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise exception.BackingNotFound(source, self._path)
-        problem = files.problem_of(found)
-        if found.st_size > size_bytes:
-            problem = f'it has more than {size_bytes} bytes'
-        if problem:
-            raise exception.StoreError(f'take over {source}', problem)
+        refusals.refuse_adoption(source, found.st_size, size_bytes,
+                                 files.problem_of(found))
         with self._directory.opened(folder, source, os.O_RDWR) as target:
             os.ftruncate(target, size_bytes)
             os.fchmod(target, files.MODE)

@@ -127,7 +127,7 @@ class VolumeStore(Protocol):
 
         Doing it twice is fine as long as nothing was written in between.
 
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when another backing has that name.
         """
 
@@ -141,7 +141,7 @@ class VolumeStore(Protocol):
         also where the size is right already. It never shrinks.
 
         :raises BackingNotFound: when there is no such backing.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when it is larger than that already.
         """
 
@@ -153,7 +153,7 @@ class VolumeStore(Protocol):
         source's size has that name already it is kept as it is.
 
         :raises BackingNotFound: when there is no such source.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when another backing has that name.
         """
 
@@ -166,7 +166,7 @@ class VolumeStore(Protocol):
         :param pairs: of the source's name and that of its snapshot, which may
             be a volume's: it is one then.
         :raises BackingNotFound: when there is no such source.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when another backing has one of the names.
         """
 
@@ -175,7 +175,7 @@ class VolumeStore(Protocol):
 
         :param source: a volume, which may be in use, or a snapshot.
         :raises BackingNotFound: when there is no such source.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when something has that name already, or the
             source is larger than ``size_bytes``.
         """
@@ -188,7 +188,7 @@ class VolumeStore(Protocol):
         :param size_bytes: of the backing, not less than the file's.
         :returns: False when the file is not where its contents could be
             shared with the store; nothing was made then.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when something has that name already.
         """
 
@@ -200,7 +200,7 @@ class VolumeStore(Protocol):
         must not be exported or open: users would go on with the old contents.
 
         :raises BackingNotFound: when one of the two is missing.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when the snapshot is larger.
         """
 
@@ -232,7 +232,7 @@ class VolumeStore(Protocol):
         :param size_bytes: to which it is extended, not less than its size.
         :raises BackingNotFound: when there is nothing of that name, or it is
             no such thing.
-        :raises StoreFull: when there is no room.
+        :raises NoRoom: when the store has too little room.
         :raises StoreError: when it has a problem, is larger, or when
             something else has the new name.
         """

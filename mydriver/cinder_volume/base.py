@@ -179,7 +179,7 @@ class Adapter(cinder_driver.VolumeDriver):
     def _make_store(self, conf: settings.Configuration, backend: str
                     ) -> base.VolumeStore:
         store = settings.store_of(conf, backend)
-        if not store.needs_native_thread:
+        if not store.traits.needs_native_thread:
             return store
         # Files are flushed in native threads; green ones go on meanwhile.
         return cast(base.VolumeStore, tpool.Proxy(store))
@@ -251,7 +251,7 @@ class Adapter(cinder_driver.VolumeDriver):
 
         :raises StoreError: when it has too many extents.
         """
-        if not (self.store.copies_hold_writes
+        if not (self.store.traits.copies_hold_writes
                 and self.exports.is_exported(volume.name_id)):
             return
         extents = self.store.extents(name(volume))

@@ -108,7 +108,7 @@ class Groups(adapter.Adapter):
 
         :param group: a group or a group's snapshot.
         """
-        if (not self.store.consistent_groups
+        if (not self.store.traits.consistent_groups
                 and volume_utils.is_group_a_cg_snapshot_type(group)):
             raise exception.StoreError(
                 'keep the volumes of a group at one moment',

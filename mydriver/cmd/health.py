@@ -132,7 +132,7 @@ def _store(backend: backends.Backend) -> Finding:
 def _extents(backend: backends.Backend) -> Finding:
     """Return the volumes that have the most extents; no detail without any."""
     store = settings.store_of(backend.section, backend.name)
-    if not store.copies_hold_writes:
+    if not store.traits.copies_hold_writes:
         return Finding('extents', True, '')
     limit = backend.section.safe_get('mydriver_max_extents')
     counted = sorted(_counted(store), reverse=True)[:_WORST]

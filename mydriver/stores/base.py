@@ -9,13 +9,46 @@ written to.
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mydriver import model
 
 #: Sizes are multiples of that, the least that a logical block can have
 #: (SBC-3). What the target shows of a backing, its store says.
 BLOCK_BYTES = 512
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kind of store guarantees, the same for each store of the kind.
+
+    Callers and the contract suite ask these; nobody asks for the class.
+
+    :param backstore: the LIO backstore that serves its backings.
+    :param consistent_groups: the snapshots of
+        :meth:`VolumeStore.snapshot_group` are of one point in time: if a
+        write is in one of them, then so is every write to a member of the
+        group that was complete before that one began.
+    :param thin: backings take room as they are written to, so that the sum
+        of their sizes may exceed the room that there is.
+    :param shares_files: :meth:`VolumeStore.share` can succeed, where the file
+        is in the right place.
+    :param copies_hold_writes: writes to a backing wait while it is copied,
+        for a time that grows with :meth:`VolumeStore.extents`.
+    :param fixed_block_bytes: the logical block size of all its backings,
+        None where it depends on the place; ask
+        :meth:`VolumeStore.block_bytes`.
+    :param needs_native_thread: its methods block the calling thread in the
+        kernel, and with it all of eventlet's green threads.
+    """
+
+    backstore: Literal['fileio', 'iblock']
+    consistent_groups: bool
+    thin: bool
+    shares_files: bool
+    copies_hold_writes: bool
+    fixed_block_bytes: int | None
+    needs_native_thread: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,12 +94,8 @@ class VolumeStore(Protocol):
         """Where the store is: a folder, a volume group and pool."""
 
     @property
-    def consistent_groups(self) -> bool:
-        """Whether :meth:`snapshot_group` keeps what was there at one moment.
-
-        That is: no write that came after another one is in a snapshot of the
-        group unless the other one is.
-        """
+    def traits(self) -> Traits:
+        """What this kind of store guarantees."""
 
     def block_bytes(self) -> int:
         """Return the logical block size that hosts see of its volumes.
@@ -75,20 +104,6 @@ class VolumeStore(Protocol):
         bytes that are moved to where it is another are not found any more.
 
         :raises StoreError: when it cannot be told.
-        """
-
-    @property
-    def copies_hold_writes(self) -> bool:
-        """Whether writes to a backing wait while it is being copied.
-
-        They wait for as long as it has extents, see :meth:`extents`.
-        """
-
-    @property
-    def needs_native_thread(self) -> bool:
-        """Whether its methods wait in the kernel themselves.
-
-        All green threads would wait with them.
         """
 
     @property

@@ -43,7 +43,7 @@ def clone_volumes(store: base.VolumeStore,
 
     :param wanted: as for :func:`clone_snapshots`.
     """
-    if not store.consistent_groups:
+    if not store.traits.consistent_groups:
         clone_snapshots(store, wanted)
         return
     names = [name for _source, name, _size in wanted]

@@ -10,6 +10,7 @@ filesystem in a kernel node.
 import concurrent.futures
 import contextlib
 import os
+import tempfile
 import uuid
 
 from mydriver import exception
@@ -90,6 +91,14 @@ class StoreContract:
         self.store.check()
         self.assertEqual((), self.store.names())
 
+    def test_backings_are_as_the_traits_say(self):
+        traits, device = self.store.traits, self.store.device(self.made())
+        self.assertEqual(traits.backstore, device.kind)
+        self.assertIn(traits.fixed_block_bytes,
+                      (None, self.store.block_bytes()))
+        self.assertEqual(0, self.store.block_bytes() % base.BLOCK_BYTES)
+        self.assertGreater(self.store.block_bytes(), 0)
+
     def test_names_that_are_not_ours_go_nowhere(self):
         good = self.made()
         for bad in ('', '.', '..', 'volume-', 'volume-../../etc/passwd',
@@ -116,7 +125,9 @@ class StoreContract:
         self.assertEqual(0, before.provisioned_bytes)
         self.assertGreater(before.total_bytes, 0)
         self.assertGreaterEqual(before.total_bytes, before.free_bytes)
-        size_bytes = 2 * before.total_bytes // MIB * MIB
+        size_bytes = 4 * MIB
+        if self.store.traits.thin:
+            size_bytes = 2 * before.total_bytes // MIB * MIB
         name = self.made(size_bytes)
         self.store.snapshot(name, snapshot())
         after = self.store.capacity()
@@ -322,9 +333,6 @@ class StoreContract:
             write(self.path(name), b'mine')
             self.assertEqual(b'later', read(self.path(source), 5))
 
-    def test_it_says_whether_groups_are_consistent(self):
-        self.assertIsInstance(self.store.consistent_groups, bool)
-
     # Clone
 
     def test_a_clone_and_its_source_go_separate_ways(self):
@@ -476,12 +484,23 @@ class StoreContract:
         self.assertEqual((other,), self.store.names())
         self.assertEqual(b'other', read(self.path(other), 5))
 
+    # Files of others
+
+    def test_a_file_elsewhere_is_never_copied(self):
+        name = volume()
+        with tempfile.TemporaryFile() as file:
+            file.write(b'image' * 1024)
+            file.flush()
+            shared = self.store.share(file.fileno(), name, MIB)
+        self.assertIn(shared, (False, self.store.traits.shares_files))
+        self.assertEqual(shared, self.store.exists(name))
+
     # Extents
 
     def test_extents_are_told_where_they_matter(self):
         name = self.made(data=b'data')
         self.assertGreaterEqual(self.store.extents(name), 0)
-        if not self.store.copies_hold_writes:
+        if not self.store.traits.copies_hold_writes:
             self.assertEqual(0, self.store.extents(name))
 
     # What is missing, and many at once

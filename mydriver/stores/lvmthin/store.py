@@ -36,6 +36,14 @@ class LvmThinStore:
     :param record: the id of the pool that was there before.
     """
 
+    # All sources are suspended before the first snapshot, which shares the
+    # mapping of its source at once. The work is done in another process, the
+    # privileged daemon.
+    traits = base.Traits(
+        backstore='iblock', consistent_groups=True, thin=True,
+        shares_files=False, copies_hold_writes=False, fixed_block_bytes=None,
+        needs_native_thread=False)
+
     def __init__(self, path: str, pool: thinpool.ThinPool | None = None,
                  record: identity.Record | None = None) -> None:
         group, slash, name = path.partition('/')
@@ -48,11 +56,6 @@ class LvmThinStore:
         """The volume group and pool."""
         return upkeep.place(self._pool)
 
-    @property
-    def consistent_groups(self) -> bool:
-        """Yes: all are suspended before the first snapshot."""
-        return True
-
     def block_bytes(self) -> int:
         """Return that of the pool, which LIO shows of its volumes.
 
@@ -64,16 +67,6 @@ class LvmThinStore:
                 f'see the block size of {self.location}',
                 'the thin pool is not active')
         return found
-
-    @property
-    def copies_hold_writes(self) -> bool:
-        """No: a thin snapshot shares the whole mapping at once."""
-        return False
-
-    @property
-    def needs_native_thread(self) -> bool:
-        """No: its work is done by the privileged daemon."""
-        return False
 
     # -- life
 
@@ -259,7 +252,7 @@ class LvmThinStore:
         found = self._pool.device(upkeep.lv_name(name))
         if found is None:
             raise self._no_device(name)
-        return model.BackingDevice('iblock', *found)
+        return model.BackingDevice(self.traits.backstore, *found)
 
     def capacity(self) -> base.Capacity:
         """Ask the kernel; with no room for metadata there is none for data."""

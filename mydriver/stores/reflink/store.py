@@ -44,6 +44,13 @@ class ReflinkStore:
     :param record: the id of the store that was in that folder before.
     """
 
+    # FICLONE goes from extent to extent with the file locked, and shares one
+    # file at a time.
+    traits = base.Traits(
+        backstore='fileio', consistent_groups=False, thin=True,
+        shares_files=True, copies_hold_writes=True,
+        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True)
+
     def __init__(self, path: str, clone: probe.Clone = ficlone,
                  record: identity.Record | None = None) -> None:
         self._path = path
@@ -56,27 +63,12 @@ class ReflinkStore:
         """The folder."""
         return self._path
 
-    @property
-    def consistent_groups(self) -> bool:
-        """No: each file is shared at a moment of its own."""
-        return False
-
     def block_bytes(self) -> int:
         """Return what LIO shows of regular files, whatever disk is below.
 
         Source: drivers/target/target_core_file.h, FD_BLOCKSIZE.
         """
         return base.BLOCK_BYTES
-
-    @property
-    def copies_hold_writes(self) -> bool:
-        """Yes: FICLONE goes from extent to extent, with the file locked."""
-        return True
-
-    @property
-    def needs_native_thread(self) -> bool:
-        """Yes: files are flushed."""
-        return True
 
     @property
     def is_known(self) -> bool:
@@ -270,7 +262,8 @@ class ReflinkStore:
             raise exception.StoreError(
                 f'export {name}', 'it is not a regular file')
         return model.BackingDevice(
-            'fileio', os.path.join(self._path, name), found.st_size)
+            self.traits.backstore, os.path.join(self._path, name),
+            found.st_size)
 
     def capacity(self) -> base.Capacity:
         """Ask the filesystem, and add up what the files show."""

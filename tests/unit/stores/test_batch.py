@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several backings at once."""
 
+import dataclasses
 import unittest
 from unittest import mock
 
@@ -18,7 +19,8 @@ class ConsistentStore(reflink.ReflinkStore):
     held then: only clones of the snapshots are right.
     """
 
-    consistent_groups = True
+    traits = dataclasses.replace(reflink.ReflinkStore.traits,
+                                 consistent_groups=True)
 
     def snapshot_group(self, pairs):
         """Take the snapshots, and let the writers go on."""

@@ -266,9 +266,46 @@ class VolumeStore(Protocol):
         """
 
     def device(self, name: str) -> model.BackingDevice:
-        """Return what the target exports, its path readable on this host.
+        """Return what the target exports, without changing anything.
+
+        The path is what :meth:`bring_up` would give it; it can be opened
+        while the backing is up.
 
         :raises BackingNotFound: when there is no such backing.
+        :raises StoreError: when the backing cannot be used.
+        """
+
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Make the device of a backing usable on this host.
+
+        Called before the backing is exported or its path opened; calling it
+        again does no harm. The device keeps its path, so that exports which
+        were saved remain valid after a reboot.
+
+        Where backings always have a device, this is :meth:`device`. A store
+        that maps them to the host maps here: with the kernel client of Ceph
+        RBD that is ``rbd map`` (the verb finds an existing mapping first,
+        which also covers one that a crash left behind), and the path is
+        udev's ``/dev/rbd/POOL/IMAGE`` rather than ``/dev/rbdN``, whose number
+        differs after each mapping.
+
+        :raises BackingNotFound: when there is no such backing.
+        :raises StoreError: when its device cannot be made usable.
+        """
+
+    def let_down(self, name: str) -> None:
+        """Give up the device of a backing, once nothing on this host uses it.
+
+        Called after the last export is gone and every file closed. It is
+        fine when the device is down already, and when there is no such
+        backing; contents and size stay. :meth:`delete`, :meth:`rename` and
+        :meth:`revert` may expect that the device is down.
+
+        Where backings always have a device, nothing is done. A store that
+        maps them unmaps here (``rbd unmap``), and treats a device that is
+        still open (``EBUSY``) as an error: its user would lose writes.
+
+        :raises StoreError: when something still uses the device.
         """
 
     def capacity(self) -> Capacity:

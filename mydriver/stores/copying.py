@@ -12,7 +12,7 @@ import errno
 import os
 import time
 
-from mydriver import exception
+from mydriver import exception, model
 from mydriver.stores import base
 
 MIB = 1024 ** 2
@@ -82,25 +82,25 @@ class Copy:
             contents may also have been shared at once.
         :raises StoreError: when both are the same place.
         """
-        device = self._source.device(self._name)
-        self.size_bytes = device.size_bytes
-        self._clear_target(device.path)
-        with contextlib.ExitStack() as files:
-            origin = files.enter_context(open(device.path, 'rb'))
+        with _up(self._source, self._name) as device, \
+                open(device.path, 'rb') as origin:
+            self.size_bytes = device.size_bytes
+            self._clear_target(device.path)
             if self._target.share(origin.fileno(), self._name,
                                   self.size_bytes):
                 yield False
                 return
             self._target.create(self._name, self.size_bytes)
             try:
-                copy = files.enter_context(open(
-                    self._target.device(self._name).path, 'r+b'))
-                self._fds = origin.fileno(), copy.fileno()
-                self._deadline = (time.monotonic() + _GRACE_S
-                                  + self.size_bytes / _SLOWEST_BYTES_PER_S)
-                yield True
-                # Also makes durable what was written.
-                self._target.extend(self._name, self.size_bytes)
+                with _up(self._target, self._name) as made, \
+                        open(made.path, 'r+b') as copy:
+                    self._fds = origin.fileno(), copy.fileno()
+                    self._deadline = (
+                        time.monotonic() + _GRACE_S
+                        + self.size_bytes / _SLOWEST_BYTES_PER_S)
+                    yield True
+                    # Also makes durable what was written.
+                    self._target.extend(self._name, self.size_bytes)
             except BaseException:
                 self._target.delete(self._name)
                 raise
@@ -109,8 +109,9 @@ class Copy:
         """Remove what an earlier try left, unless it is the source itself."""
         if not self._target.exists(self._name):
             return
-        if os.path.samefile(source_path,
-                            self._target.device(self._name).path):
+        with _up(self._target, self._name) as earlier:
+            same = os.path.samefile(source_path, earlier.path)
+        if same:
             raise exception.StoreError(
                 f'copy {self._name} to {self._target.location}',
                 f'that is {self._source.location} by another name')
@@ -155,6 +156,15 @@ class Copy:
                 if e.errno == _NO_MORE_DATA:
                     self.done_bytes = self.size_bytes
         return self.done_bytes
+
+
+@contextlib.contextmanager
+def _up(store: base.VolumeStore, name: str) -> Iterator[model.BackingDevice]:
+    """Keep the device of a backing up for as long as its path is needed."""
+    try:
+        yield store.bring_up(name)
+    finally:
+        store.let_down(name)
 
 
 def _write(fd: int, data: bytes, offset: int) -> None:

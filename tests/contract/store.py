@@ -51,6 +51,10 @@ class StoreContract:
         """Return an empty store; ``setUp`` calls it once a test."""
         raise NotImplementedError
 
+    def reopen(self) -> base.VolumeStore:
+        """Return the same store as a process that starts later builds it."""
+        raise NotImplementedError
+
     def make_foreign(self, name: str, size_bytes: int,
                      data: bytes = b'') -> None:
         """Put something there that could be taken over, as others would."""
@@ -74,7 +78,7 @@ class StoreContract:
 
     def path(self, name):
         """Return the local path of a backing."""
-        return self.store.device(name).path
+        return self.store.bring_up(name).path
 
     def made(self, size_bytes=MIB, data=b''):
         """Return the name of a new volume that holds some data."""
@@ -106,7 +110,8 @@ class StoreContract:
                     f'{good}x', 'snapshot-x'):
             for call in (lambda n: self.store.create(n, MIB),
                          self.store.delete, self.store.exists,
-                         self.store.device,
+                         self.store.device, self.store.bring_up,
+                         self.store.let_down,
                          lambda n: self.store.extend(n, MIB),
                          lambda n: self.store.snapshot(good, n),
                          lambda n: self.store.snapshot(n, snapshot()),
@@ -165,6 +170,7 @@ class StoreContract:
                              provisioned_bytes + MIB)
         self.assertEqual(['web.disk'], [f.name for f in self.store.foreign()])
         for call in (lambda: self.store.device(odd),
+                     lambda: self.store.bring_up(odd),
                      lambda: self.store.create(odd, MIB),
                      lambda: self.store.snapshot(odd, snapshot())):
             with self.assertRaises(exception.StoreError):
@@ -185,7 +191,7 @@ class StoreContract:
         self.assertFalse(self.store.exists(name))
         self.store.create(name, 3 * MIB)
         self.assertTrue(self.store.exists(name))
-        device = self.store.device(name)
+        device = self.store.bring_up(name)
         self.assertEqual(3 * MIB, device.size_bytes)
         self.assertTrue(os.path.isabs(device.path))
         self.assertEqual(bytes(3 * MIB), read(device.path, 4 * MIB))
@@ -484,6 +490,59 @@ class StoreContract:
         self.assertEqual((other,), self.store.names())
         self.assertEqual(b'other', read(self.path(other), 5))
 
+    # The life of a device
+
+    def test_bring_up_twice_is_once(self):
+        name = self.made(data=b'data')
+        device = self.store.bring_up(name)
+        self.assertEqual(device, self.store.bring_up(name))
+        self.assertEqual(device, self.store.device(name))
+        self.assertEqual(b'data', read(device.path, 4))
+
+    def test_let_down_twice_is_once(self):
+        name = self.made(data=b'data')
+        device = self.store.bring_up(name)
+        self.store.let_down(name)
+        self.store.let_down(name)
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual(device, self.store.bring_up(name))
+        self.assertEqual(b'data', read(device.path, 4))
+        self.assertEqual(MIB, device.size_bytes)
+
+    def test_a_device_that_never_was_up_can_be_let_down(self):
+        name = volume()
+        self.store.create(name, MIB)
+        self.store.let_down(name)
+        self.assertEqual(bytes(MIB), read(self.path(name), MIB))
+
+    def test_a_device_outlives_a_crash(self):
+        name = self.made()
+        device = self.store.bring_up(name)
+        write(device.path, b'before')
+        later = self.reopen()
+        later.prepare()
+        self.assertEqual((), later.recover())
+        self.assertEqual(device, later.bring_up(name))
+        self.assertEqual(b'before', read(device.path, 6))
+        later.let_down(name)
+        later.let_down(name)
+        self.assertEqual(device, later.bring_up(name))
+        self.assertEqual(b'before', read(device.path, 6))
+
+    def test_a_missing_backing_has_no_device(self):
+        name, other = volume(), self.made(data=b'other')
+        for _ in range(2):
+            with self.assertRaisesRegex(exception.BackingNotFound, name):
+                self.store.bring_up(name)
+            self.store.let_down(name)
+        deleted = self.made()
+        self.store.bring_up(deleted)
+        self.store.let_down(deleted)
+        self.store.delete(deleted)
+        self.store.let_down(deleted)
+        self.assertEqual((other,), self.store.names())
+        self.assertEqual(b'other', read(self.path(other), 5))
+
     # Files of others
 
     def test_a_file_elsewhere_is_never_copied(self):
@@ -510,7 +569,8 @@ class StoreContract:
         for call in (lambda: self.store.extend(name, MIB),
                      lambda: self.store.snapshot(name, snapshot()),
                      lambda: self.store.clone(name, volume(), MIB),
-                     lambda: self.store.device(name)):
+                     lambda: self.store.device(name),
+                     lambda: self.store.bring_up(name)):
             with self.assertRaisesRegex(exception.BackingNotFound, name):
                 call()
         self.assertEqual((), self.store.names())

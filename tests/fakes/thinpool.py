@@ -164,6 +164,7 @@ class FakePool:
 
     def resume(self, lvs: Sequence[str]) -> None:
         """Resume."""
+        self._change(*lvs)
         self.suspended.difference_update(lvs)
 
     def _replace(self, lv: str, **changes: object) -> None:

@@ -35,9 +35,13 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
         """Return a store in an empty pool."""
         lvm.use(self)
         self.addCleanup(lvm.remove_volumes)
-        store = lvmthin.LvmThinStore(lvm.GROUP)
+        store = self.reopen()
         store.prepare()
         return store
+
+    def reopen(self):
+        """Return a store on the same pool."""
+        return lvmthin.LvmThinStore(lvm.GROUP)
 
     def make_foreign(self, name, size_bytes, data=b''):
         """Make a volume as an operator does."""

@@ -37,6 +37,10 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         """Return a store in an empty folder."""
         self.folder = Path(tempfile.mkdtemp(dir=self.mount))
         self.addCleanup(shutil.rmtree, self.folder)
+        return self.reopen()
+
+    def reopen(self):
+        """Return a store on the same folder."""
         return reflink.ReflinkStore(str(self.folder))
 
     def make_foreign(self, name, size_bytes, data=b''):

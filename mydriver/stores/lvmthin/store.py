@@ -254,6 +254,14 @@ class LvmThinStore:
             raise self._no_device(name)
         return model.BackingDevice(self.traits.backstore, *found)
 
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Return the device, which :meth:`prepare` has activated."""
+        return self.device(name)
+
+    def let_down(self, name: str) -> None:
+        """Do nothing: all volumes stay active."""
+        upkeep.lv_name(name)
+
     def capacity(self) -> base.Capacity:
         """Ask the kernel; with no room for metadata there is none for data."""
         status = upkeep.status(self._pool)

@@ -33,9 +33,13 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
         self.pool = fake.FakePool(filesystem.folder(self))
-        store = lvmthin.LvmThinStore('vg', self.pool)
+        store = self.reopen()
         store.prepare()
         return store
+
+    def reopen(self) -> base.VolumeStore:
+        """Return a store on the same pool."""
+        return lvmthin.LvmThinStore('vg', self.pool)
 
     def make_foreign(self, name: str, size_bytes: int,
                      data: bytes = b'') -> None:
@@ -256,6 +260,24 @@ class LvmThinTest(unittest.TestCase):
             self.assertEqual(b'before', contract.read(
                 self.store.device(name).path, 6))
         self.assertEqual({name, kept}, set(self.store.names()))
+
+    def test_questions_change_nothing(self):
+        name, kept = self.made(b'kept'), contract.volume()
+        self.pool.add(kept, MIB, tags=frozenset(['mydriver.unfinished']))
+        self.pool.suspended.add(name)
+        before = dict(self.pool.found)
+        self.pool.fails_in = 0
+        self.assertFalse(self.store.is_known)
+        self.store.check()
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual((), self.store.foreign())
+        self.assertTrue(self.store.exists(name))
+        self.assertEqual(0, self.store.extents(name))
+        self.assertEqual(512, self.store.block_bytes())
+        self.assertTrue(self.store.capacity().total_bytes)
+        self.store.device(name)
+        self.assertEqual(before, self.pool.found)
+        self.assertFalse(self.store.is_known)
 
     # What is in doubt
 

@@ -28,6 +28,10 @@ class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
         self.folder = filesystem.folder(self)
+        return self.reopen()
+
+    def reopen(self) -> base.VolumeStore:
+        """Return a store on the same folder."""
         return reflink.ReflinkStore(self.folder, filesystem.copy)
 
     def make_foreign(self, name, size_bytes, data=b''):
@@ -285,6 +289,23 @@ class ReflinkTest(unittest.TestCase):
         self.assertEqual((), self.store.recover())
         self.assertFalse(os.path.exists(left))
         self.assertTrue(os.path.exists(other))
+
+    def test_questions_change_nothing(self):
+        name = contract.volume()
+        self.store.create(name, contract.MIB)
+        self.foreign(f'.mydriver-{name}')
+        before = sorted(os.listdir(self.path))
+        self.assertFalse(self.store.is_known)
+        self.store.prepare()
+        self.store.check()
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual((), self.store.foreign())
+        self.assertTrue(self.store.exists(name))
+        self.store.extents(name)
+        self.store.capacity()
+        self.store.device(name)
+        self.assertEqual(before, sorted(os.listdir(self.path)))
+        self.assertFalse(self.store.is_known)
 
     def test_what_may_be_all_that_is_left_of_a_volume_is_kept(self):
         name = contract.volume()

@@ -12,8 +12,8 @@ from mydriver import exception
 from mydriver.privileged import dm
 from mydriver.privileged.stores import freeze, thin
 from mydriver.stores import identity
+from mydriver.stores.lvmthin import room, setup
 from mydriver.stores.lvmthin import store as lvmthin
-from mydriver.stores.lvmthin import upkeep
 from tests.contract import store as contract
 from tests.functional import base, lvm
 
@@ -59,7 +59,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     def away(self):
         """Let the group have another name."""
         base.run('vgrename', '-q', lvm.GROUP, 'elsewhere')
-        with mock.patch.object(upkeep, 'ABSENCE_S', 1):
+        with mock.patch.object(room, 'ABSENCE_S', 1):
             yield
         base.run('vgrename', '-q', 'elsewhere', lvm.GROUP)
 
@@ -86,7 +86,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     def test_a_suspended_volume_is_resumed(self):
         name = self.made()
         base.run('dmsetup', 'suspend', self.path(name))
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0.1):
+        with mock.patch.object(setup, 'PATIENCE_S', 0.1):
             self.store.prepare()
         contract.write(self.path(name), b'goes on')
 

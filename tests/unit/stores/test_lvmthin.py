@@ -15,7 +15,7 @@ from mydriver import exception, stores
 from mydriver.privileged import grants
 from mydriver.privileged.stores import thin
 from mydriver.stores import base
-from mydriver.stores.lvmthin import pool, upkeep
+from mydriver.stores.lvmthin import names, pool, room, setup, status
 from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.fakes import filesystem
@@ -133,7 +133,7 @@ class LvmThinTest(unittest.TestCase):
               (20 << 40, 256, 10240 * MIB))
     @ddt.unpack
     def test_the_plan_of_a_pool(self, free_bytes, chunk_kib, metadata_bytes):
-        data, metadata, chunk = upkeep.plan(free_bytes)
+        data, metadata, chunk = setup.plan(free_bytes)
         self.assertEqual((chunk_kib, metadata_bytes), (chunk, metadata))
         self.assertLess(data + 3 * metadata, free_bytes)
         self.assertGreater(data, free_bytes * 0.9)
@@ -155,7 +155,7 @@ class LvmThinTest(unittest.TestCase):
         self.pool.is_active = False
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(name)
-        with mock.patch.object(upkeep, 'ABSENCE_S', 0.01), \
+        with mock.patch.object(room, 'ABSENCE_S', 0.01), \
                 self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.capacity()
         self.store.prepare()
@@ -168,8 +168,8 @@ class LvmThinTest(unittest.TestCase):
             self.pool._replace(name, active=False)
         self.pool.broken.add(names[1])
         self.pool.suspended.add(names[2])
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0), \
-                self.assertLogs(upkeep.__name__, 'ERROR') as logs:
+        with mock.patch.object(setup, 'PATIENCE_S', 0), \
+                self.assertLogs(setup.__name__, 'ERROR') as logs:
             self.store.prepare()
         self.assertIn(names[1], logs.output[0])
         self.assertNotIn(names[0], logs.output[0])
@@ -182,7 +182,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_what_stays_suspended_is_resumed(self):
         self.pool.suspended.add(self.made())
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0.01):
+        with mock.patch.object(setup, 'PATIENCE_S', 0.01):
             self.store.prepare()
         self.assertEqual(set(), self.pool.suspended)
 
@@ -298,7 +298,7 @@ class LvmThinTest(unittest.TestCase):
         # The volume never goes before its copy is whole: something else has
         # happened, and what has, only the operator knows.
         name = contract.volume()
-        spare = upkeep.spare_name(name)
+        spare = names.spare_name(name)
         self.pool.add(spare, MIB, tags=frozenset([f'mydriver.size={2 * MIB}']))
         kept = self.store.recover()
         self.assertIn(spare, self.pool.found)
@@ -306,7 +306,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_nothing_is_finished_while_disks_are_missing(self):
         name, other = contract.volume(), contract.volume()
-        spare = upkeep.spare_name(name)
+        spare = names.spare_name(name)
         self.pool.add(spare, MIB)
         self.pool.add(other, MIB, tags=frozenset(['mydriver.unfinished']))
         self.pool.room = dataclasses.replace(self.pool.room, missing_disks=1)
@@ -351,7 +351,7 @@ class LvmThinTest(unittest.TestCase):
             self.pool.fails_in = None
             if self.store.exists(name):
                 break
-        self.assertIn(upkeep.spare_name(name), self.pool.found)
+        self.assertIn(names.spare_name(name), self.pool.found)
         self.store.delete(name)
         self.store.recover()
         self.assertEqual((kept,), self.store.names())
@@ -411,7 +411,7 @@ class StatusTest(unittest.TestCase):
     def test_it_is_read(self, mode, check, trouble):
         text = (f'4 421/4096 16/16384 - {mode} discard_passdown '
                 f'error_if_no_space {check} 1024')
-        found = pool.parse_status(text, self.TABLE)
+        found = status.parse(text, self.TABLE)
         self.assertIn(trouble, found.trouble)
         self.assertEqual(bool(trouble), bool(found.trouble))
         self.assertEqual((16384 * 65536, 16 * 65536, 4096 * 4096, 421 * 4096),
@@ -423,11 +423,11 @@ class StatusTest(unittest.TestCase):
     @ddt.data('Fail', 'Error')
     def test_a_failed_pool(self, text):
         self.assertIn('failed',
-                      pool.parse_status(text, self.TABLE).trouble)
+                      status.parse(text, self.TABLE).trouble)
 
     def test_nonsense_is_an_error(self):
         with self.assertRaisesRegex(exception.StoreError, 'nonsense'):
-            pool.parse_status('nonsense', self.TABLE)
+            status.parse('nonsense', self.TABLE)
 
 
 class Ended:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named verbs over the volumes of an LVM thin pool.
+"""Privileged verbs over the volumes of an LVM thin pool.
 
-Each takes names and numbers, checks them again, and touches nothing but
-pools that root's configuration gives to a backend (:mod:`grants`) and, in
-them, logical volumes that are named like ours: a request that a caller was
-tricked into cannot reach another volume.
+A verb takes names and numbers and checks them again. It only touches pools
+that root's configuration gives to a backend (:mod:`.grants`) and, in them,
+logical volumes with names of ours, so that a caller who was tricked or taken
+over cannot reach any other volume.
 
-One LVM command a verb, and one or two more where it is told again to do what
-it has done: all of them can be repeated. What LVM is not needed for, the
-pool's state, whose an active volume is, and the suspension of devices, goes to
-device-mapper directly (:mod:`dm`).
+All verbs are idempotent. A verb runs one LVM command, and one or two more
+when it finds its work done already. Device-mapper is used directly
+(:mod:`.dm`) where LVM is not needed: for the state of a pool, the owner of an
+active volume, and suspended devices.
 """
 
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ _BLKFLSBUF = 0x1261
 _VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size',
               'vg_missing_pv_count')
 
-# -- what there is
+# -- queries
 
 @privileged.target_context.entrypoint
 @verb.serialised('look at a volume group')
 def group(vg: str) -> dict[str, str] | None:
-    """Return what LVM says of a volume group, sizes in bytes.
+    """Return what LVM reports of a volume group, sizes in bytes.
 
-    :returns: ``vg_name``, ``vg_size``, ``vg_free``, ``vg_extent_size``; None
-        where there is no such group.
+    :returns: ``vg_name``, ``vg_size``, ``vg_free``, ``vg_extent_size`` and
+        ``vg_missing_pv_count``; None where there is no such group.
     """
     names.pools(vg)
     rows = lvm.report(vg, 'vgs', 'vg', _VG_FIELDS, f'vg_name={vg}', anew=True)
@@ -46,7 +46,7 @@ def group(vg: str) -> dict[str, str] | None:
 @privileged.target_context.entrypoint
 @verb.serialised('list logical volumes')
 def volumes(vg: str) -> list[dict[str, str]]:
-    """Return what LVM says of our pools in a group and of what is in them.
+    """Return what LVM reports of our pools in a group and their volumes.
 
     Sizes are in bytes.
     """
@@ -63,7 +63,7 @@ def pool_status(vg: str, pool: str) -> tuple[str, str] | None:
     Source: Documentation/admin-guide/device-mapper/thin-provisioning.rst.
     """
     name = dm.name_of(vg, names.pool(vg, pool))
-    # The second is that of a pool that never had a volume.
+    # The second is the name of a pool that never had a volume.
     for device in (f'{name}-tpool', name):
         state, made = dm.status(device), dm.table(device)
         if state and made and state[0] == made[0] == 'thin-pool':
@@ -74,29 +74,29 @@ def pool_status(vg: str, pool: str) -> tuple[str, str] | None:
 @privileged.target_context.entrypoint
 @verb.translated('look at a logical volume')
 def mapped_sectors(vg: str, lv: str) -> int:
-    """Return how many sectors of a volume have a place in the pool."""
+    """Return how many sectors of a volume are mapped to the pool."""
     found = dm.status(owned.device(vg, lv))
     if found is None or found[0] != 'thin' or not found[1].split()[0].isdigit(
             ):
         raise exception.StoreError(
-            f'look at {vg}/{lv}', f'its device says {found}')
+            f'look at {vg}/{lv}', f'its device reports {found}')
     return int(found[1].split()[0])
 
 
-# -- one command each
+# -- one LVM command each
 
 @privileged.target_context.entrypoint
 @verb.serialised('create a thin pool')
 def create_pool(vg: str, pool: str, data_bytes: int, metadata_bytes: int,
                 chunk_kib: int) -> None:
-    """Make a thin pool that zeroes and passes discards down.
+    """Create a thin pool that zeroes chunks and passes discards down.
 
-    :raises RequestRefused: when the configuration names the pool, which is
-        then somebody else's to make.
+    :raises RequestRefused: when the configuration names the pool: then the
+        administrator creates it.
     """
     if not grants.pools_of(names.place(vg))[names.pool(vg, pool)].makes_pool:
-        values.refuse(f'to make {vg}/{pool}',
-                      'the configuration says that it is there')
+        values.refuse(f'to create {vg}/{pool}',
+                      'the configuration names it as an existing pool')
     data = values.size_bytes(data_bytes)
     metadata = values.size_bytes(metadata_bytes)
     chunk = values.integer(chunk_kib, 'a chunk', 64, 1 << 20)
@@ -110,9 +110,9 @@ def create_pool(vg: str, pool: str, data_bytes: int, metadata_bytes: int,
 @verb.serialised('create a logical volume')
 def create(vg: str, pool: str, lv: str, size_bytes: int,
            request: str) -> None:
-    """Make a thin volume, active.
+    """Create an active thin volume.
 
-    :param request: a tag of the caller's, another one for each volume.
+    :param request: a tag that the caller chooses anew for each volume.
     """
     _make(vg, lv, request, '--type', 'thin', '-V',
           f'{values.size_bytes(size_bytes)}b', '--thinpool',
@@ -123,9 +123,9 @@ def create(vg: str, pool: str, lv: str, size_bytes: int,
 @verb.serialised('copy a logical volume')
 def copy(vg: str, source: str, lv: str, tags: Sequence[str],
          active: bool, request: str) -> None:
-    """Make a thin snapshot: a writable volume that shares what it holds.
+    """Create a thin snapshot: a writable volume that shares its data.
 
-    :param request: a tag of the caller's, another one for each volume.
+    :param request: a tag that the caller chooses anew for each volume.
     """
     active = values.boolean(active, 'active')
     words = ('--snapshot', '--name', names.volume(lv),
@@ -135,10 +135,10 @@ def copy(vg: str, source: str, lv: str, tags: Sequence[str],
 
 def _make(vg: str, lv: str, request: str, *args: str,
           active: bool = True) -> None:
-    """Run ``lvcreate``, whose volume bears the request as a tag.
+    """Run ``lvcreate`` for a volume that is tagged with the request.
 
-    A daemon that dies leaves its command running. When the same request comes
-    again, the volume that it finds is the one that it asked for.
+    When the daemon dies, its LVM command goes on. The tag tells the repeated
+    request that the volume it finds is its own.
     """
     tag = names.options('--addtag', [request])
     try:
@@ -155,7 +155,7 @@ def _make(vg: str, lv: str, request: str, *args: str,
 @privileged.target_context.entrypoint
 @verb.serialised('extend a logical volume')
 def extend(vg: str, lv: str, size_bytes: int) -> None:
-    """Grow a volume, unless it has that size already."""
+    """Grow a volume, unless it has the size already."""
     size = values.size_bytes(size_bytes)
     path = owned.path(vg, lv)
     try:
@@ -169,7 +169,7 @@ def extend(vg: str, lv: str, size_bytes: int) -> None:
 @privileged.target_context.entrypoint
 @verb.serialised('remove logical volumes')
 def remove(vg: str, pool: str, lvs: Sequence[str]) -> None:
-    """Remove volumes of a pool; what is not there, or not in it, is left."""
+    """Remove volumes of a pool; names that are not in it are ignored."""
     if wanted := names.volumes(lvs):
         lvm.run(vg, 'lvremove', '--force', '--select',
                 owned.selected([names.pool(vg, pool)], wanted), vg)
@@ -178,7 +178,7 @@ def remove(vg: str, pool: str, lvs: Sequence[str]) -> None:
 @privileged.target_context.entrypoint
 @verb.serialised('rename a logical volume')
 def rename(vg: str, old: str, new: str) -> None:
-    """Give a volume another name, in use or not, unless it has it already."""
+    """Rename a volume, which may be in use, unless it has the name."""
     names.volume(new)
     pools = names.pools(vg)
     if owned.pool_of(vg, old) is None and owned.pool_of(vg, new) in pools:
@@ -194,10 +194,11 @@ def rename(vg: str, old: str, new: str) -> None:
 @privileged.target_context.entrypoint
 @verb.serialised('take over a logical volume')
 def adopt(vg: str, pool: str, foreign: str, lv: str, size_bytes: int) -> None:
-    """Make a volume of the pool ours: extend it, then rename it.
+    """Extend and rename a volume of the pool that others made.
 
     :param foreign: its name, which need not be one of ours.
-    :raises StoreError: when it is not in the pool.
+    :param lv: its new name.
+    :raises StoreError: when it is not in the pool, or in use.
     """
     names.pool(vg, pool)
     names.volume(lv)
@@ -223,7 +224,7 @@ def adopt(vg: str, pool: str, foreign: str, lv: str, size_bytes: int) -> None:
 @privileged.target_context.entrypoint
 @verb.serialised('activate logical volumes')
 def activate(vg: str, lvs: Sequence[str]) -> None:
-    """Activate volumes, those too that are marked to be skipped."""
+    """Activate volumes, also those with the activation skip flag."""
     pools, wanted = names.pools(vg), names.volumes(lvs)
     if wanted:
         lvm.run(vg, 'lvchange', '-ay', '-K', '--select',
@@ -235,14 +236,14 @@ def activate(vg: str, lvs: Sequence[str]) -> None:
 @privileged.target_context.entrypoint
 @verb.serialised('activate a thin pool')
 def activate_pool(vg: str, pool: str) -> None:
-    """Activate a pool of which no volume may be active."""
+    """Activate a pool, whether or not it has active volumes."""
     lvm.run(vg, 'lvchange', '-ay', f'{vg}/{names.pool(vg, pool)}', quiet=False)
 
 
 @privileged.target_context.entrypoint
 @verb.serialised('tag logical volumes')
 def untag(vg: str, lvs: Sequence[str], tag: str) -> None:
-    """Take a tag of ours from volumes."""
+    """Remove a tag of ours from volumes."""
     pools, wanted = names.pools(vg), names.volumes(lvs)
     words = names.options('--deltag', [tag])
     if wanted:
@@ -255,9 +256,9 @@ def untag(vg: str, lvs: Sequence[str], tag: str) -> None:
 @privileged.target_context.entrypoint
 @verb.translated('flush a logical volume')
 def flush(vg: str, lv: str) -> None:
-    """Write out what this host has cached of a volume, and forget it.
+    """Write out what this host has cached of a volume, and drop the cache.
 
-    The target goes past this host's cache, so what is kept would be old.
+    The target bypasses the cache, which would become stale.
     """
     with owned.opened(vg, lv) as fd:
         os.fsync(fd)
@@ -267,7 +268,7 @@ def flush(vg: str, lv: str) -> None:
 @privileged.target_context.entrypoint
 @verb.translated('resume logical volumes')
 def resume(vg: str, lvs: Sequence[str]) -> None:
-    """Let suspended volumes go on."""
+    """Resume suspended volumes."""
     for device in [owned.device(vg, lv) for lv in names.volumes(lvs)]:
         dm.resume(device)
 
@@ -276,14 +277,14 @@ def resume(vg: str, lvs: Sequence[str]) -> None:
 @verb.serialised('copy logical volumes together')
 def copy_together(vg: str, pool: str, copies: Sequence[Sequence[str]]
                   ) -> float:
-    """Let reserved snapshots hold what their sources hold at one moment.
+    """Give reserved snapshots the data of their sources at one moment.
 
-    Their numbers in the pool are looked up here: with one of another volume
-    the kernel would read that one, or put a copy in its place.
+    Their device ids are looked up here. With the id of another volume the
+    kernel would copy that one, or overwrite it.
 
-    :param copies: ``[source, snapshot]`` each; the snapshots bear the tag of
-        what is unfinished and must not be active.
-    :returns: how long the sources were suspended, in seconds.
+    :param copies: ``[source, snapshot]`` each; the snapshots have the tag of
+        unfinished ones and are not active.
+    :returns: for how long the sources were suspended, in seconds.
     """
     names.pool(vg, pool)
     pairs = names.pairs(copies)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every store can do.
+"""The interface of a store.
 
-A store knows bytes and names, nothing of Cinder's objects and nothing of the
-target. Volumes and snapshots are the same kind of thing to it: a backing of a
-fixed size, under a name (:mod:`.names`). Only a volume is ever exported or
-written to.
+A store knows names and bytes. It knows nothing of Cinder's objects or of the
+target. Volumes and snapshots are the same to it: backings of a fixed size,
+each with a name (:mod:`.names`). Only volumes are exported and written to.
 """
 
 from collections.abc import Sequence
@@ -13,32 +12,29 @@ from typing import Literal, Protocol
 
 from mydriver import model
 
-#: Sizes are multiples of that, the least that a logical block can have
-#: (SBC-3). What the target shows of a backing, its store says.
+#: Unit of sizes: the smallest logical block (SBC-3). The block size that
+#: hosts see is up to the store.
 BLOCK_BYTES = 512
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Traits:
-    """What a kind of store guarantees, the same for each store of the kind.
+    """What a kind of store guarantees.
 
-    Callers and the contract suite ask these; nobody asks for the class.
+    Callers and the contract suite consult the traits, never the class.
 
-    :param backstore: the LIO backstore that serves its backings.
+    :param backstore: the LIO backstore that serves the backings.
     :param consistent_groups: the snapshots of
-        :meth:`VolumeStore.snapshot_group` are of one point in time: if a
-        write is in one of them, then so is every write to a member of the
-        group that was complete before that one began.
-    :param thin: backings take room as they are written to, so that the sum
-        of their sizes may exceed the room that there is.
-    :param shares_files: :meth:`VolumeStore.share` can succeed, where the file
-        is in the right place.
+        :meth:`VolumeStore.snapshot_group` are of one point in time: if one of
+        them has a write, they have all writes that had completed before it.
+    :param thin: backings take room as they are written, so that the sum of
+        their sizes may exceed the room.
+    :param shares_files: :meth:`VolumeStore.share` can succeed.
     :param copies_hold_writes: writes to a backing wait while it is copied,
-        for a time that grows with :meth:`VolumeStore.extents`.
-    :param fixed_block_bytes: the logical block size of all its backings,
-        None where it depends on the place; ask
-        :meth:`VolumeStore.block_bytes`.
-    :param needs_native_thread: its methods block the calling thread in the
+        the longer the more :meth:`VolumeStore.extents` it has.
+    :param fixed_block_bytes: what :meth:`VolumeStore.block_bytes` always
+        returns, None when it depends on the place.
+    :param needs_native_thread: methods block the calling thread in the
         kernel, and with it all of eventlet's green threads.
     """
 
@@ -53,12 +49,11 @@ class Traits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Capacity:
-    """Room in a store.
+    """The room in a store.
 
     :param total_bytes: size of the place that holds the store.
-    :param free_bytes: what can still be written there.
-    :param provisioned_bytes: sum of the sizes that its backings show, which
-        may be more than ``total_bytes``: backings are thin.
+    :param free_bytes: how much can still be written.
+    :param provisioned_bytes: sum of the sizes of all backings.
     """
 
     total_bytes: int
@@ -68,11 +63,11 @@ class Capacity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Foreign:
-    """What is in the store's place under a name that is not one of ours.
+    """Something in the store's place that others made.
 
-    :param name: its name; never a path.
-    :param size_bytes: its size, which need not be whole blocks.
-    :param problem: why it cannot be taken over, None when it can.
+    :param name: its name, never a path.
+    :param size_bytes: its size, not necessarily whole blocks.
+    :param problem: why it cannot be adopted, None when it can.
     """
 
     name: str
@@ -81,176 +76,166 @@ class Foreign:
 
 
 class VolumeStore(Protocol):
-    """A place for thin backings with instant snapshots and clones.
+    """A place for backings with instant snapshots and clones.
 
-    Everything that a method did is durable when it returns. After a crash in
-    the middle a name is either there, whole, or not there at all. Methods
-    block, may be called from any thread, and need no lock of the caller for
-    different names.
+    The effect of a method is durable when the method returns. After a crash in
+    the middle, a backing is either complete or not there. Methods block, can
+    be called from any thread, and for different names at the same time.
+
+    An empty answer means that there is nothing. When the store's place is
+    missing, or is not the one that it was, methods raise StoreError or
+    ConfigurationError. They raise StoreError for a bad name or size.
     """
-
-    @property
-    def location(self) -> str:
-        """Where the store is: a folder, a volume group and pool."""
 
     @property
     def traits(self) -> Traits:
         """What this kind of store guarantees."""
 
+    @property
+    def location(self) -> str:
+        """The place: a directory, or a volume group and pool."""
+
     def block_bytes(self) -> int:
-        """Return the logical block size that hosts see of its volumes.
+        """Return the logical block size that hosts see.
 
-        What is on a disk, partition tables and filesystems, counts in these:
-        bytes that are moved to where it is another are not found any more.
-
-        :raises StoreError: when it cannot be told.
+        Partition tables and filesystems count in these blocks: a volume that
+        moves to a store of another block size becomes unreadable.
         """
+
+    # Life of the store
 
     @property
     def is_known(self) -> bool:
-        """Whether its place is known to be a store, from an earlier start.
-
-        :raises ConfigurationError: when that cannot be told.
-        """
+        """Whether the place was a store at an earlier start."""
 
     def prepare(self) -> None:
-        """Bring up what is there, as after a boot; at any time, repeatedly.
+        """Bring the place up, as after a boot; may be repeated at any time.
 
-        :raises ConfigurationError: with what is wrong and the remedy; also
-            when the place does not hold the store that it held before.
-        :raises StoreError: when something cannot be brought up.
+        :raises ConfigurationError: with the problem and the remedy.
         """
 
     def recover(self) -> tuple[str, ...]:
-        """Finish or remove what a crash left in the middle.
+        """Finish or remove what a crash left, and remember the place.
 
-        Nobody else may be working with the store meanwhile. From now on no
-        other place is taken for this store.
+        Nobody else may use the store meanwhile. From now on another place is
+        not accepted as this store.
 
-        :returns: what was left as it is, each with the reason: what is not
-            known to be worthless is kept.
+        :returns: what was kept because it may be needed, with the reasons.
         """
 
     def check(self) -> None:
-        """Make sure that the store can do its work.
+        """Check that the store can do its work; change nothing.
 
-        :raises ConfigurationError: with what is wrong and the remedy.
+        :raises ConfigurationError: with the problem and the remedy.
         """
 
-    def create(self, name: str, size_bytes: int) -> None:
-        """Make an empty backing that reads as zeros.
+    # Backings
 
-        Doing it twice is fine as long as nothing was written in between.
+    def create(self, name: str, size_bytes: int) -> None:
+        """Create a backing that reads as zeros.
+
+        It is fine when it exists and nothing was written to it.
 
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when another backing has that name.
+        :raises StoreError: when another backing has the name.
         """
 
     def delete(self, name: str) -> None:
         """Remove a backing; it is fine when there is none."""
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Grow a backing to a size, the new part reading as zeros.
+        """Grow a backing; the new part reads as zeros.
 
-        What was written by way of the local path before is made durable too,
-        also where the size is right already. It never shrinks.
+        Data written through the local path is made durable as well, even if
+        the size is right already.
 
         :raises BackingNotFound: when there is no such backing.
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when it is larger than that already.
+        :raises StoreError: when the backing is larger.
         """
 
-    def snapshot(self, source: str, name: str) -> None:
-        """Keep what a backing holds now under another name.
+    def rename(self, old: str, new: str) -> None:
+        """Rename a backing that is not exported; fine when already done.
 
-        The source may be exported and written to meanwhile: what its users
-        were told to be written is in the snapshot. Where a snapshot of the
-        source's size has that name already it is kept as it is.
+        :raises BackingNotFound: when there is neither.
+        :raises StoreError: when both exist.
+        """
+
+    # Copies
+
+    def snapshot(self, source: str, name: str) -> None:
+        """Copy a backing, which may be in use, to a new one of its size.
+
+        The copy has all completed writes. It is fine when a snapshot of that
+        name and size exists: it is kept as it is.
 
         :raises BackingNotFound: when there is no such source.
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when another backing has that name.
+        :raises StoreError: when another backing has the name.
         """
 
     def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Take snapshots of several backings: of all, or of none.
+        """Take snapshots of several backings: all of them, or none.
 
-        Snapshots that are there already are kept as they are, also when it
-        fails.
+        Snapshots that existed before are kept as they are, also on failure.
 
-        :param pairs: of the source's name and that of its snapshot, which may
-            be a volume's: it is one then.
-        :raises BackingNotFound: when there is no such source.
-        :raises NoRoom: when the store has too little room.
-        :raises StoreError: when another backing has one of the names.
+        :param pairs: source and snapshot; the latter may be a volume's name.
+        :raises: what :meth:`snapshot` raises.
         """
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
-        """Make a backing with the contents of another, or larger.
+        """Copy a backing to a new one that may be larger.
 
         :param source: a volume, which may be in use, or a snapshot.
         :raises BackingNotFound: when there is no such source.
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when something has that name already, or the
-            source is larger than ``size_bytes``.
+        :raises StoreError: when the name is taken, or the source is larger.
         """
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
-        """Make a backing with the contents of an open file, without copying.
+        """Create a backing that shares the extents of a file.
 
-        :param source_fd: a regular file, open for reading, which need not be
-            in the store.
+        :param source_fd: a regular file anywhere, open for reading.
         :param size_bytes: of the backing, not less than the file's.
-        :returns: False when the file is not where its contents could be
-            shared with the store; nothing was made then.
+        :returns: False when nothing was made, since the file is not where its
+            extents could be shared.
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when something has that name already.
+        :raises StoreError: when the name is taken.
         """
 
     def revert(self, name: str, snapshot: str) -> None:
-        """Make a backing hold again what a snapshot holds.
+        """Replace the data of a backing by that of a snapshot, atomically.
 
-        It keeps its size, and reads as zeros beyond the snapshot's. After a
-        crash in the middle it holds all of the one or all of the other. It
-        must not be exported or open: users would go on with the old contents.
+        The backing keeps its size and must not be exported or open, because
+        its users would keep the old data.
 
         :raises BackingNotFound: when one of the two is missing.
         :raises NoRoom: when the store has too little room.
         :raises StoreError: when the snapshot is larger.
         """
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a backing another name, never that of something else.
-
-        It is fine when that was done before: when there is no ``old``, but a
-        ``new``. It must not be exported.
-
-        :raises BackingNotFound: when there is neither.
-        :raises StoreError: when both are there.
-        """
+    # What others made
 
     def foreign(self) -> tuple[Foreign, ...]:
-        """Return what could be taken over, sorted by name.
+        """Return what others made and could be adopted, sorted by name.
 
-        That are things of the same kind as a backing, directly in the store's
-        place: no links, no special files, nothing hidden, nothing of ours.
+        Links, special files and hidden files are left out.
         """
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
-        """Take over something as a backing of ours, under a new name.
+        """Turn something foreign into a backing; fine when already done.
 
-        It is fine when that was done before. The name is the last thing that
-        changes: when something fails, it can be tried again.
+        It gets the new name last, so that a failed call can be repeated.
 
-        :param source: the name of a :class:`Foreign` without a problem, or of
-            a backing.
-        :param size_bytes: to which it is extended, not less than its size.
-        :raises BackingNotFound: when there is nothing of that name, or it is
-            no such thing.
+        :param source: name of a :class:`Foreign` or of a backing.
+        :param size_bytes: its new size, not less than the old one.
+        :raises BackingNotFound: when there is no such thing.
         :raises NoRoom: when the store has too little room.
-        :raises StoreError: when it has a problem, is larger, or when
-            something else has the new name.
+        :raises StoreError: when it has a problem, is larger, or the new name
+            is taken.
         """
+
+    # Queries
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a backing of that name."""
@@ -259,54 +244,48 @@ class VolumeStore(Protocol):
         """Return the names of all backings, sorted."""
 
     def extents(self, name: str) -> int:
-        """Return in how many pieces a backing is kept.
-
-        :returns: 0 where that makes no difference to anybody.
-        :raises BackingNotFound: when there is no such backing.
-        """
-
-    def device(self, name: str) -> model.BackingDevice:
-        """Return what the target exports, without changing anything.
-
-        The path is what :meth:`bring_up` would give it; it can be opened
-        while the backing is up.
+        """Return the number of extents of a backing, 0 if irrelevant.
 
         :raises BackingNotFound: when there is no such backing.
-        :raises StoreError: when the backing cannot be used.
-        """
-
-    def bring_up(self, name: str) -> model.BackingDevice:
-        """Make the device of a backing usable on this host.
-
-        Called before the backing is exported or its path opened; calling it
-        again does no harm. The device keeps its path, so that exports which
-        were saved remain valid after a reboot.
-
-        Where backings always have a device, this is :meth:`device`. A store
-        that maps them to the host maps here: with the kernel client of Ceph
-        RBD that is ``rbd map`` (the verb finds an existing mapping first,
-        which also covers one that a crash left behind), and the path is
-        udev's ``/dev/rbd/POOL/IMAGE`` rather than ``/dev/rbdN``, whose number
-        differs after each mapping.
-
-        :raises BackingNotFound: when there is no such backing.
-        :raises StoreError: when its device cannot be made usable.
-        """
-
-    def let_down(self, name: str) -> None:
-        """Give up the device of a backing, once nothing on this host uses it.
-
-        Called after the last export is gone and every file closed. It is
-        fine when the device is down already, and when there is no such
-        backing; contents and size stay. :meth:`delete`, :meth:`rename` and
-        :meth:`revert` may expect that the device is down.
-
-        Where backings always have a device, nothing is done. A store that
-        maps them unmaps here (``rbd unmap``), and treats a device that is
-        still open (``EBUSY``) as an error: its user would lose writes.
-
-        :raises StoreError: when something still uses the device.
         """
 
     def capacity(self) -> Capacity:
-        """Return how much room there is."""
+        """Return the room in the store."""
+
+    # Life of a device
+
+    def device(self, name: str) -> model.BackingDevice:
+        """Return what the target exports, up or not; change nothing.
+
+        :raises BackingNotFound: when there is no such backing.
+        :raises StoreError: when it cannot be used.
+        """
+
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Make the path of :meth:`device` usable; fine when it is.
+
+        Called before the backing is exported and before its path is opened.
+        Exports are saved, so the path must be the same after a reboot.
+
+        Nothing to do where backings always have a path. A store that maps
+        them maps here, unless a mapping exists, as after a crash. With the
+        kernel client of Ceph RBD (krbd) that is ``rbd map``; the path is
+        udev's ``/dev/rbd/POOL/IMAGE``, since the number of ``/dev/rbdN``
+        changes.
+
+        :raises BackingNotFound: when there is no such backing.
+        :raises StoreError: when it cannot be used.
+        """
+
+    def let_down(self, name: str) -> None:
+        """Release the path of a backing; fine when it is, or when missing.
+
+        Called when the last export is gone and all files are closed. Data and
+        size stay. A path that nobody uses is also released, if need be, by
+        :meth:`delete`, :meth:`rename` and :meth:`revert`.
+
+        Nothing to do where backings always have a path. With krbd this is
+        ``rbd unmap``, whose EBUSY means that somebody still uses the device.
+
+        :raises StoreError: when the device is still in use.
+        """

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store of raw sparse files on a filesystem that shares extents.
 
-One folder, one file a backing, on XFS or btrfs. Snapshots and clones share
-their extents with the source (``FICLONE``, ioctl_ficlonerange(2)): they take
-the time of a few metadata writes, whatever the size.
+A backing is a file, and all files are in one directory on XFS or btrfs.
+Snapshots and clones share the extents of their source (``FICLONE``,
+ioctl_ficlonerange(2)), which takes a few metadata writes for any size.
 
-A new file has no name until it is whole: it is made with ``O_TMPFILE``,
-filled, flushed, and then linked into the folder (open(2)). So a crash leaves
-nothing to clean up: the filesystem itself drops files without a name.
+A new file has no name until it is complete: it is opened with ``O_TMPFILE``,
+filled, flushed, and then linked into the directory (open(2)). A crash leaves
+nothing to clean up, because the filesystem drops files without a name.
 
-All of it runs as the service's own user.
+Everything runs as the user of the service.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,23 +29,23 @@ _FICLONE = 0x40049409
 def ficlone(source_fd: int, target_fd: int) -> None:
     """Let one open file share all extents of another, atomically.
 
-    Dirty pages of the source are written out first, so that what a running
-    guest wrote through the target is in it (fs/remap_range.c).
+    Dirty pages of the source are written out first, so that the copy has what
+    a running guest wrote through the target (fs/remap_range.c).
     """
     fcntl.ioctl(target_fd, _FICLONE, source_fd)
 
 
 class ReflinkStore:
-    """Raw sparse files in one folder; see :class:`base.VolumeStore`.
+    """Raw sparse files in a directory; see :class:`.base.VolumeStore`.
 
-    :param path: absolute path of the folder.
-    :param clone: how contents are shared, for tests on filesystems that
-        cannot.
-    :param record: the id of the store that was in that folder before.
+    :param path: absolute path of the directory.
+    :param clone: replaces :func:`ficlone` in tests on filesystems without
+        shared extents.
+    :param record: the id of the store that was in the directory before.
     """
 
-    # FICLONE goes from extent to extent with the file locked, and shares one
-    # file at a time.
+    # FICLONE works on one file at a time, and keeps it locked while it goes
+    # from extent to extent.
     traits = base.Traits(
         backstore='fileio', consistent_groups=False, thin=True,
         shares_files=True, copies_hold_writes=True,
@@ -60,11 +60,11 @@ class ReflinkStore:
 
     @property
     def location(self) -> str:
-        """The folder."""
+        """The directory."""
         return self._path
 
     def block_bytes(self) -> int:
-        """Return what LIO shows of regular files, whatever disk is below.
+        """Return what LIO reports for regular files on any disk.
 
         Source: drivers/target/target_core_file.h, FD_BLOCKSIZE.
         """
@@ -72,26 +72,26 @@ class ReflinkStore:
 
     @property
     def is_known(self) -> bool:
-        """Whether the folder or the record has an id."""
+        """Whether the directory or the record has an id."""
         return self._directory.is_known()
 
     def prepare(self) -> None:
-        """See that whoever mounts the filesystem has done so."""
+        """Check that the filesystem is mounted, which is up to the host."""
         self._directory.check()
 
     def recover(self) -> tuple[str, ...]:
-        """Drop what was about to replace a file; give the folder an id."""
+        """Remove files of interrupted reverts; give the directory an id."""
         self._directory.keep_identity()
-        with self._directory.work('clear up') as opened:
-            return files.drop_unfinished(opened)
+        with self._directory.work('clean up') as folder:
+            return files.drop_unfinished(folder)
 
     def check(self) -> None:
-        """Try for real what the store needs: write, and share extents."""
+        """Try what the store needs: write, and share extents."""
         self._directory.check()
         probe.check(self._path, self._clone)
 
     def create(self, name: str, size_bytes: int) -> None:
-        """Make a file that is one hole."""
+        """Create a file that is one hole."""
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'create {name}', size_bytes) as folder:
@@ -112,7 +112,7 @@ class ReflinkStore:
             files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Move the end of the file; flush it in any case."""
+        """Truncate the file to more than its size; flush it in any case."""
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \
@@ -134,11 +134,11 @@ class ReflinkStore:
             self._share(folder, origin, name, size_bytes)
 
     def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Share one source's extents after the other's."""
+        """Share the extents of one source after the other."""
         batch.snapshot_in_turn(self, pairs)
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
-        """Share the source's extents with a new file, perhaps larger."""
+        """Share the source's extents with a new file that may be larger."""
         refusals.refuse_odd_size(name, size_bytes)
         with self._copying(source, name) as (folder, origin):
             refusals.refuse_small_clone(
@@ -147,7 +147,7 @@ class ReflinkStore:
 
     @contextlib.contextmanager
     def _copying(self, source: str, name: str) -> Iterator[tuple[int, int]]:
-        """Give the folder and the source, both open."""
+        """Open the directory and the source."""
         names.check_name(source)
         names.check_name(name)
         with self._directory.work(f'copy {source} to {name}') as folder, \
@@ -165,7 +165,7 @@ class ReflinkStore:
             files.publish(target, folder, name)
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
-        """Share the extents of any file on this filesystem."""
+        """Share the extents of a file on the same filesystem."""
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'make {name}', size_bytes) as folder:
@@ -178,7 +178,7 @@ class ReflinkStore:
         return True
 
     def revert(self, name: str, snapshot: str) -> None:
-        """Let a file that shares the snapshot's extents take the place."""
+        """Replace the file by one that shares the snapshot's extents."""
         with self._copying(snapshot, name) as (folder, origin), \
                 self._directory.opened(folder, name, os.O_RDONLY) as present, \
                 files.unnamed(folder) as target:
@@ -205,14 +205,14 @@ class ReflinkStore:
                 raise exception.BackingNotFound(old, self._path) from e
 
     def foreign(self) -> tuple[base.Foreign, ...]:
-        """Return the regular files that others put into the folder."""
-        with self._directory.work('list what can be taken over') as folder:
+        """Return the regular files that others put into the directory."""
+        with self._directory.work('list foreign files') as folder:
             found = (files.foreign(folder, name)
                      for name in sorted(os.listdir(folder)))
             return tuple(f for f in found if f)
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
-        """Extend the file, make it only ours to read, and rename it."""
+        """Extend the file, make it accessible to us alone, and rename it."""
         names.check_source(source)
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
@@ -240,12 +240,12 @@ class ReflinkStore:
             return files.stat_of(folder, name) is not None
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of our files, and of nothing else there."""
-        with self._directory.work('list its backings') as folder:
+        """Return the names of our files."""
+        with self._directory.work('list backings') as folder:
             return tuple(sorted(name for name, _found in files.ours(folder)))
 
     def extents(self, name: str) -> int:
-        """Let the filesystem count them: a millisecond for each thousand."""
+        """Ask the filesystem: a millisecond for each thousand."""
         names.check_name(name)
         with self._directory.work(f'count the extents of {name}') as folder, \
                 self._directory.opened(folder, name, os.O_RDONLY) as backing:
@@ -266,16 +266,16 @@ class ReflinkStore:
             found.st_size)
 
     def bring_up(self, name: str) -> model.BackingDevice:
-        """Return the file, which needs no device."""
+        """Return the file, which is always there."""
         return self.device(name)
 
     def let_down(self, name: str) -> None:
-        """Do nothing: a file is always there."""
+        """Do nothing: the file is always there."""
         names.check_name(name)
 
     def capacity(self) -> base.Capacity:
-        """Ask the filesystem, and add up what the files show."""
-        with self._directory.work('measure its room') as folder:
+        """Ask the filesystem, and add up the sizes of our files."""
+        with self._directory.work('measure the room') as folder:
             room = os.fstatvfs(folder)
             provisioned_bytes = sum(
                 found.st_size for _name, found in files.ours(folder))

@@ -193,7 +193,7 @@ class MigrateTest(fakes.CinderTestCase):
         os.symlink(self.store_path, f'{self.folder}/link')
         volume = self.created()
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
-                                    'by another name'):
+                                    'the same place'):
             self.migrate(volume, info=f'LIODriver:{socket.gethostname()}:'
                          f'{self.folder}/link')
         self.assertEqual(b'data', self.read(volume, 4))

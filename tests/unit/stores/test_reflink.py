@@ -87,7 +87,7 @@ class ReflinkTest(unittest.TestCase):
         path = os.path.join(self.path, 'file')
         with open(path, 'w'):
             pass
-        self.assertIn('is not a folder',
+        self.assertIn('is not a directory',
                       self.problem(reflink.ReflinkStore(path)))
 
     def test_the_kernel_says_whether_extents_can_be_shared(self):

@@ -51,7 +51,7 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
     def make_odd(self, name: str) -> None:
         """Make a volume that is not active."""
         self.store.create(name, MIB)
-        self.pool._replace(name, active=False)
+        self.pool.change(name, active=False)
 
     @contextlib.contextmanager
     def away(self):
@@ -122,7 +122,7 @@ class LvmThinTest(unittest.TestCase):
         ({'discards': 'nopassdown'}, 'discards nopassdown'))
     @ddt.unpack
     def test_a_pool_that_will_not_do(self, changes, text):
-        self.pool._replace('mydriver', **changes)
+        self.pool.change('mydriver', **changes)
         self.assertIn(text, self.problem())
 
     def test_extents_that_do_not_divide_a_gib(self):
@@ -151,7 +151,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_volumes_are_activated_again(self):
         name = self.made()
-        self.pool._replace(name, active=False)
+        self.pool.change(name, active=False)
         self.pool.is_active = False
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(name)
@@ -165,7 +165,7 @@ class LvmThinTest(unittest.TestCase):
     def test_one_volume_that_cannot_be_activated(self):
         names = [self.made() for _ in range(3)]
         for name in names:
-            self.pool._replace(name, active=False)
+            self.pool.change(name, active=False)
         self.pool.broken.add(names[1])
         self.pool.suspended.add(names[2])
         with mock.patch.object(setup, 'PATIENCE_S', 0), \

@@ -65,7 +65,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
 
     # What is in doubt
 
-    def test_a_pool_that_is_gone_is_not_made_anew(self):
+    def test_a_missing_pool_is_not_created_again(self):
         path = tempfile.mkdtemp() + '/store'
         store = lvmthin.LvmThinStore(lvm.GROUP, record=identity.Record(path))
         store.recover()

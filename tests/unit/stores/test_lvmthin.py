@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lvmthin store on a thin pool in memory.
 
-What only LVM and device-mapper can show is in tests/functional.
+Tests that need LVM and device-mapper are in tests/functional.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ REQUEST = 'mydriver.request=0123456789ab'
 
 
 class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
-    """The contract, on files in the place of logical volumes."""
+    """The contract, with files instead of logical volumes."""
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
@@ -55,7 +55,7 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
 
     @contextlib.contextmanager
     def away(self):
-        """Let LVM not find the group."""
+        """Make the group disappear."""
         self.pool.has_group = False
         yield
         self.pool.has_group = True
@@ -63,7 +63,7 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
 
 @ddt.ddt
 class LvmThinTest(unittest.TestCase):
-    """What is this store's own."""
+    """What is specific to this store."""
 
     def setUp(self):
         super().setUp()
@@ -72,7 +72,7 @@ class LvmThinTest(unittest.TestCase):
         self.store.prepare()
 
     def problem(self, call=None):
-        """Return the text of the configuration error that it must raise."""
+        """Return the text of the configuration error that a call raises."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             (call or self.store.check)()
         self.assertEqual('mydriver_store_path', caught.exception.option)
@@ -121,7 +121,7 @@ class LvmThinTest(unittest.TestCase):
         ({'zero': False}, 'does not zero'),
         ({'discards': 'nopassdown'}, 'discards nopassdown'))
     @ddt.unpack
-    def test_a_pool_that_will_not_do(self, changes, text):
+    def test_an_unsuitable_pool_is_refused(self, changes, text):
         self.pool.change('mydriver', **changes)
         self.assertIn(text, self.problem())
 
@@ -142,7 +142,7 @@ class LvmThinTest(unittest.TestCase):
 
     # Bringing up and recovery
 
-    def test_a_pool_that_gets_its_first_volume_is_away_for_a_while(self):
+    def test_a_pool_may_have_no_device_for_a_while(self):
         self.pool.away = 3
         name = self.made()
         self.pool.away = 3
@@ -180,7 +180,7 @@ class LvmThinTest(unittest.TestCase):
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(names[1])
 
-    def test_what_stays_suspended_is_resumed(self):
+    def test_suspended_volumes_are_resumed(self):
         self.pool.suspended.add(self.made())
         with mock.patch.object(setup, 'PATIENCE_S', 0.01):
             self.store.prepare()
@@ -200,7 +200,7 @@ class LvmThinTest(unittest.TestCase):
             before = set(self.store.names())
             for step in range(20):
                 self.pool.fails_in = step
-                # A crash: nothing is cleaned up by the one who crashed.
+                # After a crash nobody cleans up.
                 with mock.patch.object(self.pool, 'remove',
                                        side_effect=exception.StoreError(
                                            'run lvm', 'crashed')):
@@ -221,9 +221,9 @@ class LvmThinTest(unittest.TestCase):
                 for name in names - before:
                     self.store.delete(name)
             else:
-                self.fail('it never came to its end')
+                self.fail('it never succeeded')
 
-    def test_a_revert_that_was_cut_off_is_finished_or_undone(self):
+    def test_an_interrupted_revert_is_finished_or_undone(self):
         name, kept = self.made(b'before'), contract.snapshot()
         self.store.snapshot(name, kept)
         self.store.extend(name, 2 * MIB)
@@ -245,9 +245,9 @@ class LvmThinTest(unittest.TestCase):
             if done:
                 break
         else:
-            self.fail('it never came to its end')
+            self.fail('it never succeeded')
 
-    def test_a_revert_that_was_cut_off_can_be_asked_for_again(self):
+    def test_an_interrupted_revert_can_be_repeated(self):
         name, kept = self.made(b'before'), contract.snapshot()
         self.store.snapshot(name, kept)
         for step in range(5):
@@ -279,9 +279,9 @@ class LvmThinTest(unittest.TestCase):
         self.assertEqual(before, self.pool.found)
         self.assertFalse(self.store.is_known)
 
-    # What is in doubt
+    # In doubt
 
-    def test_a_pool_that_is_gone_is_not_made_anew(self):
+    def test_a_missing_pool_is_not_created_again(self):
         self.made(b'kept')
         self.store.recover()
         gone = self.pool.found.pop('mydriver')
@@ -294,9 +294,9 @@ class LvmThinTest(unittest.TestCase):
         self.store.prepare()
         self.store.check()
 
-    def test_the_copy_of_a_revert_is_kept_when_it_is_all_there_is(self):
-        # The volume never goes before its copy is whole: something else has
-        # happened, and what has, only the operator knows.
+    def test_the_only_copy_of_a_revert_is_kept(self):
+        # A volume is never removed before its copy is complete, so something
+        # else has happened that only the operator knows.
         name = contract.volume()
         spare = names.spare_name(name)
         self.pool.add(spare, MIB, tags=frozenset([f'mydriver.size={2 * MIB}']))
@@ -316,15 +316,15 @@ class LvmThinTest(unittest.TestCase):
         self.assertEqual((), self.store.recover())
         self.assertEqual((name,), self.store.names())
 
-    def test_what_somebody_uses_is_not_unfinished(self):
-        # As of a volume that was made smaller by hand long after.
+    def test_a_volume_in_use_is_not_removed_as_incomplete(self):
+        # As after a volume was shrunk by hand.
         name = contract.volume()
         self.pool.add(name, MIB, open=True,
                       tags=frozenset([f'mydriver.size={2 * MIB}']))
         self.assertIn(name, ' '.join(self.store.recover() or ()))
         self.assertIn(name, self.pool.found)
 
-    def test_what_cannot_be_removed_does_not_keep_the_backend_down(self):
+    def test_recovery_goes_on_when_a_volume_cannot_be_removed(self):
         name = contract.volume()
         self.pool.add(name, MIB, tags=frozenset(['mydriver.unfinished']))
         self.pool.fails_in = 0
@@ -384,7 +384,7 @@ class LvmThinTest(unittest.TestCase):
         self.assertEqual(before, self.store.names())
         self.store.delete(name)
 
-    def test_no_room_for_metadata_is_no_room(self):
+    def test_without_room_for_metadata_nothing_is_free(self):
         self.fill(metadata_used_bytes=820 * MIB)
         self.assertEqual(0, self.store.capacity().free_bytes)
         self.fill(metadata_used_bytes=0, data_used_bytes=97 * GIB)
@@ -400,7 +400,7 @@ class LvmThinTest(unittest.TestCase):
 
 @ddt.ddt
 class StatusTest(unittest.TestCase):
-    """What the kernel says of a pool."""
+    """Parsing the state that the kernel reports."""
 
     TABLE = '254:0 254:1 128 0 1 error_if_no_space'
 
@@ -431,7 +431,7 @@ class StatusTest(unittest.TestCase):
 
 
 class Ended:
-    """A command of LVM's that has failed."""
+    """An LVM command that has failed."""
 
     returncode = 5
 
@@ -445,7 +445,7 @@ class Ended:
 
 @ddt.ddt
 class VerbsTest(unittest.TestCase):
-    """Privileged verbs take names of ours only, and say what is missing."""
+    """The verbs refuse other names, and report what is missing."""
 
     def setUp(self):
         super().setUp()
@@ -455,7 +455,7 @@ class VerbsTest(unittest.TestCase):
         self.addCleanup(patch.stop)
 
     def run_lvm(self, **popen):
-        """Return the error when the command ends so."""
+        """Return the error when Popen behaves like this."""
         with mock.patch('subprocess.Popen', **popen), \
                 self.assertRaises(exception.MyDriverError) as caught:
             thin.group.args[0]('vg')
@@ -476,7 +476,7 @@ class VerbsTest(unittest.TestCase):
         self.assertIsInstance(error, exception.ConfigurationError)
         self.assertIn('modprobe dm-thin-pool', str(error))
 
-    def test_another_failure_is_told_without_warnings(self):
+    def test_other_failures_are_reported_without_warnings(self):
         error = self.run_lvm(return_value=Ended(
             '  WARNING: all is lost.\n  It is gone.\n  It is.\n'))
         self.assertEqual('The store could not run pvs: It is gone; It is.',
@@ -526,11 +526,11 @@ class VerbsTest(unittest.TestCase):
         self.refused('is not ours', thin.untag, 'vg', [self.VOLUME], bad)
 
     def refused(self, text, verb, *args):
-        """Call a verb as the daemon does; it must start no process."""
+        """Call a verb as the daemon does; it must not start a process."""
         function = verb.args[0]
         with mock.patch('subprocess.Popen',
-                        side_effect=AssertionError('it started one')), \
+                        side_effect=AssertionError('started one')), \
                 mock.patch('mydriver.privileged.dm._call',
-                           side_effect=AssertionError('it asked it')), \
+                           side_effect=AssertionError('asked it')), \
                 self.assertRaisesRegex(exception.StoreError, text):
             function(*args)

@@ -10,6 +10,7 @@ import unittest
 from unittest import mock
 
 import ddt
+from oslo_utils import units
 
 from mydriver import exception, stores
 from mydriver.privileged import grants
@@ -21,8 +22,8 @@ from tests.contract import store as contract
 from tests.fakes import filesystem
 from tests.fakes import thinpool as fake
 
-GIB = 1024 ** 3
-MIB = 1024 ** 2
+GIB = units.Gi
+MIB = units.Mi
 
 REQUEST = 'mydriver.request=0123456789ab'
 

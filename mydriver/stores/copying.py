@@ -162,8 +162,9 @@ class Copy:
 @contextlib.contextmanager
 def _up(store: base.VolumeStore, name: str) -> Iterator[model.BackingDevice]:
     """Bring a backing up for as long as its path is needed."""
+    device = store.bring_up(name)
     try:
-        yield store.bring_up(name)
+        yield device
     finally:
         store.let_down(name)
 

@@ -127,7 +127,7 @@ class MemoryStore:
                     os.unlink(each, dir_fd=folder)
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Truncate the file to a larger size."""
+        """Move the end of the file."""
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._work(f'extend {name}', size_bytes) as folder, \

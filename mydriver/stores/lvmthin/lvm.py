@@ -10,7 +10,7 @@ from typing import Any
 
 from oslo_concurrency import lockutils
 
-from mydriver.privileged import channel
+from mydriver.privileged import channel, dm
 from mydriver.privileged.stores import thin as as_root
 from mydriver.stores.lvmthin import pool, status
 
@@ -37,9 +37,9 @@ class LvmPool:
     def group(self) -> pool.Group | None:
         """See :class:`.pool.ThinPool`."""
         row = self._run(as_root.group)
-        return row and pool.Group(int(row['vg_size']), int(row['vg_free']),
-                             int(row['vg_extent_size']),
-                             int(row['vg_missing_pv_count']))
+        return row and pool.Group(
+            int(row['vg_size']), int(row['vg_free']),
+            int(row['vg_extent_size']), int(row['vg_missing_pv_count']))
 
     def volumes(self) -> list[pool.Volume]:
         """See :class:`.pool.ThinPool`."""
@@ -58,7 +58,7 @@ class LvmPool:
 
     def block_bytes(self) -> int | None:
         """See :class:`.pool.ThinPool`; a pool has no node in /dev."""
-        name = _dm_name(self.group_name, self.name)
+        name = dm.name_of(self.group_name, self.name)
         for path in Path('/sys/block').glob('dm-*/dm/name'):
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 # The second is the name of a pool that never had a volume.
@@ -82,7 +82,7 @@ class LvmPool:
                 and (folder / 'dm/suspended').read_text().strip() == '1')
 
     def _sysfs(self, path: str) -> Path | None:
-        """Return the sysfs folder of a device, None where there is none.
+        """Return the sysfs directory of a device, None where there is none.
 
         A link in /dev to a device of another name does not count.
         """
@@ -93,7 +93,7 @@ class LvmPool:
             name = (folder / 'dm/name').read_text().strip()
         except FileNotFoundError:
             return None
-        wanted = _dm_name(*path.split('/')[2:])
+        wanted = dm.name_of(*path.split('/')[2:])
         return folder if name == wanted else None
 
     def mapped_bytes(self, lv: str) -> int:
@@ -160,11 +160,6 @@ class LvmPool:
         with lockutils.lock(f'mydriver-lvm-{self.group_name}'):
             return channel.run(verb, self.group_name, *args,
                                timeout_s=_TIMEOUT_S)
-
-
-def _dm_name(group_name: str, lv: str) -> str:
-    """Return device-mapper's name (lvm2, libdm, dm_build_dm_name)."""
-    return f'{group_name.replace("-", "--")}-{lv.replace("-", "--")}'
 
 
 def _request() -> str:

@@ -112,7 +112,7 @@ class ReflinkStore:
             files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Truncate the file to more than its size; flush it in any case."""
+        """Move the end of the file, and flush it in any case."""
         names.check_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \

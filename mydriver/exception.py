@@ -245,8 +245,12 @@ class BackingNotFound(MyDriverError):
     template = '{name} is not in {where}.'
 
 
-class StoreFull(MyDriverError):
-    """The store has not enough room."""
+class NoRoom(MyDriverError):
+    """A store takes nothing new until somebody makes room in it."""
+
+
+class StoreFull(NoRoom):
+    """The filesystem of a store has not enough room."""
 
     fields: ClassVar[tuple[str, ...]] = (
         'where', 'needed_bytes', 'free_bytes')
@@ -272,7 +276,7 @@ class ImageNotShareable(MyDriverError):
     template = 'Image {image_id} cannot be shared: {reason}.'
 
 
-class PoolFull(StoreFull):
+class PoolFull(NoRoom):
     """A thin pool has too little room for anything new."""
 
     fields = ('where', 'part', 'used_percent', 'limit_percent', 'remedy')

@@ -7,6 +7,7 @@ from cinder import coordination
 
 from mydriver import exception
 from mydriver.cinder_volume import attachments, blocks, parts, users
+from mydriver.stores import names
 from mydriver.target import pool
 
 
@@ -63,7 +64,7 @@ class Connections:
 
     def _export(self, volume: Any) -> None:
         self._exports.create_export(
-            volume.name_id, self._store.device(parts.backing(volume)))
+            volume.name_id, self._store.device(names.of_volume(volume)))
 
     # -- connections
 

@@ -138,7 +138,7 @@ def _extents(backend: backends.Backend) -> Finding:
     :returns: a finding, whose detail is empty when there is nothing to report.
     """
     store = settings.store_of(backend.section, backend.name)
-    if not store.copies_hold_writes:
+    if not store.traits.copies_hold_writes:
         return Finding('extents', True, '')
     limit = backend.section.safe_get('mydriver_max_extents')
     counted = sorted(_counted(store), reverse=True)[:_WORST]

@@ -14,7 +14,7 @@ import uuid
 
 from mydriver import discovery, model
 from mydriver.cmd import backends
-from mydriver.stores import base as stores
+from mydriver.stores import names
 from mydriver.target import configfs, pool
 from mydriver.target import exports as service
 from tests.functional import base, lio
@@ -60,7 +60,7 @@ class CommandTest(base.NodeTestCase):
 
     def make_volume(self, volume_id):
         """Return the device of a new volume."""
-        path = self.folder / 'store' / stores.volume_name(volume_id)
+        path = self.folder / 'store' / names.volume_name(volume_id)
         with path.open('w') as f:
             f.truncate(64 * MIB)
         return model.BackingDevice('fileio', str(path), 64 * MIB)

@@ -2,7 +2,7 @@
 """The operator's command after a boot that left the thin pool inactive."""
 
 from mydriver.backend import settings
-from mydriver.stores import base as stores
+from mydriver.stores import names
 from tests.functional import base, lio, lvm, test_command
 
 
@@ -20,7 +20,7 @@ class CommandOnLvmThinTest(test_command.CommandTest):
 
     def make_volume(self, volume_id):
         """Return the device of a new volume."""
-        name, store = stores.volume_name(volume_id), self.store()
+        name, store = names.volume_name(volume_id), self.store()
         store.create(name, 64 * test_command.MIB)
         return store.device(name)
 
@@ -47,7 +47,7 @@ class CommandOnLvmThinTest(test_command.CommandTest):
         self.fill()
         store = self.store()
         pool = store._pool
-        source, name = store.names()[0], stores.volume_name(
+        source, name = store.names()[0], names.volume_name(
             '00000000-0000-4000-8000-000000000000')
         pool.copy(source, name, ['mydriver.size=134217728'])
         status, out = self.run_command('restore')

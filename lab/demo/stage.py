@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from lab import errors
 from lab.cloud import api, settings
 from lab.cloud import up as cloud_up
-from lab.demo import report
 from lab.demo.story import Story
 from lab.guest import image
+from lab.scenario import report
 
 
 class WrongCloud(errors.LabError):

@@ -7,12 +7,12 @@ from pathlib import Path
 import re
 import time
 
-from lab import errors
 from lab.cloud import api
-from lab.demo import observe, openstack, report
-from lab.demo.console import Guest, Line
-from lab.demo.openstack import Timing
 from lab.guest import image
+from lab.scenario import clients, observe, report
+from lab.scenario.console import Guest, Line
+from lab.scenario.expect import NotProven, expect_equal
+from lab.scenario.report import Timing
 
 _GIB = 1 << 30
 
@@ -28,16 +28,6 @@ _NATIVE = 'Service is starting with native threading'
 
 #: A line of our driver on an operation that is done, with its duration.
 _DONE = re.compile(r'INFO mydriver\S* .*?\] (\w+)[^\n]*? in ([0-9.]+) ms')
-
-
-class NotProven(errors.LabError):
-    """What was seen is not what should be."""
-
-
-def expect(wanted: object, found: object, what: str) -> None:
-    """:raises NotProven: when the two differ."""
-    if wanted != found:
-        raise NotProven(f'{what}: expected {wanted}, found {found}')
 
 
 @dataclasses.dataclass
@@ -63,7 +53,7 @@ class Story:
         self._cloud = cloud
         self._told = told
         self._observer = observe.Observer(cloud)
-        self._clients: openstack.Clients
+        self._clients: clients.Clients
         self._machines: dict[str, Machine] = {}
         self._volumes: dict[str, str] = {}
         self._written: Line | None = None
@@ -96,7 +86,7 @@ class Story:
     def connect(self) -> str:
         """Connect as a client does."""
         connected = self._cloud.connect()
-        self._clients = openstack.Clients(connected)
+        self._clients = clients.Clients(connected)
         return (f'{connected.config.get_auth_args()["auth_url"]}, compute API '
                 f'{api.COMPUTE_MICROVERSION}')
 
@@ -122,7 +112,7 @@ class Story:
         line = observe.first_match(self._cloud.log('cinder-volume'),
                                    lambda text: _NATIVE in text)
         mode = 'native' if line else 'green'
-        expect(self._cloud.options.cinder_mode, mode, 'threads')
+        expect_equal(self._cloud.options.cinder_mode, mode, 'threads')
         return mode
 
     def look_before(self) -> str:
@@ -138,7 +128,7 @@ class Story:
         volume_id = self._clients.create_volume('demo', 1)
         self._volumes['demo'] = volume_id
         path, size_bytes = self._observer.backing_file(volume_id)
-        expect(_GIB, size_bytes, f'size of {path}')
+        expect_equal(_GIB, size_bytes, f'size of {path}')
         return f'{volume_id}; storage: {path}, {size_bytes} bytes'
 
     def boot(self) -> str:
@@ -157,8 +147,8 @@ class Story:
         machine = self._machines[name]
         self._clients.wait_server(machine.server_id)
         line = machine.guest.wait('disk', 'vda', 'booted')
-        expect(image.image_id(image.path()), line.fields['image'],
-               f'image that {name} booted')
+        expect_equal(image.image_id(image.path()), line.fields['image'],
+                     f'image that {name} booted')
         return f'guest {name}: {line.text}'
 
     def attach(self, name: str, size_gib: int) -> str:
@@ -170,10 +160,10 @@ class Story:
                                       volume_id)
         line = machine.guest.wait('disk', 'vdb', 'added')
         self._time(timing, since, logs, volume_id)
-        expect(volume_id[:_SERIAL_CHARACTERS], line.fields['serial'],
-               'serial that the guest sees')
-        expect(str(size_gib * _GIB), line.fields['bytes'],
-               'size that the guest sees')
+        expect_equal(volume_id[:_SERIAL_CHARACTERS], line.fields['serial'],
+                     'serial that the guest sees')
+        expect_equal(str(size_gib * _GIB), line.fields['bytes'],
+                     'size that the guest sees')
         return (f'guest {name}: {line.text}; '
                 + self._observer.attached(volume_id, size_gib * _GIB))
 
@@ -181,7 +171,7 @@ class Story:
         """Let A write its pattern; it is in the backing file."""
         line = self._machines['A'].guest.wait('disk', 'vdb', 'wrote')
         path, _ = self._observer.backing_file(self._volumes['demo'])
-        expect(line.fields['sha256'], self._observer.checksum(
+        expect_equal(line.fields['sha256'], self._observer.checksum(
             path, _PATTERN_OFFSET_MIB, _PATTERN_MIB),
             'checksum of the pattern in the backing file')
         self._written = line
@@ -193,11 +183,12 @@ class Story:
         self._clients.extend_volume(volume_id, 2)
         guest = self._machines['A'].guest
         resized = guest.wait('disk', 'vdb', 'resized')
-        expect(str(2 * _GIB), resized.fields['to'], 'size after the growth')
+        expect_equal(str(2 * _GIB), resized.fields['to'],
+                     'size after the growth')
         beyond = guest.wait('disk', 'vdb', 'wrote-beyond')
         path, size_bytes = self._observer.backing_file(volume_id)
-        expect(2 * _GIB, size_bytes, f'size of {path}')
-        expect(beyond.fields['sha256'], self._observer.checksum(
+        expect_equal(2 * _GIB, size_bytes, f'size of {path}')
+        expect_equal(beyond.fields['sha256'], self._observer.checksum(
             path, int(beyond.fields['offset']) >> 20,
             int(beyond.fields['bytes']) >> 20),
             'checksum of what the guest wrote behind the old end')
@@ -220,8 +211,8 @@ class Story:
         """Let B read what A wrote."""
         line = self._machines['B'].guest.wait('disk', 'vdb', 'verified')
         for field in ('token', 'bytes', 'sha256'):
-            expect(self._written.fields[field], line.fields[field],
-                   f'{field} of the pattern')
+            expect_equal(self._written.fields[field], line.fields[field],
+                         f'{field} of the pattern')
         return f'guest B: {_short(line)}, as A wrote it'
 
     def create_from_image(self) -> str:
@@ -229,7 +220,7 @@ class Story:
         volume_id = self._clients.create_volume('demo-boot', 1, api.IMAGE_ID)
         self._volumes['boot'] = volume_id
         path, size_bytes = self._observer.backing_file(volume_id)
-        expect(_GIB, size_bytes, f'size of {path}')
+        expect_equal(_GIB, size_bytes, f'size of {path}')
         return f'{volume_id}; storage: {path}{self._shared(volume_id)}'
 
     def _shared(self, volume_id: str) -> str:
@@ -239,7 +230,7 @@ class Story:
         line = observe.first_match(self._cloud.log('cinder-volume'),
                                    lambda text: words in text)
         must = (options.images, options.store) == ('storage', 'reflink')
-        expect(must, line is not None, 'the image is shared, not copied')
+        expect_equal(must, line is not None, 'the image is shared, not copied')
         return f'; {line[line.index(words):]}' if line else ''
 
     def boot_from_volume(self) -> str:
@@ -248,8 +239,8 @@ class Story:
         self._boot('C', volume_id=volume_id)
         self._clients.wait_server(self._machines['C'].server_id)
         added = self._machines['C'].guest.wait('disk', 'vda', 'added')
-        expect(volume_id[:_SERIAL_CHARACTERS], added.fields['serial'],
-               'serial of the disk that the guest booted from')
+        expect_equal(volume_id[:_SERIAL_CHARACTERS], added.fields['serial'],
+                     'serial of the disk that the guest booted from')
         return (f'{self._up("C")}, serial={added.fields["serial"]}; '
                 + self._observer.attached(volume_id, _GIB))
 

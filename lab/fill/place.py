@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dataclasses
 
 from lab.cloud.config import cinder
-from lab.demo import observe
+from lab.scenario import observe
 
 _POOL = f'{cinder.STORE_PATHS["lvmthin"]}/mydriver'
 

@@ -9,10 +9,10 @@ import uuid
 
 from lab import process
 from lab.cloud import api
-from lab.demo import observe, openstack, report
-from lab.demo.console import Guest, Line
-from lab.demo.story import NotProven, expect
 from lab.fill import place
+from lab.scenario import clients, observe, report
+from lab.scenario.console import Guest, Line
+from lab.scenario.expect import NotProven, expect, expect_equal
 
 #: The backend reports once a minute.
 _REPORT_S = 180
@@ -43,7 +43,7 @@ class Story:
         self._volumes: dict[str, str] = {}
         self._server = ''
         self._guest: Guest
-        self._clients: openstack.Clients
+        self._clients: clients.Clients
         self._api: Any = None
         self._before: observe.Seen
         self._written: Line
@@ -84,7 +84,7 @@ class Story:
         """Boot a server and let it write a pattern."""
         connected = self._cloud.connect()
         self._api = connected.block_storage
-        self._clients = openstack.Clients(connected)
+        self._clients = clients.Clients(connected)
         self._before = self._observer.look()
         self._server = self._clients.create_server(
             'fill', image_id=api.IMAGE_ID)
@@ -166,7 +166,7 @@ class Story:
         """Quote the storage host, and libvirt on the guest."""
         full = self._observer.run('storage', *self._place.look).split('\n')
         domain = self._observer.run('compute', 'bash', '-c', _DOMAIN)
-        expect(True, 'running' in domain, f'the guest runs: {domain}')
+        expect('running' in domain, f'the guest does not run: {domain}')
         return f'{" ".join(full[-2].split())}; {" ".join(domain.split())}'
 
     def patterns(self) -> str:
@@ -175,8 +175,8 @@ class Story:
         for verb in ('verified', 'rewrote'):
             line = self._guest.wait('disk', 'vdb', verb)
             for field in ('token', 'bytes', 'sha256'):
-                expect(self._written.fields[field], line.fields[field],
-                       f'{field} of the pattern')
+                expect_equal(self._written.fields[field], line.fields[field],
+                             f'{field} of the pattern')
             said.append(f'{line.text[:60]}... ok')
         return '; '.join(said)
 
@@ -190,7 +190,7 @@ class Story:
             wanted = hashlib.sha256()
             for _ in range(count):
                 wanted.update(slot)
-            expect(wanted.hexdigest(), self._observer.checksum(
+            expect_equal(wanted.hexdigest(), self._observer.checksum(
                 path, first * mib, count * mib),
                 f'checksum of slots from {first} on')
         return f'{(slots - 1) * mib} MiB of {path} are as the guest wrote them'
@@ -230,7 +230,7 @@ class Story:
 
         status = process.wait_for(ended, f'{resource_id} to end', 120,
                                   poll_s=0.5)
-        expect('error', status, 'status')
+        expect_equal('error', status, 'status')
 
     def _delete_snapshot(self, snapshot_id: str) -> None:
         self._api.delete_snapshot(snapshot_id)

@@ -10,7 +10,7 @@ from lab import errors, paths
 from lab.cloud import api, settings
 from lab.cloud import site as cloud_site
 from lab.cloud import up as cloud_up
-from lab.demo import observe
+from lab.scenario import observe
 from lab.tempest import results, run, skips, suites, verdict
 
 WORKSPACE = paths.STATE / 'tempest'

@@ -36,7 +36,7 @@ def _verify(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
     from lab.cloud import api
     from lab.cloud import up as cloud_up
-    from lab.demo import report
+    from lab.scenario import report
     from lab.verify import story
     start = time.monotonic()
     layout = settings.Layout()

@@ -9,25 +9,16 @@ import zlib
 
 from openstack import exceptions
 
-from lab import errors, process
+from lab import process
 from lab.cloud import api
 from lab.cloud.config import cinder
-from lab.demo import observe, openstack
-from lab.demo.console import Guest
+from lab.scenario import clients, observe
+from lab.scenario.console import Guest
+from lab.scenario.expect import NotProven, expect
 from lab.verify import inside, look
 
 # The brackets keep pkill from finding the very command that calls it.
 _DAEMON = '[p]rivsep_context mydriver.privileged.target_context'
-
-
-class NotProven(errors.LabError):
-    """What was seen is not what should be."""
-
-
-def expect(held: object, what: str) -> None:
-    """:raises NotProven: unless it held."""
-    if not held:
-        raise NotProven(what)
 
 
 class Story:
@@ -40,7 +31,7 @@ class Story:
         self._volumes: list[str] = []
         self._server = ''
         self._guest: Guest
-        self._clients: openstack.Clients
+        self._clients: clients.Clients
         self._strangers: dict[str, str] = {}
         self._arguments: dict[str, str] = {}
 
@@ -76,7 +67,7 @@ class Story:
         """Make an export by hand; note what it is."""
         connected = self._cloud.connect()
         self._api = connected.block_storage
-        self._clients = openstack.Clients(connected)
+        self._clients = clients.Clients(connected)
         self._look.inside('storage', 'stranger-make', '/var/lib/cinder')
         self._before = self._observer.look()
         self._strangers = self._stranger()

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab import errors, paths
+from lab import errors
 from lab.cloud import api
 from lab.cloud.config import cinder
 from mydriver import model
 
-_PROBE = paths.ROOT / 'lab' / 'demo' / 'probe.py'
+_PROBE = Path(__file__).with_name('probe.py')
 
 #: Folders on the storage node in which nothing may be left.
 _FOLDERS = (cinder.STORE_PATH, cinder.STORE_PATH_2,

@@ -10,7 +10,6 @@ import time
 import traceback
 
 from lab import errors
-from lab.demo.openstack import Timing
 
 #: Log lines that tell why something failed.
 _TELLING = re.compile(r' (ERROR|CRITICAL) |Traceback|^\S*(Error|Exception)\b')
@@ -32,6 +31,24 @@ class Step:
     status: str
     seconds: float
     proof: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """How long an attach or a detach took, seconds.
+
+    :param what: for the table.
+    :param api_s: until the API had answered.
+    :param status_s: until the volume was in-use, or available.
+    :param guest_s: until the guest had said so, None where it was not asked.
+    :param stages: parts of it, from the services' logs, milliseconds.
+    """
+
+    what: str
+    api_s: float
+    status_s: float
+    guest_s: float | None = None
+    stages: tuple[tuple[str, float], ...] = ()
 
 
 class Report:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public APIs, through openstacksdk: do, and wait until it is done."""
 
-import dataclasses
 import time
 from typing import Any
 
@@ -9,7 +8,8 @@ from openstack import connection, exceptions
 
 from lab import errors, process
 from lab.cloud import api
-from lab.demo import console
+from lab.scenario import console
+from lab.scenario.report import Timing
 
 #: The longest that one change of state may take on a noisy machine, seconds.
 _TIMEOUT_S = 600
@@ -19,24 +19,6 @@ _POLL_S = 0.25
 
 class ServiceFailed(errors.LabError):
     """A service gave up on what it was asked for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """How long an attach or a detach took, seconds.
-
-    :param what: for the table.
-    :param api_s: until the API had answered.
-    :param status_s: until the volume was in-use, or available.
-    :param guest_s: until the guest had said so, None where it was not asked.
-    :param stages: parts of it, from the services' logs, milliseconds.
-    """
-
-    what: str
-    api_s: float
-    status_s: float
-    guest_s: float | None = None
-    stages: tuple[tuple[str, float], ...] = ()
 
 
 class Clients:

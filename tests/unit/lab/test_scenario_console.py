@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of reading a guest's console."""
+"""Reading a guest's console."""
 
 import unittest
 
 from lab import errors
-from lab.demo import console
+from lab.scenario import console
 
 
 def said(*texts: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of what the demo takes for proven."""
+"""What a scenario takes for proven."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lab.demo import observe, probe
+from lab.scenario import observe, probe
 from mydriver import model
 
 VOLUME = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d'

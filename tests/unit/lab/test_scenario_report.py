@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the demo's report."""
+"""The report: lines, counts, quoted logs."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from lab import errors
-from lab.demo import openstack, report
+from lab.scenario import report
 
 
 class TestReport(unittest.TestCase):
@@ -80,7 +80,7 @@ class TestReport(unittest.TestCase):
             self._run(interrupt)
 
     def test_table(self):
-        self.report.timings.append(openstack.Timing(
+        self.report.timings.append(report.Timing(
             'attach to A', 0.25, 2.5, 3.5, (('mapped', 12.4),)))
         row = self.report.table().splitlines()[1].split()
         self.assertEqual(['attach', 'to', 'A', '0.2', 's', '2.5', 's', '3.5',

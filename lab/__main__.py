@@ -11,9 +11,9 @@ from lab import errors
 #: Command -> module whose ``register(subparsers)`` adds it. Each command sets
 #: ``func``, which takes the parsed arguments and returns an exit status.
 _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
-             'guest': 'lab.guest.cli', 'demo': 'lab.demo.cli',
-             'verify': 'lab.verify.cli', 'fill': 'lab.fill.cli',
-             'tempest': 'lab.tempest.cli'}
+             'guest': 'lab.guest.cli', 'demo': 'lab.scenarios.demo.cli',
+             'verify': 'lab.scenarios.verify.cli',
+             'fill': 'lab.scenarios.fill.cli', 'tempest': 'lab.tempest.cli'}
 
 
 def _modules(argv: list[str]) -> list[str]:

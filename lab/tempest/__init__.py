@@ -3,7 +3,7 @@
 
 ============= =========================================================
 ``cli``       the command
-``stage``     the cloud before and after: up, what is left, logs, down
+``session``   the cloud before and after: up, what is left, logs, down
 ``suites``    which tests there are to run, and their names in the table
 ``features``  one line for each thing that tempest asks about: do we
 ``conf``      tempest.conf

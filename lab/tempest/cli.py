@@ -38,8 +38,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _tempest(args: argparse.Namespace) -> int:
     # Late: tempest and the SDK take a while to import.
-    from lab.tempest import stage
-    told = stage.play(stage.Order(
+    from lab.tempest import session
+    told = session.play(session.Order(
         args.store, args.regex or None, args.concurrency, args.timeout,
         args.keep))
     told.write(RESULT)

@@ -12,7 +12,7 @@ import uuid
 import fixtures
 
 from lab import errors
-from lab.verify import inside, look
+from lab.scenarios.verify import inside, look
 from mydriver import model
 from mydriver.cinder_volume import chap, journal
 

@@ -2,7 +2,6 @@
 """``python -m lab fill``."""
 
 import argparse
-import time
 
 from lab import paths
 from lab.cloud import settings
@@ -32,12 +31,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _fill(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
-    from lab.demo import stage
-    from lab.fill import story
-    start = time.monotonic()
-    told = stage.play({'store': args.store, 'storage_gib': _STORAGE_GIB},
-                      args.keep, story.Story)
-    told.write(RESULT)
-    print(f'\nFill: {time.monotonic() - start:.0f} s; {RESULT}')
-    print(told.summary())
-    return int(told.failed)
+    from lab.scenario import runner
+    from lab.scenarios.fill import story
+    return runner.command('Fill', RESULT, {
+        'store': args.store, 'storage_gib': _STORAGE_GIB}, args.keep,
+        story.Story)

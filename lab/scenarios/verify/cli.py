@@ -2,8 +2,6 @@
 """``python -m lab verify``."""
 
 import argparse
-import dataclasses
-import time
 
 from lab import paths
 from lab.cloud import settings
@@ -23,10 +21,11 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         'arguments, the journal and the databases for the CHAP secrets in '
         'use. Exit status 0 only if all held.')
     verify.add_argument('--compute-driver', metavar='NAME',
-                        help='of nova-compute, when the cloud is brought up')
+                        help='of nova-compute (default: '
+                        'mydriver.LibvirtDriver)')
     verify.add_argument('--store', choices=settings.STORES,
-                        help="where our driver's backend keeps volumes, when "
-                        'the cloud is brought up (default: reflink)')
+                        help="where our driver's backend keeps volumes "
+                        '(default: reflink)')
     verify.add_argument('--keep', action='store_true',
                         help='leave the cloud up')
     verify.set_defaults(func=_verify)
@@ -34,28 +33,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
-    from lab.cloud import api
-    from lab.cloud import up as cloud_up
-    from lab.scenario import report
-    from lab.verify import story
-    start = time.monotonic()
-    layout = settings.Layout()
-    was_up = cloud_up.is_up(layout)
-    if not was_up:
-        asked = {'compute_driver': args.compute_driver, 'store': args.store}
-        api.up(dataclasses.replace(
-            settings.Options(debug_all=True),
-            **{k: v for k, v in asked.items() if v is not None}))
-    told = report.Report(lambda: sorted(layout.logs.glob('*.log')))
-    try:
-        tale = story.Story(api.Cloud())
-        told.run_all(tale.steps())
-        for name, act in tale.last_steps():
-            told.run(name, act)
-    finally:
-        if not (args.keep or was_up):
-            api.down()
-    told.write(RESULT)
-    print(f'Verification: {time.monotonic() - start:.0f} s; {RESULT}')
-    print(told.summary())
-    return int(told.failed)
+    from lab.scenario import runner
+    from lab.scenarios.verify import story
+    return runner.command('Verification', RESULT, {
+        'compute_driver': args.compute_driver, 'store': args.store,
+        'debug_all': True}, args.keep, story.Story)

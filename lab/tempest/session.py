@@ -6,11 +6,10 @@ from pathlib import Path
 import re
 import time
 
-from lab import errors, paths
+from lab import paths
 from lab.cloud import api, settings
 from lab.cloud import site as cloud_site
-from lab.cloud import up as cloud_up
-from lab.scenario import observe
+from lab.scenario import observe, runner
 from lab.tempest import results, run, skips, suites, verdict
 
 WORKSPACE = paths.STATE / 'tempest'
@@ -47,27 +46,18 @@ class Order:
     keep: bool
 
 
-class WrongCloud(errors.LabError):
-    """The cloud that is up is not the one that is needed."""
-
-
 def play(order: Order) -> verdict.Verdict:
     """Run tempest as ordered."""
-    layout = settings.Layout()
-    was_up = cloud_up.is_up(layout)
     wanted = settings.Options(store=order.store).full()
-    if was_up and (found := api.Cloud().options) != dataclasses.replace(
-            found, backends=wanted.backends, backup=wanted.backup,
-            store=wanted.store):
-        raise WrongCloud(
-            f'the cloud that is up has {found}: run "python -m lab cloud '
-            'down" first')
+    lease = runner.Lease({'backends': wanted.backends,
+                          'backup': wanted.backup, 'store': wanted.store},
+                         order.keep)
     try:
-        api.up(wanted)
-        return _test(order, cloud_site.load(layout))
+        lease.take()
+        return _test(order, cloud_site.load(settings.Layout()))
     finally:
-        if not (order.keep or was_up):
-            api.down()
+        if lease.ends:
+            lease.release()
 
 
 def _test(order: Order, site: cloud_site.Site) -> verdict.Verdict:

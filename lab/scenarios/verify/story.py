@@ -12,19 +12,24 @@ from openstack import exceptions
 from lab import process
 from lab.cloud import api
 from lab.cloud.config import cinder
-from lab.scenario import clients, observe
+from lab.scenario import clients, observe, report
 from lab.scenario.console import Guest
 from lab.scenario.expect import NotProven, expect
-from lab.verify import inside, look
+from lab.scenarios.verify import inside, look
 
 # The brackets keep pkill from finding the very command that calls it.
 _DAEMON = '[p]rivsep_context mydriver.privileged.target_context'
 
 
 class Story:
-    """The steps and what they hand on to each other."""
+    """The steps and what they hand on to each other.
 
-    def __init__(self, cloud: api.Cloud) -> None:
+    :param cloud: the cloud that is up.
+    :param told: not used; other scenarios note timings in it.
+    """
+
+    def __init__(self, cloud: api.Cloud, told: report.Report) -> None:
+        del told
         self._cloud = cloud
         self._look = look.Looker(cloud)
         self._observer = observe.Observer(cloud)

@@ -11,7 +11,7 @@ import uuid
 
 from lab import paths
 from lab.cloud import nodes, processes, settings
-from lab.fill import story
+from lab.scenarios.fill import story
 from tests.unit.lab.test_cloud_config import make_site
 
 _INIT = paths.ROOT / 'lab/guest/init.sh'

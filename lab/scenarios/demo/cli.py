@@ -2,7 +2,6 @@
 """``python -m lab demo``."""
 
 import argparse
-import time
 
 from lab import paths
 from lab.cloud import settings
@@ -42,14 +41,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _demo(args: argparse.Namespace) -> int:
     # Late: the SDK takes a while to import, and other commands do without.
-    from lab.demo import stage
-    start = time.monotonic()
-    told = stage.play({
+    from lab.scenario import runner
+    from lab.scenarios.demo import story
+    return runner.command('Demo', RESULT, {
         'compute_driver': args.compute_driver, 'portals': args.portals,
         'store': args.store, 'cinder_mode': args.cinder_mode,
-        'images': args.images}, args.keep)
-    told.write(RESULT)
-    print(f'\n{told.table()}\n')
-    print(f'Demo: {time.monotonic() - start:.0f} s; {RESULT}')
-    print(told.summary())
-    return int(told.failed)
+        'images': args.images}, args.keep, story.Story)

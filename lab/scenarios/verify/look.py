@@ -14,7 +14,7 @@ from lab.cloud.config import cinder
 from mydriver import model
 from mydriver.cinder_volume import chap
 
-_INSIDE = paths.ROOT / 'lab' / 'verify' / 'inside.py'
+_INSIDE = Path(__file__).with_name('inside.py')
 
 #: Of the backend ``mydriver``, below the state's folder.
 _STATE = f'{cinder.JOURNAL_PATH}/mydriver'

@@ -9,10 +9,10 @@ import uuid
 
 from lab import process
 from lab.cloud import api
-from lab.fill import place
 from lab.scenario import clients, observe, report
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import NotProven, expect, expect_equal
+from lab.scenarios.fill import place
 
 #: The backend reports once a minute.
 _REPORT_S = 180
@@ -32,7 +32,7 @@ class Story:
     """The steps and what they hand on to each other.
 
     :param cloud: the cloud that is up, its store small.
-    :param told: not used; the demo's story takes it as well.
+    :param told: not used; other scenarios note timings in it.
     """
 
     def __init__(self, cloud: api.Cloud, told: report.Report) -> None:

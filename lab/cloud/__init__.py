@@ -10,15 +10,12 @@ unmodified program. All state lies in ``.lab/cloud``.
 =============== =======================================================
 ``cli``         the commands
 ``api``         what other Python code may use
-``up, down``    the orders of steps
-``plan, wait``  running steps side by side, waiting with a deadline
+``up, down``    the order of the steps; ``starter`` has the steps
+``steps``       run steps in parallel, wait, remember processes
 ``settings``    names, addresses, paths, options
 ``config``      one builder of configuration for each service
-``services``    how each control plane service is started
-``nodes``       the two kernel nodes; ``node/*.sh`` run inside of them
-``database``    making the databases; ``seed`` fills them
-``copy``        the kept copy of the seeded databases
+``control``     the control plane: services, databases, seeding
+``node``        the two kernel nodes, and the scripts that run in them
 ``ready``       when a service counts as ready
-``processes``   what was started, so that exactly that is ended
 =============== =======================================================
 """

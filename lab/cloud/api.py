@@ -24,18 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lab.cloud import down as cloud_down
-from lab.cloud import (
-    errors,
-    network,
-    nodes,
-    plan,
-    processes,
-    report,
-    settings,
-    starter,
-)
+from lab.cloud import errors, network, settings, starter
 from lab.cloud import site as cloud_site
 from lab.cloud import up as cloud_up
+from lab.cloud.node import node
+from lab.cloud.steps import plan, report
+from lab.cloud.steps.registry import Registry
 
 if TYPE_CHECKING:
     from openstack import connection
@@ -72,7 +66,7 @@ class Cloud:
             raise errors.CloudError(
                 'the cloud is not up: run "python -m lab cloud up"')
         self._site = cloud_site.load(self._layout)
-        self._registry = processes.Registry(
+        self._registry = Registry(
             self._layout.pids, self._layout.logs)
 
     @property
@@ -141,7 +135,7 @@ class Cloud:
         network.enter()
         todo = plan.Plan(report.step)
         start = starter.Starter(self._site, self._registry, todo.abort)
-        start.reported(nodes.service_of(name))()
+        start.reported(node.service_of(name))()
 
     def kill(self, name: str) -> None:
         """End a node as a power cut would."""
@@ -161,7 +155,7 @@ class Cloud:
         todo.add(f'node {name}', start.boot(name), (f'{name} off',))
         todo.add('start of its service', start.agent(name),
                  (f'node {name}',))
-        service = nodes.service_of(name)
+        service = node.service_of(name)
         todo.add(f'{service} reports up', start.reported(service),
                  ('start of its service',))
         todo.run()
@@ -185,5 +179,5 @@ class Cloud:
         command = list(argv) or [os.environ.get('SHELL', '/bin/bash')]
         os.execvpe(command[0], command, env)
 
-    def _node(self, name: str) -> nodes.Node:
-        return nodes.Node(self._site, self._registry, name)
+    def _node(self, name: str) -> node.Node:
+        return node.Node(self._site, self._registry, name)

@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import shutil
 
-from lab.cloud import errors, network, processes, report, settings
+from lab.cloud import errors, network, settings
+from lab.cloud.steps import registry, report
+from lab.cloud.steps.registry import Registry
 
 
 @contextlib.contextmanager
@@ -39,8 +41,8 @@ def down(layout: settings.Layout) -> None:
 
 def leftovers(layout: settings.Layout) -> bool:
     """Tell whether there is anything to end."""
-    registry = processes.Registry(layout.pids, layout.logs)
-    return bool(registry.all()) or network.exists()
+    noted = Registry(layout.pids, layout.logs).all()
+    return bool(noted) or network.exists()
 
 
 def end(layout: settings.Layout) -> None:
@@ -50,10 +52,10 @@ def end(layout: settings.Layout) -> None:
 
     :raises DeadlinePassed: when one does not go.
     """
-    processes.Registry(layout.pids, layout.logs).end()
+    Registry(layout.pids, layout.logs).end()
     # One that left its session is still in the namespace, with our marker.
-    for pid in processes.marked(network.pids()):
-        processes.kill(pid)
+    for pid in registry.marked(network.pids()):
+        registry.kill(pid)
     network.delete()
     for folder in (layout.run, layout.disks, layout.pids):
         shutil.rmtree(folder, ignore_errors=True)

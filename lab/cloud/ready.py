@@ -5,7 +5,9 @@ from collections.abc import Callable
 import datetime
 from typing import Any
 
-from lab.cloud import rest, settings, wait
+from lab.cloud import settings
+from lab.cloud.control import rest
+from lab.cloud.steps import wait
 
 
 def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:

@@ -9,19 +9,12 @@ from typing import Any
 
 from lab import errors as lab_errors
 from lab import process
-from lab.cloud import (
-    database,
-    network,
-    nodes,
-    plan,
-    processes,
-    ready,
-    rest,
-    services,
-    settings,
-    wait,
-)
+from lab.cloud import network, ready, settings
+from lab.cloud.control import database, rest, services
+from lab.cloud.node import node
 from lab.cloud.site import Site
+from lab.cloud.steps import plan, wait
+from lab.cloud.steps.registry import Registry
 
 #: What a worker logs when it is about to serve; its report to the database,
 #: which readiness asks for in the end, comes some seconds later.
@@ -40,7 +33,7 @@ class Starter:
     :param abort: set to end all waits.
     """
 
-    def __init__(self, site: Site, registry: processes.Registry,
+    def __init__(self, site: Site, registry: Registry,
                  abort: threading.Event) -> None:
         self._site = site
         self._registry = registry
@@ -131,7 +124,7 @@ class Starter:
         options = self._site.options
         probe = ready.REPORTS[name]
         agent = next((self._node(n) for n in settings.NODES
-                      if nodes.service_of(n) == name), None)
+                      if node.service_of(n) == name), None)
         if not agent:
             return probe(self._client, options, self._since)
         if name == 'cinder-volume':
@@ -139,8 +132,8 @@ class Starter:
                                 len(options.backends))
         return probe(self._client, options, agent.started_at())
 
-    def _node(self, name: str) -> nodes.Node:
-        return nodes.Node(self._site, self._registry, name)
+    def _node(self, name: str) -> node.Node:
+        return node.Node(self._site, self._registry, name)
 
     def _log(self, name: str) -> str:
         """Return a service's log, empty when there is none yet."""

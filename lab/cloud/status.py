@@ -9,8 +9,11 @@ from typing import Any
 import requests
 
 from lab import errors as lab_errors
-from lab.cloud import network, processes, ready, rest, settings, wait
+from lab.cloud import network, ready, settings
 from lab.cloud import site as cloud_site
+from lab.cloud.control import rest
+from lab.cloud.steps import wait
+from lab.cloud.steps.registry import Registry
 
 #: A service's report may be this old, seconds; they come every 5 or 10.
 _OLD_S = 60
@@ -27,7 +30,7 @@ def show(layout: settings.Layout) -> int:
     print(f'{noted["phase"]} since {since}, namespace {settings.NAMESPACE}, '
           + ', '.join(f'{k}: {v}' for k, v in noted['options'].items()))
     well = noted['phase'] == 'up'
-    registry = processes.Registry(layout.pids, layout.logs)
+    registry = Registry(layout.pids, layout.logs)
     for name in settings.NODES:
         if not registry.get(f'node-{name}'):
             well = False

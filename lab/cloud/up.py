@@ -7,22 +7,18 @@ import time
 
 from lab.cloud import (
     credentials,
-    database,
     down,
     network,
-    nodes,
-    plan,
     prerequisites,
-    processes,
-    report,
-    seed,
-    seedcopy,
-    services,
     settings,
     starter,
 )
 from lab.cloud import site as cloud_site
 from lab.cloud.config import write
+from lab.cloud.control import database, seed, seed_cache, services
+from lab.cloud.node import node
+from lab.cloud.steps import plan, report
+from lab.cloud.steps.registry import Registry
 from lab.guest import image
 
 
@@ -56,7 +52,7 @@ def up(options: settings.Options, layout: settings.Layout) -> None:
 
 def is_up(layout: settings.Layout) -> bool:
     """Tell whether an ``up`` came to its end and its processes live."""
-    registry = processes.Registry(layout.pids, layout.logs)
+    registry = Registry(layout.pids, layout.logs)
     return (layout.read_status().get('phase') == 'up'
             and all(n.alive() for n in registry.all())
             and all(registry.get(f'node-{n}') for n in settings.NODES))
@@ -68,7 +64,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
                f'{settings.NAMESPACE}, {options.compute_driver}, '
                f'{"+".join(options.backends)}')
     guest = image.build()
-    kept = seedcopy.SeedCopy(layout, seedcopy.key(guest))
+    kept = seed_cache.SeedCache(layout, seed_cache.key(guest))
     if kept.there():
         kept.restore()
         passwords = credentials.Credentials.load(layout.credentials)
@@ -81,7 +77,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
     write.write(site)
     network.create()
     network.enter()
-    registry = processes.Registry(layout.pids, layout.logs)
+    registry = Registry(layout.pids, layout.logs)
     todo = plan.Plan(report.step)
     start = starter.Starter(site, registry, todo.abort)
     seeded: tuple[str, ...] = ()
@@ -98,7 +94,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
         add_images(todo, start, after=seeded)
     add_reports(todo, start)
     if options.backup:
-        todo.add('cinder-backup reports up', start.reported(nodes.BACKUP),
+        todo.add('cinder-backup reports up', start.reported(node.BACKUP),
                  ('cinder-volume reports up',))
     todo.run()
     note(layout, options, 'up')
@@ -182,7 +178,7 @@ def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
 
 
 def add_seeding(todo: plan.Plan, start: starter.Starter,
-                site: cloud_site.Site, kept: seedcopy.SeedCopy,
+                site: cloud_site.Site, kept: seed_cache.SeedCache,
                 guest: Path) -> None:
     """Add what makes the databases from nothing, and keeps a copy."""
     todo.add('mariadb-install', lambda: database.install(site))

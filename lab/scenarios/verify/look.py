@@ -9,8 +9,9 @@ import subprocess
 from typing import Any
 
 from lab import errors, paths
-from lab.cloud import api, nodes, settings
+from lab.cloud import api, settings
 from lab.cloud.config import cinder
+from lab.cloud.node import node
 from mydriver import model
 from mydriver.cinder_volume import chap
 
@@ -57,7 +58,7 @@ class Looker:
         """
         key = chap.ChapKey(base64.b64decode(self.run(
             'storage', 'base64', f'{_STATE}/chap.key')))
-        initiator = model.Iqn(nodes.INITIATORS['compute'])
+        initiator = model.Iqn(node.INITIATORS['compute'])
         found = {}
         for row in self.journal():
             if row.startswith('target: '):

@@ -9,8 +9,9 @@ import unittest
 
 import ddt
 
-from lab.cloud import credentials, services, settings, site
+from lab.cloud import credentials, settings, site
 from lab.cloud.config import cinder, glance, infra, ini, nova, write
+from lab.cloud.control import services
 
 
 def make_site(folder: Path = Path('/state'),

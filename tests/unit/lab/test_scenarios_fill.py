@@ -10,7 +10,9 @@ import unittest
 import uuid
 
 from lab import paths
-from lab.cloud import nodes, processes, settings
+from lab.cloud import settings
+from lab.cloud.node import node
+from lab.cloud.steps.registry import Registry
 from lab.scenarios.fill import story
 from tests.unit.lab.test_cloud_config import make_site
 
@@ -120,6 +122,6 @@ class TestDisks(unittest.TestCase):
                 ('compute', {'storage_gib': 3}, (40,))):
             site = make_site(folder, **options)
             layout = settings.Layout(folder)
-            node = nodes.Node(site, processes.Registry(
+            machine = node.Node(site, Registry(
                 layout.pids, layout.logs), name)
-            self.assertEqual(wanted, node.disks_gib())
+            self.assertEqual(wanted, machine.disks_gib())

@@ -10,7 +10,8 @@ import tempfile
 import unittest
 
 from lab import process
-from lab.cloud import down, network, processes, settings
+from lab.cloud import down, network, settings
+from lab.cloud.steps import registry
 
 _SLEEP = [sys.executable, '-c', 'import time; time.sleep(60)']
 
@@ -24,7 +25,7 @@ class RegistryTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.layout = settings.Layout(Path(folder.name))
-        self.registry = processes.Registry(
+        self.registry = registry.Registry(
             self.layout.pids, self.layout.logs)
         self.addCleanup(self.registry.end)
 
@@ -33,7 +34,7 @@ class RegistryTest(unittest.TestCase):
 
     def test_note_is_found_by_another_registry(self) -> None:
         started = self.spawn('one', _SLEEP)
-        other = processes.Registry(self.layout.pids, self.layout.logs)
+        other = registry.Registry(self.layout.pids, self.layout.logs)
         self.assertEqual(started, other.get('one'))
         self.assertEqual([started], other.all())
         self.assertTrue(started.alive())
@@ -78,9 +79,9 @@ class RegistryTest(unittest.TestCase):
             self.addCleanup(foreign.kill)
             pids = [ours.pid, foreign.pid]
             # Between fork and exec it still has our own environment.
-            process.wait_for(lambda: processes.marked(pids) == [ours.pid],
+            process.wait_for(lambda: registry.marked(pids) == [ours.pid],
                              'the marker', 30)
-            self.assertEqual([], processes.marked(pids, 'other'))
+            self.assertEqual([], registry.marked(pids, 'other'))
             foreign.kill()
 
 

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from lab.cloud import errors, rest, settings
+from lab.cloud import errors, settings
+from lab.cloud.control import rest
 from lab.guest import sector
 
 _CATALOGUE = (

@@ -8,7 +8,8 @@ import unittest
 import requests
 
 from lab import errors as lab_errors
-from lab.cloud import errors, plan, wait
+from lab.cloud import errors
+from lab.cloud.steps import plan, wait
 
 
 class PlanTest(unittest.TestCase):

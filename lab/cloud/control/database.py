@@ -7,8 +7,9 @@ import threading
 import pymysql
 
 from lab import process
-from lab.cloud import errors, plan, settings
+from lab.cloud import errors, settings
 from lab.cloud.site import Site
+from lab.cloud.steps import plan
 
 #: Names of the last step of each database, which services need.
 DONE = ('keystone-bootstrap', 'glance-db', 'placement-db', 'neutron-db',

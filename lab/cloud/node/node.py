@@ -10,12 +10,15 @@ import time
 
 from lab import errors as lab_errors
 from lab import process
-from lab.cloud import errors, network, processes, report, services, settings
+from lab.cloud import errors, network, settings
 from lab.cloud.config import glance as glance_conf
+from lab.cloud.control import services
 from lab.cloud.site import Site
+from lab.cloud.steps import report
+from lab.cloud.steps.registry import Registry
 from lab.kernel import mailbox, node
 
-_SHELL = Path(__file__).parent / 'node'
+_SHELL = Path(__file__).parent
 
 _GIB = 1 << 30
 
@@ -88,7 +91,7 @@ class Node:
     :param name: ``storage`` or ``compute``.
     """
 
-    def __init__(self, site: Site, registry: processes.Registry,
+    def __init__(self, site: Site, registry: Registry,
                  name: str) -> None:
         if name not in _KINDS:
             raise errors.CloudError(

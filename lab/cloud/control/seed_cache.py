@@ -18,10 +18,10 @@ from lab.guest import sector
 #: since the databases hold them too.
 _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 
-#: Modules of this package that decide what is in the databases, or whose
+#: Modules of lab.cloud that decide what is in the databases, or whose
 #: paths and options end up there (the cell mappings hold addresses).
-_MODULES = ('settings.py', 'seed.py', 'database.py', 'credentials.py',
-            'seedcopy.py', 'site.py', 'config/*.py')
+_MODULES = ('settings.py', 'credentials.py', 'site.py', 'config/*.py',
+            'control/seed.py', 'control/database.py', 'control/seed_cache.py')
 
 _MARK = 'complete'
 
@@ -33,7 +33,7 @@ def key(image: Path, root: Path = settings.ROOT) -> str:
     :param root: the clone.
     """
     digest = hashlib.sha256()
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     files = [image, root / 'constraints.txt',
              *(p for pattern in _MODULES for p in sorted(here.glob(pattern)))]
     for path in files:
@@ -49,8 +49,8 @@ def _mariadb_version() -> str:
                           capture_output=True, text=True).stdout.strip()
 
 
-class SeedCopy:
-    """One kept copy.
+class SeedCache:
+    """One kept copy of seeded databases.
 
     :param layout: of the cloud.
     :param name: its key.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lab.cloud import down as cloud_down
-from lab.cloud import errors, network, settings, starter
+from lab.cloud import driver, errors, network, settings, starter
 from lab.cloud import site as cloud_site
 from lab.cloud import up as cloud_up
 from lab.cloud.node import node
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Names and ids in a fresh cloud.
 IMAGE, IMAGE_ID = settings.IMAGE, settings.IMAGE_ID
 FLAVOR, FLAVOR_ID = settings.FLAVOR, settings.FLAVOR_ID
-VOLUME_TYPE = 'mydriver'
+VOLUME_TYPE = driver.BACKEND
 
 #: Microversion of servers without a network (``networks='none'``), and the
 #: one that the lab was tried with.

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 import shutil
 
-from lab.cloud import errors, settings
+from lab.cloud import driver, errors, settings
 
 #: Programs and the Debian packages that bring them.
 BINARIES = {
@@ -37,7 +37,7 @@ PROGRAMS = (
     'uwsgi', 'keystone-manage', 'glance-manage', 'placement-manage',
     'neutron-db-manage', 'nova-manage', 'nova-conductor', 'nova-scheduler',
     'nova-compute', 'cinder-manage', 'cinder-scheduler', 'cinder-volume',
-    'privsep-helper', 'mydriver',
+    'privsep-helper', driver.PROGRAM,
 )
 
 _SBIN = '/usr/sbin:/usr/bin:/sbin:/bin'

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab import paths
+from lab.cloud import driver
 
 ROOT = paths.ROOT
 
@@ -50,10 +51,14 @@ COMPUTE_ID = '5f0c2a1e-6d8b-4a55-9d43-0c0ffee00012'
 HOST_UUID = '7a1d5c1e-0b8f-4f0e-9a77-0c0ffee00012'
 
 #: Names of the volume backends that the lab can configure.
-BACKENDS = ('mydriver', 'mydriver-2', 'lvm')
+LVM = 'lvm'
+BACKENDS = (*driver.BACKENDS, LVM)
+
+#: Volume group of the in-tree driver.
+LVM_GROUP = 'stack-volumes'
 
 #: Stores that our driver's backend can be on.
-STORES = ('reflink', 'lvmthin')
+STORES = driver.STORES
 
 #: Threads of cinder-volume: eventlet's green ones, or the system's.
 CINDER_MODES = ('green', 'native')
@@ -107,8 +112,8 @@ class Options:
         logged can be searched; else in cinder-volume and nova-compute alone.
     """
 
-    compute_driver: str = 'mydriver.LibvirtDriver'
-    backends: tuple[str, ...] = ('mydriver',)
+    compute_driver: str = driver.COMPUTE_DRIVER
+    backends: tuple[str, ...] = (driver.BACKEND,)
     portals: int = 1
     store: str = 'reflink'
     cinder_mode: str = 'green'
@@ -120,7 +125,7 @@ class Options:
     def full(self) -> Self:
         """Return them with all that OpenStack's own tests want."""
         return dataclasses.replace(self, backup=True, backends=tuple(
-            dict.fromkeys((*self.backends, 'mydriver-2'))))
+            dict.fromkeys((*self.backends, driver.BACKEND_2))))
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON's types."""
@@ -129,12 +134,11 @@ class Options:
     @property
     def volume_groups(self) -> tuple[str, ...]:
         """The volume groups that the storage node has, a disk each."""
-        thin = self.store == 'lvmthin'
-        wanted = {'stack-volumes': 'lvm' in self.backends,
-                  'mydriver-volumes': thin and 'mydriver' in self.backends,
-                  'mydriver-volumes-2': (thin and 'mydriver-2'
-                                         in self.backends)}
-        return tuple(name for name, has in wanted.items() if has)
+        groups = {LVM: LVM_GROUP}
+        if self.store == 'lvmthin':
+            groups |= driver.GROUPS
+        return tuple(groups[name] for name in (LVM, *driver.BACKENDS)
+                     if name in groups and name in self.backends)
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lab import errors
-from lab.cloud import api
+from lab.cloud import api, driver
 from lab.cloud.config import cinder
 from mydriver import model
 
 _PROBE = Path(__file__).with_name('probe.py')
 
 #: Folders on the storage node in which nothing may be left.
-_FOLDERS = (cinder.STORE_PATH, cinder.STORE_PATH_2,
-            f'{cinder.STATE_PATH}/conversion', cinder.BACKUP_PATH)
+_FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
+            cinder.BACKUP_PATH)
 
 
 class NotSeen(errors.LabError):

@@ -7,7 +7,7 @@ import re
 import time
 
 from lab import paths
-from lab.cloud import api, settings
+from lab.cloud import api, driver, settings
 from lab.cloud import site as cloud_site
 from lab.scenario import observe, runner
 from lab.tempest import results, run, skips, suites, verdict
@@ -17,12 +17,6 @@ WORKSPACE = paths.STATE / 'tempest'
 #: Seconds in which the nodes come to rest: deletions of the last tests may
 #: be on their way.
 _REST_S = 60
-
-#: Where our code is.
-_CODE = paths.ROOT / 'mydriver'
-
-#: What our driver says of a volume or snapshot that it lets go of.
-_UNMANAGED = re.compile(r'is not managed any more; it stays in \S+ as (\S+)')
 
 #: A line of a service on an error; a traceback's lines have it too.
 _ERROR = re.compile(r'^\S+ \S+ \d+ (ERROR|CRITICAL) (\S+)')
@@ -130,7 +124,7 @@ def unmanaged(log: Path, offset: int = 0) -> set[str]:
     :param offset: where to begin, bytes.
     :returns: names of backings.
     """
-    return set(_UNMANAGED.findall(_read(log, offset)))
+    return set(driver.UNMANAGED.findall(_read(log, offset)))
 
 
 def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
@@ -145,7 +139,7 @@ def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
     lines = _read(log, offset).splitlines()
     for number, line in enumerate(lines):
         match = _ERROR.match(line)
-        if match and (match[2].startswith('mydriver')
+        if match and (driver.is_logger(match[2])
                       or _last_frame_is_ours(lines, number)):
             found.append(f'{log.name}: {line[:300]}')
     return found
@@ -159,7 +153,7 @@ def _read(log: Path, offset: int) -> str:
 
 def _last_frame_is_ours(lines: list[str], number: int) -> bool:
     """Tell whether a line is a traceback's last place, and in our code."""
-    return (f'File "{_CODE}/' in lines[number]
+    return (f'File "{driver.CODE}/' in lines[number]
             and not any('File "' in line for line in _rest(lines, number)))
 
 

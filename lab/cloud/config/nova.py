@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nova.conf of the control plane and nova-cpu.conf of node ``compute``."""
 
-from lab.cloud import settings
+from lab.cloud import driver, settings
 from lab.cloud.config import common, ini
 from lab.cloud.site import Site
 
@@ -79,7 +79,7 @@ def compute(site: Site) -> ini.Sections:
         common.logging(True),
         _both(site, '/var/lib/nova/lock'),
         common.privsep(site, conf, 'nova_sys_admin', 'privsep_osbrick',
-                       'mydriver_privsep_initiator',
+                       driver.INITIATOR_SECTION,
                        'vif_plug_linux_bridge_privileged',
                        'vif_plug_ovs_privileged'), {
             'DEFAULT': {

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from lab.cloud import errors, settings
+from lab.cloud import driver, errors, settings
 from lab.cloud.control import rest
 from lab.guest import sector
 
@@ -19,7 +19,7 @@ _CATALOGUE = (
 #: Extra specs of each volume type.
 VOLUME_TYPES = {
     **{name: {'volume_backend_name': name} for name in settings.BACKENDS},
-    'multiattach': {'volume_backend_name': 'mydriver',
+    'multiattach': {'volume_backend_name': driver.BACKEND,
                     'multiattach': '<is> True'},
 }
 

@@ -20,8 +20,9 @@ _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 
 #: Modules of lab.cloud that decide what is in the databases, or whose
 #: paths and options end up there (the cell mappings hold addresses).
-_MODULES = ('settings.py', 'credentials.py', 'site.py', 'config/*.py',
-            'control/seed.py', 'control/database.py', 'control/seed_cache.py')
+_MODULES = ('settings.py', 'driver.py', 'credentials.py', 'site.py',
+            'config/*.py', 'control/seed.py', 'control/database.py',
+            'control/seed_cache.py')
 
 _MARK = 'complete'
 

@@ -10,7 +10,8 @@ import time
 
 from lab import errors as lab_errors
 from lab import process
-from lab.cloud import errors, network, settings
+from lab.cloud import driver, errors, network, settings
+from lab.cloud.config import cinder as cinder_conf
 from lab.cloud.config import glance as glance_conf
 from lab.cloud.control import services
 from lab.cloud.site import Site
@@ -217,10 +218,7 @@ class Node:
     def _restores(self) -> bool:
         """Tell whether our driver's exports come back at boot."""
         return (self.name == 'storage'
-                and 'mydriver' in self._site.options.backends
-                and subprocess.run(
-                    [self._site.program('mydriver'), 'restore', '--help'],
-                    check=False, capture_output=True).returncode == 0)
+                and driver.BACKEND in self._site.options.backends)
 
     def environ(self) -> dict[str, str]:
         """Return what its payload reads; no secrets."""
@@ -248,5 +246,8 @@ class Node:
             'CLOUD_ETC': str(self._site.layout.etc),
             'CLOUD_LOGS': str(self._site.layout.logs),
             'CLOUD_MAILBOX': str(self._box),
-            'CLOUD_RESTORE': 'yes' if self._restores() else '',
+            'CLOUD_FOLDERS': ' '.join(driver.FOLDERS.values()),
+            'CLOUD_STATE': driver.STATE,
+            'CLOUD_RESTORE': shlex.join(driver.restore(
+                cinder_conf.ROOTS_CONF)) if self._restores() else '',
         }

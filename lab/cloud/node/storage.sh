@@ -29,8 +29,8 @@ for group in $CLOUD_VOLUME_GROUPS; do
     node_log "volume group $group"
 done
 mkdir -p /var/lib/cinder/{lock,volumes,conversion,coordination,backup}
-mkdir -p /var/lib/cinder/{mydriver,mydriver-2}
-mkdir -p -m 700 /var/lib/cinder/mydriver-state
+mkdir -p $CLOUD_FOLDERS
+mkdir -p -m 700 "$CLOUD_STATE"
 if [ -n "$CLOUD_GLANCE" ]; then
     # Its files on the filesystem of the volumes, those of the seeded copy too.
     ip addr add "$CLOUD_GLANCE_ADDRESS/24" dev vec0
@@ -47,8 +47,7 @@ install -D -m 640 "$CLOUD_ETC/cinder/cinder-volume.conf" \
 if [ -n "$CLOUD_RESTORE" ]; then
     # The boot order of a real storage host: exports are back before the
     # control plane is asked anything.
-    mydriver restore --config-file /etc/cinder/cinder-volume.conf \
-        >> "$CLOUD_LOGS/restore.log" 2>&1 &&
+    $CLOUD_RESTORE >> "$CLOUD_LOGS/restore.log" 2>&1 &&
         node_log 'exports restored' || node_log 'restore failed: restore.log'
 fi
 node_mailbox "$CLOUD_MAILBOX"

@@ -4,10 +4,9 @@
 from collections.abc import Callable
 import dataclasses
 from pathlib import Path
-import re
 import time
 
-from lab.cloud import api
+from lab.cloud import api, driver
 from lab.guest import image
 from lab.scenario import clients, observe, report
 from lab.scenario.console import Guest, Line
@@ -26,8 +25,6 @@ _SERIAL_CHARACTERS = 20
 #: says nothing, since its log is not set up yet (cinder/monkey_patch.py).
 _NATIVE = 'Service is starting with native threading'
 
-#: A line of our driver on an operation that is done, with its duration.
-_DONE = re.compile(r'INFO mydriver\S* .*?\] (\w+)[^\n]*? in ([0-9.]+) ms')
 
 
 @dataclasses.dataclass
@@ -226,7 +223,7 @@ class Story:
     def _shared(self, volume_id: str) -> str:
         """Quote how the volume got its image without a copy, if it must."""
         options = self._cloud.options
-        words = f'Volume {volume_id} shares the extents of image '
+        words = driver.shares_image(volume_id)
         line = observe.first_match(self._cloud.log('cinder-volume'),
                                    lambda text: words in text)
         must = (options.images, options.store) == ('storage', 'reflink')
@@ -272,7 +269,8 @@ class Story:
             with log.open(errors='replace') as f:
                 f.seek(size)
                 stages += [(m[1].lower(), float(m[2])) for line in f
-                           if volume_id in line and (m := _DONE.search(line))]
+                           if volume_id in line
+                           and (m := driver.DONE.search(line))]
         self._told.timings.append(dataclasses.replace(
             timing, guest_s=time.monotonic() - since, stages=tuple(stages)))
 

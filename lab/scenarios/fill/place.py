@@ -4,10 +4,8 @@
 from collections.abc import Callable
 import dataclasses
 
-from lab.cloud.config import cinder
+from lab.cloud import driver
 from lab.scenario import observe
-
-_POOL = f'{cinder.STORE_PATHS["lvmthin"]}/mydriver'
 
 #: A second disk for the volume group.
 _MORE_DISK = ('truncate -s 2560M "$1" && modprobe loop && '
@@ -31,21 +29,22 @@ class Place:
 def _extend_pool(observer: observe.Observer) -> str:
     """Add a disk to the group and extend the pool, all of it in use."""
     disk = observer.run('storage', 'bash', '-c', _MORE_DISK, 'bash',
-                        f'{cinder.STATE_PATH}/more.img').split()[-1]
-    group = cinder.STORE_PATHS['lvmthin']
+                        f'{driver.DISK}/more.img').split()[-1]
+    group = driver.GROUPS[driver.BACKEND]
     observer.run('storage', 'vgextend', group, disk)
-    observer.run('storage', 'lvextend', '-L', '+2G', _POOL)
-    return f'vgextend {group} {disk}; lvextend -L +2G {_POOL}'
+    observer.run('storage', 'lvextend', '-L', '+2G', driver.POOL)
+    return f'vgextend {group} {disk}; lvextend -L +2G {driver.POOL}'
 
 
 PLACES = {
     'reflink': Place(
         'up',
-        ('df', '--output=target,size,used,avail,pcent', cinder.STORE_PATH),
+        ('df', '--output=target,size,used,avail,pcent',
+         driver.FOLDERS[driver.BACKEND]),
         None),
     'lvmthin': Place(
         'down',
         ('env', 'LVM_SUPPRESS_FD_WARNINGS=1', 'lvs', '--noheadings',
          '-o', ('lv_name,lv_size,data_percent,metadata_percent,'
-                'lv_health_status'), _POOL), _extend_pool),
+                'lv_health_status'), driver.POOL), _extend_pool),
 }

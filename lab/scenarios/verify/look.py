@@ -9,16 +9,13 @@ import subprocess
 from typing import Any
 
 from lab import errors, paths
-from lab.cloud import api, settings
-from lab.cloud.config import cinder
+from lab.cloud import api, driver, settings
 from lab.cloud.node import node
 from mydriver import model
 from mydriver.cinder_volume import chap
 
 _INSIDE = Path(__file__).with_name('inside.py')
 
-#: Of the backend ``mydriver``, below the state's folder.
-_STATE = f'{cinder.JOURNAL_PATH}/mydriver'
 
 
 class Looker:
@@ -48,8 +45,7 @@ class Looker:
 
     def journal(self) -> list[str]:
         """Return the journal's rows."""
-        return self.inside('storage', 'journal',
-                           f'{_STATE}/journal.sqlite')
+        return self.inside('storage', 'journal', driver.JOURNAL)
 
     def secrets(self) -> dict[str, str]:
         """Return the CHAP secrets of the compute node at every target.
@@ -57,7 +53,7 @@ class Looker:
         :returns: a name for each secret, and the secret.
         """
         key = chap.ChapKey(base64.b64decode(self.run(
-            'storage', 'base64', f'{_STATE}/chap.key')))
+            'storage', 'base64', driver.CHAP_KEY)))
         initiator = model.Iqn(node.INITIATORS['compute'])
         found = {}
         for row in self.journal():

@@ -10,15 +10,11 @@ import zlib
 from openstack import exceptions
 
 from lab import process
-from lab.cloud import api
-from lab.cloud.config import cinder
+from lab.cloud import api, driver
 from lab.scenario import clients, observe, report
 from lab.scenario.console import Guest
 from lab.scenario.expect import NotProven, expect
 from lab.scenarios.verify import inside, look
-
-# The brackets keep pkill from finding the very command that calls it.
-_DAEMON = '[p]rivsep_context mydriver.privileged.target_context'
 
 
 class Story:
@@ -148,7 +144,7 @@ class Story:
         busy = {iqn for iqn, t in
                 self._observer.look().target['targets'].items() if t['acls']}
         loop = ('for t in /sys/kernel/config/target/iscsi/'
-                f'{cinder.TARGET_PREFIX}*; do case " {" ".join(busy)} " in '
+                f'{driver.TARGET_PREFIX}*; do case " {" ".join(busy)} " in '
                 '*" ${{t##*/}} "*) continue;; esac; ' + command + '; done')
         volume_id = self._volume_off(busy)
         self._refused_volume = volume_id
@@ -214,10 +210,10 @@ class Story:
         lines = [line for line in
                  self._cloud.log('cinder-volume').read_text(
                      errors='replace').splitlines()
-                 if 'mydriver' in line or 'Driver initialize' in line
+                 if driver.PACKAGE in line or 'Driver initialize' in line
                  or 'InvalidInput' in line or 'Invalid input' in line]
         for line in reversed(lines):
-            for words in ('No portal offers', 'The connector cannot'):
+            for words in driver.REFUSALS:
                 if words in line:
                     return line[line.index(words):][:300]
         raise NotProven('the log of cinder-volume does not say why')
@@ -263,10 +259,10 @@ class Story:
     def kill_daemon(self) -> str:
         """Kill the daemon while an attach waits for it: it completes."""
         volume_id = self._volumes[1]
-        self._look.run('storage', 'pkill', '-STOP', '-f', _DAEMON)
+        self._look.run('storage', 'pkill', '-STOP', '-f', driver.TARGET_DAEMON)
         self._clients.begin_attach(self._server, volume_id)
         self._wait_journal(volume_id)
-        self._look.run('storage', 'pkill', '-KILL', '-f', _DAEMON)
+        self._look.run('storage', 'pkill', '-KILL', '-f', driver.TARGET_DAEMON)
         self._clients.wait_volume(volume_id, 'in-use',
                                   given_up=('available',))
         self._guest.wait('disk', 'vdc', 'wrote')
@@ -284,7 +280,7 @@ class Story:
     def kill_service(self) -> str:
         """Kill service and daemon while an attach is under way."""
         volume_id = self._volumes[1]
-        self._look.run('storage', 'pkill', '-STOP', '-f', _DAEMON)
+        self._look.run('storage', 'pkill', '-STOP', '-f', driver.TARGET_DAEMON)
         self._clients.begin_attach(self._server, volume_id)
         self._wait_journal(volume_id)
         in_journal = [r for r in self._look.journal() if volume_id in r

@@ -28,10 +28,12 @@ STATE = ROOT / '.lab'
 VENV = STATE / 'venv'
 STAMP = VENV / 'mydriver-lab.stamp'
 CONSTRAINTS = ROOT / 'constraints.txt'
-REQUIREMENTS = ROOT / 'lab' / 'requirements.txt'
+#: Of the lab, and of the tests and checks.
+REQUIREMENTS = (ROOT / 'lab' / 'requirements.txt',
+                ROOT / 'test-requirements.txt')
 
 #: What decides about the content of the virtual environment.
-INPUTS = (CONSTRAINTS, REQUIREMENTS, ROOT / 'pyproject.toml',
+INPUTS = (CONSTRAINTS, *REQUIREMENTS, ROOT / 'pyproject.toml',
           ROOT / 'setup.cfg')
 
 #: Debian's way to keep package scripts from starting services
@@ -249,7 +251,7 @@ def fill_venv() -> None:
     with step('installing the pinned set'):
         run(uv, 'pip', 'install', '--python', python, '--compile-bytecode',
             *limits, '--build-constraint', str(CONSTRAINTS),
-            '-r', str(REQUIREMENTS))
+            *(word for path in REQUIREMENTS for word in ('-r', str(path))))
     with step('installing the project, editable'):
         run(uv, 'pip', 'install', '--python', python, '--compile-bytecode',
             *limits, '--no-build-isolation', '-e', str(ROOT))

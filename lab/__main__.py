@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         importlib.import_module(name).register(subparsers)
     args = parser.parse_args(argv)
     try:
-        return args.func(args)
+        return int(args.func(args))
     except errors.LabError as e:
         print(f'lab: {e}', file=sys.stderr)
         return e.exit_status

@@ -185,7 +185,7 @@ def tail(path: Path, lines: int = 20) -> str:
     return '\n'.join(text.replace('\r', '').splitlines()[-lines:])
 
 
-def wait_for(probe: Callable[[], T], what: str, timeout_s: float, *,
+def wait_for(probe: Callable[[], T | None], what: str, timeout_s: float, *,
              poll_s: float = POLL_S,
              details: Callable[[], str] = str) -> T:
     """Wait until a condition holds.

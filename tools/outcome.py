@@ -6,7 +6,9 @@ failure, a test that began and never ended and one that was announced and
 never ran all count as failed: what a test needs must be there.
 """
 
+from collections.abc import Mapping
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ class Tally:
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     noise: bytearray = dataclasses.field(default_factory=bytearray)
 
-    def add(self, test: dict[str, Any]) -> None:
+    def add(self, test: Mapping[str, Any]) -> None:
         """Take one test's record, as testtools.StreamToDict gives it."""
         name, status = test['id'], test['status']
         if status == 'exists':
@@ -106,7 +108,12 @@ class _Noise(testtools.StreamResult):
         self._buffer = buffer
 
     def status(self, test_id: str | None = None,
-               file_bytes: bytes | None = None, **_: Any) -> None:
+               test_status: str | None = None,
+               test_tags: set[str] | None = None, runnable: bool = True,
+               file_name: str | None = None, file_bytes: bytes | None = None,
+               eof: bool = False, mime_type: str | None = None,
+               route_code: str | None = None,
+               timestamp: datetime.datetime | None = None) -> None:
         """Take one event of the stream."""
         if test_id is None and file_bytes:
             self._buffer += file_bytes

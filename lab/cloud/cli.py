@@ -6,12 +6,13 @@ from collections.abc import Callable
 import shlex
 import sys
 
+from lab.arguments import Subparsers
 from lab.cloud import api, down, logs, prerequisites, settings, status, up
 
 _Command = Callable[[argparse.Namespace], int]
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the commands to ``python -m lab``."""
     cloud = subparsers.add_parser(
         'cloud', help='a real OpenStack on this machine',
@@ -65,7 +66,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     log.set_defaults(func=_as_root(_logs))
 
 
-def _register_up(commands: argparse._SubParsersAction) -> None:
+def _register_up(commands: Subparsers) -> None:
     default = settings.Options()
     parser = commands.add_parser(
         'up', help='bring the cloud up', description='Brings the cloud up. '

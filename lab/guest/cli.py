@@ -3,10 +3,11 @@
 
 import argparse
 
+from lab.arguments import Subparsers
 from lab.guest import image
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the commands to ``python -m lab``."""
     guest = subparsers.add_parser('guest', help='make the guest image')
     commands = guest.add_subparsers(required=True, metavar='COMMAND')

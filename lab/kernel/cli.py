@@ -4,6 +4,7 @@
 import argparse
 import re
 
+from lab.arguments import Subparsers
 from lab.kernel import run as kernel_run
 
 _UNITS = {'': 1, 'K': 1 << 10, 'M': 1 << 20, 'G': 1 << 30, 'T': 1 << 40}
@@ -27,7 +28,7 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the commands to ``python -m lab``."""
     kernel = subparsers.add_parser(
         'kernel', help='run a command under a kernel of its own')

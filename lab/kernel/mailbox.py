@@ -8,7 +8,7 @@ it and leaves ``stdout``, ``stderr`` and, last, ``status`` there. Several run
 at once. It needs no network in the node and outlives a stuck service.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 from pathlib import Path
@@ -43,6 +43,10 @@ class Result:
     def text(self) -> str:
         """Its output as text."""
         return self.stdout.decode(errors='replace')
+
+
+def _nothing() -> None:
+    pass
 
 
 class Mailbox:
@@ -117,7 +121,8 @@ class Mailbox:
             return int((request / 'status').read_text())
 
     @contextlib.contextmanager
-    def _post(self, argv: Sequence[str], timeout_s: int, cwd: Path):
+    def _post(self, argv: Sequence[str], timeout_s: int,
+              cwd: Path) -> Iterator[Path]:
         """Post a request and yield its folder, which goes afterwards."""
         name = secrets.token_hex(6)
         scratch = self._folder / f'{name}.new'
@@ -136,7 +141,7 @@ class Mailbox:
             shutil.rmtree(request, ignore_errors=True)
 
     def _await(self, request: Path, argv: Sequence[str], timeout_s: int,
-               copy=lambda: None) -> None:
+               copy: Callable[[], None] = _nothing) -> None:
         what = f'{shlex.join(argv)} in {self._node.name}'
         self._wait(request / 'status', what, timeout_s + _SLACK_S, copy)
         copy()
@@ -145,7 +150,7 @@ class Mailbox:
                 what, timeout_s, (request / 'stderr').read_text()[-2000:])
 
     def _wait(self, path: Path, what: str, timeout_s: float,
-              copy=lambda: None) -> None:
+              copy: Callable[[], None] = _nothing) -> None:
         """Wait until the node made a file."""
         def there() -> bool:
             copy()

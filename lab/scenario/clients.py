@@ -42,13 +42,13 @@ class Clients:
 
     def extend_volume(self, volume_id: str, size_gib: int) -> None:
         """Grow a volume, in use or not, and wait for it."""
-        volume = self._volumes.get_volume(volume_id)
-        self._volumes.extend_volume(volume, size_gib)
+        status = str(self._volumes.get_volume(volume_id).status)
+        self._volumes.extend_volume(volume_id, size_gib)
         process.wait_for(
             lambda: self._volumes.get_volume(volume_id).size == size_gib,
             f'volume {volume_id} to have {size_gib} GiB', _TIMEOUT_S,
             poll_s=_POLL_S)
-        self.wait_volume(volume_id, volume.status)
+        self.wait_volume(volume_id, status)
 
     def wait_volume(self, volume_id: str, wanted: str,
                     given_up: tuple[str, ...] = (),
@@ -60,7 +60,7 @@ class Clients:
         :raises ServiceFailed: on one of these, or on an error state.
         """
         def reached() -> bool:
-            status = self._volumes.get_volume(volume_id).status
+            status = str(self._volumes.get_volume(volume_id).status)
             if status.startswith('error') or status in given_up:
                 raise ServiceFailed(
                     f'volume {volume_id} is {status} rather than {wanted}')
@@ -105,7 +105,7 @@ class Clients:
             if server.status == 'ERROR':
                 fault = (server.fault or {}).get('message', 'no reason given')
                 raise ServiceFailed(f'server {server.name}: {fault}')
-            return server.status == 'ACTIVE'
+            return bool(server.status == 'ACTIVE')
 
         process.wait_for(active, f'server {server_id} to be active',
                          _TIMEOUT_S, poll_s=_POLL_S)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What target and compute host have, as their own kernels say."""
 
-from collections.abc import Callable
 import dataclasses
 import json
 from pathlib import Path
@@ -90,8 +89,9 @@ class Observer:
                     self._probe('compute', 'initiator'))
 
     def _probe(self, node: str, *args: str) -> dict[str, Any]:
-        return json.loads(self.run(node, 'python3', '-I', '-S', str(_PROBE),
-                                   *args))
+        found: dict[str, Any] = json.loads(self.run(
+            node, 'python3', '-I', '-S', str(_PROBE), *args))
+        return found
 
     def run(self, node: str, *argv: str) -> str:
         """Run a command on a node that must succeed; return its output."""
@@ -184,7 +184,8 @@ def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:
             for kind, things in after.inventory().items()}
 
 
-def first_match(path: Path, wanted: Callable[[str], bool]) -> str | None:
-    """Return the first line of a log that is wanted."""
+def first_match(path: Path, *words: str) -> str | None:
+    """Return the first line of a log that has all these words in it."""
     with path.open(errors='replace') as f:
-        return next((line.strip() for line in f if wanted(line)), None)
+        return next((line.strip() for line in f
+                     if all(w in line for w in words)), None)

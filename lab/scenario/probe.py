@@ -16,7 +16,7 @@ _CONFIGFS = Path('/sys/kernel/config/target')
 _RECORDS = Path('/etc/iscsi/nodes')
 
 
-def target(folders):
+def target(folders: list[str]) -> dict[str, object]:
     """Return targets, backstores and backing files.
 
     :param folders: of backing files.
@@ -35,7 +35,7 @@ def target(folders):
     }
 
 
-def _logical_volumes():
+def _logical_volumes() -> dict[str, dict[str, int]]:
     """Return volumes and snapshots that are LVM's, by path.
 
     device-mapper calls them GROUP-VOLUME, with each hyphen of either name
@@ -52,7 +52,7 @@ def _logical_volumes():
     return found
 
 
-def _target(path):
+def _target(path: Path) -> dict[str, object]:
     """Return LUNs and ACLs of a target's portal groups."""
     return {
         'luns': {lun.name: _linked(lun) for lun in
@@ -64,7 +64,7 @@ def _target(path):
     }
 
 
-def _linked(folder):
+def _linked(folder: Path) -> str | None:
     """Return the backstore that a LUN, or a mapped LUN, leads to."""
     for link in folder.iterdir():
         if link.is_symlink():
@@ -73,18 +73,18 @@ def _linked(folder):
     return None
 
 
-def _backstore(path):
+def _backstore(path: Path) -> dict[str, str]:
     serial = (path / 'wwn/vpd_unit_serial').read_text()
     return {'serial': serial.partition(':')[2].strip(),
             'path': (path / 'udev_path').read_text().strip()}
 
 
-def _file(path):
+def _file(path: Path) -> dict[str, int]:
     stat = path.stat()
     return {'size_bytes': stat.st_size, 'used_bytes': stat.st_blocks * 512}
 
 
-def initiator():
+def initiator() -> dict[str, object]:
     """Return sessions, SCSI devices and node records."""
     sessions = {}
     for path in sorted(Path('/sys/class/iscsi_session').glob('session*')):
@@ -103,7 +103,7 @@ def initiator():
     }
 
 
-def _device(path):
+def _device(path: Path) -> dict[str, object]:
     """Return name, size and identity of a SCSI disk."""
     names = sorted(p.name for p in path.glob('block/*'))
     return {
@@ -115,7 +115,7 @@ def _device(path):
         if names else []}
 
 
-def _naa(path):
+def _naa(path: Path) -> str | None:
     """Read the NAA identifier in VPD page 0x83 (SPC-4, 7.8.6).
 
     Designators follow a header of four bytes; in each, the second byte's low

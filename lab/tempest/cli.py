@@ -4,13 +4,14 @@
 import argparse
 
 from lab import paths
+from lab.arguments import Subparsers
 from lab.cloud import settings
 
 #: What became of the last run.
 RESULT = paths.STATE / 'tempest.json'
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     tempest = subparsers.add_parser(
         'tempest', help="run OpenStack's own tests on the cloud",

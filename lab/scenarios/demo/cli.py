@@ -4,13 +4,14 @@
 import argparse
 
 from lab import paths
+from lab.arguments import Subparsers
 from lab.cloud import settings
 
 #: What became of the last demo.
 RESULT = paths.STATE / 'demo.json'
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     demo = subparsers.add_parser(
         'demo', help='take a volume to a server in a real OpenStack',

@@ -53,7 +53,7 @@ class Story:
         self._clients: clients.Clients
         self._machines: dict[str, Machine] = {}
         self._volumes: dict[str, str] = {}
-        self._written: Line | None = None
+        self._written: Line
         self._before: observe.Seen | None = None
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
@@ -93,8 +93,7 @@ class Story:
         for service, words in (
                 ('nova-compute', 'Loading compute driver'),
                 ('cinder-volume', 'Starting volume driver')):
-            line = observe.first_match(self._cloud.log(service),
-                                       lambda text, w=words: w in text)
+            line = observe.first_match(self._cloud.log(service), words)
             if line is None:
                 raise NotProven(f'the log of {service} lacks "{words}"')
             quoted.append(f'{service}: {line[line.index(words):]}')
@@ -106,8 +105,7 @@ class Story:
 
     def _mode(self) -> str:
         """Return how cinder-volume runs, as its log says."""
-        line = observe.first_match(self._cloud.log('cinder-volume'),
-                                   lambda text: _NATIVE in text)
+        line = observe.first_match(self._cloud.log('cinder-volume'), _NATIVE)
         mode = 'native' if line else 'green'
         expect_equal(self._cloud.options.cinder_mode, mode, 'threads')
         return mode
@@ -224,8 +222,7 @@ class Story:
         """Quote how the volume got its image without a copy, if it must."""
         options = self._cloud.options
         words = driver.shares_image(volume_id)
-        line = observe.first_match(self._cloud.log('cinder-volume'),
-                                   lambda text: words in text)
+        line = observe.first_match(self._cloud.log('cinder-volume'), words)
         must = (options.images, options.store) == ('storage', 'reflink')
         expect_equal(must, line is not None, 'the image is shared, not copied')
         return f'; {line[line.index(words):]}' if line else ''

@@ -4,6 +4,7 @@
 import argparse
 
 from lab import paths
+from lab.arguments import Subparsers
 from lab.cloud import settings
 
 #: What became of the last run.
@@ -13,7 +14,7 @@ RESULT = paths.STATE / 'fill.json'
 _STORAGE_GIB = 3
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     fill = subparsers.add_parser(
         'fill', help='let a guest fill the store, and recover',

@@ -215,8 +215,7 @@ class Story:
         self._await_error(self._api.get_snapshot, made.id)
         refusal = f'Cannot place snapshot {made.id} '
         quoted = observe.first_match(
-            self._cloud.log('cinder-scheduler'),
-            lambda text: 'ERROR' in text and refusal in text)
+            self._cloud.log('cinder-scheduler'), 'ERROR', refusal)
         if quoted is None:
             raise NotProven(f'status error, but the log lacks "{refusal}"')
         self._delete_snapshot(made.id)

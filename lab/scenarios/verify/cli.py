@@ -4,13 +4,14 @@
 import argparse
 
 from lab import paths
+from lab.arguments import Subparsers
 from lab.cloud import settings
 
 #: What became of the last verification.
 RESULT = paths.STATE / 'verify.json'
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     verify = subparsers.add_parser(
         'verify', help='try what an operator fears, on the cloud',

@@ -8,6 +8,7 @@ each. ``arguments SECONDS`` prints every distinct command line that it saw.
 ``journal PATH`` prints the rows of a journal.
 """
 
+from collections.abc import Callable
 import hashlib
 import json
 import os
@@ -96,8 +97,9 @@ def journal(path: str) -> list[str]:
             for row in db.execute(f'SELECT * FROM {table}')]
 
 
+_VERBS: dict[str, Callable[..., object]] = {
+    'stranger-make': stranger_make, 'stranger-drop': stranger_drop,
+    'configfs': configfs, 'arguments': arguments, 'journal': journal}
+
 if __name__ == '__main__':
-    verb = {'stranger-make': stranger_make, 'stranger-drop': stranger_drop,
-            'configfs': configfs, 'arguments': arguments,
-            'journal': journal}[sys.argv[1]]
-    json.dump(verb(*sys.argv[2:]), sys.stdout)
+    json.dump(_VERBS[sys.argv[1]](*sys.argv[2:]), sys.stdout)

@@ -41,11 +41,13 @@ class Looker:
 
     def configfs(self, *prefixes: str) -> dict[str, str]:
         """Return the target's configfs, a checksum each."""
-        return self.inside('storage', 'configfs', *prefixes)
+        found: dict[str, str] = self.inside('storage', 'configfs', *prefixes)
+        return found
 
     def journal(self) -> list[str]:
         """Return the journal's rows."""
-        return self.inside('storage', 'journal', driver.JOURNAL)
+        rows: list[str] = self.inside('storage', 'journal', driver.JOURNAL)
+        return rows
 
     def secrets(self) -> dict[str, str]:
         """Return the CHAP secrets of the compute node at every target.

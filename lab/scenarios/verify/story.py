@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of the verification, in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import time
 import uuid
@@ -134,12 +134,13 @@ class Story:
                 'initiator': 'iqn.1993-08.org.debian:01:x'})
 
     def _portal(self) -> str:
-        return next(p for t, found in
-                    self._before.target['targets'].items()
-                    if t != inside.STRANGER for p in found['portals'])
+        return str(next(p for t, found in
+                        self._before.target['targets'].items()
+                        if t != inside.STRANGER for p in found['portals']))
 
     @contextlib.contextmanager
-    def _switched(self, command: str, off: str, on: str):
+    def _switched(self, command: str, off: str,
+                  on: str) -> Iterator[None]:
         """Do something to each target that carries no live attachment."""
         busy = {iqn for iqn, t in
                 self._observer.look().target['targets'].items() if t['acls']}
@@ -340,7 +341,7 @@ class Story:
         return {s['state'] for s in found}
 
     def _disk(self) -> str:
-        return self._observer.look().disks(self._volumes[0])[0]['name']
+        return str(self._observer.look().disks(self._volumes[0])[0]['name'])
 
     # -- the end
 

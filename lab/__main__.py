@@ -13,7 +13,9 @@ from lab import errors
 _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
              'guest': 'lab.guest.cli', 'demo': 'lab.scenarios.demo.cli',
              'verify': 'lab.scenarios.verify.cli',
-             'fill': 'lab.scenarios.fill.cli', 'tempest': 'lab.tempest.cli'}
+             'fill': 'lab.scenarios.fill.cli',
+             'upgrade': 'lab.scenarios.upgrade.cli',
+             'tempest': 'lab.tempest.cli'}
 
 
 def _modules(argv: list[str]) -> list[str]:

@@ -117,15 +117,18 @@ class Cloud:
         box.wait_ready()
         return box.stream(argv, stdout, stderr, timeout_s=timeout_s)
 
-    def node_service(self, name: str, action: str) -> None:
+    def node_service(self, name: str, action: str,
+                     code: str | None = None) -> None:
         """Start, stop, kill or restart a node's OpenStack service.
 
         ``kill`` is SIGKILL for it and for its privsep daemons. See
         :meth:`wait_service` for when it is up again.
 
         :param name: of the node.
+        :param code: folder that has the driver's package for it, empty for
+            the clone's own; None for the one of :attr:`options`.
         """
-        self._node(name).service(action)
+        self._node(name).service(action, code)
 
     def wait_service(self, name: str) -> None:
         """Wait until a node's OpenStack service is up, since its start.

@@ -52,6 +52,8 @@ CHAP_KEY = f'{STATE}/{BACKEND}/chap.key'
 
 #: Folder of each backend's volumes on the ``reflink`` store.
 FOLDERS = {BACKEND: f'{DISK}/mydriver', BACKEND_2: f'{DISK}/mydriver-2'}
+#: A file there that is the store's own and no volume's.
+STORE_MARK = '.mydriver-store'
 #: Volume group of each backend on ``lvmthin``. The driver makes the thin pool.
 GROUPS = {BACKEND: 'mydriver-volumes', BACKEND_2: 'mydriver-volumes-2'}
 #: The first backend's thin pool.

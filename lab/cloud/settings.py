@@ -108,6 +108,8 @@ class Options:
         the store among them; sparse files.
     :param images: where glance runs, out of :data:`IMAGE_PLACES`.
     :param backup: run cinder-backup too, on the storage node.
+    :param code: folder that has the driver's package for the nodes; empty for
+        the clone's own.
     :param debug_all: log at DEBUG in every service, so that all that is ever
         logged can be searched; else in cinder-volume and nova-compute alone.
     """
@@ -120,6 +122,7 @@ class Options:
     storage_gib: int = 200
     images: str = 'control'
     backup: bool = False
+    code: str = ''
     debug_all: bool = True
 
     def full(self) -> Self:

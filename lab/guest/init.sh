@@ -13,6 +13,8 @@ echo 1 > /proc/sys/kernel/printk
 PATTERN_BYTES=4194304
 BEYOND_BYTES=1048576
 SLOT_MIB=16
+RECORDS=64
+REPORT_WRITES=10
 
 # say TEXT...: a line with its own length, since nova may show it torn.
 say() {
@@ -131,8 +133,63 @@ added() {
     settle "$1"
     case $1 in
     vda) boot_disk "$1" ;;
-    *) fill_begin "$1" || data_disk "$1" ;;
+    *) write_begin "$1" || fill_begin "$1" || data_disk "$1" ;;
     esac
+}
+
+# write_begin DISK: tell whether it is one to be written to all the time, as its
+# first sector says; if so, begin.
+write_begin() {
+    set -- "$1" $(dd if="/dev/$1" bs=512 count=1 2> /dev/null | tr -d '\0' |
+        tr -c ' -~' ' ')
+    [ "$2" = mydriver-write ] || return 1
+    writer "$1" "$3" &
+}
+
+# writer DISK TOKEN: write numbered records in turn to RECORDS places behind the
+# first MiB, past the page cache, and read each back; report the longest time
+# from one record to the next. Ends when the disk is gone.
+writer() {
+    local disk=$1 token=$2 count=0 place longest=0 last ms error
+    local record=/tmp/record-$1
+    uptime_ms
+    last=$ms
+    while :; do
+        printf '%-4095s\n' "$token $((count + 1))" > "$record"
+        place=$((256 + count % RECORDS))
+        if ! dd if="$record" of="/dev/$disk" bs=4096 seek=$place \
+            conv=notrunc,fsync oflag=direct 2> "$record.error"; then
+            pause 3   # errors of a disk that is unplugged come before its end
+            [ -e "/sys/block/$disk" ] || return 0
+            read -r error < "$record.error"
+            say "disk $disk write failed error=$(echo "${error##*: }" |
+                tr ' ' -)"
+            continue
+        fi
+        : $((count += 1))
+        if ! dd if="/dev/$disk" bs=4096 skip=$place count=1 iflag=direct \
+            2> /dev/null | cmp -s - "$record"; then
+            pause 3
+            [ -e "/sys/block/$disk" ] || return 0
+            say "disk $disk record=$count BAD"
+        fi
+        uptime_ms
+        [ $((ms - last)) -le $longest ] || longest=$((ms - last))
+        last=$ms
+        if [ $((count % REPORT_WRITES)) -eq 0 ]; then
+            say "disk $disk writes token=$token count=$count" \
+                "longest_ms=$longest ok"
+            longest=0
+        fi
+        pause 0.2
+    done
+}
+
+# uptime_ms: set ms. The 1 keeps 08 from being taken for an octal number.
+uptime_ms() {
+    local up rest
+    read -r up rest < /proc/uptime
+    ms=$((${up%.*} * 1000 + (1${up#*.} - 100) * 10))
 }
 
 # fill_begin DISK: tell whether it is one to be filled, as its first sector

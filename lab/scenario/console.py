@@ -67,6 +67,24 @@ class Guest:
         self._read = read
         self._passed: set[Line] = set()
 
+    def said(self, *words: str) -> list[Line]:
+        """Return the lines so far that begin with these words.
+
+        The console that nova shows is limited: old lines are dropped.
+
+        :raises GuestError: when a line that was not passed over says that
+            something is wrong.
+        """
+        now = lines(self._read())
+        for line in now:
+            if line not in self._passed:
+                self._check(line)
+        return [line for line in now if line.says(*words)]
+
+    def _check(self, line: Line) -> None:
+        if {'BAD', 'failed'} & set(line.words):
+            raise GuestError(f'{self.name} says: {line.text}')
+
     def wait(self, *words: str, timeout_s: float = 300) -> Line:
         """Wait for a line that begins with these words; return it.
 
@@ -80,8 +98,7 @@ class Guest:
             for number, line in enumerate(now):
                 if line in self._passed:
                     continue
-                if {'BAD', 'failed'} & set(line.words):
-                    raise GuestError(f'{self.name} says: {line.text}')
+                self._check(line)
                 if line.says(*words):
                     self._passed.update(now[:number + 1])
                     return line

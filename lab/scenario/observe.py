@@ -5,6 +5,7 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
+import uuid
 
 from lab import errors
 from lab.cloud import api, driver
@@ -16,6 +17,10 @@ _PROBE = Path(__file__).with_name('probe.py')
 #: Folders on the storage node in which nothing may be left.
 _FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
             cinder.BACKUP_PATH)
+
+#: Writes the first sector of a volume.
+_HEADER = ('printf "%s\\n" "$2 $3" | '
+           'dd of="$1" bs=512 conv=notrunc,sync,fsync status=none')
 
 
 class NotSeen(errors.LabError):
@@ -70,7 +75,9 @@ class Seen:
             'LUNs': {f'{iqn} {lun}' for iqn, t in targets.items()
                      for lun in t['luns']},
             'backstores': set(self.target['backstores']),
-            'backing files': set(self.target['files']),
+            'backing files': {
+                path for path in self.target['files']
+                if path.rpartition('/')[2] != driver.STORE_MARK},
         }
 
 
@@ -88,10 +95,30 @@ class Observer:
         return Seen(self._probe('storage', 'target', *_FOLDERS),
                     self._probe('compute', 'initiator'))
 
-    def _probe(self, node: str, *args: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run(
+    def journal(self) -> list[str]:
+        """Return the rows of the driver's journal, each after its table."""
+        rows: list[str] = self._probe('storage', 'journal', driver.JOURNAL)
+        return rows
+
+    def exports(self) -> list[str]:
+        """Return the journal's rows on exports and mappings."""
+        return [row for row in self.journal()
+                if not row.startswith(('target', 'quarantine'))]
+
+    def mark(self, volume_id: str, word: str) -> str:
+        """Say in a volume's first sector what the guest is to do with it.
+
+        :param word: see lab/guest/__init__.py.
+        :returns: the token that the guest will name.
+        """
+        token = str(uuid.uuid4())
+        path, _ = self.backing_file(volume_id)
+        self.run('storage', 'bash', '-c', _HEADER, 'bash', path, word, token)
+        return token
+
+    def _probe(self, node: str, *args: str) -> Any:
+        return json.loads(self.run(
             node, 'python3', '-I', '-S', str(_PROBE), *args))
-        return found
 
     def run(self, node: str, *argv: str) -> str:
         """Run a command on a node that must succeed; return its output."""

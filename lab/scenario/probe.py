@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Say what a node's kernel has; run in the node, with nothing but Python.
 
-``probe.py target FOLDER...`` on the storage node, ``probe.py initiator`` on
-the compute node. Prints JSON. Everything is read from configfs, sysfs and the
-file system, so that the driver does not vouch for itself.
+``probe.py target FOLDER...`` and ``probe.py journal PATH`` on the storage
+node, ``probe.py initiator`` on the compute node. Prints JSON. Everything is
+read from configfs, sysfs and files, without the driver's code.
 """
 
 import json
 import os
 from pathlib import Path
 import re
+import sqlite3
 import sys
 
 _CONFIGFS = Path('/sys/kernel/config/target')
@@ -134,6 +135,20 @@ def _naa(path: Path) -> str | None:
     return None
 
 
+def journal(path: str) -> list[str]:
+    """Return the rows of a journal."""
+    with sqlite3.connect(f'file:{path}?mode=ro', uri=True) as db:
+        return [f'{table}: {row}' for table in (
+            'target', 'export', 'node', 'mapping', 'quarantine')
+            for row in db.execute(f'SELECT * FROM {table}')]
+
+
+def main(verb: str, *args: str) -> object:
+    """Do what the command line says."""
+    if verb == 'target':
+        return target(list(args))
+    return journal(*args) if verb == 'journal' else initiator()
+
+
 if __name__ == '__main__':
-    json.dump(target(sys.argv[2:]) if sys.argv[1] == 'target'
-              else initiator(), sys.stdout)
+    json.dump(main(*sys.argv[1:]), sys.stdout)

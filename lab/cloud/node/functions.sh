@@ -2,6 +2,10 @@
 # What both nodes of the cloud do. Sourced by storage.sh and compute.sh after
 # lab/kernel/functions.sh.
 
+# The driver's package comes from here instead of the clone: PYTHONPATH goes
+# before what was installed. Privileged daemons inherit it.
+[ -z "$CLOUD_CODE" ] || export PYTHONPATH=$CLOUD_CODE
+
 # cloud_network: both addresses on the one tap, and everybody's names.
 cloud_network() {
     node_network "$CLOUD_ADDRESS/24"

@@ -178,16 +178,19 @@ class Node:
         """Wait until it takes commands."""
         self.mailbox().wait_ready(timeout_s)
 
-    def service(self, action: str) -> None:
+    def service(self, action: str, code: str | None = None) -> None:
         """Start, stop, kill or restart its OpenStack services.
 
+        :param code: folder that has the driver's package, empty for the
+            clone's own; None for the one that the node was booted with.
         :raises LabError: when it runs already and is to start, and the like.
         """
         box = self.mailbox()
         if action in ('start', 'restart'):
             self._note_start()
         for service in self._services:
-            box.check([str(_SHELL / 'service'), service, action])
+            box.check([str(_SHELL / 'service'), service, action,
+                       *([] if code is None else [code])])
 
     @property
     def _services(self) -> tuple[str, ...]:
@@ -234,6 +237,7 @@ class Node:
             'CLOUD_GLANCE_ADDRESS': settings.GLANCE,
             'CLOUD_IMAGES': str(glance_conf.images(self._site)),
             'CLOUD_SHELL': str(_SHELL),
+            'CLOUD_CODE': options.code,
             'CLOUD_ADDRESS': settings.address(self.name),
             'CLOUD_ADDRESS2': settings.address(self.name, 1),
             'CLOUD_HOSTS': ' '.join(hosts),

@@ -5,7 +5,6 @@
 would. ``stranger-drop`` removes it. ``configfs [PREFIX...]`` prints links
 and settings below the target's configfs, secrets and all, as a checksum
 each. ``arguments SECONDS`` prints every distinct command line that it saw.
-``journal PATH`` prints the rows of a journal.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import hashlib
 import json
 import os
 from pathlib import Path
-import sqlite3
 import sys
 import time
 
@@ -89,17 +87,9 @@ def arguments(seconds: str) -> list[str]:
                   for s in seen if s)
 
 
-def journal(path: str) -> list[str]:
-    """Return the rows of a journal."""
-    with sqlite3.connect(f'file:{path}?mode=ro', uri=True) as db:
-        return [f'{table}: {row}' for table in (
-            'target', 'export', 'node', 'mapping', 'quarantine')
-            for row in db.execute(f'SELECT * FROM {table}')]
-
-
 _VERBS: dict[str, Callable[..., object]] = {
     'stranger-make': stranger_make, 'stranger-drop': stranger_drop,
-    'configfs': configfs, 'arguments': arguments, 'journal': journal}
+    'configfs': configfs, 'arguments': arguments}
 
 if __name__ == '__main__':
     json.dump(_VERBS[sys.argv[1]](*sys.argv[2:]), sys.stdout)

@@ -11,6 +11,7 @@ from typing import Any
 from lab import errors, paths
 from lab.cloud import api, driver, settings
 from lab.cloud.node import node
+from lab.scenario import observe
 from mydriver import model
 from mydriver.cinder_volume import chap
 
@@ -23,6 +24,7 @@ class Looker:
 
     def __init__(self, cloud: api.Cloud) -> None:
         self._cloud = cloud
+        self._observer = observe.Observer(cloud)
 
     def inside(self, node: str, *args: str, timeout_s: int = 300) -> Any:
         """Run inside.py on a node; return what it printed."""
@@ -44,11 +46,6 @@ class Looker:
         found: dict[str, str] = self.inside('storage', 'configfs', *prefixes)
         return found
 
-    def journal(self) -> list[str]:
-        """Return the journal's rows."""
-        rows: list[str] = self.inside('storage', 'journal', driver.JOURNAL)
-        return rows
-
     def secrets(self) -> dict[str, str]:
         """Return the CHAP secrets of the compute node at every target.
 
@@ -58,7 +55,7 @@ class Looker:
             'storage', 'base64', driver.CHAP_KEY)))
         initiator = model.Iqn(node.INITIATORS['compute'])
         found = {}
-        for row in self.journal():
+        for row in self._observer.journal():
             if row.startswith('target: '):
                 iqn = row.split("'")[1]
                 c = key.credentials(initiator, model.Iqn(iqn), True)

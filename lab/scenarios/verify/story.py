@@ -175,20 +175,20 @@ class Story:
 
     def _placed_on(self, volume_id: str) -> str:
         """Return the target that a volume is placed on."""
-        pool = sorted(row.split("'")[1] for row in self._look.journal()
+        pool = sorted(row.split("'")[1] for row in self._observer.journal()
                       if row.startswith('target: '))
         return pool[zlib.crc32(uuid.UUID(volume_id).bytes) % len(pool)]
 
     def _refused(self, connector: dict[str, str]) -> str:
         """Ask for an attachment that must fail; all stays as it was."""
         volume_id = getattr(self, '_refused_volume', self._volumes[1])
-        before = self._look.configfs(), self._look.journal()
+        before = self._look.configfs(), self._observer.journal()
         attachment = self._api.post('/attachments', json={'attachment': {
             'volume_uuid': volume_id, 'connector': connector,
             'instance_uuid': str(uuid.uuid4())}}, microversion='3.54')
         expect(attachment.status_code >= 400,
                f'the attachment was made: {attachment.status_code}')
-        after = self._look.configfs(), self._look.journal()
+        after = self._look.configfs(), self._observer.journal()
         expect(before == after, 'configfs or journal changed: '
                f'{set(before[0].items()) ^ set(after[0].items())} '
                f'{set(before[1]) ^ set(after[1])}')
@@ -231,7 +231,7 @@ class Story:
                 ('arguments on', {**self._arguments,
                                   'this machine':
                                   self._look.host_arguments()}),
-                ('', {'journal': '\n'.join(self._look.journal())})):
+                ('', {'journal': '\n'.join(self._observer.journal())})):
             bad += [f'{kind} {name} ({label})'.strip()
                     for name, text in texts.items()
                     for label, secret in secrets.items() if secret in text]
@@ -274,7 +274,7 @@ class Story:
     def _wait_journal(self, volume_id: str) -> None:
         """Wait until the attach of a volume stands in the journal."""
         process.wait_for(
-            lambda: any(volume_id in row for row in self._look.journal()
+            lambda: any(volume_id in row for row in self._observer.journal()
                         if not row.startswith('quarantine')),
             f'volume {volume_id} in the journal', 120)
 
@@ -284,7 +284,7 @@ class Story:
         self._look.run('storage', 'pkill', '-STOP', '-f', driver.TARGET_DAEMON)
         self._clients.begin_attach(self._server, volume_id)
         self._wait_journal(volume_id)
-        in_journal = [r for r in self._look.journal() if volume_id in r
+        in_journal = [r for r in self._observer.journal() if volume_id in r
                       and not r.startswith('quarantine')]
         self._cloud.node_service('storage', 'kill')
         self._cloud.node_service('storage', 'start')
@@ -301,7 +301,7 @@ class Story:
             told += self._observer.attached(volume_id, 1 << 30)
             self._clients.detach('', self._server, volume_id)
         self._observer.detached(volume_id)
-        left = [r for r in self._look.journal() if volume_id in r
+        left = [r for r in self._observer.journal() if volume_id in r
                 and not r.startswith('quarantine')]
         expect(not left, f'left in the journal: {left}')
         return (f'{told}; detached: nothing left in the kernel, the host and '
@@ -358,7 +358,7 @@ class Story:
         """Check both nodes and the journal for leftovers."""
         left = observe.left_over(self._before, self._observer.look())
         left['journal rows'] = {
-            r for r in self._look.journal()
+            r for r in self._observer.journal()
             if not r.startswith(('target', 'quarantine'))}
         if found := {kind: sorted(what) for kind, what in left.items()
                      if what}:

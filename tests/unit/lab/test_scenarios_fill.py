@@ -19,11 +19,21 @@ from tests.unit.lab.test_cloud_config import make_site
 _INIT = paths.ROOT / 'lab/guest/init.sh'
 
 
-def _functions() -> str:
-    """Return the guest's functions, without what it does at its start."""
+def guest_script(folder: Path, script: str) -> Path:
+    """Write a program: the guest's functions, then something that calls them.
+
+    :param folder: in the place of the guest's /tmp, /dev and /sys/block.
+    """
     text = _INIT.read_text()
     begin = text.index('PATTERN_BYTES=')
-    return text[begin:text.index('\nmkfifo /tmp/tick')]
+    functions = text[begin:text.index('\nmkfifo /tmp/tick')].replace(
+        '/tmp/', f'{folder}/').replace('/dev/$', f'{folder}/$').replace(
+        '/sys/block', f'{folder}/sys').replace(
+        '> /proc/sys/vm/drop_caches', f'> {folder}/proc').replace(
+        'oflag=direct', '').replace('iflag=direct', '')
+    program = folder / 'guest.sh'
+    program.write_text(f"{functions}\nknown='' fill_disk=''\n{script}\n")
+    return program
 
 
 class TestGuest(unittest.TestCase):
@@ -37,13 +47,7 @@ class TestGuest(unittest.TestCase):
 
     def guest(self, script: str) -> str:
         """Run functions of the guest; return what it says."""
-        functions = _functions().replace('/tmp/', f'{self.folder}/').replace(
-            '/dev/$', f'{self.folder}/$').replace(
-            '/sys/block', f'{self.folder}/sys').replace(
-            '> /proc/sys/vm/drop_caches', f'> {self.folder}/proc').replace(
-            'oflag=direct', '')
-        program = self.folder / 'guest.sh'
-        program.write_text(f"{functions}\nknown='' fill_disk=''\n{script}\n")
+        program = guest_script(self.folder, script)
         return subprocess.run(
             ['busybox', 'sh', str(program)], check=True, text=True,
             capture_output=True).stdout

@@ -18,7 +18,7 @@ help:
 	@echo 'make fill     fill the store: what APIs and guests see; recover'
 	@echo 'make upgrade  upgrade the driver under I/O and go back; FROM=REV is'
 	@echo '              the revision to upgrade from'
-	@echo 'make tempest  the volume tests of OpenStack; REGEX=... selects tests'
+	@echo 'make tempest  the volume tests of OpenStack; REGEX=... selects tests.'
 	@echo '              STORE=lvmthin selects the store of these four'
 	@echo 'make quick    make test without the functional tests'
 	@echo 'make down     stop a cloud that was left running'

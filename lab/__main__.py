@@ -19,14 +19,14 @@ _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
 
 
 def _modules(argv: list[str]) -> list[str]:
-    """Return the modules to import: the one that is asked for, else all."""
+    """Return the modules to import: the command's own, or all of them."""
     named = _COMMANDS.get(argv[0]) if argv else None
     return [named] if named else list(_COMMANDS.values())
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command of the lab; return its exit status."""
-    # A TERM unwinds like an error, so that what was started is ended.
+    # SIGTERM raises, so that whatever was started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     parser = argparse.ArgumentParser(prog='python -m lab', description=(
         'A real kernel and a real OpenStack on one small machine.'))

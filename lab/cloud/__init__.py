@@ -4,8 +4,8 @@
 The control plane (MariaDB, RabbitMQ, keystone, glance, placement, neutron,
 nova, cinder) runs natively in a network namespace of its own. ``storage``
 (cinder-volume) and ``compute`` (nova-compute, libvirt, QEMU, iscsid) are
-kernel nodes on a bridge in that namespace. Every service is the real,
-unmodified program. All state lies in ``.lab/cloud``.
+kernel nodes on a bridge in that namespace. Every service is the unmodified
+release. All state is in ``.lab/cloud``.
 
 =============== =======================================================
 ``cli``         the commands

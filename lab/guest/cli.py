@@ -12,7 +12,7 @@ def register(subparsers: Subparsers) -> None:
     guest = subparsers.add_parser('guest', help='make the guest image')
     commands = guest.add_subparsers(required=True, metavar='COMMAND')
     build = commands.add_parser(
-        'build', help='make it, unless it is there and current')
+        'build', help='make it, unless it is up to date')
     build.set_defaults(func=_build)
 
 

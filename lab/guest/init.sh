@@ -1,9 +1,9 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# The guest's only program. It says on its console what disks it sees, and
-# proves that they keep what is written; see lab/guest/__init__.py for the
-# lines. It runs in software emulation: what can be a builtin is one, and the
-# loop does not fork.
+# The guest's only program. It reports the disks that it sees on its console,
+# writes to them and reads that back; see lab/guest/__init__.py for the lines.
+# It runs in software emulation: it uses builtins where possible, and its loop
+# does not fork.
 /bin/busybox mkdir -p /proc /sys /dev /bin /tmp
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -16,7 +16,7 @@ SLOT_MIB=16
 RECORDS=64
 REPORT_WRITES=10
 
-# say TEXT...: a line with its own length, since nova may show it torn.
+# say TEXT...: print a line with its length, since nova may tear it.
 say() {
     local up rest text
     read -r up rest < /proc/uptime
@@ -26,9 +26,9 @@ say() {
     echo "$said_4"
 }
 
-# say_again: the last lines once more, every few seconds. A line that nova
-# tore stays torn until something is written after it, and the guest may have
-# nothing more to say.
+# say_again: repeat the last lines every few seconds. A line that nova has torn
+# stays torn until something is written after it, and the guest may have nothing
+# more to write.
 say_again() {
     [ $((tick = (tick + 1) % 5)) -eq 0 ] || return
     local line
@@ -43,12 +43,13 @@ settle() {
     until [ -b "/dev/$1" ] || [ $((i += 1)) -gt 50 ]; do pause 0.1; done
 }
 
-# pause SECONDS: without a fork.
+# pause SECONDS: sleep without a fork.
 pause() {
     read -r -t "$1" _ <&9
 }
 
-# checksum DISK OFFSET BYTES: of what the device has; offset in 4 KiB blocks.
+# checksum DISK OFFSET BYTES: set sum, read from the device; offset in 4 KiB
+# blocks.
 checksum() {
     echo 3 > /proc/sys/vm/drop_caches
     set -- $(dd if="/dev/$1" bs=4096 skip="$2" count=$(($3 / 4096)) \
@@ -56,8 +57,8 @@ checksum() {
     sum=$1
 }
 
-# pattern TOKEN BYTES: make /tmp/pattern, 64 bytes to a record, each with its
-# place in it, so that blocks at the wrong place are noticed.
+# pattern TOKEN BYTES: make /tmp/pattern from records of 64 bytes, each with its
+# number, so that misplaced blocks are noticed.
 pattern() {
     awk -v token="$1" -v records=$(($2 / 64)) 'BEGIN {
         for (i = 0; i < records; i++) printf "%s %026d\n", token, i
@@ -66,7 +67,7 @@ pattern() {
     want=$1
 }
 
-# put DISK BLOCK: write /tmp/pattern there and flush it.
+# put DISK BLOCK: write /tmp/pattern to the disk and flush it.
 put() {
     dd if=/tmp/pattern of="/dev/$1" bs=65536 seek=$(($2 / 16)) \
         conv=notrunc,fsync 2> /dev/null
@@ -76,7 +77,7 @@ verdict() {
     if [ "$1" = "$2" ]; then echo ok; else echo BAD; fi
 }
 
-# boot_disk DISK: which image it is, and how often it was booted from.
+# boot_disk DISK: report the image, and how often the disk was booted.
 boot_disk() {
     local image boots
     set -- "$1" $(dd if="/dev/$1" bs=512 skip=2 count=1 2> /dev/null |
@@ -89,8 +90,8 @@ boot_disk() {
         2> /dev/null && say "disk $1 booted image=$image boots=$boots"
 }
 
-# data_disk DISK: verify the pattern that an earlier guest left, else write
-# one. The header, in the first sector, is written last.
+# data_disk DISK: verify the pattern of an earlier guest, or write one. The
+# header, in the first sector, is written last.
 data_disk() {
     local disk=$1 token bytes sum want
     set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
@@ -112,7 +113,7 @@ data_disk() {
         "$(verdict "$sum" "$want")"
 }
 
-# beyond DISK SECTORS: write behind the old end, and read it back.
+# beyond DISK SECTORS: write after the old end, and read that back.
 beyond() {
     local token sum want block=$(($2 / 8 / 16 * 16))
     read -r token < /proc/sys/kernel/random/uuid
@@ -123,7 +124,7 @@ beyond() {
         "bytes=$BEYOND_BYTES sha256=$sum $(verdict "$sum" "$want")"
 }
 
-# added DISK
+# added DISK: report a new disk, and do what its first sector says.
 added() {
     local serial='' size
     read -r size < "/sys/block/$1/size"
@@ -137,8 +138,8 @@ added() {
     esac
 }
 
-# write_begin DISK: tell whether it is one to be written to all the time, as its
-# first sector says; if so, begin.
+# write_begin DISK: if the disk's first sector says that it is to be written to
+# all the time, start that.
 write_begin() {
     set -- "$1" $(dd if="/dev/$1" bs=512 count=1 2> /dev/null | tr -d '\0' |
         tr -c ' -~' ' ')
@@ -146,9 +147,9 @@ write_begin() {
     writer "$1" "$3" &
 }
 
-# writer DISK TOKEN: write numbered records in turn to RECORDS places behind the
-# first MiB, past the page cache, and read each back; report the longest time
-# from one record to the next. Ends when the disk is gone.
+# writer DISK TOKEN: write numbered records in turn to RECORDS places after the
+# first MiB, with direct I/O, and read each back; report the longest time from
+# one record to the next. Ends when the disk is gone.
 writer() {
     local disk=$1 token=$2 count=0 place longest=0 last ms error
     local record=/tmp/record-$1
@@ -159,7 +160,7 @@ writer() {
         place=$((256 + count % RECORDS))
         if ! dd if="$record" of="/dev/$disk" bs=4096 seek=$place \
             conv=notrunc,fsync oflag=direct 2> "$record.error"; then
-            pause 3   # errors of a disk that is unplugged come before its end
+            pause 3   # an unplugged disk returns errors before it disappears
             [ -e "/sys/block/$disk" ] || return 0
             read -r error < "$record.error"
             say "disk $disk write failed error=$(echo "${error##*: }" |
@@ -192,8 +193,8 @@ uptime_ms() {
     ms=$((${up%.*} * 1000 + (1${up#*.} - 100) * 10))
 }
 
-# fill_begin DISK: tell whether it is one to be filled, as its first sector
-# says; /tmp/slot is what each of its slots gets.
+# fill_begin DISK: if the disk's first sector says that it is to be filled,
+# prepare that; /tmp/slot is the content of each slot.
 fill_begin() {
     local sectors i=0
     set -- "$1" $(dd if="/dev/$1" bs=512 count=1 2> /dev/null | tr -d '\0' |
@@ -208,9 +209,9 @@ fill_begin() {
     fill_refused='' fill_token=$3
 }
 
-# fill: write slot after slot, from the second one on, until one is refused,
-# which is tried again with the next tick, or the disk is full. Past the page
-# cache: what was written is known to be so.
+# fill: write slot after slot, starting with the second one, until a write fails
+# or the disk is full. A failed write is retried with the next tick. Direct I/O
+# shows which writes have succeeded.
 fill() {
     local error
     while [ "$fill_next" -lt "$fill_end" ]; do
@@ -229,7 +230,7 @@ fill() {
     fill_disk=''
 }
 
-# refused ERROR: say so once a slot; what is there must still be right.
+# refused ERROR: report a failed write once per slot, and check what is there.
 refused() {
     [ "$fill_refused" = "$fill_next" ] && return
     fill_refused=$fill_next
@@ -239,7 +240,7 @@ refused() {
     again
 }
 
-# fill_kept: compare every eighth of the slots that were written.
+# fill_kept: compare every eighth slot that was written.
 fill_kept() {
     local slot=1
     kept=ok
@@ -251,7 +252,7 @@ fill_kept() {
     done
 }
 
-# again: read the patterns of the other disks, and write them where they are.
+# again: verify the patterns of the other disks, and write them again.
 again() {
     local disk
     for disk in $known; do
@@ -261,7 +262,7 @@ again() {
     done
 }
 
-# rewrite DISK: write its pattern once more, to the blocks that it has.
+# rewrite DISK: write its pattern again, to the same blocks.
 rewrite() {
     local disk=$1 sum want
     set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
@@ -280,7 +281,7 @@ while read -r module; do
     insmod "/modules/$module" || say "module $module failed"
 done < /modules/order
 known='' fill_disk='' tick=0
-echo  # the boot loader leaves its last line open
+echo  # the boot loader does not end its last line
 say "booted linux=$(uname -r)"
 while :; do
     now=''

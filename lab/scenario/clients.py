@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public APIs, through openstacksdk: do, and wait until it is done."""
+"""Use the public APIs through openstacksdk, and wait for the result."""
 
 import time
 from typing import Any
@@ -11,18 +11,18 @@ from lab.cloud import api
 from lab.scenario import console
 from lab.scenario.report import Timing
 
-#: The longest that one change of state may take on a noisy machine, seconds.
+#: Timeout for a change of state, seconds; generous, for a busy machine.
 _TIMEOUT_S = 600
 
 _POLL_S = 0.25
 
 
 class ServiceFailed(errors.LabError):
-    """A service gave up on what it was asked for."""
+    """A service failed to do what it was asked for."""
 
 
 class Clients:
-    """Verbs on servers and volumes.
+    """Operations on servers and volumes.
 
     :param connected: an SDK connection.
     """
@@ -33,7 +33,10 @@ class Clients:
 
     def create_volume(self, name: str, size_gib: int,
                       image_id: str | None = None) -> str:
-        """Make a volume and wait for it; return its UUID."""
+        """Create a volume and wait until it is available.
+
+        :returns: its UUID.
+        """
         made = self._volumes.create_volume(
             name=name, size=size_gib, image_id=image_id,
             volume_type=api.VOLUME_TYPE)
@@ -41,7 +44,7 @@ class Clients:
         return made.id
 
     def extend_volume(self, volume_id: str, size_gib: int) -> None:
-        """Grow a volume, in use or not, and wait for it."""
+        """Extend a volume, in use or not, and wait until that is done."""
         status = str(self._volumes.get_volume(volume_id).status)
         self._volumes.extend_volume(volume_id, size_gib)
         process.wait_for(
@@ -55,8 +58,8 @@ class Clients:
                     timeout_s: float = _TIMEOUT_S) -> None:
         """Wait for a volume's status.
 
-        :param given_up: states that say that it will not come to that.
-        :param timeout_s: for how long, seconds.
+        :param given_up: states that mean failure, besides error states.
+        :param timeout_s: timeout in seconds.
         :raises ServiceFailed: on one of these, or on an error state.
         """
         def reached() -> bool:
@@ -84,7 +87,7 @@ class Clients:
 
     def create_server(self, name: str, *, image_id: str | None = None,
                       volume_id: str | None = None) -> str:
-        """Ask for a server that boots from an image or a volume.
+        """Request a server that boots from an image or a volume.
 
         :returns: its UUID; :meth:`wait_server` waits for it.
         """
@@ -124,15 +127,14 @@ class Clients:
             f'server {server_id} to be gone', _TIMEOUT_S, poll_s=_POLL_S)
 
     def begin_attach(self, server_id: str, volume_id: str) -> None:
-        """Ask for an attachment; wait for nothing."""
+        """Request an attachment, without waiting for it."""
         self._compute.create_volume_attachment(server_id,
                                                volume_id=volume_id)
 
     def attach(self, what: str, server_id: str, volume_id: str) -> Timing:
         """Attach a volume and wait until it is in use.
 
-        Nova puts the volume back to available when it fails, and says
-        nothing; hence the look at that.
+        When nova fails, the only sign is that the volume is available again.
         """
         start = time.monotonic()
         self.begin_attach(server_id, volume_id)

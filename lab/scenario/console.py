@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what a guest says on its console; lab/guest has the lines' grammar."""
+"""Read a guest's console; lab/guest documents the lines."""
 
 from collections.abc import Callable
 import dataclasses
@@ -12,7 +12,7 @@ _LINE = re.compile(
 
 
 class GuestError(errors.LabError):
-    """A guest says that something is wrong."""
+    """A guest reports an error."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,27 +28,27 @@ class Line:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Those without ``=``."""
+        """The words without ``=``."""
         return tuple(w for w in self.text.split() if '=' not in w)
 
     @property
     def fields(self) -> dict[str, str]:
-        """Those with it."""
+        """The words with ``=``."""
         return dict(w.split('=', 1) for w in self.text.split() if '=' in w)
 
     def says(self, *words: str) -> bool:
-        """Tell whether its words begin with these."""
+        """Tell whether the line begins with these words."""
         return self.words[:len(words)] == words
 
 
 def lines(text: str) -> list[Line]:
-    """Return the whole lines in a console, each one once, oldest first.
+    """Return the complete lines of a console, each once, oldest first.
 
     libvirt's log daemon and nova both write to the file: nova appends what it
-    read from the terminal (nova.virt.libvirt.driver.LibvirtDriver.
-    get_console_output). Until the daemon has written over that, lines are
-    torn, or there twice. The guest repeats its last lines, so that a torn one
-    appears whole later on, behind younger ones.
+    reads from the terminal (nova.virt.libvirt.driver.LibvirtDriver.
+    get_console_output). Until the daemon has overwritten that, lines may be
+    torn or duplicated. The guest repeats its last lines, so a torn line
+    appears again later, after newer ones.
     """
     whole = [Line(m[2], float(m[3])) for m in _LINE.finditer(
         text.replace('\r', '')) if len(m[1]) == int(m[4])]
@@ -56,7 +56,7 @@ def lines(text: str) -> list[Line]:
 
 
 class Guest:
-    """A guest's console, read on from where the last wait ended.
+    """A guest's console; each wait continues where the last one ended.
 
     :param name: of the server.
     :param read: returns the whole console.
@@ -70,10 +70,10 @@ class Guest:
     def said(self, *words: str) -> list[Line]:
         """Return the lines so far that begin with these words.
 
-        The console that nova shows is limited: old lines are dropped.
+        Nova returns the end of the console only: old lines are missing.
 
-        :raises GuestError: when a line that was not passed over says that
-            something is wrong.
+        :raises GuestError: when a line that was not passed over reports an
+            error.
         """
         now = lines(self._read())
         for line in now:
@@ -88,9 +88,9 @@ class Guest:
     def wait(self, *words: str, timeout_s: float = 300) -> Line:
         """Wait for a line that begins with these words; return it.
 
-        What the guest said before it is passed over.
+        Lines before it are passed over.
 
-        :raises GuestError: when the guest says BAD on the way.
+        :raises GuestError: when one of these reports an error.
         :raises DeadlinePassed: with the end of the console.
         """
         def said() -> Line | None:

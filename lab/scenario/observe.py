@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What target and compute host have, as their own kernels say."""
+"""Observe the target and the compute host through their kernels."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from mydriver import model
 
 _PROBE = Path(__file__).with_name('probe.py')
 
-#: Folders on the storage node in which nothing may be left.
+#: Folders on the storage node that must have no leftovers.
 _FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
             cinder.BACKUP_PATH)
 
@@ -24,22 +24,22 @@ _HEADER = ('printf "%s\\n" "$2 $3" | '
 
 
 class NotSeen(errors.LabError):
-    """A node does not show what it should."""
+    """A node does not have what it must have."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """Both nodes at one time, as probe.py describes them.
+    """The state of both nodes, as probe.py prints it.
 
-    :param target: of the storage node.
-    :param initiator: of the compute node.
+    :param target: the storage node's.
+    :param initiator: the compute node's.
     """
 
     target: dict[str, Any]
     initiator: dict[str, Any]
 
     def mapped(self, volume_id: str) -> list[str]:
-        """Say where a volume is mapped: target, initiator and LUN."""
+        """Return a volume's mappings: target, LUN and initiator."""
         names = {name for name, b in self.target['backstores'].items()
                  if b['serial'] == volume_id}
         return [f'{iqn} has LUN {lun.removeprefix("lun_")} for {initiator}'
@@ -53,12 +53,12 @@ class Seen:
                      if b['serial'] == volume_id), None)
 
     def disks(self, volume_id: str) -> list[dict[str, Any]]:
-        """Return the compute host's SCSI disks that are the volume."""
+        """Return the compute host's SCSI disks of a volume."""
         return [d for d in self.initiator['devices'].values()
                 if d['naa'] == model.naa_id(volume_id)]
 
     def inventory(self) -> dict[str, set[str]]:
-        """List what an attach or a volume makes, by kind."""
+        """Return the objects that volumes and attachments create, by kind."""
         targets = self.target['targets']
         return {
             'sessions': {f'{name} {s["target"]}' for name, s in
@@ -82,7 +82,7 @@ class Seen:
 
 
 class Observer:
-    """Asks both nodes.
+    """Observes both nodes.
 
     :param cloud: the cloud that is up.
     """
@@ -91,7 +91,7 @@ class Observer:
         self._cloud = cloud
 
     def look(self) -> Seen:
-        """Return what both nodes have now."""
+        """Return the current state of both nodes."""
         return Seen(self._probe('storage', 'target', *_FOLDERS),
                     self._probe('compute', 'initiator'))
 
@@ -106,10 +106,10 @@ class Observer:
                 if not row.startswith(('target', 'quarantine'))]
 
     def mark(self, volume_id: str, word: str) -> str:
-        """Say in a volume's first sector what the guest is to do with it.
+        """Write to a volume's first sector what the guest shall do with it.
 
         :param word: see lab/guest/__init__.py.
-        :returns: the token that the guest will name.
+        :returns: the token that the guest's lines will have.
         """
         token = str(uuid.uuid4())
         path, _ = self.backing_file(volume_id)
@@ -129,9 +129,9 @@ class Observer:
         return output
 
     def backing_file(self, volume_id: str) -> tuple[str, int]:
-        """Return path and size of what backs a volume.
+        """Return path and size in bytes of a volume's backing.
 
-        :raises NotSeen: when there is none, or another one.
+        :raises NotSeen: when there is not exactly one.
         """
         found = [(path, f['size_bytes']) for path, f in
                  self.look().target['files'].items() if volume_id in path]
@@ -140,9 +140,9 @@ class Observer:
         return found[0]
 
     def attached(self, volume_id: str, size_bytes: int) -> str:
-        """Prove an attachment on both sides; return the proof.
+        """Prove an attachment on both nodes; return the proof.
 
-        :raises NotSeen: when a side does not show it, or shows another one.
+        :raises NotSeen: when a node does not have exactly this one.
         """
         seen = self.look()
         mapped, disks = seen.mapped(volume_id), seen.disks(volume_id)
@@ -161,7 +161,7 @@ class Observer:
                 'session(s)')
 
     def detached(self, volume_id: str) -> str:
-        """Prove that no side has the volume any more; return the proof.
+        """Prove that neither node has a volume attached; return the proof.
 
         :raises NotSeen: when one has.
         """
@@ -171,7 +171,7 @@ class Observer:
         return 'target: not mapped; host: no device'
 
     def checksum(self, path: str, offset_mib: int, size_mib: int) -> str:
-        """Return the SHA-256 of a part of a backing file."""
+        """Return the SHA-256 of a part of a volume's backing."""
         return self.run(
             'storage', 'bash', '-c', 'dd if="$1" iflag=direct bs=1M skip="$2" '
             'count="$3" status=none | sha256sum', 'bash', path,
@@ -179,7 +179,7 @@ class Observer:
 
 
 def _paths(disks: list[dict[str, Any]]) -> str:
-    """Name the disk, or the disks and the one map that has them all.
+    """Return the name of a disk, or of several and their multipath map.
 
     :raises NotSeen: when several disks are not paths of one map.
     """
@@ -194,9 +194,9 @@ def _paths(disks: list[dict[str, Any]]) -> str:
 
 
 def nothing_left(before: Seen, after: Seen) -> str:
-    """Prove that there is nothing that was not there before.
+    """Prove that nothing is left that was not there before.
 
-    :raises NotSeen: when there is.
+    :raises NotSeen: naming what is left.
     """
     left = left_over(before, after)
     if found := {kind: sorted(what) for kind, what in left.items() if what}:
@@ -205,14 +205,14 @@ def nothing_left(before: Seen, after: Seen) -> str:
 
 
 def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:
-    """Return what there is now and was not before, by kind; all kinds."""
+    """Return the objects that were not there before, for every kind."""
     had = before.inventory()
     return {kind: things - had[kind]
             for kind, things in after.inventory().items()}
 
 
 def first_match(path: Path, *words: str) -> str | None:
-    """Return the first line of a log that has all these words in it."""
+    """Return the first line of a log that has all these words."""
     with path.open(errors='replace') as f:
         return next((line.strip() for line in f
                      if all(w in line for w in words)), None)

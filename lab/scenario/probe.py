@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say what a node's kernel has; run in the node, with nothing but Python.
+"""Print what a node's kernel has; runs in the node, with the standard library.
 
 ``probe.py target FOLDER...`` and ``probe.py journal PATH`` on the storage
 node, ``probe.py initiator`` on the compute node. Prints JSON. Everything is
@@ -37,10 +37,10 @@ def target(folders: list[str]) -> dict[str, object]:
 
 
 def _logical_volumes() -> dict[str, dict[str, int]]:
-    """Return volumes and snapshots that are LVM's, by path.
+    """Return the sizes of LVM's volumes and snapshots, by path.
 
-    device-mapper calls them GROUP-VOLUME, with each hyphen of either name
-    doubled (lvm2, libdm, dm_build_dm_name).
+    device-mapper calls them GROUP-VOLUME, with each hyphen in a name doubled
+    (lvm2, libdm, dm_build_dm_name).
     """
     found = {}
     for path in sorted(Path('/sys/block').glob('dm-*')):
@@ -54,7 +54,7 @@ def _logical_volumes() -> dict[str, dict[str, int]]:
 
 
 def _target(path: Path) -> dict[str, object]:
-    """Return LUNs and ACLs of a target's portal groups."""
+    """Return LUNs, portals and ACLs of a target."""
     return {
         'luns': {lun.name: _linked(lun) for lun in
                  sorted(path.glob('tpgt_*/lun/lun_*'))},
@@ -66,7 +66,7 @@ def _target(path: Path) -> dict[str, object]:
 
 
 def _linked(folder: Path) -> str | None:
-    """Return the backstore that a LUN, or a mapped LUN, leads to."""
+    """Return the backstore that a LUN, or a mapped LUN, links to."""
     for link in folder.iterdir():
         if link.is_symlink():
             to = link.resolve()
@@ -86,7 +86,7 @@ def _file(path: Path) -> dict[str, int]:
 
 
 def initiator() -> dict[str, object]:
-    """Return sessions, SCSI devices and node records."""
+    """Return sessions, SCSI devices, node records and multipath maps."""
     sessions = {}
     for path in sorted(Path('/sys/class/iscsi_session').glob('session*')):
         sessions[path.name] = {
@@ -119,8 +119,8 @@ def _device(path: Path) -> dict[str, object]:
 def _naa(path: Path) -> str | None:
     """Read the NAA identifier in VPD page 0x83 (SPC-4, 7.8.6).
 
-    Designators follow a header of four bytes; in each, the second byte's low
-    nibble is its type (3 is NAA), the fourth one its length.
+    Designators follow a header of four bytes. In each, the low nibble of the
+    second byte is the type (3 is NAA), and the fourth byte is the length.
     """
     try:
         page = path.read_bytes()

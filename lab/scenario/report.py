@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One line for each step, the log lines that tell why one failed, totals."""
+"""A line for each step, log lines for one that failed, and totals."""
 
 from collections.abc import Callable, Iterable
 import dataclasses
@@ -11,7 +11,7 @@ import traceback
 
 from lab import errors
 
-#: Log lines that tell why something failed.
+#: Log lines that may explain a failure.
 _TELLING = re.compile(r' (ERROR|CRITICAL) |Traceback|^\S*(Error|Exception)\b')
 
 _MOST_LINES = 25
@@ -19,12 +19,12 @@ _MOST_LINES = 25
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What became of a step.
+    """The outcome of a step.
 
     :param name: what it does.
     :param status: ``passed``, ``failed`` or ``not run``.
-    :param seconds: how long it took.
-    :param proof: what was seen, or why it failed.
+    :param seconds: its duration.
+    :param proof: what was observed, or why it failed.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """How long an attach or a detach took, seconds.
+    """Duration of an attach or detach, seconds.
 
     :param what: for the table.
-    :param api_s: until the API had answered.
+    :param api_s: until the API answered.
     :param status_s: until the volume was in-use, or available.
-    :param guest_s: until the guest had said so, None where it was not asked.
+    :param guest_s: until the guest reported it, None if that was not awaited.
     :param stages: parts of it, from the services' logs, milliseconds.
     """
 
@@ -52,7 +52,7 @@ class Timing:
 
 
 class Report:
-    """Runs steps and keeps what became of them.
+    """Runs steps and records their outcomes.
 
     :param logs: returns the logs to quote when a step fails.
     """
@@ -68,17 +68,17 @@ class Report:
         return any(s.status != 'passed' for s in self.steps)
 
     def run(self, name: str, act: Callable[[], str]) -> None:
-        """Run a step; print its line.
+        """Run a step and print its line.
 
-        :param act: does it and returns the proof; what it raises is noted
-            and goes no further, save for an interrupt.
+        :param act: does it and returns the proof. Exceptions are recorded as
+            the step's failure; an interrupt is passed on.
         """
         sizes = {log: log.stat().st_size for log in self._logs()}
         start = time.monotonic()
         try:
             proof, status, quoted = act(), 'passed', ''
         except Exception as e:
-            # The lab's own errors say it all; others need their place.
+            # The lab's own errors need no traceback.
             proof, status = f'{type(e).__name__}: {e}', 'failed'
             quoted = ('' if isinstance(e, errors.LabError)
                       else traceback.format_exc())
@@ -89,7 +89,7 @@ class Report:
                 self._quote(log, sizes.get(log, 0))
 
     def run_all(self, steps: Iterable[tuple[str, Callable[[], str]]]) -> None:
-        """Run steps until one fails; the others are noted as not run."""
+        """Run steps until one fails; record the others as not run."""
         for name, act in steps:
             if self.failed:
                 self._note(Step(name, 'not run', 0, ''))
@@ -104,9 +104,9 @@ class Report:
 
     @staticmethod
     def _quote(log: Path, offset: int) -> None:
-        """Print the telling lines that a log got during the step."""
+        """Print the errors that a log got during the step."""
         with log.open(errors='replace') as f:
-            # A log that is shorter now was begun anew.
+            # A log that is shorter now was replaced.
             f.seek(offset if log.stat().st_size >= offset else 0)
             lines = [line.rstrip()[:400] for line in f
                      if _TELLING.search(line)]

@@ -36,9 +36,9 @@ Maker = Callable[[api.Cloud, report.Report], Scenario]
 
 
 class Lease:
-    """The cloud for the time of a run.
+    """The cloud during a run.
 
-    A cloud that is up already is used and stays up.
+    A cloud that is already up is used, and is left up.
 
     :param asked: options of the cloud that the run depends on.
     :param keep: leave the cloud up.

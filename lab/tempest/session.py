@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Around the tests: the cloud comes up before, and is looked at after."""
+"""Bring the cloud up, run the tests, check what they have left."""
 
 import dataclasses
 from pathlib import Path
@@ -14,23 +14,23 @@ from lab.tempest import results, run, skips, suites, verdict
 
 WORKSPACE = paths.STATE / 'tempest'
 
-#: Seconds in which the nodes come to rest: deletions of the last tests may
-#: be on their way.
+#: Time for the nodes to settle, seconds: deletions of the last tests may still
+#: be in progress.
 _REST_S = 60
 
-#: A line of a service on an error; a traceback's lines have it too.
+#: An error line of a service's log; each line of a traceback is one.
 _ERROR = re.compile(r'^\S+ \S+ \d+ (ERROR|CRITICAL) (\S+)')
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What is asked for.
+    """What to run.
 
     :param store: of our driver's backends.
-    :param regex: pattern of the tests; None for all suites.
-    :param concurrency: how many tests at a time.
+    :param regex: pattern of test names; None for all suites.
+    :param concurrency: number of parallel tests.
     :param timeout_s: for all tests together, seconds.
-    :param keep: leave the cloud up; one that was up stays anyway.
+    :param keep: leave the cloud up.
     """
 
     store: str
@@ -55,7 +55,7 @@ def play(order: Order) -> verdict.Verdict:
 
 
 def _test(order: Order, site: cloud_site.Site) -> verdict.Verdict:
-    """Run the tests on the cloud that is up, and look at it afterwards."""
+    """Run the tests on the cloud that is up, then check the nodes."""
     workspace = run.Workspace(WORKSPACE)
     workspace.prepare(site)
     listed = workspace.find(order.regex or suites.regex())
@@ -63,7 +63,7 @@ def _test(order: Order, site: cloud_site.Site) -> verdict.Verdict:
     chosen = [t for t in listed
               if not known.excluded(results.name_of(t))]
     print(f'{len(listed)} tests, {len(listed) - len(chosen)} of them '
-          f'excluded; {order.concurrency} at a time', flush=True)
+          f'excluded; {order.concurrency} in parallel', flush=True)
     found = results.Results(chosen, run.Progress(len(chosen)))
     watch = Watch(api.Cloud(), site.layout)
     start = time.monotonic()
@@ -80,10 +80,10 @@ def _test(order: Order, site: cloud_site.Site) -> verdict.Verdict:
 
 
 class Watch:
-    """Notes what the nodes and logs are like, and what has come since.
+    """Remembers the state of nodes and logs, and finds what was added.
 
     :param cloud: the cloud that is up.
-    :param layout: where its logs are.
+    :param layout: has its logs.
     """
 
     def __init__(self, cloud: api.Cloud, layout: settings.Layout) -> None:
@@ -93,7 +93,7 @@ class Watch:
                       for name in ('cinder-volume', 'nova-compute')}
 
     def complaints(self) -> list[str]:
-        """Return what the tests left on the nodes, and our own errors."""
+        """Return what the tests left on the nodes, and our errors."""
         return self._left() + [
             line for path, offset in self._logs.items()
             for line in errors_of_ours(path, offset)]
@@ -116,24 +116,24 @@ class Watch:
 
 
 def unmanaged(log: Path, offset: int = 0) -> set[str]:
-    """Return what a service's log says to be left in the store unmanaged.
+    """Return what was left in the store unmanaged, from a service's log.
 
-    Nothing of Cinder's will delete it. The plugin's tests of who may manage
-    snapshots leave theirs so.
+    Cinder will not delete it. The plugin's tests of who may manage snapshots
+    leave some.
 
-    :param offset: where to begin, bytes.
+    :param offset: where to start reading, bytes.
     :returns: names of backings.
     """
     return set(driver.UNMANAGED.findall(_read(log, offset)))
 
 
 def errors_of_ours(log: Path, offset: int = 0) -> list[str]:
-    """Return where a service's log has an error of our driver.
+    """Return the errors of our driver in a service's log.
 
-    An error that another module logs is ours when its traceback ends in our
-    code.
+    An error that another module has logged is ours if its traceback ends in
+    our code.
 
-    :param offset: where to begin, bytes.
+    :param offset: where to start reading, bytes.
     """
     found = []
     lines = _read(log, offset).splitlines()
@@ -152,13 +152,13 @@ def _read(log: Path, offset: int) -> str:
 
 
 def _last_frame_is_ours(lines: list[str], number: int) -> bool:
-    """Tell whether a line is a traceback's last place, and in our code."""
+    """Tell whether a line is a traceback's last frame, and in our code."""
     return (f'File "{driver.CODE}/' in lines[number]
             and not any('File "' in line for line in _rest(lines, number)))
 
 
 def _rest(lines: list[str], number: int) -> list[str]:
-    """Return the lines of the same traceback that follow one."""
+    """Return the lines of the same traceback that follow a line."""
     rest = []
     for line in lines[number + 1:number + 40]:
         match = _ERROR.match(line)

@@ -9,7 +9,7 @@ from lab.cloud.site import Site
 
 #: File name of cinder-volume's configuration.
 VOLUME_CONF = 'cinder-volume.conf'
-#: The same where node ``storage`` keeps a copy (lab/cloud/node/storage.sh).
+#: The copy that node ``storage`` makes of it (lab/cloud/node/storage.sh).
 #: The driver's privileged daemon reads it only where it belongs to root, and a
 #: clone may lie in the folder of a user.
 ROOTS_CONF = f'/etc/cinder/{VOLUME_CONF}'
@@ -65,7 +65,7 @@ def cinder(site: Site) -> ini.Sections:
                 'osapi_volume_listen': settings.CONTROL,
                 'osapi_volume_listen_port': settings.PORTS['cinder'],
                 'osapi_volume_workers': 1,
-                # With those that ask the driver's functions.
+                # The default ones, and those that call the driver.
                 'scheduler_default_filters': 'AvailabilityZoneFilter,'
                 'CapacityFilter,CapabilitiesFilter,DriverFilter',
                 'scheduler_default_weighers': 'CapacityWeigher,'
@@ -77,7 +77,7 @@ def cinder(site: Site) -> ini.Sections:
 def volume(site: Site) -> ini.Sections:
     """Return the sections of cinder-volume, with the chosen backends.
 
-    cinder-backup on the same node takes the same file.
+    cinder-backup on the same node uses the same file.
     """
     conf = str(site.layout.conf('cinder', VOLUME_CONF))
     portals = [settings.address('storage', n)
@@ -97,20 +97,19 @@ def volume(site: Site) -> ini.Sections:
 
 
 def backup() -> ini.Sections:
-    """Return the options of cinder-backup: files beside the volumes.
+    """Return the options of cinder-backup, which writes to files.
 
-    It holds a whole file of a backup in memory, which is 2 GB by default, and
-    one more of what it has compressed, for each backup; from 32 MiB on always
-    as new pages of the kernel's (mallopt(3), M_MMAP_THRESHOLD), which are dear
-    in a node. And that has one processor: two backups at a time take as long
-    as one after the other.
+    It holds a file of a backup in memory, 2 GB by default, and its compressed
+    content. Blocks of 32 MiB and more are always mapped anew (mallopt(3),
+    M_MMAP_THRESHOLD), which is expensive in a node. A node has one processor,
+    so parallel backups save no time.
     """
     return {'DEFAULT': {
         'backup_driver': 'cinder.backup.drivers.posix.PosixBackupDriver',
         'backup_posix_path': BACKUP_PATH,
         'backup_file_size': 8 << 20,
         'backup_max_operations': 1,
-        # zstd's module takes new memory for each piece: three times as long.
+        # zstd's module allocates memory for each piece: three times as slow.
         'backup_compression_algorithm': 'zlib',
         'backup_workers': 1,
     }}

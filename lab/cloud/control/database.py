@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the databases from nothing, by each project's own tool."""
+"""Create the databases with each project's own tool."""
 
 import subprocess
 import threading
@@ -11,13 +11,13 @@ from lab.cloud import errors, settings
 from lab.cloud.site import Site
 from lab.cloud.steps import plan
 
-#: Names of the last step of each database, which services need.
+#: Names of the last step for each database, which services need.
 DONE = ('keystone-bootstrap', 'glance-db', 'placement-db', 'neutron-db',
         'cinder-db', 'nova-db')
 
 
 def install(site: Site) -> None:
-    """Make MariaDB's own tables in an empty data folder."""
+    """Create MariaDB's own tables in an empty data folder."""
     site.layout.mysql.mkdir(parents=True)
     run(site, 'mariadb-install', (
         '/usr/bin/mariadb-install-db',
@@ -26,9 +26,9 @@ def install(site: Site) -> None:
 
 
 def probe(site: Site) -> bool:
-    """Tell whether MariaDB answers our user.
+    """Tell whether MariaDB accepts our user.
 
-    :raises OSError: when it does not (as pymysql's errors are none).
+    :raises OSError: when it does not; pymysql's own errors are not OSErrors.
     """
     try:
         pymysql.connect(
@@ -42,12 +42,13 @@ def probe(site: Site) -> bool:
 
 def run(site: Site, name: str, argv: tuple[str, ...],
         abort: threading.Event | None = None, **env: str) -> None:
-    """Run a program to its end, its output to a log.
+    """Run a program to completion, with its output in a log.
 
     :param argv: program and arguments, without a secret.
-    :param env: additions to the environment; here a secret may stand.
+    :param abort: kills the program when another thread sets it.
+    :param env: additions to the environment; may have a secret.
     :raises StepFailed: when it fails, with the end of its log.
-    :raises Aborted: when ``abort`` was set meanwhile; it is ended then.
+    :raises Aborted: when it was killed because of ``abort``.
     """
     log = site.layout.log(f'setup-{name}')
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -73,11 +74,11 @@ def run(site: Site, name: str, argv: tuple[str, ...],
 
 
 def add_steps(todo: plan.Plan, site: Site, after: str) -> None:
-    """Add the steps that make every database, in three lanes.
+    """Add the steps that create every database, in three lanes.
 
-    Two processors: more lanes would only share them.
+    More lanes would gain nothing on two processors.
 
-    :param after: name of the step that has MariaDB up.
+    :param after: name of the step that starts MariaDB.
     """
     def lane(need: str, *steps: tuple[str, str, tuple[str, ...]]) -> None:
         for name, tool, args in steps:

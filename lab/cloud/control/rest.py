@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small REST client for seeding and readiness.
 
-Plain requests: importing openstacksdk takes longer than all that it would do
-here. The demo and people use :func:`lab.cloud.api.connect`.
+It uses requests: importing openstacksdk takes longer than all of its requests
+would. Scenarios use :meth:`lab.cloud.api.Cloud.connect`.
 """
 
 from typing import Any
@@ -16,20 +16,20 @@ _TIMEOUT_S = 60
 
 
 class Client:
-    """Requests as the admin user.
+    """Sends requests as the admin user.
 
-    :param site: the cloud; the caller is in its namespace.
+    :param site: the cloud; the calling thread is in its namespace.
     """
 
     def __init__(self, site: Site) -> None:
         self._password = site.passwords.admin
         self._session = requests.Session()
-        self._session.trust_env = False   # no proxy of the caller's shell
+        self._session.trust_env = False   # ignore proxies of the caller
 
     def login(self) -> None:
         """Get a token, unless there is one.
 
-        :raises requests.RequestException: when keystone is not up yet.
+        :raises requests.RequestException: when keystone does not answer.
         """
         if 'X-Auth-Token' in self._session.headers:
             return
@@ -47,9 +47,10 @@ class Client:
             response.headers['X-Subject-Token']
 
     def get(self, service: str, path: str) -> Any:
-        """Return what an API answers, parsed.
+        """Return an API's answer, parsed.
 
-        :raises requests.RequestException: when it is not up or says an error.
+        :raises requests.RequestException: when it does not answer, or answers
+            with an error.
         """
         self.login()
         response = self._session.get(settings.url(service) + path,
@@ -59,10 +60,10 @@ class Client:
 
     def send(self, method: str, service: str, path: str,
              **kwargs: Any) -> Any:
-        """Send something and return the parsed answer, None without one.
+        """Send a request; return the parsed answer, None if it is empty.
 
-        :param kwargs: as :func:`requests.request` takes them.
-        :raises CloudError: when the API refuses, with its text.
+        :param kwargs: passed to :func:`requests.request`.
+        :raises CloudError: when the API answers with an error, with its text.
         """
         self.login()
         url = settings.url(service) + path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fill the databases: service user, catalogue, images, flavour, types."""
+"""Seed the databases: service user, catalogue, images, flavors, types."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ VOLUME_TYPES = {
 
 
 def catalogue(client: rest.Client, service_password: str) -> None:
-    """Make the services' project, user and catalogue, in keystone."""
+    """Create the services' project, user and catalogue in keystone."""
     roles = {r['name']: r['id']
              for r in client.get('keystone', '/v3/roles')['roles']}
     project = client.send('POST', 'keystone', '/v3/projects', json={
@@ -49,9 +49,9 @@ def catalogue(client: rest.Client, service_password: str) -> None:
 
 
 def flavors(client: rest.Client) -> None:
-    """Make the flavour, in nova.
+    """Create the flavors in nova.
 
-    Its disk is not 0: only admins may boot such a flavour from an image.
+    Their disk is not 0: only admins may boot such a flavor from an image.
     """
     client.send('POST', 'nova', '/v2.1/flavors', json={'flavor': {
         'id': settings.FLAVOR_ID, 'name': settings.FLAVOR, 'ram': 128,
@@ -62,20 +62,20 @@ def flavors(client: rest.Client) -> None:
 
 
 def volume_types(client: rest.Client) -> None:
-    """Make a volume type for each backend, and one for multiattach."""
+    """Create a volume type for each backend, and one for multiattach."""
     for name, specs in VOLUME_TYPES.items():
         client.send('POST', 'cinder', '/v3/types', json={'volume_type': {
             'name': name, 'extra_specs': specs}})
 
 
 def images(client: rest.Client, guest: Path) -> None:
-    """Upload the images to glance: the guest's, and twice the one sector.
+    """Upload the guest's image, and that of one sector twice.
 
-    Neither listens to the power button: without ``os_shutdown_timeout`` each
-    stop would take nova a minute.
+    None of them reacts to the power button: without ``os_shutdown_timeout``
+    nova would wait a minute for each stop.
 
     :param guest: the guest's image.
-    :raises CloudError: when glance does not have all of it afterwards.
+    :raises CloudError: when glance has not stored all of it.
     """
     _upload(client, settings.IMAGE_ID, settings.IMAGE, guest.read_bytes())
     for number, image_id in enumerate(settings.SECTOR_IDS):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kept copy of seeded databases, so that the next ``up`` is fast.
+"""Keep a copy of the seeded databases, so that the next ``up`` is fast.
 
-A copy is used only by the very same software: its key is made of everything
-that it depends on, down to the text of the modules that made it.
+A copy is used only by the same software: its key is a digest of everything
+that it depends on, including the modules that made it.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ import subprocess
 from lab.cloud import errors, settings
 from lab.guest import sector
 
-#: Folders below ``run`` that make up a copy; the passwords are among them,
-#: since the databases hold them too.
+#: Files and folders below ``run`` that are copied. The databases have the
+#: passwords, too, so these belong to the copy.
 _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 
-#: Modules of lab.cloud that decide what is in the databases, or whose
-#: paths and options end up there (the cell mappings hold addresses).
+#: Modules of lab.cloud that determine the databases' content, or whose paths
+#: and options get there (the cell mappings have addresses).
 _MODULES = ('settings.py', 'driver.py', 'credentials.py', 'site.py',
             'config/*.py', 'control/seed.py', 'control/database.py',
             'control/seed_cache.py')
@@ -28,7 +28,7 @@ _MARK = 'complete'
 
 
 def key(image: Path, root: Path = settings.ROOT) -> str:
-    """Return the key of a copy: 16 hex digits.
+    """Return the key of a copy, 16 hex digits.
 
     :param image: the guest image that is uploaded to glance.
     :param root: the clone.
@@ -45,7 +45,7 @@ def key(image: Path, root: Path = settings.ROOT) -> str:
 
 
 def _mariadb_version() -> str:
-    """Return the server's version; its data files belong to it."""
+    """Return the server's version, on which its data files depend."""
     return subprocess.run(['/usr/sbin/mariadbd', '--version'], check=False,
                           capture_output=True, text=True).stdout.strip()
 
@@ -63,25 +63,25 @@ class SeedCache:
         self.path = layout.seeds / name
 
     def there(self) -> bool:
-        """Tell whether it is there, and whole."""
+        """Tell whether it exists and is complete."""
         return (self.path / _MARK).exists()
 
     def keep(self) -> None:
-        """Make it from what is in ``run``; MariaDB is down meanwhile.
+        """Make it from the content of ``run``, while MariaDB is down.
 
-        Other copies go: each takes 100 MiB and more.
+        Other copies are removed: each takes 100 MiB and more.
         """
         shutil.rmtree(self._seeds, ignore_errors=True)
         _copy(self._run, self.path, _PARTS)
         (self.path / _MARK).touch()
 
     def restore(self) -> None:
-        """Put it into ``run``."""
+        """Copy it to ``run``."""
         _copy(self.path, self._run, _PARTS)
 
 
 def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
-    """Copy files and folders; cp shares or skips blocks where it can.
+    """Copy files and folders; cp shares or skips blocks where possible.
 
     :raises CloudError: when one is missing or the disk is full.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each service of the control plane is started."""
+"""Command line and environment of each service of the control plane."""
 
 import dataclasses
 
@@ -9,9 +9,9 @@ from lab.cloud.site import Site
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """A program that stays.
+    """A daemon.
 
-    :param name: how it is called, its log too.
+    :param name: its name, and its log's.
     :param argv: program and arguments, without a secret.
     :param env: additions to the common environment.
     """
@@ -42,7 +42,7 @@ def mariadb(site: Site) -> Service:
 
 
 def epmd(site: Site) -> Service:
-    """Return Erlang's name service; RabbitMQ would start one for everybody."""
+    """Return Erlang's name service; RabbitMQ would start a public one."""
     del site
     return Service('epmd', (
         '/usr/bin/epmd', '-address', '127.0.0.1',
@@ -50,7 +50,7 @@ def epmd(site: Site) -> Service:
 
 
 def rabbitmq(site: Site) -> Service:
-    """Return RabbitMQ, its distribution bound to the loopback."""
+    """Return RabbitMQ, with its distribution port on the loopback."""
     rabbit = site.layout.rabbit
     return Service('rabbitmq', ('/usr/lib/rabbitmq/bin/rabbitmq-server',), {
         'HOME': str(rabbit),
@@ -68,8 +68,8 @@ def rabbitmq(site: Site) -> Service:
             site.layout.conf('rabbitmq', 'enabled_plugins')),
         'RABBITMQ_CONF_ENV_FILE': str(
             site.layout.conf('rabbitmq', 'env.conf')),
-        # It reads commands from its standard input otherwise, and ends with
-        # it; and two schedulers are enough.
+        # Otherwise it reads commands from its standard input, and exits at
+        # the end of that. Two schedulers are enough.
         'RABBITMQ_ALLOW_INPUT': '1',
         'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS':
             '+S 2:2 -noinput -kernel inet_dist_use_interface {127,0,0,1}',
@@ -83,7 +83,7 @@ def keystone(site: Site) -> Service:
 
 
 def glance(site: Site) -> Service:
-    """Return glance's API; uploads come in chunks, which uwsgi has to know."""
+    """Return glance's API; uwsgi needs limits for chunked uploads."""
     return _api(site, 'glance', 'glance', 'glance.wsgi.api', {
         'OS_GLANCE_CONFIG_DIR': str(site.layout.etc / 'glance')},
         '--chunked-input-timeout', '60',
@@ -118,7 +118,7 @@ def cinder_api(site: Site) -> Service:
 
 
 def worker(site: Site, name: str) -> Service:
-    """Return a service without an API: nova-conductor and the schedulers."""
+    """Return a service without an API: nova-conductor or a scheduler."""
     project = name.split('-')[0]
     return Service(name, (
         site.program(name), '--config-file',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two kernel nodes and the service that each of them is there for."""
+"""The two kernel nodes and the services that run on them."""
 
 import dataclasses
 import json
@@ -26,12 +26,12 @@ _GIB = 1 << 30
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Kind:
-    """What tells one node from the other.
+    """What differs between the nodes.
 
     :param service: the OpenStack service that runs on it.
     :param memory_mib: its memory.
-    :param disk_gib: size of its disk, a sparse file; the storage node's are as
-        the options say.
+    :param disk_gib: size of its disk, a sparse file. The options have that of
+        the storage node's.
     """
 
     service: str
@@ -44,7 +44,7 @@ _KINDS = {
     'compute': _Kind('nova-compute', 4096, 40),
 }
 
-#: Initiator names of the nodes, as their open-iscsi has them.
+#: Initiator names of the nodes.
 INITIATORS = {name: f'iqn.1993-08.org.debian:01:{name}' for name in _KINDS}
 
 
@@ -53,22 +53,19 @@ def service_of(name: str) -> str:
     return _KINDS[name].service
 
 
-#: The second service of node ``storage``, where it was asked for.
+#: Optional services of node ``storage``.
 BACKUP = 'cinder-backup'
-
-#: Another one, where its files are to be beside the volumes.
 GLANCE = 'glance'
 
-#: What the storage node's other services take, MiB; a backend more with the
-#: first.
+#: Memory for these, MiB. With cinder-backup there is a second backend, too.
 _MORE_MIB = {BACKUP: 1536, GLANCE: 512}
 
 
 def _format(path: Path, size_gib: int) -> None:
-    """Make a sparse disk with an XFS on it, unless it is there.
+    """Make a sparse disk with an XFS, unless it exists.
 
-    Here and not in the node, whose disks are slow: writing the log, which is
-    as large as the file system asks for, takes it half a minute.
+    The host does it, since a node's disks are slow: writing the file system's
+    log would take half a minute.
     """
     if path.exists():
         return
@@ -88,7 +85,7 @@ class Node:
     """A node of the cloud.
 
     :param site: the cloud.
-    :param registry: where processes are noted.
+    :param registry: records the processes.
     :param name: ``storage`` or ``compute``.
     """
 
@@ -107,7 +104,7 @@ class Node:
         self._box = site.layout.run / 'box' / name
 
     def boot(self) -> None:
-        """Start it; its disks are kept where it has some already."""
+        """Start it; it keeps existing disks."""
         mailbox.Mailbox.reset(self._box)
         layout = self._site.layout
         disks = self.disks_gib()
@@ -124,7 +121,7 @@ class Node:
         self._registry.note(dataclasses.replace(started, name=self.note))
 
     def disks_gib(self) -> tuple[int, ...]:
-        """Return the sizes of its disks; a volume group has one each."""
+        """Return the sizes of its disks; each volume group has one."""
         options = self._site.options
         if self.name != 'storage':
             return (self._kind.disk_gib,)
@@ -132,13 +129,13 @@ class Node:
 
     @property
     def note(self) -> str:
-        """The name under which its process is noted."""
+        """The name under which its process is recorded."""
         return f'node-{self.name}'
 
     def process(self) -> process.Process:
         """Return its process.
 
-        :raises CloudError: when it was not started.
+        :raises CloudError: when it is not running.
         """
         found = self._registry.get(self.note)
         if found is None or not found.alive():
@@ -148,14 +145,13 @@ class Node:
         return found
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Cut its power."""
         self._registry.end([self.note])
 
     def shut_down(self) -> None:
-        """Power it off in an orderly way; no error when it is off already.
+        """Shut it down and power it off; no error if it is off.
 
-        A node that does not answer is cut off all the same, as a person
-        would hold the button.
+        The power of a node that does not answer is cut.
         """
         found = self._registry.get(self.note)
         if found and found.alive():
@@ -167,15 +163,15 @@ class Node:
                             timeout_s=60)
                 box.run(['sync'], timeout_s=30)
             except lab_errors.LabError as e:
-                report.say(f'{self.name} does not shut down: {e}')
+                report.say(f'{self.name} did not shut down: {e}')
         self.kill()
 
     def mailbox(self) -> mailbox.Mailbox:
-        """Return the way to run commands on it."""
+        """Return its mailbox, which runs commands on it."""
         return mailbox.Mailbox(self._box, self.process())
 
     def wait_booted(self, timeout_s: float) -> None:
-        """Wait until it takes commands."""
+        """Wait until it accepts commands."""
         self.mailbox().wait_ready(timeout_s)
 
     def service(self, action: str, code: str | None = None) -> None:
@@ -183,7 +179,8 @@ class Node:
 
         :param code: folder that has the driver's package, empty for the
             clone's own; None for the one that the node was booted with.
-        :raises LabError: when it runs already and is to start, and the like.
+        :raises LabError: when that fails, for example because a service that
+            is to start is running.
         """
         box = self.mailbox()
         if action in ('start', 'restart'):
@@ -197,7 +194,7 @@ class Node:
         return (*self._extra, self._kind.service)
 
     def _note_start(self) -> None:
-        """Note when the service started, and where its log begins then."""
+        """Record when the service is started, and its log's size then."""
         log = self._site.layout.log(self._kind.service)
         self._start_note.write_text(json.dumps({
             'since': time.time(),
@@ -212,19 +209,19 @@ class Node:
         return float(json.loads(self._start_note.read_text())['since'])
 
     def log_since_start(self) -> str:
-        """Return its service's log from the last start on."""
+        """Return its service's log since the last start."""
         offset = int(json.loads(self._start_note.read_text())['offset'])
         with self._site.layout.log(self._kind.service).open('rb') as f:
             f.seek(offset)
             return f.read().decode(errors='replace')
 
     def _restores(self) -> bool:
-        """Tell whether our driver's exports come back at boot."""
+        """Tell whether our driver's exports are restored at boot."""
         return (self.name == 'storage'
                 and driver.BACKEND in self._site.options.backends)
 
     def environ(self) -> dict[str, str]:
-        """Return what its payload reads; no secrets."""
+        """Return the payload's environment; it has no secrets."""
         hosts = [settings.CONTROL, 'control']
         for other in settings.NODES:
             hosts += [settings.address(other), other]

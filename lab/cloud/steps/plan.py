@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run steps side by side, each as soon as what it needs is done."""
+"""Run steps in parallel, each as soon as those that it needs are done."""
 
 from collections.abc import Callable, Iterable
 from concurrent import futures
@@ -15,11 +15,11 @@ Run = Callable[[], object]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do.
+    """A step.
 
-    :param name: how it is called, in the output too.
+    :param name: also in the output.
     :param run: does it, and returns when it is done.
-    :param needs: names of the steps that come before.
+    :param needs: names of the steps that must be done before.
     """
 
     name: str
@@ -30,9 +30,9 @@ class Step:
 class Plan:
     """Steps and their order.
 
-    :param report: called with the seconds since :meth:`run`, the step's name
-        and its own seconds, as each step ends.
-    :param done: names of steps that are done already, elsewhere.
+    :param report: called at the end of each step with the seconds since
+        :meth:`run`, the step's name and its duration in seconds.
+    :param done: names of steps that were done elsewhere.
     """
 
     def __init__(self, report: Report, done: Iterable[str] = ()) -> None:
@@ -45,10 +45,9 @@ class Plan:
             needs: Iterable[str] = ()) -> str:
         """Add a step.
 
-        :param needs: only names that were added before, so that no circle
-            can be made.
+        :param needs: names that were added before; so there is no cycle.
         :returns: its name.
-        :raises ValueError: when a need is not known or the name is taken.
+        :raises ValueError: when a need is unknown or the name is in use.
         """
         needs = tuple(needs)
         unknown = [n for n in needs
@@ -59,10 +58,10 @@ class Plan:
         return name
 
     def run(self) -> None:
-        """Do all steps.
+        """Run all steps.
 
-        :raises BaseException: the first one that a step raised; the others
-            are told to stop by :attr:`abort`, and ended before it is raised.
+        :raises BaseException: the first one that a step raised. The other
+            steps are stopped by :attr:`abort` and have ended by then.
         """
         start = time.monotonic()
         done = set(self._done)
@@ -97,7 +96,7 @@ class Plan:
 
 
 def _timed(step: Step) -> float:
-    """Run a step and return the seconds that it took."""
+    """Run a step and return its duration in seconds."""
     start = time.monotonic()
     step.run()
     return time.monotonic() - start

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``up`` started, noted so that exactly that is ended by ``down``."""
+"""Record what ``up`` starts, so that ``down`` ends exactly that."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import contextlib
@@ -12,10 +12,10 @@ from lab.cloud import settings
 
 
 class Registry:
-    """The notes of one cloud's processes, one file each.
+    """The records of a cloud's processes, a file for each.
 
-    :param folder: where they lie.
-    :param logs: where the processes' logs lie.
+    :param folder: has the records.
+    :param logs: folder of the processes' logs.
     """
 
     def __init__(self, folder: Path, logs: Path) -> None:
@@ -24,10 +24,10 @@ class Registry:
 
     def spawn(self, name: str, argv: Sequence[str | Path],
               env: Mapping[str, str]) -> process.Process:
-        """Start a process in a session of its own, and note it.
+        """Start a process in a session of its own, and record it.
 
-        :param argv: program and arguments; never a secret.
-        :param env: its environment, to which our marker is added.
+        :param argv: program and arguments, without a secret.
+        :param env: its environment; our marker is added.
         """
         started = process.spawn(
             name, argv, self._logs / f'{name}.log', cwd=Path('/'),
@@ -36,16 +36,16 @@ class Registry:
         return started
 
     def note(self, started: process.Process) -> None:
-        """Note a process that somebody else started for us."""
+        """Record a process that was started elsewhere."""
         self._folder.mkdir(parents=True, exist_ok=True)
         started.save(self._folder / started.name)
 
     def get(self, name: str) -> process.Process | None:
-        """Return one note, None where there is none."""
+        """Return a record, None if there is none."""
         return process.Process.load(self._folder / name)
 
     def all(self) -> list[process.Process]:
-        """Return every note, sorted by name."""
+        """Return all records, sorted by name."""
         if not self._folder.is_dir():
             return []
         notes = [self.get(p.name) for p in sorted(self._folder.iterdir())
@@ -53,13 +53,13 @@ class Registry:
         return [n for n in notes if n]
 
     def end(self, names: Iterable[str] | None = None) -> None:
-        """Kill processes, wait until they are gone, and drop the notes.
+        """Kill processes, wait until they are gone, and drop their records.
 
-        :param names: which; all of them where None.
+        :param names: which ones; None for all.
         """
         notes = [n for n in self.all()
                  if names is None or n.name in set(names)]
-        for note in notes:   # all at once, the waits come after
+        for note in notes:   # kill all of them before waiting for one
             for pid in note.members():
                 kill(pid)
         for note in notes:
@@ -67,7 +67,7 @@ class Registry:
             (self._folder / note.name).unlink(missing_ok=True)
 
     def stop(self, name: str, grace_s: float) -> None:
-        """End one process by SIGTERM, and drop its note."""
+        """End a process by SIGTERM, and drop its record."""
         note = self.get(name)
         if note:
             note.end(grace_s=grace_s)
@@ -75,9 +75,9 @@ class Registry:
 
 
 def marked(pids: Iterable[int], value: str | None = None) -> list[int]:
-    """Return those of the pids whose environment has our marker.
+    """Return the processes whose environment has our marker.
 
-    :param value: the marker's value; this clone's where None.
+    :param value: the marker's value; None for this clone's.
     """
     want = f'{settings.MARKER}={value or settings.clone_id()}'.encode()
     found = []
@@ -90,6 +90,6 @@ def marked(pids: Iterable[int], value: str | None = None) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL, be the process there or not."""
+    """Send SIGKILL to a process, if it exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

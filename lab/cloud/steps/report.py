@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``up`` and its like say while they work."""
+"""Progress of ``up`` and other commands."""
 
 import threading
 
@@ -7,7 +7,7 @@ _lock = threading.Lock()
 
 
 def say(text: str) -> None:
-    """Print a line at once."""
+    """Print a line, without buffering."""
     with _lock:
         print(text, flush=True)
 
@@ -15,7 +15,7 @@ def say(text: str) -> None:
 def step(at_s: float, name: str, took_s: float) -> None:
     """Print that a step is done.
 
-    :param at_s: seconds since the beginning.
-    :param took_s: seconds that the step took by itself.
+    :param at_s: seconds since the start.
+    :param took_s: duration of the step, seconds.
     """
     say(f'{at_s:7.1f} s  {name} ({took_s:.1f} s)')

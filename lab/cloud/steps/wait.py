@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for something to become true, never longer than a deadline."""
+"""Wait for a condition, up to a deadline."""
 
 from collections.abc import Callable
 import threading
@@ -13,12 +13,12 @@ from lab.cloud import errors
 
 T = TypeVar('T')
 
-#: Seconds that one wait is given. Generous: a busy machine is no failure.
+#: Default deadline, seconds. It is generous: a busy machine is no failure.
 DEADLINE_S = 300.0
 
 
 class NotReady(Exception):
-    """Raised by a probe: not yet, and why."""
+    """Raised by a probe that is not yet true, with the reason."""
 
 
 def wait_for(probe: Callable[[], T | None], what: str,
@@ -26,17 +26,18 @@ def wait_for(probe: Callable[[], T | None], what: str,
              abort: threading.Event | None = None) -> T:
     """Call ``probe`` until it returns something true.
 
-    Unlike :func:`lab.process.wait_for` it takes what a service says while it
-    starts (a refused connection, a 500) for "not yet", and can be stopped.
+    Unlike :func:`lab.process.wait_for` it tolerates the errors of a service
+    that is starting (a refused connection, a 500), and can be stopped.
 
-    :param probe: returns something true when ready; may raise
-        :class:`NotReady`, OSError, ValueError or a requests error for "not
-        yet". A :class:`~lab.errors.LabError` ends the wait at once.
-    :param what: what is waited for, for the error's text.
-    :param poll_s: seconds between two looks.
-    :param abort: set from elsewhere to give up.
+    :param probe: returns something true when ready. While not ready it may
+        raise :class:`NotReady`, OSError, ValueError or a requests error. A
+        :class:`~lab.errors.LabError` ends the wait.
+    :param what: the thing waited for, for the error's text.
+    :param timeout_s: timeout in seconds.
+    :param poll_s: pause between two calls, seconds.
+    :param abort: ends the wait when another thread sets it.
     :returns: what the probe returned.
-    :raises DeadlinePassed: after ``timeout_s``, with what was seen last.
+    :raises DeadlinePassed: after ``timeout_s``, with the last error.
     :raises Aborted: when ``abort`` was set.
     """
     end = time.monotonic() + timeout_s

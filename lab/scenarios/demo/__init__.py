@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job, done through the public APIs and proven: ``make demo``.
+"""Take a volume to servers through the public APIs: ``make demo``.
 
-``story`` has the steps; each says what it did, how long it took, and what the
+``story`` has the steps. Each prints what it did, its duration, and what the
 guest's console, the target and the compute host showed.
 """

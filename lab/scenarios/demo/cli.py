@@ -7,34 +7,34 @@ from lab import paths
 from lab.arguments import Subparsers
 from lab.cloud import settings
 
-#: What became of the last demo.
+#: The result of the last demo.
 RESULT = paths.STATE / 'demo.json'
 
 
 def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     demo = subparsers.add_parser(
-        'demo', help='take a volume to a server in a real OpenStack',
-        description='Brings the cloud up, takes a volume to servers through '
-        'the public APIs, proves it by what the guests, the target and the '
-        'compute host show, checks that nothing is left, and ends the cloud. '
-        'A cloud that is up already is used and stays. Exit status 0 only if '
-        'all held.')
+        'demo', help='attach a volume to servers in a real OpenStack',
+        description='Brings the cloud up, attaches a volume to servers '
+        'through the public APIs, proves it by what the guests, the target '
+        'and the compute host show, checks that nothing is left, and stops '
+        'the cloud. A cloud that is already up is used, and is left up. Exit '
+        'status 0 only if every step passed.')
     demo.add_argument('--compute-driver', metavar='NAME',
                       help='of nova-compute; libvirt.LibvirtDriver is stock '
                       'Nova (default: mydriver.LibvirtDriver)')
     demo.add_argument('--portals', type=int, choices=(1, 2),
-                      help='addresses of the target; 2 turns multipath on '
-                      '(default: 1)')
+                      help='number of addresses of the target; 2 turns '
+                      'multipath on (default: 1)')
     demo.add_argument('--store', choices=settings.STORES,
                       help="where our driver's backend keeps volumes "
                       '(default: reflink)')
     demo.add_argument('--cinder-mode', choices=settings.CINDER_MODES,
-                      help="cinder-volume's threads: eventlet's, or the "
-                      "system's (default: green)")
+                      help="cinder-volume's threads: eventlet's, or native "
+                      'ones (default: green)')
     demo.add_argument('--images', choices=settings.IMAGE_PLACES,
                       help='where glance keeps its files: with the other '
-                      'APIs, or beside the volumes (default: control)')
+                      'APIs, or next to the volumes (default: control)')
     demo.add_argument('--keep', action='store_true',
                       help='leave the cloud up')
     demo.set_defaults(func=_demo)

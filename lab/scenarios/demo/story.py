@@ -15,14 +15,14 @@ from lab.scenario.report import Timing
 
 _GIB = 1 << 30
 
-#: Where the guest puts its pattern, and how much of it (lab/guest/init.sh).
+#: Offset and size of the guest's pattern (lab/guest/init.sh).
 _PATTERN_OFFSET_MIB, _PATTERN_MIB = 1, 4
 
-#: virtio-blk carries no more of a serial (VIRTIO 1.2, 5.2.6, GET_ID).
+#: virtio-blk truncates a serial to this (VIRTIO 1.2, 5.2.6, GET_ID).
 _SERIAL_CHARACTERS = 20
 
-#: What cinder-volume says where its threads are the system's; of green ones it
-#: says nothing, since its log is not set up yet (cinder/monkey_patch.py).
+#: cinder-volume logs this if its threads are native. It logs nothing for green
+#: ones, since its log is not yet set up then (cinder/monkey_patch.py).
 _NATIVE = 'Service is starting with native threading'
 
 
@@ -40,7 +40,7 @@ class Machine:
 
 
 class Story:
-    """The demo's steps and what they hand on to each other.
+    """The demo's steps and what they pass on to each other.
 
     :param cloud: the cloud that is up.
     :param told: gets the timings.
@@ -76,7 +76,7 @@ class Story:
         ]
 
     def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
-        """Return the steps that come in any case."""
+        """Return the steps that run in any case."""
         return [('Delete servers and volumes', self.clean_up),
                 ('Nothing is left on both nodes', self.nothing_left)]
 
@@ -88,7 +88,7 @@ class Story:
                 f'{api.COMPUTE_MICROVERSION}')
 
     def drivers(self) -> str:
-        """Quote what nova-compute and cinder-volume say that they loaded."""
+        """Quote which drivers nova-compute and cinder-volume have loaded."""
         quoted = []
         for service, words in (
                 ('nova-compute', 'Loading compute driver'),
@@ -104,14 +104,14 @@ class Story:
         return '; '.join(quoted)
 
     def _mode(self) -> str:
-        """Return how cinder-volume runs, as its log says."""
+        """Return the mode of cinder-volume's threads, from its log."""
         line = observe.first_match(self._cloud.log('cinder-volume'), _NATIVE)
         mode = 'native' if line else 'green'
         expect_equal(self._cloud.options.cinder_mode, mode, 'threads')
         return mode
 
     def look_before(self) -> str:
-        """Note what there is before anything was made."""
+        """Record what is there before anything is created."""
         self._before = self._observer.look()
         targets = self._before.target['targets']
         return (f'{len(targets)} target(s) with '
@@ -119,7 +119,7 @@ class Story:
                 f'{len(self._before.initiator["sessions"])} session(s)')
 
     def create(self) -> str:
-        """Make the volume that all is about."""
+        """Create the volume under test."""
         volume_id = self._clients.create_volume('demo', 1)
         self._volumes['demo'] = volume_id
         path, size_bytes = self._observer.backing_file(volume_id)
@@ -127,7 +127,7 @@ class Story:
         return f'{volume_id}; storage: {path}, {size_bytes} bytes'
 
     def boot(self) -> str:
-        """Boot both servers at once, and wait until both guests run."""
+        """Boot both servers in parallel, and wait until both guests run."""
         for name in ('A', 'B'):
             self._boot(name, image_id=api.IMAGE_ID)
         said = [self._up(name) for name in ('A', 'B')]
@@ -173,7 +173,7 @@ class Story:
         return f'guest A: {_short(line)}; backing file: same checksum'
 
     def extend(self) -> str:
-        """Grow the volume under the running guest, which writes beyond."""
+        """Extend the volume under the guest, which writes to the new part."""
         volume_id = self._volumes['demo']
         self._clients.extend_volume(volume_id, 2)
         guest = self._machines['A'].guest
@@ -191,7 +191,7 @@ class Story:
                 + self._observer.attached(volume_id, 2 * _GIB))
 
     def detach(self, name: str) -> str:
-        """Detach the volume; neither the guest nor a node has it then."""
+        """Detach the volume; neither the guest nor a node has it any more."""
         machine, volume_id = self._machines[name], self._volumes['demo']
         since = time.monotonic()
         logs = self._log_sizes()
@@ -211,7 +211,7 @@ class Story:
         return f'guest B: {_short(line)}, as A wrote it'
 
     def create_from_image(self) -> str:
-        """Make a volume from the image."""
+        """Create a volume from the image."""
         volume_id = self._clients.create_volume('demo-boot', 1, api.IMAGE_ID)
         self._volumes['boot'] = volume_id
         path, size_bytes = self._observer.backing_file(volume_id)
@@ -219,7 +219,7 @@ class Story:
         return f'{volume_id}; storage: {path}{self._shared(volume_id)}'
 
     def _shared(self, volume_id: str) -> str:
-        """Quote how the volume got its image without a copy, if it must."""
+        """Check that the image was shared, not copied, if that is possible."""
         options = self._cloud.options
         words = driver.shares_image(volume_id)
         line = observe.first_match(self._cloud.log('cinder-volume'), words)
@@ -239,7 +239,7 @@ class Story:
                 + self._observer.attached(volume_id, _GIB))
 
     def clean_up(self) -> str:
-        """Delete what the demo made, attached or not."""
+        """Delete what the demo created, attached or not."""
         machines, volumes = self._machines, self._volumes
         for machine in machines.values():
             self._clients.delete_server(machine.server_id)
@@ -251,7 +251,7 @@ class Story:
     def nothing_left(self) -> str:
         """Check both nodes for anything that was not there before."""
         if self._before is None:
-            raise NotProven('what there was before is not known')
+            raise NotProven('the state before the demo is not known')
         return observe.nothing_left(self._before, self._observer.look())
 
     def _log_sizes(self) -> dict[Path, int]:
@@ -260,7 +260,7 @@ class Story:
 
     def _time(self, timing: Timing, since: float, logs: dict[Path, int],
               volume_id: str) -> None:
-        """Note a timing, with what our driver says of its own part."""
+        """Record a timing, with our driver's own part from its log."""
         stages = []
         for log, size in logs.items():
             with log.open(errors='replace') as f:

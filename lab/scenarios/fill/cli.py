@@ -7,10 +7,10 @@ from lab import paths
 from lab.arguments import Subparsers
 from lab.cloud import settings
 
-#: What became of the last run.
+#: The result of the last run.
 RESULT = paths.STATE / 'fill.json'
 
-#: Room for what the steps write before it is full, and little more.
+#: Space for what the steps write before the store is full, and little more.
 _STORAGE_GIB = 3
 
 
@@ -20,11 +20,12 @@ def register(subparsers: Subparsers) -> None:
         'fill', help='let a guest fill the store, and recover',
         description='Brings a cloud up with a small store, lets a guest write '
         'until it is full, and shows what the APIs, the log and the guests '
-        'see; then makes room as the operations guide says, and shows that '
-        'all works again and nothing was lost. A cloud that is up must be '
-        'such a one. Exit status 0 only if all held.')
+        'see. Then makes room as the operations guide says, and shows that '
+        'everything works again and no data was lost. A cloud that is '
+        'already up must have such a store. Exit status 0 only if every step '
+        'passed.')
     fill.add_argument('--store', choices=settings.STORES, default='reflink',
-                      help='which one (default: %(default)s)')
+                      help='the store to fill (default: %(default)s)')
     fill.add_argument('--keep', action='store_true',
                       help='leave the cloud up')
     fill.set_defaults(func=_fill)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a full store looks like, and the steps of doc/source/operations.rst."""
+"""What a full store looks like, and how to recover (operations.rst)."""
 
 from collections.abc import Callable
 import dataclasses
@@ -14,11 +14,11 @@ _MORE_DISK = ('truncate -s 2560M "$1" && modprobe loop && '
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What the stores differ in.
+    """What differs between the stores.
 
-    :param state: of the backend when it is full.
-    :param look: the command that shows how full it is.
-    :param extend: makes it larger; None where a volume has to go.
+    :param state: the backend's when the store is full.
+    :param look: command that shows how full it is.
+    :param extend: extends it; None if a volume has to be deleted instead.
     """
 
     state: str
@@ -27,7 +27,7 @@ class Place:
 
 
 def _extend_pool(observer: observe.Observer) -> str:
-    """Add a disk to the group and extend the pool, all of it in use."""
+    """Add a disk to the group and extend the pool while it is in use."""
     disk = observer.run('storage', 'bash', '-c', _MORE_DISK, 'bash',
                         f'{driver.DISK}/more.img').split()[-1]
     group = driver.GROUPS[driver.BACKEND]

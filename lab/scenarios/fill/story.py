@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of the filling, in order."""
+"""The steps of filling a store, in order."""
 
 from collections.abc import Callable
 import datetime
@@ -17,7 +17,7 @@ from lab.scenarios.fill import place
 _REPORT_S = 180
 #: The guest writes the whole store, in software emulation.
 _FILL_S = 900
-#: Slots whose checksum is computed at once.
+#: Number of slots in one checksum.
 _AT_ONCE = 32
 
 _DOMAIN = ('d=$(virsh list --all --name | head -n 1); '
@@ -25,9 +25,9 @@ _DOMAIN = ('d=$(virsh list --all --name | head -n 1); '
 
 
 class Story:
-    """The steps and what they hand on to each other.
+    """The steps and what they pass on to each other.
 
-    :param cloud: the cloud that is up, its store small.
+    :param cloud: the cloud that is up, with a small store.
     :param told: not used; other scenarios note timings in it.
     """
 
@@ -48,31 +48,32 @@ class Story:
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps; each needs those before it."""
         return [
-            ('A server with a volume that does no harm', self.innocent),
-            ('The scheduler has room', lambda: self.reported('up', True)),
+            ('A server with a small volume, the bystander', self.innocent),
+            ('The scheduler sees room', lambda: self.reported('up', True)),
             ('The guest fills a volume of 2 GiB, which is detached',
              self.ballast),
             ('The guest fills one of 1 GiB until a write fails', self.hog),
-            ('The host: how full, and the guest runs', self.look),
-            ('The innocent volume is read, and written in place',
+            ('The host shows how full it is, and the guest runs', self.look),
+            ('The bystander can be read, and written in place',
              self.patterns),
-            ('What was written to the full volume is there', self.contents),
-            ('The scheduler knows', lambda: self.reported(
-                self._place.state, False)),
+            ('The full volume has what was written to it', self.contents),
+            ('The scheduler sees that the store is full',
+             lambda: self.reported(self._place.state, False)),
             ('A new volume is refused', self.no_volume),
             ('A snapshot is refused', self.no_snapshot),
             ('Make room as the operations guide says', self.recover),
-            ('The guest writes the rest by itself', self.goes_on),
-            ('The innocent volume is read and written again', self.patterns),
-            ('The whole volume has what was written', self.contents),
-            ('The scheduler has room again',
+            ('The guest continues by itself and writes the rest',
+             self.goes_on),
+            ('The bystander can be read and written', self.patterns),
+            ('The whole volume has what was written to it', self.contents),
+            ('The scheduler sees room again',
              lambda: self.reported('up', True)),
-            ('A new volume, its snapshot, and a guest that writes to it',
+            ('A new volume is created, written to and snapshotted',
              self.new_volume),
         ]
 
     def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
-        """Return the steps that come in any case."""
+        """Return the steps that run in any case."""
         return [('Detach and delete', self.clean_up),
                 ('Nothing is left on both nodes', self.nothing_left)]
 
@@ -93,7 +94,7 @@ class Story:
         return self._written.text
 
     def reported(self, state: str, room: bool) -> str:
-        """Wait until the scheduler has been told so."""
+        """Wait until the scheduler sees a state, and room or no room."""
         def told() -> dict[str, Any] | None:
             found = self._pool()
             fits = (_free_gib(found) >= 0.25) is room
@@ -106,9 +107,9 @@ class Story:
             'provisioned_capacity_gb'))
 
     def _await_room(self, size_gib: int) -> None:
-        """Wait until the scheduler sees enough room in a new report.
+        """Wait until the scheduler has a new report with enough room.
 
-        It takes what it promised since the last one off what is shown of that.
+        Until then, it subtracts what it has allocated since the last one.
         """
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
@@ -121,7 +122,7 @@ class Story:
                          _REPORT_S, poll_s=2)
 
     def _pool(self) -> dict[str, Any]:
-        """Return what the scheduler knows of the only pool."""
+        """Return what the scheduler knows about the only pool."""
         pools = self._get('/scheduler-stats/get_pools?detail=true')['pools']
         return next((p['capabilities'] for p in pools), {})
 
@@ -133,8 +134,8 @@ class Story:
     # -- full
 
     def ballast(self) -> str:
-        """Fill a volume that will have to go."""
-        # Both are made while there is room for each of them.
+        """Fill a volume that will be deleted to make room."""
+        # Both are created while there is room for each.
         for name, size_gib in (('ballast', 2), ('hog', 1)):
             self._await_room(size_gib)
             self._volumes[name] = self._clients.create_volume(name, size_gib)
@@ -145,7 +146,7 @@ class Story:
         return line.text
 
     def hog(self) -> str:
-        """Fill one that there is no room for."""
+        """Fill a volume for which there is no room."""
         self._attach_to_fill('hog')
         self._hog = self._guest.wait('disk', 'vdc', 'refused',
                                      timeout_s=_FILL_S)
@@ -157,14 +158,14 @@ class Story:
         self._clients.attach('', self._server, volume_id)
 
     def look(self) -> str:
-        """Quote the storage host, and libvirt on the guest."""
+        """Quote the storage host, and libvirt about the guest."""
         full = self._observer.run('storage', *self._place.look).split('\n')
         domain = self._observer.run('compute', 'bash', '-c', _DOMAIN)
         expect('running' in domain, f'the guest does not run: {domain}')
         return f'{" ".join(full[-2].split())}; {" ".join(domain.split())}'
 
     def patterns(self) -> str:
-        """See the pattern read, and written to the same places again."""
+        """Wait until the pattern was read, and written again."""
         said = []
         for verb in ('verified', 'rewrote'):
             line = self._guest.wait('disk', 'vdb', verb)
@@ -175,7 +176,7 @@ class Story:
         return '; '.join(said)
 
     def contents(self) -> str:
-        """Compare all that the guest has written, in the backing itself."""
+        """Compare all that the guest has written with the backing."""
         path, _ = self._observer.backing_file(self._volumes['hog'])
         slots, mib = (int(self._hog.fields[k]) for k in ('slots', 'slot_mib'))
         slot = pattern(self._hog.fields['token']) * (mib // 4)
@@ -187,10 +188,10 @@ class Story:
             expect_equal(wanted.hexdigest(), self._observer.checksum(
                 path, first * mib, count * mib),
                 f'checksum of slots from {first} on')
-        return f'{(slots - 1) * mib} MiB of {path} are as the guest wrote them'
+        return f'{(slots - 1) * mib} MiB of {path} are what the guest wrote'
 
     def no_volume(self) -> str:
-        """Ask for a volume; tell what the user is told."""
+        """Request a volume; quote the message to the user."""
         made = self._api.create_volume(name='none', size=1,
                                        volume_type=api.VOLUME_TYPE)
         self._await_error(self._api.get_volume, made.id)
@@ -203,7 +204,7 @@ class Story:
         return f'status error; message: {told[0]}'
 
     def no_snapshot(self) -> str:
-        """Ask for a snapshot; the user gets no message, so quote the log."""
+        """Request a snapshot; quote the log, as there is no message."""
         made = self._api.create_snapshot(
             volume_id=self._volumes['innocent'], name='none', force=True)
         self._await_error(self._api.get_snapshot, made.id)
@@ -230,23 +231,23 @@ class Story:
         self._api.wait_for_delete(
             self._api.get_snapshot(snapshot_id), interval=1, wait=300)
 
-    # -- and room again
+    # -- recovered
 
     def recover(self) -> str:
-        """Extend the place, or delete a volume."""
+        """Extend the store, or delete a volume."""
         if self._place.extend:
             return self._place.extend(self._observer)
         self._clients.delete_volume(self._volumes.pop('ballast'))
-        return 'the volume that was detached is deleted'
+        return 'deleted the detached volume'
 
     def goes_on(self) -> str:
-        """Wait for the guest, which tried again and again."""
+        """Wait for the guest, which retries its write."""
         self._hog = self._guest.wait('disk', 'vdc', 'filled',
                                      timeout_s=_FILL_S)
         return self._hog.text
 
     def new_volume(self) -> str:
-        """Make something new, and use it."""
+        """Create a volume and a snapshot, and use the volume."""
         self._await_room(1)
         volume_id = self._clients.create_volume('new', 1)
         self._volumes['new'] = volume_id
@@ -261,7 +262,7 @@ class Story:
         return line.text
 
     def clean_up(self) -> str:
-        """Delete what was made, attached or not."""
+        """Delete what was created, attached or not."""
         if self._server:
             self._clients.delete_server(self._server)
         for volume_id in self._volumes.values():
@@ -279,10 +280,10 @@ def _free_gib(pool: dict[str, Any]) -> float:
 
 
 def reported_at(pool: dict[str, Any]) -> datetime.datetime:
-    """Return when the backend reported what the scheduler shows, UTC."""
+    """Return when the backend sent the report that the scheduler has, UTC."""
     return datetime.datetime.fromisoformat(pool['timestamp'])
 
 
 def pattern(token: str) -> bytes:
-    """Return what the guest's ``pattern`` makes of a token, 4 MiB."""
+    """Return what the guest's ``pattern`` makes from a token, 4 MiB."""
     return b''.join(f'{token} {i:026d}\n'.encode() for i in range(1 << 16))

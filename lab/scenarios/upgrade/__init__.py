@@ -9,9 +9,9 @@ those that the other code has made.
 
 =========== ============================================================
 ``source``  the code of an earlier revision
-``running`` runs in a node: which code its processes have
-``code``    asks for that, and compares
-``writer``  what the guest says of its writes
+``running`` runs in a node, prints which code its processes run
+``code``    compares that with the code that must run
+``writer``  the guest's reports about its writes
 ``story``   the steps
 =========== ============================================================
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say which code a node's processes run; runs in the node.
+"""Print which code the processes of a node run; runs in the node.
 
-``running.py PACKAGE PATTERN...`` prints JSON: for each pattern of a command
-line, the process ids with the folder that the process has the package from.
-The process's own interpreter finds that folder, in the process's environment.
+``running.py PACKAGE PATTERN...`` prints JSON: for each pattern of command
+lines, process ids with the folder that has the package for the process. The
+process's own interpreter looks for it, in the process's environment.
 """
 
 import json

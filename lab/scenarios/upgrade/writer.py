@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guest says of its writes, and what is in the volume afterwards."""
+"""The guest's reports about its writes, and the volume's records."""
 
 import dataclasses
 
@@ -7,25 +7,26 @@ from lab import process
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import expect
 
-#: Makes the guest write to the volume all the time (lab/guest/__init__.py).
+#: In a volume's first sector, starts the guest's writer (lab/guest).
 WORD = 'mydriver-write'
 
-#: Where it puts its records, in 4 KiB blocks, and in how many places
+#: Offset of its records in blocks of 4 KiB, and number of places for them
 #: (lab/guest/init.sh).
 FIRST_BLOCK = 256
 PLACES = 64
 
-#: The guest runs in software emulation on a node that runs nova-compute, too.
-#: iSCSI gives a session up after 120 s; a lost connection takes 5 s and more
-#: to be noticed.
+#: Longest pause that is accepted, seconds. The guest runs in software
+#: emulation on the node of nova-compute, so it is slow while that starts. A
+#: lost iSCSI connection would take more than 5 s to be noticed
+#: (noop_out_timeout).
 LONGEST_S = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """The writes of some time.
+    """The writes during a period.
 
-    :param records: how many.
+    :param records: their number.
     :param longest_ms: longest time from one record to the next.
     """
 
@@ -71,7 +72,7 @@ class Writer:
         """Wait for a report; return the writes since an earlier one.
 
         :raises GuestError: when the guest reports an error.
-        :raises NotProven: when it wrote nothing or paused for too long.
+        :raises NotProven: when it wrote nothing, or paused for too long.
         """
         end = self.report()
         longest_ms = max(int(line.fields['longest_ms'])
@@ -88,7 +89,7 @@ class Writer:
 
 
 def count(line: Line) -> int:
-    """Return how many records there were at a report."""
+    """Return the number of records at a report."""
     return int(line.fields['count'])
 
 

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator fears, tried on the cloud: ``python -m lab verify``.
+"""Try on the cloud what operators fear: ``make verify``.
 
-Strangers' exports, wrong connectors, a target that is down, services killed
-in the middle of an attach, a storage node that reboots, and secrets in places
-where they must not be.
+============= ==========================================================
+``story``     the steps
+``bench``     what they share: a server, volumes, observers
+``stranger``  an export made by hand, which must stay unchanged
+``refusals``  wrong connectors, targets that are off
+``secrets``   a search for CHAP secrets
+``crashes``   services killed in an attach, a reboot
+``look``      deeper looks into the nodes; ``inside`` runs there
+============= ==========================================================
 """

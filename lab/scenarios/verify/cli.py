@@ -7,20 +7,20 @@ from lab import paths
 from lab.arguments import Subparsers
 from lab.cloud import settings
 
-#: What became of the last verification.
+#: The result of the last verification.
 RESULT = paths.STATE / 'verify.json'
 
 
 def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     verify = subparsers.add_parser(
-        'verify', help='try what an operator fears, on the cloud',
-        description='Brings the cloud up with every service at DEBUG, unless '
-        'it is up, and tries: exports made by hand beside ours, wrong '
-        'connectors, a stopped target, services killed in the middle of an '
-        'attach, a reboot of the storage node; then searches logs, process '
-        'arguments, the journal and the databases for the CHAP secrets in '
-        'use. Exit status 0 only if all held.')
+        'verify', help='crashes, wrong connectors, leaked secrets',
+        description='Brings the cloud up with every service at DEBUG and '
+        'tries: an export made by hand beside ours, wrong connectors, a '
+        'stopped target, services killed during an attach, a reboot of the '
+        'storage node; searches logs, process arguments, the journal and the '
+        'databases for the CHAP secrets in use. Exit status 0 only if every '
+        'step passed.')
     verify.add_argument('--compute-driver', metavar='NAME',
                         help='of nova-compute (default: '
                         'mydriver.LibvirtDriver)')

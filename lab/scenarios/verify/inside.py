@@ -2,9 +2,9 @@
 """Runs in a node, with the project's virtual environment.
 
 ``inside.py stranger-make FOLDER`` makes an export by hand, as targetcli
-would. ``stranger-drop`` removes it. ``configfs [PREFIX...]`` prints links
-and settings below the target's configfs, secrets and all, as a checksum
-each. ``arguments SECONDS`` prints every distinct command line that it saw.
+would. ``stranger-drop`` removes it. ``configfs [PREFIX...]`` prints the
+checksum of each link and attribute in the target's configfs, including
+secrets. ``arguments SECONDS`` prints every distinct command line that it saw.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ import time
 _CONFIGFS = Path('/sys/kernel/config/target')
 STRANGER = 'iqn.2003-01.org.linux-iscsi.stranger:disk'
 _STRANGER_INITIATOR = 'iqn.1993-08.org.debian:01:stranger'
-# What the kernel counts up, and what sessions change.
+# Counters, and what sessions change.
 _VOLATILE = {'statistics', 'fabric_statistics', 'info', 'hba_info', 'alua',
              'dynamic_sessions', 'hba_id'}
 
 
 def stranger_make(folder: str) -> None:
-    """Make a target with a LUN, a portal and an ACL beside ours."""
+    """Make a target with a LUN, a portal and an ACL."""
     import rtslib_fb
     path = Path(folder, 'stranger.img')
     with path.open('wb') as f:
@@ -50,7 +50,7 @@ def stranger_drop(folder: str) -> None:
 
 
 def configfs(*prefixes: str) -> dict[str, str]:
-    """Return all that is below configfs and does not change by itself."""
+    """Return checksums of all objects that do not change by themselves."""
     found = {}
     for path in sorted(_CONFIGFS.rglob('*')):
         parts = path.relative_to(_CONFIGFS).parts
@@ -72,7 +72,7 @@ def configfs(*prefixes: str) -> dict[str, str]:
 
 
 def arguments(seconds: str) -> list[str]:
-    """Return every distinct command line of the next seconds."""
+    """Return every distinct command line seen in the next seconds."""
     seen = set()
     deadline = time.monotonic() + float(seconds)
     while time.monotonic() < deadline:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look into the nodes, deeper than the demo does."""
+"""Look deeper into the nodes than an observer does."""
 
 import base64
 from concurrent import futures
@@ -20,14 +20,17 @@ _INSIDE = Path(__file__).with_name('inside.py')
 
 
 class Looker:
-    """Asks the nodes of the cloud that is up."""
+    """Reads configfs, secrets, logs, arguments and databases.
+
+    :param cloud: the cloud that is up.
+    """
 
     def __init__(self, cloud: api.Cloud) -> None:
         self._cloud = cloud
         self._observer = observe.Observer(cloud)
 
     def inside(self, node: str, *args: str, timeout_s: int = 300) -> Any:
-        """Run inside.py on a node; return what it printed."""
+        """Run inside.py on a node; return its output, parsed."""
         return json.loads(self.run(
             node, str(paths.VENV / 'bin/python'), '-W', 'ignore',
             str(_INSIDE), *args, timeout_s=timeout_s))
@@ -42,14 +45,14 @@ class Looker:
         return output
 
     def configfs(self, *prefixes: str) -> dict[str, str]:
-        """Return the target's configfs, a checksum each."""
+        """Return the checksums of the target's configfs."""
         found: dict[str, str] = self.inside('storage', 'configfs', *prefixes)
         return found
 
     def secrets(self) -> dict[str, str]:
-        """Return the CHAP secrets of the compute node at every target.
+        """Return the CHAP secrets for the compute node at every target.
 
-        :returns: a name for each secret, and the secret.
+        :returns: label -> secret.
         """
         key = chap.ChapKey(base64.b64decode(self.run(
             'storage', 'base64', driver.CHAP_KEY)))
@@ -64,11 +67,11 @@ class Looker:
         return found
 
     def arguments_during(self, act: Any, seconds: int) -> dict[str, str]:
-        """Return all command lines of both nodes while something is done.
+        """Return all command lines seen on both nodes during an action.
 
-        :param act: what is done.
-        :param seconds: at the most.
-        :returns: node to its command lines.
+        :param act: the action.
+        :param seconds: how long to watch.
+        :returns: node -> command lines.
         """
         names = ('storage', 'compute')
         with futures.ThreadPoolExecutor(len(names)) as pool:
@@ -78,14 +81,14 @@ class Looker:
             return {n: '\n'.join(w.result()) for n, w in watched.items()}
 
     def databases(self) -> dict[str, bytes]:
-        """Return what MariaDB has on disk, by file."""
+        """Return MariaDB's files."""
         folder = settings.Layout().mysql
         return {str(p.relative_to(folder)): p.read_bytes()
                 for p in sorted(folder.rglob('*'))
                 if p.is_file() and p.stat().st_size < 1 << 28}
 
     def host_arguments(self) -> str:
-        """Return the command lines of this machine."""
+        """Return the command lines on this machine."""
         return subprocess.run(['ps', '-eo', 'args'], check=True, text=True,
                               capture_output=True).stdout
 

@@ -332,7 +332,7 @@ class CliTest(FolderTestCase):
         self.assertIn('keystone', out.getvalue())
 
     def test_no_such_log(self) -> None:
-        with self.assertRaisesRegex(Exception, 'no log of'):
+        with self.assertRaisesRegex(Exception, 'has no log'):
             logs.show(self.layout, 'nope', 2, False)
 
 

@@ -29,6 +29,7 @@ _ID_SECTOR = 2
 _BUSYBOX = Path('/bin/busybox')
 _BOOT_CODE = Path('/usr/lib/syslinux/mbr/mbr.bin')
 _INIT = Path(__file__).with_name('init.sh')
+_LOAD = Path(__file__).with_name('load.sh')
 
 #: Modules that they depend on are added.
 _MODULES = ('virtio_pci', 'virtio_blk')
@@ -103,7 +104,7 @@ def _package() -> str:
 def _identity(package: str) -> str:
     """Return the image's id, a digest of all its parts."""
     digest = hashlib.sha256(package.encode())
-    for part in (_BUSYBOX, _INIT, Path(__file__)):
+    for part in (_BUSYBOX, _INIT, _LOAD, Path(__file__)):
         digest.update(part.read_bytes())
     return f'mydriver-guest-{digest.hexdigest()[:12]}'
 
@@ -116,6 +117,7 @@ def _initramfs(root: Path) -> bytes:
         f'{name}\n' for name in modules).encode())
     files['bin/busybox'] = (0o755, _BUSYBOX.read_bytes())
     files['init'] = (0o755, _INIT.read_bytes())
+    files['load.sh'] = (0o644, _LOAD.read_bytes())
     return archive.initramfs(files)
 
 

@@ -11,7 +11,7 @@ from lab.scenario.expect import expect
 WORD = 'mydriver-write'
 
 #: Offset of its records in blocks of 4 KiB, and number of places for them
-#: (lab/guest/init.sh).
+#: (lab/guest/load.sh).
 FIRST_BLOCK = 256
 PLACES = 64
 

@@ -17,6 +17,7 @@ from lab.scenarios.fill import story
 from tests.unit.lab.test_cloud_config import make_site
 
 _INIT = paths.ROOT / 'lab/guest/init.sh'
+_LOAD = paths.ROOT / 'lab/guest/load.sh'
 
 
 def guest_script(folder: Path, script: str) -> Path:
@@ -26,7 +27,8 @@ def guest_script(folder: Path, script: str) -> Path:
     """
     text = _INIT.read_text()
     begin = text.index('PATTERN_BYTES=')
-    functions = text[begin:text.index('\nmkfifo /tmp/tick')].replace(
+    text = text[begin:text.index('\n. /load.sh')] + '\n' + _LOAD.read_text()
+    functions = text.replace(
         '/tmp/', f'{folder}/').replace('/dev/$', f'{folder}/$').replace(
         '/sys/block', f'{folder}/sys').replace(
         '> /proc/sys/vm/drop_caches', f'> {folder}/proc').replace(

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prepare a Debian 12 machine for the lab: packages, then ``.lab/venv``.
 
-Standard library only: it runs before anything is installed, with whatever
-``python3`` there is. Each step looks first and does only what is missing, so
-that the second run costs a fraction of a second.
+Standard library only: it runs before anything is installed, on any
+``python3``. Each step checks first and does only what is missing, so that a
+second run takes a fraction of a second.
 
-Outside of ``.lab/`` it installs Debian packages, and nothing that came with
-them stays started or enabled: see :func:`no_services`.
+Outside ``.lab/`` it only installs Debian packages. None of their services is
+left running or enabled: see :func:`no_services`.
 """
 
 import argparse
@@ -28,10 +28,12 @@ STATE = ROOT / '.lab'
 VENV = STATE / 'venv'
 STAMP = VENV / 'mydriver-lab.stamp'
 CONSTRAINTS = ROOT / 'constraints.txt'
-REQUIREMENTS = ROOT / 'lab' / 'requirements.txt'
+#: Of the lab, and of the tests and checks.
+REQUIREMENTS = (ROOT / 'lab' / 'requirements.txt',
+                ROOT / 'test-requirements.txt')
 
-#: What decides about the content of the virtual environment.
-INPUTS = (CONSTRAINTS, REQUIREMENTS, ROOT / 'pyproject.toml',
+#: The virtual environment is updated when one of these changes.
+INPUTS = (CONSTRAINTS, *REQUIREMENTS, ROOT / 'pyproject.toml',
           ROOT / 'setup.cfg')
 
 #: Debian's way to keep package scripts from starting services
@@ -47,7 +49,7 @@ class BootstrapError(Exception):
 
 
 def say(text: str) -> None:
-    """Print one line of progress."""
+    """Print a line of progress."""
     print(f'bootstrap: {text}', flush=True)
 
 
@@ -71,7 +73,7 @@ def run(*command: str, env: dict[str, str] | None = None) -> None:
 
 @contextlib.contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is done, and how long it took."""
+    """Print what is being done, and its duration."""
     say(f'{what} ...')
     start = time.monotonic()
     yield
@@ -102,14 +104,14 @@ def missing_packages(names: list[str]) -> list[str]:
              *names], capture_output=True, text=True, check=False)
     except FileNotFoundError as e:
         raise BootstrapError(
-            'dpkg-query is not there: the lab needs Debian 12') from e
+            'dpkg-query is missing: the lab needs Debian 12') from e
     have = {line.split()[0] for line in shown.stdout.splitlines()
             if line.split()[1:] == ['installed']}
     return [name for name in names if name not in have]
 
 
 def enabled_units() -> set[str]:
-    """Return the systemd units that start at boot; works without systemd up.
+    """Return the systemd units that start at boot, be systemd running or not.
 
     :returns: unit file names; empty where systemd is not installed.
     """
@@ -124,12 +126,12 @@ def enabled_units() -> set[str]:
 
 @contextlib.contextmanager
 def no_services() -> Iterator[None]:
-    """Let packages be installed without a service of theirs coming with them.
+    """Install packages in this context without starting their services.
 
-    While it lasts a policy-rc.d denies every start; an administrator's own
-    is left in force instead. Afterwards every unit that the installation
-    enabled is disabled, and stopped, should it run all the same. What was
-    enabled before stays so.
+    Until it ends, a policy-rc.d denies every start; one that an administrator
+    has made stays in force instead. Afterwards every unit that the
+    installation enabled is disabled, and stopped if it runs. Units that were
+    enabled before stay enabled.
     """
     before = enabled_units()
     if POLICY.exists() and POLICY.read_text() == POLICY_TEXT:
@@ -147,10 +149,10 @@ def no_services() -> Iterator[None]:
 
 
 def disable(units: list[str]) -> None:
-    """Disable units, and stop them where systemd is running."""
+    """Disable units; also stop them if systemd is running."""
     if not units:
         return
-    say(f'disabling what the packages enabled: {" ".join(units)}')
+    say(f'disabling units that the packages enabled: {" ".join(units)}')
     if Path('/run/systemd/system').is_dir():
         run('systemctl', '--quiet', 'disable', '--now', *units)
     else:
@@ -158,7 +160,7 @@ def disable(units: list[str]) -> None:
 
 
 def install_packages(names: list[str]) -> None:
-    """Install Debian packages, asking nothing, starting nothing.
+    """Install Debian packages without questions and without services.
 
     :raises BootstrapError: when not root, or when apt fails.
     """
@@ -174,7 +176,7 @@ def install_packages(names: list[str]) -> None:
 
 
 def pick_python() -> str:
-    """Return the interpreter for the environment: Debian's own, if it will do.
+    """Return the interpreter for the environment: Debian's own if possible.
 
     libvirt-python is built against Debian's headers, and Debian's python3 is
     the same on each machine.
@@ -194,7 +196,7 @@ def pick_python() -> str:
 
 
 def stamp() -> str:
-    """Return a text that changes whenever the environment has to."""
+    """Return a text that changes when the environment has to be updated."""
     digest = hashlib.sha256()
     for path in INPUTS:
         digest.update(path.read_bytes() + b'\0')
@@ -206,7 +208,7 @@ def stamp() -> str:
 
 
 def venv_works() -> bool:
-    """Tell whether the environment's interpreter starts, here at this path."""
+    """Tell whether the environment's interpreter works at its path."""
     python = VENV / 'bin' / 'python'
     if not python.exists():
         return False
@@ -219,7 +221,7 @@ def venv_works() -> bool:
 def pinned(name: str) -> str:
     """Return ``NAME==VERSION`` as ``constraints.txt`` has it.
 
-    :raises BootstrapError: when it is not there.
+    :raises BootstrapError: when it is not pinned.
     """
     for line in CONSTRAINTS.read_text().splitlines():
         if line.startswith(f'{name}=='):
@@ -228,7 +230,7 @@ def pinned(name: str) -> str:
 
 
 def make_venv() -> None:
-    """Create ``.lab/venv`` where it is missing or broken."""
+    """Create ``.lab/venv`` if it is missing or broken."""
     if venv_works():
         return
     with step('creating .lab/venv'):
@@ -236,10 +238,10 @@ def make_venv() -> None:
 
 
 def fill_venv() -> None:
-    """Install the pinned set and the project itself, editable.
+    """Install the pinned set, and the project itself in editable mode.
 
-    Settings of pip and uv in the environment hold as they are. Byte code is
-    compiled here once: kernel nodes start Python often, and slowly.
+    Settings of pip and uv in the environment apply. Byte code is compiled
+    once, here: kernel nodes start Python often, and slowly.
     """
     python = str(VENV / 'bin' / 'python')
     uv = str(VENV / 'bin' / 'uv')
@@ -249,7 +251,7 @@ def fill_venv() -> None:
     with step('installing the pinned set'):
         run(uv, 'pip', 'install', '--python', python, '--compile-bytecode',
             *limits, '--build-constraint', str(CONSTRAINTS),
-            '-r', str(REQUIREMENTS))
+            *(word for path in REQUIREMENTS for word in ('-r', str(path))))
     with step('installing the project, editable'):
         run(uv, 'pip', 'install', '--python', python, '--compile-bytecode',
             *limits, '--no-build-isolation', '-e',
@@ -257,7 +259,7 @@ def fill_venv() -> None:
 
 
 def prepare() -> None:
-    """Do whatever is missing; nothing when all is there."""
+    """Install whatever is missing."""
     os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
     STATE.mkdir(exist_ok=True)
     with open(STATE / 'bootstrap.lock', 'w') as lock:

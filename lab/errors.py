@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong in the lab, in words for whoever runs it."""
+"""Errors of the lab. Each text is for the person who runs it."""
 
 
 class LabError(Exception):
-    """Base of all errors of the lab; its text is shown as it is.
+    """Base of all errors of the lab; the text is shown unchanged.
 
     :cvar exit_status: what ``python -m lab`` returns for it.
     """
@@ -12,7 +12,7 @@ class LabError(Exception):
 
 
 class MissingProgram(LabError):
-    """A program of the machine is needed and is not there."""
+    """A program that the lab needs is not installed."""
 
     def __init__(self, program: str, package: str) -> None:
         super().__init__(f'{program} is missing. Install it: '
@@ -24,8 +24,8 @@ class MissingProgram(LabError):
 class DeadlinePassed(LabError):
     """Something did not happen in time.
 
-    :param what: what was waited for.
-    :param timeout_s: for how long, seconds.
+    :param what: the thing waited for.
+    :param timeout_s: timeout in seconds.
     :param details: what was seen instead, such as the end of a log.
     """
 
@@ -34,14 +34,14 @@ class DeadlinePassed(LabError):
 
     def __init__(self, what: str, timeout_s: float,
                  details: str = '') -> None:
-        text = f'timed out after {timeout_s:g} s: waiting for {what}'
+        text = f'timed out after {timeout_s:g} s waiting for {what}'
         super().__init__(f'{text}\n{details}' if details else text)
         self.what = what
         self.timeout_s = timeout_s
 
 
 class ProcessEnded(LabError):
-    """A process is gone that should be there.
+    """A process ended that should be running.
 
     :param name: of the process.
     :param details: what is known of its end, such as the end of its log.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are. All of it hangs on the repository's root."""
+"""Paths of the lab, all relative to the repository's root."""
 
 from pathlib import Path
 import sys
@@ -7,13 +7,13 @@ import sys
 #: The repository's root.
 ROOT = Path(__file__).resolve().parent.parent
 
-#: All state of the lab; git does not see it.
+#: All state of the lab; ignored by git.
 STATE = ROOT / '.lab'
 
-#: State of what runs now; one folder for each run.
+#: State of running commands, a folder for each.
 RUN = STATE / 'run'
 
-#: Shell of the kernel nodes.
+#: Shell scripts of the kernel nodes.
 KERNEL_SHELL = ROOT / 'lab' / 'kernel'
 
 #: The virtual environment that the lab itself runs in.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start processes, remember exactly which they were, and end only those.
+"""Start processes, record which they are, and end exactly those.
 
-Each process leads a session of its own, so that what it starts in turn can be
-found. A process id alone is not an identity, since the kernel gives it out
-again: the start time goes with it.
+Each process leads a session of its own, so that its descendants can be found.
+The kernel reuses process ids, so a process is identified by its id and its
+start time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from lab import errors
 
 T = TypeVar('T')
 
-#: How often a condition is looked at while it is waited for, seconds.
+#: Pause between two checks of a condition, seconds.
 POLL_S = 0.05
 
 
@@ -30,13 +30,13 @@ def _stat(pid: int) -> tuple[str, int, int] | None:
 
     :param pid: process id.
     :returns: state letter, session, start in clock ticks since boot (fields
-        3, 6 and 22 of proc(5)'s ``/proc/PID/stat``); None where it is gone.
+        3, 6 and 22 of ``/proc/PID/stat``, proc(5)); None if it is gone.
     """
     try:
         text = Path('/proc', str(pid), 'stat').read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name stands in brackets and may hold blanks and brackets.
+    # The command's name is in parentheses and may have blanks and parentheses.
     fields = text.rpartition(')')[2].split()
     return fields[0], int(fields[3]), int(fields[19])
 
@@ -57,7 +57,7 @@ class Process:
     log: Path
 
     def save(self, path: Path) -> None:
-        """Write the record to ``path``, whole or not at all."""
+        """Write the record to ``path``, atomically."""
         data = dataclasses.asdict(self) | {'log': str(self.log)}
         scratch = path.with_name(path.name + '.new')
         scratch.write_text(json.dumps(data) + '\n')
@@ -65,7 +65,7 @@ class Process:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """Read a record; None where there is none."""
+        """Read a record; None if there is none."""
         try:
             data = json.loads(path.read_text())
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class Process:
         return cls(**data | {'log': Path(data['log'])})
 
     def alive(self) -> bool:
-        """Tell whether it runs: this one, and not another with its id."""
+        """Tell whether this process runs, not another one with its id."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         stat = _stat(self.pid)
@@ -83,20 +83,20 @@ class Process:
         """Return the ids of all living processes of its session."""
         leader = _stat(self.pid)
         if leader and leader[2] != self.started:
-            return []  # the id was given out again: nothing of ours is left
+            return []  # the id was reused: nothing of ours is left
         return list(_session(self.pid, self.started))
 
     def end(self, grace_s: float = 10) -> None:
-        """End it and all that it started, and wait until they are gone.
+        """End it and its descendants, and wait until they are gone.
 
-        :param grace_s: how long it may take to end by itself on SIGTERM,
-            seconds; 0 kills it at once.
-        :raises DeadlinePassed: when something of it does not go.
+        :param grace_s: how long it has to end on SIGTERM, seconds; 0 kills it
+            at once.
+        :raises DeadlinePassed: when a process survives.
         """
         if grace_s and self.alive():
             os.kill(self.pid, signal.SIGTERM)
             with contextlib.suppress(errors.DeadlinePassed):
-                wait_for(lambda: not self.alive(), f'{self.name} to end',
+                wait_for(lambda: not self.alive(), f'{self.name} to exit',
                          grace_s)
 
         def swept() -> bool:
@@ -105,7 +105,7 @@ class Process:
                     os.kill(pid, signal.SIGKILL)
             return not self.members() and not self.alive()
 
-        wait_for(swept, f'{self.name} to go after SIGKILL', 30)
+        wait_for(swept, f'{self.name} to exit after SIGKILL', 30)
 
     def tail(self, lines: int = 20) -> str:
         """Return the last lines of its log."""
@@ -113,7 +113,7 @@ class Process:
 
 
 def _session(sid: int, since: int) -> Iterator[int]:
-    """Yield the living processes of a session that started at or after."""
+    """Yield a session's living processes that did not start before a time."""
     for entry in Path('/proc').iterdir():
         if entry.name.isdigit():
             stat = _stat(int(entry.name))
@@ -125,13 +125,13 @@ def _session(sid: int, since: int) -> Iterator[int]:
 def spawn(name: str, argv: Sequence[str | Path], log: Path, *,
           env: Mapping[str, str] | None = None,
           cwd: Path | None = None) -> Process:
-    """Start a process in a session of its own, its output to a log.
+    """Start a process in a session of its own, with its output in a log.
 
     :param name: for people.
     :param argv: program and arguments.
-    :param log: appended to.
-    :param env: its whole environment; ours where None.
-    :param cwd: its working directory; ours where None.
+    :param log: the output is appended to it.
+    :param env: the whole environment; None inherits ours.
+    :param cwd: the working directory; None inherits ours.
     :raises LabError: when the program cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -143,17 +143,17 @@ def spawn(name: str, argv: Sequence[str | Path], log: Path, *,
         except OSError as e:
             raise errors.LabError(f'cannot start {name}: {e}') from e
     stat = _stat(child.pid)
-    # Not reaped yet, hence there, even if it has ended meanwhile.
+    # Not reaped yet, so it still has an entry, even if it has ended.
     started = stat[2] if stat else 0
-    # From now on the record is what counts, not the Popen object.
+    # The record replaces the Popen object.
     child.returncode = 0
     return Process(name, child.pid, started, log)
 
 
 class Follower:
-    """Copies what is added to a file to a stream.
+    """Copies what is appended to a file to a stream.
 
-    :param path: the file, which is there.
+    :param path: an existing file.
     :param to: the stream.
     """
 
@@ -168,14 +168,14 @@ class Follower:
         self._from.close()
 
     def copy(self) -> None:
-        """Copy what came since the last time."""
+        """Copy what was appended since the last call."""
         while data := self._from.read(1 << 20):
             self._to.write(data)
             self._to.flush()
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """Return the last lines of a file; empty where there is none."""
+    """Return the last lines of a file; empty if there is no such file."""
     try:
         with path.open('rb') as f:
             f.seek(max(0, path.stat().st_size - 65536))
@@ -185,16 +185,16 @@ def tail(path: Path, lines: int = 20) -> str:
     return '\n'.join(text.replace('\r', '').splitlines()[-lines:])
 
 
-def wait_for(probe: Callable[[], T], what: str, timeout_s: float, *,
+def wait_for(probe: Callable[[], T | None], what: str, timeout_s: float, *,
              poll_s: float = POLL_S,
              details: Callable[[], str] = str) -> T:
     """Wait until a condition holds.
 
-    :param probe: asked again and again until what it returns is true.
-    :param what: what is waited for, for the error's text.
-    :param timeout_s: for how long, seconds.
-    :param poll_s: pause between two looks, seconds.
-    :param details: called for the error's text, such as a log's end.
+    :param probe: called until it returns something true.
+    :param what: the thing waited for, for the error's text.
+    :param timeout_s: timeout in seconds.
+    :param poll_s: pause between two calls, seconds.
+    :param details: called for the error's text, such as the end of a log.
     :returns: what ``probe`` returned.
     :raises DeadlinePassed: naming ``what``.
     """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run all checks and tests, and sum up what they say (``make test``).
+"""Run all checks and tests, and sum up the results (``make test``).
 
-The static checks come first, two at a time, then the unit tests on all cores,
-then the functional tests: each module of ``tests/functional`` in a kernel
-node of its own, two nodes at a time. A stage prints one line when it is done,
-and what failed where something did. The last line is ``N passed, N failed``.
+The static checks run first, two at a time, then the unit tests on all cores,
+then the functional tests: each module of ``tests/functional`` in a kernel node
+of its own, two nodes at a time. Each stage prints a line when it is done, and
+what failed. The last line is ``N passed, N failed``.
 """
 
 import argparse
@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / '.lab' / 'check'
 RESULT = ROOT / '.lab' / 'test.json'
 
-#: How many stages run at the same time, where they can.
+#: Number of parallel stages, where that is possible.
 WORKERS = 2
 
-#: Deadlines in seconds; generous, since machines may be shared and noisy. A
-#: node ends itself at its own; ours is for the case that it does not.
+#: Timeouts in seconds, generous for shared and busy machines. A node has a
+#: timeout of its own; the grace time is for a node that fails to end.
 CHECK_TIMEOUT_S = 600
 UNIT_TIMEOUT_S = 1800
 NODE_TIMEOUT_S = 1200
@@ -40,14 +40,14 @@ NODE_GRACE_S = 120
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stage:
-    """A command whose success, or whose tests, count.
+    """A command that is a check, or that runs tests.
 
     :param name: for the report.
     :param command: program and arguments.
-    :param timeout_s: it is ended after so many seconds.
+    :param timeout_s: time after which it is stopped, seconds.
     :param tests: its standard output is a subunit stream of tests; otherwise
         its exit status is the result.
-    :param judge: looks at a check's output although it exited 0; returns
+    :param judge: examines the output of a check that exited with 0; returns
         what is wrong, or an empty text.
     """
 
@@ -59,18 +59,18 @@ class Stage:
 
 
 def python(*arguments: str) -> tuple[str, ...]:
-    """Return a command of this interpreter."""
+    """Return a command for this interpreter."""
     return (sys.executable, *arguments)
 
 
 def contracts_judge(output: str) -> str:
-    """Return what is wrong when import-linter kept no contract at all."""
+    """Return an error unless import-linter has kept at least one contract."""
     kept = re.search(r'Contracts: (\d+) kept, 0 broken', output)
     return '' if kept and int(kept[1]) else 'no import contract was kept'
 
 
 def static_stages() -> list[Stage]:
-    """Return lint, types, import contract, documentation, release notes."""
+    """Return the checks: types, imports, lint, documentation, notes."""
     bin_dir = Path(sys.executable).parent
     return [
         Stage('types (mypy)', python('-m', 'mypy'), CHECK_TIMEOUT_S),
@@ -93,7 +93,7 @@ def documentation_stage(source: Path, built: Path) -> Stage:
     """Return the stage that builds a document; any warning is an error.
 
     :param source: folder of the text and its ``conf.py``.
-    :param built: folder for the result; what is there is not relied upon.
+    :param built: folder for the result; existing content is not reused.
     """
     return Stage('documentation', python(
         '-m', 'sphinx', '-W', '--keep-going', '-q', '-E', '-b', 'html',
@@ -101,7 +101,7 @@ def documentation_stage(source: Path, built: Path) -> Stage:
 
 
 def unit_stages() -> list[Stage]:
-    """Return the unit tests: stestr spreads each stage over the cores.
+    """Return the unit tests; stestr runs each stage on all cores.
 
     Cinder and nova cannot be imported into one process, see
     tests/unit_nova/__init__.py.
@@ -139,7 +139,7 @@ class Runner:
     """Runs stages, prints their lines, keeps the outcomes.
 
     :param state: folder for the stages' output.
-    :param out: where the report goes, one call a line.
+    :param out: called with each line of the report.
     """
 
     def __init__(self, state: Path, out: Callable[[str], None]) -> None:
@@ -158,11 +158,11 @@ class Runner:
                 pass
 
     def fail(self, stage: str, details: str) -> None:
-        """Note a stage that could not even begin."""
+        """Record a stage that could not be started."""
         self._note(outcome.Outcome(stage, 0, 1, 0.0, details))
 
     def end(self) -> None:
-        """End what runs now, and start nothing more."""
+        """End running stages, and start no more."""
         with self._lock:
             self._ended = True
             running = list(self._running)
@@ -182,7 +182,7 @@ class Runner:
                                    time.monotonic() - start, details))
 
     def _execute(self, stage: Stage, stdout: Path, stderr: Path) -> str:
-        """Run a stage's command; returns what is wrong, or an empty text."""
+        """Run a stage's command; return what is wrong, or an empty text."""
         with stdout.open('wb') as out, stderr.open('wb') as err:
             with self._lock:
                 if self._ended:
@@ -217,7 +217,7 @@ def judge_check(stage: Stage, status: str, stdout: Path,
                 errors: str) -> tuple[int, int, str]:
     """Judge a check: one passed or one failed.
 
-    :param status: what is wrong with how it ended, or an empty text.
+    :param status: what is wrong with its exit, or an empty text.
     :param stdout: file of its standard output.
     :param errors: its standard error.
     :returns: passed, failed, details.
@@ -233,9 +233,9 @@ def judge_tests(_stage: Stage, status: str, stdout: Path,
                 errors: str) -> tuple[int, int, str]:
     """Judge a stage of tests by its subunit stream.
 
-    A stage that ended badly although no test failed, and one without any
-    test, is a failure in itself. Parameters and result as
-    :func:`judge_check` has them.
+    A stage that ended with an error although no test failed counts as a
+    failure, and so does one without tests. Parameters and result are those of
+    :func:`judge_check`.
     """
     tally = outcome.read_subunit(stdout)
     parts = [f'{name}: {why}' for name, why in sorted(tally.failures.items())]
@@ -250,7 +250,7 @@ def judge_tests(_stage: Stage, status: str, stdout: Path,
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal a process that leads its own group, and the group."""
+    """Send a signal to a process and its group, which it leads."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
@@ -258,7 +258,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process group: kindly, so that it can clean up, then at once."""
+    """End a process group: SIGTERM, so that it can clean up, then SIGKILL."""
     _signal_group(process, signal.SIGTERM)
     try:
         process.wait(60)
@@ -270,7 +270,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def save(outcomes: Iterable[outcome.Outcome], path: Path) -> tuple[int, int]:
     """Write the totals and the stages to a file of JSON.
 
-    :returns: how many passed, and how many failed.
+    :returns: number of passed and of failed tests.
     """
     stages = [dataclasses.asdict(o) for o in outcomes]
     passed = sum(s['passed'] for s in stages)
@@ -283,7 +283,7 @@ def save(outcomes: Iterable[outcome.Outcome], path: Path) -> tuple[int, int]:
 
 
 def plan(quick: bool, only: Sequence[str]) -> list[tuple[list[Stage], int]]:
-    """Return what to run, in order: stages, and how many at a time.
+    """Return rounds of stages, and the number of parallel stages in each.
 
     :param quick: leave the functional tests out.
     :param only: words; a stage whose name has none of them is left out.
@@ -298,7 +298,7 @@ def plan(quick: bool, only: Sequence[str]) -> list[tuple[list[Stage], int]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
+    """Run from the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true',
                         help='leave the functional tests out')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check the release notes: their form, and that they make a document.
+"""Check the release notes: lint them, and build their document.
 
-reno reads the notes from git: from all of the history, which a shallow clone
-lacks, and only those that are committed. Here they are copied to a repository
-of their own first, so that the result depends on nothing but the files.
+reno reads notes from git: it needs the whole history, which a shallow clone
+lacks, and sees only committed notes. So they are first copied to a repository
+of their own, and the result depends only on the files.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 ROOT = Path(__file__).resolve().parent.parent
 _NAME = 'releasenotes'
 
-#: No setting of the user's, and no other repository: a hook has such ones.
+#: Ignore the user's settings, and the repository that a git hook points to.
 _GIT = {'GIT_CONFIG_GLOBAL': os.devnull, 'GIT_CONFIG_SYSTEM': os.devnull,
         **{f'GIT_{who}_{what}': value for who in ('AUTHOR', 'COMMITTER')
            for what, value in (('NAME', 'notes'), ('EMAIL', 'notes@invalid'),
@@ -25,7 +25,7 @@ _GIT = {'GIT_CONFIG_GLOBAL': os.devnull, 'GIT_CONFIG_SYSTEM': os.devnull,
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Make ``folder`` a repository whose only commit has the notes.
+    """Make ``folder`` a repository with the notes as its only commit.
 
     :param source: the folder ``releasenotes``.
     :raises CalledProcessError: when git fails.
@@ -41,11 +41,11 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
+    """Run from the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('folder', type=Path, help='what to work in')
+    parser.add_argument('folder', type=Path, help='working folder')
     parser.add_argument('--source', type=Path, default=ROOT / _NAME,
-                        help='the notes and the settings of their document')
+                        help='folder with the notes and their document')
     args = parser.parse_args(argv)
     copy(args.source, args.folder)
     reno = str(Path(sys.executable).parent / 'reno')

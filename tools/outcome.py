@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outcomes of stages, and how test results in subunit become one.
+"""Outcomes of stages, and how a subunit stream of tests becomes one.
 
-Only a test that says ``success`` has passed. A skipped test, an expected
-failure, a test that began and never ended and one that was announced and
-never ran all count as failed: what a test needs must be there.
+Only a test with the status ``success`` has passed. A skipped test, an expected
+failure, a test that did not end and one that was announced but did not run
+count as failed: what a test needs must be available.
 """
 
+from collections.abc import Mapping
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
 import subunit
 import testtools
 
-#: How much of one test's details is shown, characters from the end.
+#: Maximum length of a test's details, characters; the end is kept.
 DETAILS_MAX = 6000
 
 _UNFINISHED = {
@@ -25,13 +27,13 @@ _UNFINISHED = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a stage.
+    """The outcome of a stage.
 
     :param stage: its name.
-    :param passed: how many of its tests passed.
-    :param failed: how many did not.
-    :param duration_s: how long it took, seconds.
-    :param details: what to show of the failures; empty where all passed.
+    :param passed: number of tests that passed.
+    :param failed: number of tests that did not.
+    :param duration_s: its duration, seconds.
+    :param details: of the failures; empty if all passed.
     """
 
     stage: str
@@ -51,12 +53,12 @@ class Outcome:
 
 @dataclasses.dataclass(slots=True)
 class Tally:
-    """Results of tests, as they come in.
+    """Results of tests.
 
     :param planned: ids of tests that were announced.
-    :param passed: ids of those that passed.
-    :param failures: by id, why the others did not.
-    :param noise: what stood between the results, such as output of programs.
+    :param passed: ids of tests that passed.
+    :param failures: id -> reason of those that did not.
+    :param noise: other output between the results.
     """
 
     planned: set[str] = dataclasses.field(default_factory=set)
@@ -64,8 +66,8 @@ class Tally:
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     noise: bytearray = dataclasses.field(default_factory=bytearray)
 
-    def add(self, test: dict[str, Any]) -> None:
-        """Take one test's record, as testtools.StreamToDict gives it."""
+    def add(self, test: Mapping[str, Any]) -> None:
+        """Add a test's record from testtools.StreamToDict."""
         name, status = test['id'], test['status']
         if status == 'exists':
             self.planned.add(name)
@@ -77,14 +79,14 @@ class Tally:
             self.failures[name] = f'{why}\n{text}' if text else why
 
     def close(self) -> None:
-        """Count what was announced and did not run; a failure outweighs."""
+        """Add tests that did not run; a failed test has not passed."""
         for name in self.planned - self.passed - set(self.failures):
             self.failures[name] = _UNFINISHED['exists']
         self.passed -= set(self.failures)
 
 
 def read_subunit(path: Path) -> Tally:
-    """Read a file of subunit packets, version 2, with noise in between."""
+    """Read a file of subunit packets, version 2, with other output between."""
     tally = Tally()
     records = testtools.StreamToDict(tally.add)
     noise = _Noise(tally.noise)
@@ -99,15 +101,20 @@ def read_subunit(path: Path) -> Tally:
 
 
 class _Noise(testtools.StreamResult):
-    """Keeps what belongs to no test."""
+    """Keeps output that belongs to no test."""
 
     def __init__(self, buffer: bytearray) -> None:
         super().__init__()
         self._buffer = buffer
 
     def status(self, test_id: str | None = None,
-               file_bytes: bytes | None = None, **_: Any) -> None:
-        """Take one event of the stream."""
+               test_status: str | None = None,
+               test_tags: set[str] | None = None, runnable: bool = True,
+               file_name: str | None = None, file_bytes: bytes | None = None,
+               eof: bool = False, mime_type: str | None = None,
+               route_code: str | None = None,
+               timestamp: datetime.datetime | None = None) -> None:
+        """Handle an event of the stream."""
         if test_id is None and file_bytes:
             self._buffer += file_bytes
 
@@ -124,7 +131,7 @@ def _details(contents: dict[str, Any]) -> str:
 
 
 def tail(text: str, limit: int = DETAILS_MAX) -> str:
-    """Return the end of a text, whole lines of it."""
+    """Return the last whole lines of a text."""
     if len(text) <= limit:
         return text
     return '...\n' + text[-limit:].partition('\n')[2]

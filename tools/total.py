@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sum up commands that each leave their counts in a file (``.ci/run``).
+"""Sum up the counts that commands have written to files (``.ci/run``).
 
-Standard library only: it must work when nothing could be installed.
+Standard library only: it must work even if nothing could be installed.
 
     python3 tools/total.py NAME STATUS FILE [NAME STATUS FILE]...
 """
@@ -17,9 +17,9 @@ def count(name: str, status: int, path: Path) -> tuple[int, int, str]:
 
     :param name: of the command.
     :param status: its exit status.
-    :param path: file of JSON with ``passed`` and ``failed``; when it is
-        missing, or tells of no failure although the command failed, the
-        command itself is a failed check.
+    :param path: file of JSON with ``passed`` and ``failed``. If it is missing,
+        or has no failure although the command failed, the command counts as
+        a failed check.
     :returns: passed, failed, a line for people.
     """
     try:
@@ -34,7 +34,10 @@ def count(name: str, status: int, path: Path) -> tuple[int, int, str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a line for each command and the total; 0 if nothing failed."""
+    """Print a line for each command and the total.
+
+    :returns: 0 if nothing failed, else 1.
+    """
     passed = failed = 0
     for name, status, path in zip(argv[::3], argv[1::3], argv[2::3],
                                   strict=True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other Python code may use of the cloud.
+"""The cloud's interface for other Python code.
 
 ::
 
@@ -11,11 +11,11 @@
     status, output = cloud.node_exec('compute', ['lsblk'])
     api.down()
 
-The APIs are reached only from within the cloud's network namespace.
+The APIs can be reached only from within the cloud's network namespace.
 :func:`up` and :meth:`Cloud.connect` move the calling thread into it
-(:func:`lab.cloud.network.enter`); threads and processes that are started
-afterwards are in it too. Nothing else of the process changes: files and
-programs are the machine's.
+(:func:`lab.cloud.network.enter`); threads and processes that it starts
+afterwards inherit it. Only the network differs: files and programs are the
+machine's.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lab.cloud import down as cloud_down
-from lab.cloud import (
-    errors,
-    network,
-    nodes,
-    plan,
-    processes,
-    report,
-    settings,
-    starter,
-)
+from lab.cloud import driver, errors, network, settings, starter
 from lab.cloud import site as cloud_site
 from lab.cloud import up as cloud_up
+from lab.cloud.node import node
+from lab.cloud.steps import plan, report
+from lab.cloud.steps.registry import Registry
 
 if TYPE_CHECKING:
     from openstack import connection
@@ -43,10 +37,10 @@ if TYPE_CHECKING:
 #: Names and ids in a fresh cloud.
 IMAGE, IMAGE_ID = settings.IMAGE, settings.IMAGE_ID
 FLAVOR, FLAVOR_ID = settings.FLAVOR, settings.FLAVOR_ID
-VOLUME_TYPE = 'mydriver'
+VOLUME_TYPE = driver.BACKEND
 
-#: Microversion of servers without a network (``networks='none'``), and the
-#: one that the lab was tried with.
+#: Has servers without a network (``networks='none'``); the microversion that
+#: the lab was tested with.
 COMPUTE_MICROVERSION = '2.79'
 
 
@@ -56,14 +50,14 @@ def up(options: settings.Options | None = None) -> None:
 
 
 def down() -> None:
-    """End it, as ``python -m lab cloud down`` does."""
+    """Stop it, as ``python -m lab cloud down`` does."""
     cloud_down.down(settings.Layout())
 
 
 class Cloud:
     """The cloud that is up.
 
-    :raises CloudError: when none is.
+    :raises CloudError: when no cloud is up.
     """
 
     def __init__(self) -> None:
@@ -72,16 +66,16 @@ class Cloud:
             raise errors.CloudError(
                 'the cloud is not up: run "python -m lab cloud up"')
         self._site = cloud_site.load(self._layout)
-        self._registry = processes.Registry(
+        self._registry = Registry(
             self._layout.pids, self._layout.logs)
 
     @property
     def options(self) -> settings.Options:
-        """What it was brought up with."""
+        """The options that it was brought up with."""
         return self._site.options
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that OpenStack's clients read, for admin."""
+        """Return the variables of OpenStack's clients, for the admin user."""
         return self._site.admin_environment()
 
     def connect(self) -> 'connection.Connection':
@@ -104,8 +98,8 @@ class Cloud:
                   timeout_s: int = 120) -> tuple[int, str]:
         """Run a command on a node.
 
-        :returns: its exit status, and its output with its error output
-            after it.
+        :returns: its exit status, and its standard output followed by its
+            standard error.
         """
         box = self._node(name).mailbox()
         box.wait_ready()
@@ -115,7 +109,7 @@ class Cloud:
 
     def node_stream(self, name: str, argv: Sequence[str], stdout: BinaryIO,
                     stderr: BinaryIO, *, timeout_s: int = 3600) -> int:
-        """Run a command on a node, its output copied as it comes.
+        """Run a command on a node and copy its output as it appears.
 
         :returns: its exit status.
         """
@@ -123,35 +117,39 @@ class Cloud:
         box.wait_ready()
         return box.stream(argv, stdout, stderr, timeout_s=timeout_s)
 
-    def node_service(self, name: str, action: str) -> None:
+    def node_service(self, name: str, action: str,
+                     code: str | None = None) -> None:
         """Start, stop, kill or restart a node's OpenStack service.
 
-        ``kill`` is SIGKILL for it and for its privsep daemons. See
-        :meth:`wait_service` for when it is up again.
+        ``kill`` sends SIGKILL to it and to its privsep daemons.
+        :meth:`wait_service` waits until it is up again.
 
         :param name: of the node.
+        :param code: folder that has the driver's package for it, empty for
+            the clone's own; None for the one of :attr:`options`.
         """
-        self._node(name).service(action)
+        self._node(name).service(action, code)
 
     def wait_service(self, name: str) -> None:
-        """Wait until a node's OpenStack service is up, since its start.
+        """Wait until a node's OpenStack service has reported itself up.
 
-        Its last start by :meth:`node_service`, :meth:`reboot` or ``up``.
+        Reports count from its last start by :meth:`node_service`,
+        :meth:`reboot` or ``up``.
         """
         network.enter()
         todo = plan.Plan(report.step)
         start = starter.Starter(self._site, self._registry, todo.abort)
-        start.reported(nodes.service_of(name))()
+        start.reported(node.service_of(name))()
 
     def kill(self, name: str) -> None:
-        """End a node as a power cut would."""
+        """Cut a node's power."""
         self._node(name).kill()
 
     def reboot(self, name: str) -> None:
         """Power-cycle a node and wait until its service is up again.
 
-        A clean one: its service is stopped first and its disks are synced,
-        if the node runs at all.
+        If the node is running, its service is stopped and its disks are synced
+        first.
         """
         machine = self._node(name)
         network.enter()
@@ -161,7 +159,7 @@ class Cloud:
         todo.add(f'node {name}', start.boot(name), (f'{name} off',))
         todo.add('start of its service', start.agent(name),
                  (f'node {name}',))
-        service = nodes.service_of(name)
+        service = node.service_of(name)
         todo.add(f'{service} reports up', start.reported(service),
                  ('start of its service',))
         todo.run()
@@ -177,7 +175,7 @@ class Cloud:
     def shell(self, argv: Sequence[str]) -> int:
         """Replace this process by a command in the namespace.
 
-        :param argv: the command; a shell where it is empty.
+        :param argv: the command; empty for a shell.
         """
         network.enter()
         env = {**os.environ, **self.environment(),
@@ -185,5 +183,5 @@ class Cloud:
         command = list(argv) or [os.environ.get('SHELL', '/bin/bash')]
         os.execvpe(command[0], command, env)
 
-    def _node(self, name: str) -> nodes.Node:
-        return nodes.Node(self._site, self._registry, name)
+    def _node(self, name: str) -> node.Node:
+        return node.Node(self._site, self._registry, name)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 import shlex
 import sys
 
+from lab.arguments import Subparsers
 from lab.cloud import api, down, logs, prerequisites, settings, status, up
 
 _Command = Callable[[argparse.Namespace], int]
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the commands to ``python -m lab``."""
     cloud = subparsers.add_parser(
         'cloud', help='a real OpenStack on this machine',
@@ -20,9 +21,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     commands = cloud.add_subparsers(required=True, metavar='COMMAND')
     _register_up(commands)
     for name, func, text in (
-            ('down', _down, 'end everything that "up" started'),
+            ('down', _down, 'stop everything that "up" started'),
             ('status', _status, ('show processes, nodes and services; the '
-             'exit status is 0 when all is well')),
+             'exit status is 0 if all of them are up')),
             ('openrc', _openrc, ('print the admin user\'s variables, for '
              'eval "$(python -m lab cloud openrc)"'))):
         commands.add_parser(name, help=text, description=text).set_defaults(
@@ -30,23 +31,24 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     run = commands.add_parser(
         'exec', help='run a command on a node',
         description='Runs a command on a node as root and passes its output '
-        'and exit status through. Waits while the node boots.')
+        'and exit status through. Waits for the node to boot.')
     run.add_argument('node', choices=settings.NODES)
     run.add_argument('--timeout', type=int, default=3600, metavar='S',
-                     help='end the command then (default: %(default)s)')
+                     help='seconds after which the command is stopped '
+                     '(default: %(default)s)')
     run.add_argument('argv', nargs='+', metavar='CMD')
     run.set_defaults(func=_as_root(_exec))
     shell = commands.add_parser(
-        'shell', help='run a command, or a shell, where the APIs are',
+        'shell', help='run a command, or a shell, that can reach the APIs',
         description='Runs a command in the cloud\'s network namespace with '
-        'the admin user\'s variables, such as: openstack volume list')
+        'the admin user\'s variables, for example: openstack volume list')
     shell.add_argument('argv', nargs=argparse.REMAINDER, metavar='CMD')
     shell.set_defaults(func=_as_root(_shell))
     for name, func, text in (
-            ('reboot', _reboot, ('power-cycle a node; its disks are kept, and '
-             'its services come up again')),
-            ('kill', _kill, ('end a node as a power cut would; "reboot" '
-             'starts it again'))):
+            ('reboot', _reboot, ('power-cycle a node; it keeps its disks, and '
+             'its services start again')),
+            ('kill', _kill, ('cut a node\'s power; "reboot" starts it '
+             'again'))):
         node = commands.add_parser(name, help=text, description=text)
         node.add_argument('node', choices=settings.NODES)
         node.set_defaults(func=_as_root(func))
@@ -65,13 +67,13 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     log.set_defaults(func=_as_root(_logs))
 
 
-def _register_up(commands: argparse._SubParsersAction) -> None:
+def _register_up(commands: Subparsers) -> None:
     default = settings.Options()
     parser = commands.add_parser(
         'up', help='bring the cloud up', description='Brings the cloud up. '
-        'Takes root, for a network namespace with taps, and for nodes that '
-        'read the machine\'s own /usr. The first run makes the databases and '
-        'keeps a copy of them; later ones start from it.')
+        'Needs root for a network namespace with taps, and for nodes that '
+        'read the machine\'s own /usr. The first run creates the databases '
+        'and keeps a copy; later runs start from that.')
     parser.add_argument(
         '--compute-driver', default=default.compute_driver, metavar='NAME',
         help='of nova-compute; libvirt.LibvirtDriver is stock Nova '
@@ -82,11 +84,11 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
         help='mydriver, lvm (the in-tree driver with LIO, as a baseline), or '
         'both; the first is the default volume type (default: %(default)s)')
     parser.add_argument(
-        '--full', action='store_true', help='a second backend of our driver '
-        'and cinder-backup besides, as "python -m lab tempest" wants them')
+        '--full', action='store_true', help='add a second backend of our '
+        'driver and cinder-backup, as "python -m lab tempest" does')
     parser.add_argument(
         '--portals', type=int, choices=(1, 2), default=default.portals,
-        help='addresses of the target; 2 turns multipath on')
+        help='number of addresses of the target; 2 turns multipath on')
     parser.add_argument(
         '--store', choices=settings.STORES, default=default.store,
         help="where our driver's backend keeps volumes: files on XFS, or an "
@@ -94,25 +96,25 @@ def _register_up(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--cinder-mode', choices=settings.CINDER_MODES,
         default=default.cinder_mode, help="cinder-volume's threads: "
-        "eventlet's, or the system's (default: %(default)s)")
+        "eventlet's, or native ones (default: %(default)s)")
     parser.add_argument(
         '--storage-gib', type=int, default=default.storage_gib, metavar='N',
-        help="size of each of the storage node's disks, where the backends "
-        'keep volumes (default: %(default)s)')
+        help="size of each of the storage node's disks (default: "
+        '%(default)s)')
     parser.add_argument(
         '--images', choices=settings.IMAGE_PLACES, default=default.images,
         help='where glance runs and keeps its files: with the other APIs, or '
-        'on the storage node beside the volumes (default: %(default)s)')
+        'on the storage node next to the volumes (default: %(default)s)')
     parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
-        help='log at DEBUG in every service, or in cinder-volume and '
-        'nova-compute alone')
+        help='log at DEBUG in every service, or only in cinder-volume and '
+        'nova-compute')
     parser.set_defaults(func=_as_root(_up))
 
 
 def _as_root(func: _Command) -> _Command:
-    """Return a command that says why it takes root, unless it has it."""
+    """Return a command that first checks that it runs as root."""
     def run(args: argparse.Namespace) -> int:
         prerequisites.check_root()
         return func(args)
@@ -120,12 +122,13 @@ def _as_root(func: _Command) -> _Command:
 
 
 def _backends(text: str) -> tuple[str, ...]:
-    """Read ``NAME[,NAME]``."""
+    """Parse ``NAME[,NAME]``."""
     names = tuple(text.split(','))
     unknown = set(names) - set(settings.BACKENDS)
     if unknown or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is not out of {", ".join(settings.BACKENDS)}')
+            f'{text!r}: each may be given once, choose from '
+            + ', '.join(settings.BACKENDS))
     return names
 
 
@@ -153,7 +156,7 @@ def _status(args: argparse.Namespace) -> int:
 def _openrc(args: argparse.Namespace) -> int:
     del args
     environment = api.Cloud().environment()
-    print('# The APIs are reached only from within the namespace:')
+    print('# The APIs can be reached only from within the namespace:')
     print(f'#   ip netns exec {settings.NAMESPACE} openstack volume list')
     for name, value in environment.items():
         print(f'export {name}={shlex.quote(value)}')
@@ -168,7 +171,7 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _shell(args: argparse.Namespace) -> int:
-    # What follows is the command's, save for the "--" that exec has too.
+    # All that follows is the command, except a leading "--" as for exec.
     return api.Cloud().shell(args.argv[args.argv[:1] == ['--']:])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passwords of the cloud: made at random, kept in one file for root alone."""
+"""Passwords of the cloud: random, kept in a file that only root can read."""
 
 import dataclasses
 import json
@@ -11,14 +11,14 @@ from typing import Self
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Credentials:
-    """One password a purpose; hex digits, so that no grammar needs quotes."""
+    """A password for each purpose; hex digits, which need no quoting."""
 
     admin: str = dataclasses.field(repr=False)
     service: str = dataclasses.field(repr=False)
     database: str = dataclasses.field(repr=False)
     messaging: str = dataclasses.field(repr=False)
     erlang_cookie: str = dataclasses.field(repr=False)
-    #: Of all encrypted volumes, as the key manager without a service has it.
+    #: Key of all encrypted volumes: the configuration's fixed key.
     volume_key: str = dataclasses.field(repr=False)
 
     @classmethod
@@ -33,12 +33,12 @@ class Credentials:
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path) -> None:
-        """Write them to a file that only the owner can read."""
+        """Write them to a file that only its owner can read."""
         write_private(path, json.dumps(dataclasses.asdict(self)))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600, whatever the umask is."""
+    """Write a file with mode 0600, independent of the umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

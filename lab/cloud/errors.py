@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of the lab's cloud: each text says what to do or where to look."""
+"""Errors of the cloud. Each text says what to do or where to look."""
 
 from lab import errors
 
 
 class CloudError(errors.LabError):
-    """Something that a person must know; shown without a traceback."""
+    """An error for the person who runs the lab; shown without traceback."""
 
 
 class Aborted(CloudError):
-    """Another step failed, so this one stopped."""
+    """A step was stopped because another one failed."""
 
 
 class StepFailed(CloudError):
-    """A program that had to succeed did not.
+    """A program of a step failed.
 
     :param name: of the step.
     :param status: its exit status.

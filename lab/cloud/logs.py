@@ -12,8 +12,8 @@ def show(layout: settings.Layout, service: str | None, lines: int,
          follow: bool) -> int:
     """List the logs, or print the end of one.
 
-    :param service: whose; None lists them.
-    :param follow: go on printing as it grows, until interrupted.
+    :param service: whose log to print; None lists them.
+    :param follow: keep printing as the log grows, until interrupted.
     :raises CloudError: when there is no such log.
     """
     names = sorted(p.stem for p in layout.logs.glob('*.log'))
@@ -24,7 +24,7 @@ def show(layout: settings.Layout, service: str | None, lines: int,
         return 0
     if service not in names:
         raise errors.CloudError(
-            f'no log of {service!r}; there are: {", ".join(names) or "none"}')
+            f'{service!r} has no log; logs: {", ".join(names) or "none"}')
     if follow:
         sys.stdout.flush()
         os.execvp('tail', ['tail', '-n', str(lines), '-F',

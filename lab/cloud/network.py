@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cloud's network namespace: a bridge and one tap for each node.
 
-Nothing listens outside of it, so that two clouds on one machine share
-addresses and ports without harm. A process that wants to talk to the APIs
-calls :func:`enter` first, or is started by ``ip netns exec NAMESPACE``.
+Nothing listens outside it, so two clouds on one machine can use the same
+addresses and ports. A process that uses the APIs calls :func:`enter` first, or
+is started by ``ip netns exec NAMESPACE``.
 """
 
 import ctypes
@@ -20,17 +20,17 @@ BRIDGE = 'br0'
 
 
 def tap(node: str) -> str:
-    """Return the name of a node's tap inside of the namespace."""
+    """Return the name of a node's tap in the namespace."""
     return f'tap-{node}'
 
 
 def exists(name: str = settings.NAMESPACE) -> bool:
-    """Tell whether the namespace is there."""
+    """Tell whether the namespace exists."""
     return (_NETNS / name).exists()
 
 
 def create(name: str = settings.NAMESPACE) -> None:
-    """Make the namespace with its bridge and taps, unless it is there."""
+    """Create the namespace with its bridge and taps, unless it exists."""
     if not exists(name):
         _ip('netns', 'add', name)
     _ip('link', 'set', 'lo', 'up', netns=name)
@@ -49,18 +49,18 @@ def create(name: str = settings.NAMESPACE) -> None:
 
 
 def release(address: str, name: str = settings.NAMESPACE) -> None:
-    """Let a node have an address of the control plane's."""
+    """Remove an address from the control plane, for a node to use."""
     _ip('addr', 'del', f'{address}/24', 'dev', BRIDGE, netns=name)
 
 
 def delete(name: str = settings.NAMESPACE) -> None:
-    """Remove the namespace; bridge and taps go with it."""
+    """Remove the namespace with its bridge and taps."""
     if exists(name):
         _ip('netns', 'delete', name)
 
 
 def pids(name: str = settings.NAMESPACE) -> list[int]:
-    """Return the processes that are in the namespace."""
+    """Return the ids of the processes in the namespace."""
     if not exists(name):
         return []
     return [int(p) for p in _ip('netns', 'pids', name).split()]
@@ -69,10 +69,10 @@ def pids(name: str = settings.NAMESPACE) -> list[int]:
 def enter(name: str = settings.NAMESPACE) -> None:
     """Move the calling thread into the namespace.
 
-    Threads and processes that it starts afterwards are in it as well; other
-    threads that run already are not. So call it early, in the main thread.
+    Threads and processes that it starts afterwards inherit it; threads that
+    run already do not move. So call it early, in the main thread.
 
-    :raises CloudError: when there is no such namespace, or not as root.
+    :raises CloudError: when there is no such namespace, or not root.
     """
     try:
         fd = os.open(_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
@@ -85,24 +85,24 @@ def enter(name: str = settings.NAMESPACE) -> None:
             code = ctypes.get_errno()
             raise errors.CloudError(
                 f'cannot enter the network namespace {name}: '
-                f'{os.strerror(code)}; it takes root')
+                f'{os.strerror(code)}; it needs root')
     finally:
         os.close(fd)
 
 
 def _has_link(name: str, link: str) -> bool:
-    """Tell whether the namespace has a network interface of that name."""
+    """Tell whether the namespace has a network interface."""
     return bool(subprocess.run(
         ['ip', '-n', name, '-o', 'link', 'show', link],
         check=False, capture_output=True).stdout)
 
 
 def _ip(*args: str, netns: str | None = None) -> str:
-    """Run ``ip`` and return what it printed."""
+    """Run ``ip`` and return its output."""
     argv = ['ip', *(['-n', netns] if netns else []), *args]
     result = subprocess.run(argv, check=False, capture_output=True, text=True)
     if result.returncode:
         raise errors.CloudError(
             f'"{" ".join(argv)}" failed: {result.stderr.strip()}; network '
-            'namespaces and taps take root and /dev/net/tun')
+            'namespaces and taps need root and /dev/net/tun')
     return result.stdout

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must be on the machine before ``up`` can work."""
+"""What the machine needs before ``up`` can work."""
 
 from collections.abc import Iterable
 import os
 from pathlib import Path
 import shutil
 
-from lab.cloud import errors, settings
+from lab.cloud import driver, errors, settings
 
-#: Programs and the Debian packages that bring them.
+#: Programs, and the Debian packages that have them.
 BINARIES = {
     'ip': 'iproute2',
     'taskset': 'util-linux',
@@ -37,14 +37,14 @@ PROGRAMS = (
     'uwsgi', 'keystone-manage', 'glance-manage', 'placement-manage',
     'neutron-db-manage', 'nova-manage', 'nova-conductor', 'nova-scheduler',
     'nova-compute', 'cinder-manage', 'cinder-scheduler', 'cinder-volume',
-    'privsep-helper', 'mydriver',
+    'privsep-helper', driver.PROGRAM,
 )
 
 _SBIN = '/usr/sbin:/usr/bin:/sbin:/bin'
 
 
 def missing_packages(binaries: dict[str, str] = BINARIES) -> list[str]:
-    """Return the Debian packages that lack, sorted."""
+    """Return the Debian packages that are missing, sorted."""
     return sorted({package for binary, package in binaries.items()
                    if not shutil.which(binary, path=_SBIN)})
 
@@ -56,17 +56,20 @@ def missing_programs(venv: Path = settings.VENV,
 
 
 def check_root() -> None:
-    """Say why root is needed, unless we are root."""
+    """Check that we are root.
+
+    :raises CloudError: saying why it is needed.
+    """
     if os.geteuid():
         raise errors.CloudError(
-            'run this as root: the cloud is in a network namespace with a '
-            'bridge and taps, and its nodes read the whole of the machine')
+            'run this as root: the cloud needs a network namespace with a '
+            'bridge and taps, and its nodes read all of the machine\'s files')
 
 
 def check() -> None:
     """Check everything.
 
-    :raises CloudError: naming what lacks and how to get it.
+    :raises CloudError: naming what is missing and how to get it.
     """
     check_root()
     packages = missing_packages()
@@ -77,7 +80,7 @@ def check() -> None:
     programs = missing_programs()
     if programs:
         raise errors.CloudError(
-            f'{settings.VENV} has no {", ".join(programs)}: make it with '
-            '"make bootstrap", and run the lab with its python')
+            f'{settings.VENV} has no {", ".join(programs)}: run "make '
+            'bootstrap", and the lab with .lab/venv/bin/python')
     if not Path('/dev/net/tun').exists():
         raise errors.CloudError('/dev/net/tun is missing: modprobe tun')

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a service counts as ready: it answers, and reports itself up."""
+"""A service is ready when it answers and has reported itself up."""
 
 from collections.abc import Callable
 import datetime
 from typing import Any
 
-from lab.cloud import rest, settings, wait
+from lab.cloud import settings
+from lab.cloud.control import rest
+from lab.cloud.steps import wait
 
 
 def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
-    """Return a probe for each API: true when a real request succeeds."""
+    """Return a probe for each API; it is true if a real request succeeds."""
     def asks(service: str, path: str) -> Callable[[], Any]:
         return lambda: client.get(service, path) is not None
 
@@ -17,8 +19,8 @@ def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
         'keystone': asks('keystone', '/v3/users'),
         'glance': asks('glance', '/v2/images?limit=1'),
         'placement': asks('placement', '/resource_providers'),
-        # Networks first: as its very first request, a list of ports is a
-        # 500 (Port.port_forwardings, a backref, is there only after
+        # Networks first: neutron answers 500 if its very first request is for
+        # ports (the backref Port.port_forwardings exists only after
         # SQLAlchemy has configured its mappers).
         'neutron': lambda: (asks('neutron', '/v2.0/networks')()
                             and asks('neutron', '/v2.0/ports')()),
@@ -28,10 +30,10 @@ def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
 
 
 def fresh(row: dict[str, Any], since: float) -> bool:
-    """Tell whether a service's report is of this start.
+    """Tell whether a service's report is from its current run.
 
-    A row in a copied or kept database looks "up" for a minute although
-    nobody wrote it lately.
+    A row in a copied or kept database looks "up" for a minute even if no
+    service wrote it.
 
     :param row: of ``os-services``; ``updated_at`` is UTC.
     :param since: seconds since the epoch.
@@ -44,9 +46,9 @@ def fresh(row: dict[str, Any], since: float) -> bool:
 
 
 def _up(rows: list[dict[str, Any]], binary: str, since: float) -> None:
-    """Check that a binary reports itself up.
+    """Check that a service has reported itself up.
 
-    :raises NotReady: saying what its row looks like.
+    :raises NotReady: with the content of its rows.
     """
     mine = [r for r in rows if r['binary'] == binary]
     if not any(r['state'] == 'up' and fresh(r, since) for r in mine):
@@ -70,13 +72,13 @@ def cinder_service(client: rest.Client, binary: str, since: float) -> bool:
 def compute(client: rest.Client, since: float) -> bool:
     """Tell whether servers can be scheduled to node ``compute``.
 
-    nova-compute is up, its host is mapped to the cell (else it is not in
-    this list), and placement knows what it has.
+    nova-compute is up, its host is mapped to the cell (otherwise the list of
+    hypervisors lacks it), and placement has its inventory.
     """
     nova_service(client, 'nova-compute', since)
     shown = client.get('nova', '/v2.1/os-hypervisors')['hypervisors']
     if not any(h['state'] == 'up' for h in shown):
-        raise wait.NotReady('the host is not mapped to the cell yet')
+        raise wait.NotReady('the host is not yet mapped to the cell')
     for provider in client.get('placement', '/resource_providers')[
             'resource_providers']:
         inventory = client.get(
@@ -84,7 +86,7 @@ def compute(client: rest.Client, since: float) -> bool:
             f'/resource_providers/{provider["uuid"]}/inventories')
         if 'VCPU' in inventory['inventories']:
             return True
-    raise wait.NotReady('placement has no inventory of it yet')
+    raise wait.NotReady('placement does not yet have its inventory')
 
 
 def volume(client: rest.Client, backends: tuple[str, ...],
@@ -97,7 +99,7 @@ def volume(client: rest.Client, backends: tuple[str, ...],
         host = f'storage@{backend}'
         _up([r for r in rows if r['host'] == host], 'cinder-volume', since)
         if not any(p.startswith(host) for p in pools):
-            raise wait.NotReady(f'the scheduler knows no pool of {host} yet')
+            raise wait.NotReady(f'the scheduler has no pool of {host} yet')
     return True
 
 
@@ -105,14 +107,14 @@ _SERVES = 'Driver post RPC initialization completed successfully'
 
 
 def drivers_serve(log: str, count: int) -> bool:
-    """Tell whether all drivers of cinder-volume are up.
+    """Tell whether all drivers of cinder-volume are initialized.
 
-    A report says less: it comes before the driver has begun, and the
-    scheduler remembers a pool from before a reboot.
+    A report is not enough: cinder-volume reports before the driver is
+    initialized, and the scheduler remembers a pool from before a reboot.
 
-    :param log: cinder-volume's, from its last start on.
-    :param count: of backends, each of which is a process of its own.
-    :raises NotReady: when some are not.
+    :param log: cinder-volume's, since its last start.
+    :param count: number of backends; each is a process.
+    :raises NotReady: when some are not initialized.
     """
     served = log.count(_SERVES)
     if served < count:
@@ -120,11 +122,11 @@ def drivers_serve(log: str, count: int) -> bool:
     return True
 
 
-#: Takes the client, what the cloud was brought up with, and since when a
-#: report counts, seconds since the epoch.
+#: Takes the client, the cloud's options, and the time from which a report
+#: counts, seconds since the epoch.
 Report = Callable[[rest.Client, settings.Options, float], bool]
 
-#: How each service's own report is asked for.
+#: The probe for each service's report.
 REPORTS: dict[str, Report] = {
     'nova-conductor': lambda c, _, t: nova_service(
         c, 'nova-conductor', t),

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab import paths
+from lab.cloud import driver
 
 ROOT = paths.ROOT
 
-#: The virtual environment whose programs are run.
+#: The virtual environment that has the services.
 VENV = paths.VENV
 
-#: Everything that the cloud writes. Not below it: the namespace's name in
-#: /run/netns, which goes with the namespace.
+#: Everything that the cloud writes, except the namespace's name in /run/netns,
+#: which is removed with the namespace.
 STATE = paths.STATE / 'cloud'
 
 #: Address of the control plane on the bridge.
@@ -39,7 +40,7 @@ REGION = 'RegionOne'
 #: Fixed identities in the seeded databases.
 IMAGE_ID = '11111111-1111-4111-8111-111111111111'
 IMAGE = 'tiny'
-#: Those of a guest that does nothing, twice (lab/guest/sector.py).
+#: Two images of a guest that does nothing (lab/guest/sector.py).
 SECTOR_IDS = ('22222222-2222-4222-8222-222222222222',
               '33333333-3333-4333-8333-333333333333')
 FLAVOR_ID = '42'
@@ -50,12 +51,16 @@ COMPUTE_ID = '5f0c2a1e-6d8b-4a55-9d43-0c0ffee00012'
 HOST_UUID = '7a1d5c1e-0b8f-4f0e-9a77-0c0ffee00012'
 
 #: Names of the volume backends that the lab can configure.
-BACKENDS = ('mydriver', 'mydriver-2', 'lvm')
+LVM = 'lvm'
+BACKENDS = (*driver.BACKENDS, LVM)
 
-#: Stores that our driver's backend can be on.
-STORES = ('reflink', 'lvmthin')
+#: Volume group of the in-tree driver.
+LVM_GROUP = 'stack-volumes'
 
-#: Threads of cinder-volume: eventlet's green ones, or the system's.
+#: Stores of our driver's backends.
+STORES = driver.STORES
+
+#: Threads of cinder-volume: eventlet's green threads, or native ones.
 CINDER_MODES = ('green', 'native')
 
 #: Where glance runs and keeps its files: with the other APIs, or on the
@@ -64,7 +69,7 @@ IMAGE_PLACES = ('control', 'storage')
 
 
 def host(service: str) -> str:
-    """Return the address that an API listens at."""
+    """Return the address that an API listens on."""
     return GLANCE if service == 'glance' else CONTROL
 
 
@@ -79,11 +84,11 @@ def address(node: str, subnet: int = 0) -> str:
 
 
 def clone_id(root: Path = ROOT) -> str:
-    """Return eight hex digits that tell this clone from others here."""
+    """Return eight hex digits that distinguish the clones on a machine."""
     return hashlib.sha256(str(root).encode()).hexdigest()[:8]
 
 
-#: Name of the network namespace, as ``ip netns`` shows it.
+#: Name of the network namespace.
 NAMESPACE = f'lab-{clone_id()}'
 
 #: Variable that marks every process that ``up`` starts.
@@ -92,66 +97,69 @@ MARKER = 'LAB_CLOUD'
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What the person chose with ``up``.
+    """Options of ``up``.
 
     :param compute_driver: nova's ``compute_driver``.
-    :param backends: names out of :data:`BACKENDS`; the first is the default.
-    :param portals: how many addresses the target listens on, 1 or 2.
-    :param store: of our driver's backend, out of :data:`STORES`.
-    :param cinder_mode: of cinder-volume, out of :data:`CINDER_MODES`.
-    :param storage_gib: size of each of the storage node's disks, the one of
-        the store among them; sparse files.
-    :param images: where glance runs, out of :data:`IMAGE_PLACES`.
+    :param backends: names from :data:`BACKENDS`; the first is the default.
+    :param portals: number of addresses the target listens on, 1 or 2.
+    :param store: store of our driver's backends, from :data:`STORES`.
+    :param cinder_mode: threads of cinder-volume, from :data:`CINDER_MODES`.
+    :param storage_gib: size of each of the storage node's disks, which are
+        sparse files.
+    :param images: where glance runs, from :data:`IMAGE_PLACES`.
     :param backup: run cinder-backup too, on the storage node.
-    :param debug_all: log at DEBUG in every service, so that all that is ever
-        logged can be searched; else in cinder-volume and nova-compute alone.
+    :param code: folder that has the driver's package for the nodes; empty for
+        the clone's own.
+    :param debug_all: log at DEBUG in every service, so that everything ever
+        logged can be searched; otherwise only in cinder-volume and
+        nova-compute.
     """
 
-    compute_driver: str = 'mydriver.LibvirtDriver'
-    backends: tuple[str, ...] = ('mydriver',)
+    compute_driver: str = driver.COMPUTE_DRIVER
+    backends: tuple[str, ...] = (driver.BACKEND,)
     portals: int = 1
     store: str = 'reflink'
     cinder_mode: str = 'green'
     storage_gib: int = 200
     images: str = 'control'
     backup: bool = False
+    code: str = ''
     debug_all: bool = True
 
     def full(self) -> Self:
-        """Return them with all that OpenStack's own tests want."""
+        """Return them with all that OpenStack's own tests need."""
         return dataclasses.replace(self, backup=True, backends=tuple(
-            dict.fromkeys((*self.backends, 'mydriver-2'))))
+            dict.fromkeys((*self.backends, driver.BACKEND_2))))
 
     def dump(self) -> dict[str, Any]:
-        """Return them as JSON's types."""
+        """Return them as types of JSON."""
         return dataclasses.asdict(self)
 
     @property
     def volume_groups(self) -> tuple[str, ...]:
-        """The volume groups that the storage node has, a disk each."""
-        thin = self.store == 'lvmthin'
-        wanted = {'stack-volumes': 'lvm' in self.backends,
-                  'mydriver-volumes': thin and 'mydriver' in self.backends,
-                  'mydriver-volumes-2': (thin and 'mydriver-2'
-                                         in self.backends)}
-        return tuple(name for name, has in wanted.items() if has)
+        """The storage node's volume groups; each has a disk."""
+        groups = {LVM: LVM_GROUP}
+        if self.store == 'lvmthin':
+            groups |= driver.GROUPS
+        return tuple(groups[name] for name in (LVM, *driver.BACKENDS)
+                     if name in groups and name in self.backends)
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:
-        """Make them of what :meth:`dump` returned."""
+        """Return the options that :meth:`dump` returned."""
         return cls(**{**data, 'backends': tuple(data['backends'])})
 
 
 class Layout:
-    """Where things lie.
+    """Paths of the cloud's files.
 
-    :param state: the folder that holds them all.
+    :param state: the folder that has them all.
     """
 
     def __init__(self, state: Path = STATE) -> None:
         self.state = state
-        self.run = state / 'run'      # gone with the next ``up``
-        self.seeds = state / 'seed'   # kept copies, one folder a key
+        self.run = state / 'run'      # removed by the next ``up``
+        self.seeds = state / 'seed'   # kept copies, a folder for each key
         self.logs = state / 'log'
         self.pids = state / 'pid'
         self.disks = state / 'disk'
@@ -173,7 +181,7 @@ class Layout:
         return self.logs / f'{name}.log'
 
     def read_status(self) -> dict[str, Any]:
-        """Return what ``up`` noted last, empty when it is not up."""
+        """Return what ``up`` wrote last; empty if the cloud is not up."""
         try:
             return dict(json.loads(self.status.read_text()))
         except FileNotFoundError:

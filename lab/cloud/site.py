@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud's choices, places and passwords in one value, for the builders."""
+"""A cloud's options, paths and passwords in one value."""
 
 import dataclasses
 from pathlib import Path
@@ -9,11 +9,11 @@ from lab.cloud import credentials, settings
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """What a builder of configuration may need to know.
+    """What a builder of configuration needs.
 
-    :param options: what the person chose.
-    :param layout: where things lie.
-    :param passwords: of this cloud.
+    :param options: the cloud's options.
+    :param layout: paths of its files.
+    :param passwords: its passwords.
     """
 
     options: settings.Options
@@ -22,7 +22,7 @@ class Site:
 
     @property
     def venv(self) -> Path:
-        """The virtual environment whose programs are run."""
+        """The virtual environment that has the services."""
         return settings.VENV
 
     def program(self, name: str) -> str:
@@ -30,23 +30,23 @@ class Site:
         return str(self.venv / 'bin' / name)
 
     def database_url(self, database: str) -> str:
-        """Return SQLAlchemy's address of a database."""
+        """Return SQLAlchemy's URL of a database."""
         return (f'mysql+pymysql://openstack:{self.passwords.database}'
                 f'@{settings.CONTROL}:{settings.PORTS["mariadb"]}'
                 f'/{database}?charset=utf8mb3')
 
     @property
     def transport_url(self) -> str:
-        """The address of RabbitMQ, as oslo.messaging takes it."""
+        """The URL of RabbitMQ for oslo.messaging."""
         return (f'rabbit://openstack:{self.passwords.messaging}'
                 f'@{settings.CONTROL}:{settings.PORTS["rabbitmq"]}/')
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Return the whole environment of a service.
 
-        Nothing of the caller's, so that a cloud does not depend on whose
-        shell started it: PYTHONDONTWRITEBYTECODE alone makes every start
-        two to three times slower, and a proxy breaks the APIs.
+        It has nothing of the caller's, so that a cloud does not depend on the
+        shell that started it: PYTHONDONTWRITEBYTECODE makes every start two
+        to three times slower, and a proxy breaks the APIs.
         """
         return {
             'PATH': f'{self.venv}/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -55,7 +55,7 @@ class Site:
             'PYTHONWARNINGS': 'ignore', **extra}
 
     def admin_environment(self) -> dict[str, str]:
-        """Return what OpenStack's clients want, for the admin user."""
+        """Return the variables of OpenStack's clients, for the admin user."""
         return {
             'OS_AUTH_URL': settings.url('keystone') + '/v3',
             'OS_USERNAME': 'admin', 'OS_PASSWORD': self.passwords.admin,
@@ -67,9 +67,9 @@ class Site:
 
 
 def load(layout: settings.Layout) -> Site:
-    """Return the cloud that is up, or was last.
+    """Return the cloud that is up, or was up last.
 
-    :raises FileNotFoundError: when there is none.
+    :raises FileNotFoundError: when there was none.
     """
     status = layout.read_status()
     options = settings.Options.load(status['options']) if status \

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that start something and wait until it is ready."""
+"""Steps that start a part of the cloud and wait until it is ready."""
 
 from collections.abc import Callable
 import socket
@@ -9,22 +9,15 @@ from typing import Any
 
 from lab import errors as lab_errors
 from lab import process
-from lab.cloud import (
-    database,
-    network,
-    nodes,
-    plan,
-    processes,
-    ready,
-    rest,
-    services,
-    settings,
-    wait,
-)
+from lab.cloud import network, ready, settings
+from lab.cloud.control import database, rest, services
+from lab.cloud.node import node
 from lab.cloud.site import Site
+from lab.cloud.steps import plan, wait
+from lab.cloud.steps.registry import Registry
 
-#: What a worker logs when it is about to serve; its report to the database,
-#: which readiness asks for in the end, comes some seconds later.
+#: What a worker logs when it starts to serve. Its report to the database,
+#: which counts in the end, comes some seconds later.
 _SERVES = {
     'nova-conductor': 'Starting conductor node',
     'nova-scheduler': 'Starting scheduler node',
@@ -33,14 +26,14 @@ _SERVES = {
 
 
 class Starter:
-    """Starts the parts of one cloud; each method returns when it is ready.
+    """Starts the parts of a cloud.
 
     :param site: the cloud.
-    :param registry: where processes are noted.
-    :param abort: set to end all waits.
+    :param registry: records the processes.
+    :param abort: set by another thread to stop all waiting.
     """
 
-    def __init__(self, site: Site, registry: processes.Registry,
+    def __init__(self, site: Site, registry: Registry,
                  abort: threading.Event) -> None:
         self._site = site
         self._registry = registry
@@ -50,7 +43,7 @@ class Starter:
 
     @property
     def client(self) -> rest.Client:
-        """A client for the APIs; keystone must be up when it is used."""
+        """A client for the APIs; it needs keystone to be up."""
         return self._client
 
     def mariadb(self) -> None:
@@ -59,7 +52,7 @@ class Starter:
                     lambda: database.probe(self._site))
 
     def stop_mariadb(self) -> None:
-        """Stop MariaDB in an orderly way, its files are whole afterwards."""
+        """Shut MariaDB down, so that its files are consistent."""
         self._registry.stop('mariadb', grace_s=60)
 
     def rabbitmq(self) -> None:
@@ -70,20 +63,20 @@ class Starter:
 
     def api(self, name: str,
             make: Callable[[Site], services.Service]) -> plan.Run:
-        """Return a step for an API; ready when it answers a real request."""
+        """Return a step that starts an API and waits for an answer."""
         def run() -> None:
             self._start(make(self._site), ready.apis(self._client)[name])
         return run
 
     def worker(self, name: str) -> plan.Run:
-        """Return a step for a service without an API."""
+        """Return a step that starts a service without an API."""
         def run() -> None:
             self._start(services.worker(self._site, name),
                         lambda: _SERVES[name] in self._log(name))
         return run
 
     def boot(self, name: str) -> plan.Run:
-        """Return a step that boots a node, its service not yet."""
+        """Return a step that boots a node, without its service."""
         def run() -> None:
             machine = self._node(name)
             machine.boot()
@@ -97,20 +90,20 @@ class Starter:
         return run
 
     def leave_images(self) -> None:
-        """End glance on the control plane, and give its address away."""
+        """Stop glance on the control plane and release its address."""
         self._registry.stop('glance', grace_s=10)
         network.release(settings.GLANCE)
 
     def images(self) -> None:
-        """Wait until the node that has glance serves images."""
+        """Wait until glance on the storage node is ready."""
         wait.wait_for(ready.apis(self._client)['glance'],
                       'glance on the storage node to be ready',
                       abort=self._abort)
 
     def reported(self, name: str) -> plan.Run:
-        """Return a step that waits until the APIs say a service is up.
+        """Return a step that waits until the APIs show a service as up.
 
-        :param name: a binary's name.
+        :param name: of the service's program.
         """
         def run() -> None:
             try:
@@ -124,14 +117,15 @@ class Starter:
         return run
 
     def _reports(self, name: str) -> bool:
-        """Tell whether a service reported itself up since its start.
+        """Tell whether a service has reported itself up since its start.
 
-        An agent's start, since the report from before a reboot may be young.
+        For a node's service that is the last start of the service, since a
+        report from before a reboot may be recent.
         """
         options = self._site.options
         probe = ready.REPORTS[name]
         agent = next((self._node(n) for n in settings.NODES
-                      if nodes.service_of(n) == name), None)
+                      if node.service_of(n) == name), None)
         if not agent:
             return probe(self._client, options, self._since)
         if name == 'cinder-volume':
@@ -139,11 +133,11 @@ class Starter:
                                 len(options.backends))
         return probe(self._client, options, agent.started_at())
 
-    def _node(self, name: str) -> nodes.Node:
-        return nodes.Node(self._site, self._registry, name)
+    def _node(self, name: str) -> node.Node:
+        return node.Node(self._site, self._registry, name)
 
     def _log(self, name: str) -> str:
-        """Return a service's log, empty when there is none yet."""
+        """Return a service's log; empty if there is none yet."""
         try:
             return self._site.layout.log(name).read_text(errors='replace')
         except FileNotFoundError:
@@ -156,7 +150,7 @@ class Starter:
 
     def _start(self, service: services.Service,
                probe: Callable[[], Any]) -> None:
-        """Start a service and wait for it, noticing its early end."""
+        """Start a service and wait for it; fail if it exits early."""
         started = self._spawn(service)
 
         def look() -> Any:

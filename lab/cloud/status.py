@@ -9,15 +9,18 @@ from typing import Any
 import requests
 
 from lab import errors as lab_errors
-from lab.cloud import network, processes, ready, rest, settings, wait
+from lab.cloud import network, ready, settings
 from lab.cloud import site as cloud_site
+from lab.cloud.control import rest
+from lab.cloud.steps import wait
+from lab.cloud.steps.registry import Registry
 
-#: A service's report may be this old, seconds; they come every 5 or 10.
+#: Maximum age of a service's report, seconds; they come every 5 or 10.
 _OLD_S = 60
 
 
 def show(layout: settings.Layout) -> int:
-    """Print how things are; return 0 when all is well, else 1."""
+    """Print the cloud's state; return 0 if all of it is up, else 1."""
     noted = layout.read_status()
     if not noted:
         print('down')
@@ -27,7 +30,7 @@ def show(layout: settings.Layout) -> int:
     print(f'{noted["phase"]} since {since}, namespace {settings.NAMESPACE}, '
           + ', '.join(f'{k}: {v}' for k, v in noted['options'].items()))
     well = noted['phase'] == 'up'
-    registry = processes.Registry(layout.pids, layout.logs)
+    registry = Registry(layout.pids, layout.logs)
     for name in settings.NODES:
         if not registry.get(f'node-{name}'):
             well = False
@@ -51,7 +54,7 @@ def show(layout: settings.Layout) -> int:
 
 
 def look(probe: Callable[[], Any]) -> str:
-    """Return why a probe fails, empty when it does not."""
+    """Return why a probe fails; empty if it succeeds."""
     try:
         return '' if probe() else 'not ready'
     except (wait.NotReady, OSError, ValueError, requests.RequestException,
@@ -61,7 +64,7 @@ def look(probe: Callable[[], Any]) -> str:
 
 def _probes(client: rest.Client,
             options: settings.Options) -> dict[str, Callable[[], Any]]:
-    """Return what to look at: every API, every service's report."""
+    """Return a probe for each API and each service's report."""
     old = time.time() - _OLD_S
     return {
         **ready.apis(client),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring the cloud up: what is done, and in which order."""
+"""Bring the cloud up: the steps and their order."""
 
 import json
 from pathlib import Path
@@ -7,56 +7,52 @@ import time
 
 from lab.cloud import (
     credentials,
-    database,
     down,
     network,
-    nodes,
-    plan,
     prerequisites,
-    processes,
-    report,
-    seed,
-    seedcopy,
-    services,
     settings,
     starter,
 )
 from lab.cloud import site as cloud_site
 from lab.cloud.config import write
+from lab.cloud.control import database, seed, seed_cache, services
+from lab.cloud.node import node
+from lab.cloud.steps import plan, report
+from lab.cloud.steps.registry import Registry
 from lab.guest import image
 
 
 def up(options: settings.Options, layout: settings.Layout) -> None:
-    """Bring the cloud up; the calling thread is in its namespace afterwards.
+    """Bring the cloud up, and move the calling thread into its namespace.
 
-    :raises LabError: when something does not work; everything that was
-        started is ended before, its logs are kept.
+    :raises LabError: when a step fails. Everything that was started has been
+        stopped then; the logs are kept.
     """
     prerequisites.check()
     start = time.monotonic()
     with down.exclusively(layout):
         if is_up(layout):
             since = layout.read_status()['since']
-            report.say('The cloud is up already, since ' + time.strftime(
-                '%H:%M:%S', time.localtime(since)) + '. "down" ends it.')
+            report.say('The cloud is already up, since ' + time.strftime(
+                '%H:%M:%S', time.localtime(since)) + '. "down" stops it.')
             network.enter()
             return
         if down.leftovers(layout):
-            report.say('Cleaning up what an earlier run left ...')
+            report.say('Removing what an earlier run left ...')
         down.clean(layout)
         try:
             _bring_up(options, layout)
         except BaseException:
-            report.say(f'Ending it again; the logs stay in {layout.logs}')
+            report.say(f'Stopping it; the logs are in {layout.logs}')
             down.end(layout)
             raise
     report.say(f'Up after {time.monotonic() - start:.1f} s. Logs: '
-               f'{layout.logs}; "python -m lab cloud openrc" has the rest.')
+               f'{layout.logs}; credentials: "python -m lab cloud openrc".')
 
 
 def is_up(layout: settings.Layout) -> bool:
-    """Tell whether an ``up`` came to its end and its processes live."""
-    registry = processes.Registry(layout.pids, layout.logs)
+    """Tell whether an ``up`` has completed and all its processes run."""
+    registry = Registry(layout.pids, layout.logs)
     return (layout.read_status().get('phase') == 'up'
             and all(n.alive() for n in registry.all())
             and all(registry.get(f'node-{n}') for n in settings.NODES))
@@ -68,20 +64,20 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
                f'{settings.NAMESPACE}, {options.compute_driver}, '
                f'{"+".join(options.backends)}')
     guest = image.build()
-    kept = seedcopy.SeedCopy(layout, seedcopy.key(guest))
+    kept = seed_cache.SeedCache(layout, seed_cache.key(guest))
     if kept.there():
         kept.restore()
         passwords = credentials.Credentials.load(layout.credentials)
     else:
-        report.say('No copy of seeded databases for this state of the '
-                   'software: making them, which takes a while.')
+        report.say('There is no copy of seeded databases for this software: '
+                   'creating them, which takes a while.')
         passwords = credentials.Credentials.generate()
         passwords.save(layout.credentials)
     site = cloud_site.Site(options, layout, passwords)
     write.write(site)
     network.create()
     network.enter()
-    registry = processes.Registry(layout.pids, layout.logs)
+    registry = Registry(layout.pids, layout.logs)
     todo = plan.Plan(report.step)
     start = starter.Starter(site, registry, todo.abort)
     seeded: tuple[str, ...] = ()
@@ -98,7 +94,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
         add_images(todo, start, after=seeded)
     add_reports(todo, start)
     if options.backup:
-        todo.add('cinder-backup reports up', start.reported(nodes.BACKUP),
+        todo.add('cinder-backup reports up', start.reported(node.BACKUP),
                  ('cinder-volume reports up',))
     todo.run()
     note(layout, options, 'up')
@@ -106,7 +102,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
 
 def note(layout: settings.Layout, options: settings.Options,
          phase: str) -> None:
-    """Write down what there is, for the other commands."""
+    """Write the status file, for the other commands."""
     layout.state.mkdir(parents=True, exist_ok=True)
     scratch = layout.status.with_suffix('.new')
     scratch.write_text(json.dumps({
@@ -114,8 +110,8 @@ def note(layout: settings.Layout, options: settings.Options,
     scratch.replace(layout.status)
 
 
-#: The APIs in an order of dependence. One after another: two processors, and
-#: the workers are a second lane.
+#: The APIs, each after those that it needs. They start one at a time, since a
+#: machine may have two cores, and the workers start in parallel.
 _APIS = (('keystone', services.keystone), ('placement', services.placement),
          ('nova-api', services.nova_api), ('cinder-api', services.cinder_api),
          ('neutron', services.neutron), ('glance', services.glance))
@@ -123,9 +119,9 @@ _APIS = (('keystone', services.keystone), ('placement', services.placement),
 
 def add_apis(todo: plan.Plan, start: starter.Starter, after: str,
              images: str = 'control') -> None:
-    """Add the APIs, their databases being there.
+    """Add the APIs; their databases exist.
 
-    :param images: where glance is to run.
+    :param images: where glance runs.
     """
     for name, make in _APIS:
         if name == 'glance' and images != 'control':
@@ -146,11 +142,11 @@ def add_workers(todo: plan.Plan, start: starter.Starter,
 
 def add_nodes(todo: plan.Plan, start: starter.Starter,
               after: tuple[str, ...]) -> None:
-    """Add the nodes, and their services when they can be of use.
+    """Add the nodes and their services.
 
-    nova-compute comes after the conductor, else it sits in time-outs of
-    10 s; cinder-volume after cinder-scheduler, else its first report is lost
-    until the next one.
+    nova-compute starts after the conductor, since it would wait for timeouts
+    of 10 s otherwise; cinder-volume after cinder-scheduler, which would miss
+    its first report otherwise.
     """
     todo.add('node storage', start.boot('storage'), after)
     todo.add('node compute', start.boot('compute'), after)
@@ -162,14 +158,14 @@ def add_nodes(todo: plan.Plan, start: starter.Starter,
 
 def add_images(todo: plan.Plan, start: starter.Starter,
                after: tuple[str, ...]) -> None:
-    """Let the storage node have glance: its address, and the files."""
+    """Move glance to the storage node, with its address and files."""
     todo.add('glance leaves', start.leave_images, after)
     todo.add('glance on storage', start.images,
              ('glance leaves', 'start of cinder-volume', 'keystone'))
 
 
 def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
-    """Add the last steps: every service reports itself up."""
+    """Add the last steps: every service has reported itself up."""
     nova = ('nova-api', 'keystone')
     cinder = ('cinder-api', 'keystone')
     for name, needs in (
@@ -182,9 +178,9 @@ def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
 
 
 def add_seeding(todo: plan.Plan, start: starter.Starter,
-                site: cloud_site.Site, kept: seedcopy.SeedCopy,
+                site: cloud_site.Site, kept: seed_cache.SeedCache,
                 guest: Path) -> None:
-    """Add what makes the databases from nothing, and keeps a copy."""
+    """Add the steps that create the databases and keep a copy."""
     todo.add('mariadb-install', lambda: database.install(site))
     todo.add('mariadb', start.mariadb, ('mariadb-install',))
     database.add_steps(todo, site, 'mariadb')
@@ -205,7 +201,7 @@ def add_seeding(todo: plan.Plan, start: starter.Starter,
     def keep() -> None:
         start.stop_mariadb()
         kept.keep()
-        start.mariadb()   # services take up a lost connection by themselves
+        start.mariadb()   # services reconnect by themselves
 
     todo.add('seeded copy', keep, ('flavours', 'volume types', 'images'))
 

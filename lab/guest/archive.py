@@ -2,8 +2,8 @@
 """Write an initial RAM file system.
 
 The format is "newc" (Documentation/driver-api/early-userspace/
-buffer-format.rst in the kernel). Written here rather than by cpio(1), since
-the same content must give the same bytes.
+buffer-format.rst in the kernel). cpio(1) is not used, since the same content
+must give the same bytes.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the guest's disk: MBR, one FAT partition, syslinux, kernel, busybox."""
+"""Make the guest's disk: MBR, a FAT partition, syslinux, kernel, busybox."""
 
 import fcntl
 import hashlib
@@ -11,30 +11,30 @@ import subprocess
 from lab import errors, paths
 from lab.guest import archive, kernel
 
-#: Where its parts are kept.
+#: The image and its parts.
 FOLDER = paths.STATE / 'guest'
 
 SIZE_BYTES = 32 << 20
 
 _SECTOR = 512
-#: The partition begins after the first MiB; what lies before it is free,
-#: save for the boot code.
+#: The partition starts after the first MiB; only boot code is before it.
 _START = 2048
 
-#: Where the partition table begins in the first sector, bytes.
+#: Offset of the partition table in the first sector, bytes.
 TABLE = 446
 
-#: Where the guest finds the image's id, and counts its boots (init.sh).
+#: Sector with the image's id, which the guest prints (init.sh).
 _ID_SECTOR = 2
 
 _BUSYBOX = Path('/bin/busybox')
 _BOOT_CODE = Path('/usr/lib/syslinux/mbr/mbr.bin')
 _INIT = Path(__file__).with_name('init.sh')
+_LOAD = Path(__file__).with_name('load.sh')
 
-#: virtio_pci_modern_dev and the like come with what needs them.
+#: Modules that they depend on are added.
 _MODULES = ('virtio_pci', 'virtio_blk')
 
-#: The last words save time in software emulation.
+#: The last options save time in software emulation.
 _SYSLINUX = '''SERIAL 0 115200
 PROMPT 0
 DEFAULT guest
@@ -47,22 +47,22 @@ random.trust_cpu=on no_timer_check
 
 
 def path() -> Path:
-    """Return where the image is, or will be."""
+    """Return the image's path."""
     return FOLDER / 'guest.raw'
 
 
 def image_id(image: Path) -> str:
-    """Return the id that a guest booted from the image prints."""
+    """Return the id that a guest prints which booted from the image."""
     with image.open('rb') as f:
         f.seek(_ID_SECTOR * _SECTOR)
         return f.read(_SECTOR).rstrip(b'\0').decode()
 
 
 def build() -> Path:
-    """Make the image, unless it is there and made of the same parts.
+    """Make the image, unless it exists and was made from the same parts.
 
     :returns: its path.
-    :raises LabError: when a part cannot be had.
+    :raises LabError: when a part is not available.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / 'lock').open('w') as lock:
@@ -95,16 +95,16 @@ def _build(image: Path) -> Path:
 
 
 def _package() -> str:
-    """Name the kernel's package: the one at hand, else the current one."""
+    """Return the kernel's package: the one we have, else the current one."""
     at_hand = sorted(p.name for p in FOLDER.glob('linux-image-*')
                      if p.suffix != '.new')
     return at_hand[-1] if at_hand else kernel.package()
 
 
 def _identity(package: str) -> str:
-    """Name the image after all that it is made of."""
+    """Return the image's id, a digest of all its parts."""
     digest = hashlib.sha256(package.encode())
-    for part in (_BUSYBOX, _INIT, Path(__file__)):
+    for part in (_BUSYBOX, _INIT, _LOAD, Path(__file__)):
         digest.update(part.read_bytes())
     return f'mydriver-guest-{digest.hexdigest()[:12]}'
 
@@ -117,11 +117,12 @@ def _initramfs(root: Path) -> bytes:
         f'{name}\n' for name in modules).encode())
     files['bin/busybox'] = (0o755, _BUSYBOX.read_bytes())
     files['init'] = (0o755, _INIT.read_bytes())
+    files['load.sh'] = (0o644, _LOAD.read_bytes())
     return archive.initramfs(files)
 
 
 def _write_disk(image: Path, identity: str) -> None:
-    """Write boot code, partition table and id; the rest is a hole."""
+    """Write boot code, partition table and id to an empty disk."""
     with image.open('wb') as f:
         f.truncate(SIZE_BYTES)
         f.write(_BOOT_CODE.read_bytes()[:440])
@@ -134,9 +135,9 @@ def _write_disk(image: Path, identity: str) -> None:
 
 
 def partition(size_bytes: int) -> bytes:
-    """Return the entry of the partition of a disk of some size.
+    """Return the partition table's entry for a disk of a size.
 
-    Active; type 0x0e is FAT16 with LBA; the CHS fields do not count.
+    Active; type 0x0e is FAT16 with LBA; the CHS fields are ignored.
     """
     return struct.pack('<B3sB3sII', 0x80, b'\xfe\xff\xff', 0x0e,
                        b'\xfe\xff\xff', _START, _sectors(size_bytes))
@@ -147,7 +148,7 @@ def _sectors(size_bytes: int) -> int:
 
 
 def _fill(image: Path, folder: Path) -> None:
-    """Make the FAT file system, copy the files in, make it bootable."""
+    """Make the FAT file system, copy the files, make it bootable."""
     offset = _START * _SECTOR
     drive = f'{image}@@{offset}'
     _run('mformat', '-i', drive, '-v', 'GUEST',

@@ -1,9 +1,10 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# The guest's only program. It says on its console what disks it sees, and
-# proves that they keep what is written; see lab/guest/__init__.py for the
-# lines. It runs in software emulation: what can be a builtin is one, and the
-# loop does not fork.
+# The guest's only program. It reports the disks that it sees on its console,
+# writes to them and reads that back; see lab/guest/__init__.py for the lines.
+# It runs in software emulation: it uses builtins where possible, and its loop
+# does not fork. load.sh has the disks that are filled or written to all the
+# time.
 /bin/busybox mkdir -p /proc /sys /dev /bin /tmp
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -12,9 +13,8 @@ mount -t devtmpfs devtmpfs /dev
 echo 1 > /proc/sys/kernel/printk
 PATTERN_BYTES=4194304
 BEYOND_BYTES=1048576
-SLOT_MIB=16
 
-# say TEXT...: a line with its own length, since nova may show it torn.
+# say TEXT...: print a line with its length, since nova may tear it.
 say() {
     local up rest text
     read -r up rest < /proc/uptime
@@ -24,9 +24,9 @@ say() {
     echo "$said_4"
 }
 
-# say_again: the last lines once more, every few seconds. A line that nova
-# tore stays torn until something is written after it, and the guest may have
-# nothing more to say.
+# say_again: repeat the last lines every few seconds. A line that nova has torn
+# stays torn until something is written after it, and the guest may have nothing
+# more to write.
 say_again() {
     [ $((tick = (tick + 1) % 5)) -eq 0 ] || return
     local line
@@ -41,12 +41,13 @@ settle() {
     until [ -b "/dev/$1" ] || [ $((i += 1)) -gt 50 ]; do pause 0.1; done
 }
 
-# pause SECONDS: without a fork.
+# pause SECONDS: sleep without a fork.
 pause() {
     read -r -t "$1" _ <&9
 }
 
-# checksum DISK OFFSET BYTES: of what the device has; offset in 4 KiB blocks.
+# checksum DISK OFFSET BYTES: set sum, read from the device; offset in 4 KiB
+# blocks.
 checksum() {
     echo 3 > /proc/sys/vm/drop_caches
     set -- $(dd if="/dev/$1" bs=4096 skip="$2" count=$(($3 / 4096)) \
@@ -54,8 +55,8 @@ checksum() {
     sum=$1
 }
 
-# pattern TOKEN BYTES: make /tmp/pattern, 64 bytes to a record, each with its
-# place in it, so that blocks at the wrong place are noticed.
+# pattern TOKEN BYTES: make /tmp/pattern from records of 64 bytes, each with its
+# number, so that misplaced blocks are noticed.
 pattern() {
     awk -v token="$1" -v records=$(($2 / 64)) 'BEGIN {
         for (i = 0; i < records; i++) printf "%s %026d\n", token, i
@@ -64,7 +65,7 @@ pattern() {
     want=$1
 }
 
-# put DISK BLOCK: write /tmp/pattern there and flush it.
+# put DISK BLOCK: write /tmp/pattern to the disk and flush it.
 put() {
     dd if=/tmp/pattern of="/dev/$1" bs=65536 seek=$(($2 / 16)) \
         conv=notrunc,fsync 2> /dev/null
@@ -74,7 +75,7 @@ verdict() {
     if [ "$1" = "$2" ]; then echo ok; else echo BAD; fi
 }
 
-# boot_disk DISK: which image it is, and how often it was booted from.
+# boot_disk DISK: report the image, and how often the disk was booted.
 boot_disk() {
     local image boots
     set -- "$1" $(dd if="/dev/$1" bs=512 skip=2 count=1 2> /dev/null |
@@ -87,8 +88,8 @@ boot_disk() {
         2> /dev/null && say "disk $1 booted image=$image boots=$boots"
 }
 
-# data_disk DISK: verify the pattern that an earlier guest left, else write
-# one. The header, in the first sector, is written last.
+# data_disk DISK: verify the pattern of an earlier guest, or write one. The
+# header, in the first sector, is written last.
 data_disk() {
     local disk=$1 token bytes sum want
     set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
@@ -110,7 +111,7 @@ data_disk() {
         "$(verdict "$sum" "$want")"
 }
 
-# beyond DISK SECTORS: write behind the old end, and read it back.
+# beyond DISK SECTORS: write after the old end, and read that back.
 beyond() {
     local token sum want block=$(($2 / 8 / 16 * 16))
     read -r token < /proc/sys/kernel/random/uuid
@@ -121,7 +122,7 @@ beyond() {
         "bytes=$BEYOND_BYTES sha256=$sum $(verdict "$sum" "$want")"
 }
 
-# added DISK
+# added DISK: report a new disk, and do what its first sector says.
 added() {
     local serial='' size
     read -r size < "/sys/block/$1/size"
@@ -131,91 +132,11 @@ added() {
     settle "$1"
     case $1 in
     vda) boot_disk "$1" ;;
-    *) fill_begin "$1" || data_disk "$1" ;;
+    *) write_begin "$1" || fill_begin "$1" || data_disk "$1" ;;
     esac
 }
 
-# fill_begin DISK: tell whether it is one to be filled, as its first sector
-# says; /tmp/slot is what each of its slots gets.
-fill_begin() {
-    local sectors i=0
-    set -- "$1" $(dd if="/dev/$1" bs=512 count=1 2> /dev/null | tr -d '\0' |
-        tr -c ' -~' ' ')
-    [ "$2" = mydriver-fill ] || return 1
-    pattern "$3" $PATTERN_BYTES
-    while [ $((i += 1)) -le $((SLOT_MIB / 4)) ]; do
-        cat /tmp/pattern
-    done > /tmp/slot
-    read -r sectors < "/sys/block/$1/size"
-    fill_disk=$1 fill_next=1 fill_end=$((sectors / 2048 / SLOT_MIB))
-    fill_refused='' fill_token=$3
-}
-
-# fill: write slot after slot, from the second one on, until one is refused,
-# which is tried again with the next tick, or the disk is full. Past the page
-# cache: what was written is known to be so.
-fill() {
-    local error
-    while [ "$fill_next" -lt "$fill_end" ]; do
-        if ! error=$(dd if=/tmp/slot of="/dev/$fill_disk" bs=1048576 \
-            seek=$((fill_next * SLOT_MIB)) conv=notrunc,fsync oflag=direct \
-            status=none 2>&1); then
-            refused "$error"
-            return
-        fi
-        : $((fill_next += 1))
-    done
-    fill_kept
-    say "disk $fill_disk filled token=$fill_token slots=$fill_next" \
-        "slot_mib=$SLOT_MIB $kept"
-    again
-    fill_disk=''
-}
-
-# refused ERROR: say so once a slot; what is there must still be right.
-refused() {
-    [ "$fill_refused" = "$fill_next" ] && return
-    fill_refused=$fill_next
-    fill_kept
-    say "disk $fill_disk refused token=$fill_token slots=$fill_next" \
-        "slot_mib=$SLOT_MIB error=$(echo "${1##*: }" | tr ' ' -) $kept"
-    again
-}
-
-# fill_kept: compare every eighth of the slots that were written.
-fill_kept() {
-    local slot=1
-    kept=ok
-    echo 3 > /proc/sys/vm/drop_caches
-    while [ "$slot" -lt "$fill_next" ]; do
-        dd if="/dev/$fill_disk" bs=1048576 skip=$((slot * SLOT_MIB)) \
-            count=$SLOT_MIB 2> /dev/null | cmp -s - /tmp/slot || kept=BAD
-        : $((slot += 8))
-    done
-}
-
-# again: read the patterns of the other disks, and write them where they are.
-again() {
-    local disk
-    for disk in $known; do
-        case $disk in vda | "$fill_disk") continue ;; esac
-        data_disk "$disk"
-        rewrite "$disk"
-    done
-}
-
-# rewrite DISK: write its pattern once more, to the blocks that it has.
-rewrite() {
-    local disk=$1 sum want
-    set -- $(dd if="/dev/$disk" bs=512 count=1 2> /dev/null | tr -d '\0' |
-        tr -c ' -~' ' ')
-    [ "$1" = mydriver-pattern ] || return
-    pattern "$2" "$3"
-    put "$disk" 256
-    checksum "$disk" 256 "$3"
-    say "disk $disk rewrote token=$2 bytes=$3 sha256=$sum" \
-        "$(verdict "$sum" "$want")"
-}
+. /load.sh
 
 mkfifo /tmp/tick
 exec 9<> /tmp/tick
@@ -223,7 +144,7 @@ while read -r module; do
     insmod "/modules/$module" || say "module $module failed"
 done < /modules/order
 known='' fill_disk='' tick=0
-echo  # the boot loader leaves its last line open
+echo  # the boot loader does not end its last line
 say "booted linux=$(uname -r)"
 while :; do
     now=''

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's cloud kernel, fetched and unpacked; it is not installed."""
+"""Download and unpack Debian's cloud kernel, without installing it."""
 
 from collections.abc import Iterable
 import lzma
@@ -15,7 +15,7 @@ _META = 'linux-image-cloud-amd64'
 
 
 def _apt(*argv: str, cwd: Path | None = None) -> str:
-    """Run a program of apt's or dpkg's; return its output."""
+    """Run a program of apt or dpkg; return its output."""
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True,
                               check=False)
@@ -29,9 +29,9 @@ def _apt(*argv: str, cwd: Path | None = None) -> str:
 def package() -> str:
     """Return the name of the kernel's package.
 
-    apt's lists are fetched where they are missing.
+    apt's lists are downloaded if they are missing.
 
-    :raises LabError: when apt knows none.
+    :raises LabError: when apt has no such package.
     """
     for attempt in range(2):
         found = re.search(r'Depends: (linux-image-\S+-cloud-amd64)',
@@ -41,8 +41,8 @@ def package() -> str:
             return found[1]
         if not attempt:
             _apt('apt-get', '-q', 'update')
-    raise errors.LabError(f'apt knows no package {_META}; the guest image is '
-                          'made of Debian\'s packages for amd64')
+    raise errors.LabError(f'apt has no package {_META}: the guest image needs '
+                          'Debian packages for amd64')
 
 
 def _known(name: str) -> bool:
@@ -50,9 +50,9 @@ def _known(name: str) -> bool:
 
 
 def unpack(folder: Path, name: str) -> Path:
-    """Fetch the kernel's package and unpack it.
+    """Download the kernel's package and unpack it, unless that was done.
 
-    :param folder: of the guest's parts; kept for the next time.
+    :param folder: for the guest's parts.
     :param name: of the package.
     :returns: the folder that has its ``boot`` and ``lib/modules``.
     """
@@ -62,13 +62,13 @@ def unpack(folder: Path, name: str) -> Path:
     scratch = folder / f'{name}.new'
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    # apt's own user cannot write here: it would warn and go on as root.
+    # apt's own user cannot write here: apt would warn and continue as root.
     fetch = ('apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download',
              name)
     try:
         _apt(*fetch, cwd=scratch)
     except errors.LabError:
-        # The lists may be older than the archive.
+        # The lists may be out of date.
         _apt('apt-get', '-q', 'update')
         _apt(*fetch, cwd=scratch)
     archive = next(scratch.glob('*.deb'))
@@ -78,16 +78,16 @@ def unpack(folder: Path, name: str) -> Path:
 
 
 def image(root: Path) -> bytes:
-    """Return the kernel itself, of an unpacked package."""
+    """Return the kernel image of an unpacked package."""
     return next((root / 'boot').glob('vmlinuz-*')).read_bytes()
 
 
 def modules(root: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Return kernel modules, those that a module needs before it.
+    """Return kernel modules and those that they depend on.
 
     :param root: an unpacked package.
-    :param names: such as ``virtio_blk``; those built in are left out.
-    :returns: file name -> content, in the order to load them in.
+    :param names: such as ``virtio_blk``; built-in ones are left out.
+    :returns: file name -> content, in the order to load them.
     """
     tree = next((root / 'lib/modules').iterdir())
     built_in = {_name(line) for line in
@@ -117,7 +117,7 @@ def _name(path: str) -> str:
 
 
 def _needs(module: bytes) -> list[str]:
-    """Read what a module depends on, from its ``.modinfo`` section."""
+    """Read a module's dependencies from its ``.modinfo`` section."""
     found = re.search(rb'\0depends=([^\0]*)\0', module)
     return found[1].decode().replace('-', '_').split(',') if (
         found and found[1]) else []

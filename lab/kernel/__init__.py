@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel nodes: a Linux kernel of its own as an ordinary process."""
+"""Kernel nodes: Linux kernels that run as ordinary processes."""

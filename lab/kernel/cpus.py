@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which core a node runs on.
+"""Choose the core that a node runs on.
 
-A node's kernel and its programs are host processes that hand over to each
-other at every system call and page fault. Across cores that costs three to
-four times as much, so each node has one core.
+A node's kernel and its programs are host processes, which switch at every
+system call and page fault. Across cores a switch costs three to four times as
+much, so each node is pinned to one core.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ NODE_COMM = 'linux.uml'
 
 
 def pinned_cores() -> Iterator[int]:
-    """Yield the core of each node on this machine, whoever started it."""
+    """Yield the core of each node on this machine, also of other users."""
     for entry in Path('/proc').iterdir():
         if not entry.name.isdigit():
             continue
         pid = int(entry.name)
         with contextlib.suppress(OSError):
-            # A node's kernel leads its session; its helpers do not count.
+            # A node's kernel leads its session; its helpers do not.
             if os.getsid(pid) == pid and is_node(pid):
                 cores = os.sched_getaffinity(pid)
                 if len(cores) == 1:
@@ -39,7 +39,7 @@ def is_node(pid: int) -> bool:
 
 
 def choose() -> int:
-    """Return the core with the fewest nodes; a random one of several."""
+    """Return the core with the fewest nodes; if several, any of them."""
     load = dict.fromkeys(os.sched_getaffinity(0), 0)
     for core in pinned_cores():
         if core in load:
@@ -51,7 +51,7 @@ def choose() -> int:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock under which a core is chosen and taken."""
+    """Hold the lock for choosing a core."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as f:
         fcntl.flock(f, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Functions for a kernel node's payload, sourced by stage2.sh. A test that runs
-# in a node may source this file as well. Each says on the console when it is
-# done. A fork costs about 90 ms in a node, so builtins do what they can.
+# in a node may source this file, too. Each logs to the console when it is done.
+# A fork takes about 90 ms in a node, hence the builtins.
 
 # node_log TEXT...: a line on the console, with the seconds since boot.
 node_log() {
@@ -41,7 +41,7 @@ node_hosts() {
     done
 }
 
-# node_udev: device nodes and links come from udev from now on.
+# node_udev: start udev, which makes device nodes and links.
 node_udev() {
     /lib/systemd/systemd-udevd --daemon 2> /dev/null
     udevadm trigger --subsystem-match=block --subsystem-match=misc
@@ -74,12 +74,12 @@ node_initiator() {
     node_log "initiator $1"
 }
 
-# node_dm: device-mapper's targets.
+# node_dm: load device-mapper's targets.
 node_dm() {
     node_modules dm-mod dm-thin-pool dm-multipath
 }
 
-# node_multipathd: takes every SCSI disk, none of the node's own.
+# node_multipathd: start it for all SCSI disks, and for none of the node's own.
 node_multipathd() {
     mkdir -p /etc/multipath
     printf '%s\n' 'defaults {' '    find_multipaths no' \
@@ -90,24 +90,25 @@ node_multipathd() {
     node_log multipathd
 }
 
-# node_xfs DEVICE FOLDER: a fresh XFS with reflinks, mounted there.
+# node_xfs DEVICE FOLDER: make an XFS with reflinks and mount it there.
 node_xfs() {
     mkfs.xfs -q -f -m reflink=1 "$1" && mkdir -p "$2" && mount "$1" "$2" ||
         { node_log "no XFS on $1"; return 1; }
     node_log "xfs $2"
 }
 
-# node_spawn LOG COMMAND...: a service in a session of its own.
+# node_spawn LOG COMMAND...: start a service in a session of its own.
 node_spawn() {
     local log=$1
     shift
     setsid "$@" >> "$log" 2>&1 < /dev/null &
 }
 
-# node_mailbox FOLDER: run what the host puts there (lab/kernel/mailbox.py).
-# Does not return. Init itself only waits, which reaps whatever it inherits:
-# bash 5.2 was seen to have SIGCHLD blocked for good after a while of
-# `read -t`, and libvirt gives a QEMU that is not reaped 80 s to go away.
+# node_mailbox FOLDER: run commands that the host puts there
+# (lab/kernel/mailbox.py); does not return. Init itself only waits, which reaps
+# the processes that it inherits: after some time of `read -t`, bash 5.2 was
+# seen with SIGCHLD blocked permanently, and libvirt waits 80 s for a QEMU that
+# is not reaped.
 node_mailbox() {
     _node_letters "$1" &
     wait
@@ -127,12 +128,12 @@ _node_letters() {
             seen[$request]=1
             _node_serve "$request" &
         done
-        # Not sleep: that is a fork. A fork each time is a load.
+        # Not sleep, which would fork each time.
         read -r -t 0.2 -u "$tick"
     done
 }
 
-# _node_serve FOLDER: one request. Its status appears whole or not at all.
+# _node_serve FOLDER: serve a request; its status is written atomically.
 _node_serve() {
     local argv cwd timeout status
     mapfile -d '' -t argv < "$1/argv"
@@ -147,7 +148,7 @@ _node_serve() {
     mv "$1/status.new" "$1/status"
 }
 
-# node_poweroff: at once; nothing of a node is worth keeping.
+# node_poweroff: power off at once; there is nothing to save.
 node_poweroff() {
     node_log 'power off'
     echo o > /proc/sysrq-trigger

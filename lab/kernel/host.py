@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node needs of the machine: programs, modules, a processor."""
+"""What a node needs from the machine: programs, modules, limits."""
 
 import hashlib
 import os
@@ -9,10 +9,10 @@ import subprocess
 
 from lab import errors, paths
 
-#: The kernel that nodes run (Debian's package user-mode-linux).
+#: The nodes' kernel (Debian package user-mode-linux).
 LINUX = '/usr/bin/linux.uml'
 
-#: Search path of the programs, on the host and in a node.
+#: Search path of programs, on the host and in a node.
 PROGRAM_PATH = ('/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:'
                 '/sbin:/bin')
 
@@ -24,19 +24,19 @@ _PROGRAMS = ((LINUX, 'user-mode-linux'), ('taskset', 'util-linux'),
              ('multipathd', 'multipath-tools'), ('mkfs.xfs', 'xfsprogs'))
 
 
-#: Where a node's memory is, see :func:`environ`.
+#: Has the nodes' memory, see :func:`environ`.
 _SHM = Path('/dev/shm')
 
-#: How many mappings a process may have (proc_sys_vm(5)).
+#: Maximum number of a process's mappings (proc_sys_vm(5)).
 _MAX_MAP_COUNT = Path('/proc/sys/vm/max_map_count')
 
 
 def check(memory_mib: int) -> None:
     """Check that a node can run here.
 
-    :param memory_mib: that it is to have.
-    :raises MissingProgram: where something of Debian's is not there.
-    :raises LabError: where we are not root.
+    :param memory_mib: memory of the node.
+    :raises MissingProgram: when a Debian package is missing.
+    :raises LabError: when not root, or when there is too little memory.
     """
     for program, package in _PROGRAMS:
         if not shutil.which(program, path=PROGRAM_PATH):
@@ -45,25 +45,23 @@ def check(memory_mib: int) -> None:
         raise errors.MissingProgram(str(_MODULES), 'user-mode-linux')
     if os.geteuid():
         raise errors.LabError(
-            'a kernel node reads the whole machine as its root filesystem: '
-            'start it as root')
+            'a kernel node uses the machine\'s files as its root filesystem: '
+            'run this as root')
     room_mib = shutil.disk_usage(_SHM).total >> 20
     if room_mib < memory_mib:
         raise errors.LabError(
-            f'{_SHM} has {room_mib} MiB, the node is to have {memory_mib} '
-            f'MiB of memory there: mount -o remount,size={memory_mib * 2}M '
-            f'{_SHM}')
+            f'{_SHM} has {room_mib} MiB, the node needs {memory_mib} MiB '
+            f'there: mount -o remount,size={memory_mib * 2}M {_SHM}')
 
 
 def allow_mappings(memory_mib: int, limit: Path = _MAX_MAP_COUNT) -> None:
     """Let each process of a node map as many pages as the node has.
 
-    A process of a node is an address space of the host, in which each run of
-    pages is a mapping of its own. Where the host grants no more of them, the
-    node's kernel kills the process ("UML ran out of memory on the host side",
-    arch/um/kernel/tlb.c), be it half a service's memory.
-    Debian's limit is reached with 256 MiB. What is set stays until the
-    machine's next boot; a higher value is left as it is.
+    A process of a node is an address space on the host, in which each
+    contiguous range of pages is a mapping. When the host's limit is reached,
+    the node's kernel kills the process ("UML ran out of memory on the host
+    side", arch/um/kernel/tlb.c). Debian's limit allows for 256 MiB. The new
+    limit holds until the machine's next boot; a higher one is left unchanged.
 
     :param memory_mib: of the node.
     :raises LabError: when the limit is too low and cannot be raised.
@@ -75,17 +73,17 @@ def allow_mappings(memory_mib: int, limit: Path = _MAX_MAP_COUNT) -> None:
         limit.write_text(f'{needed}\n')
     except OSError as e:
         raise errors.LabError(
-            f'a node of {memory_mib} MiB takes up to {needed} mappings a '
-            f'process, {limit} grants {limit.read_text().strip()}: {e}. Set '
-            f'it where that is allowed: sysctl vm.max_map_count={needed}'
+            f'a node of {memory_mib} MiB needs up to {needed} mappings per '
+            f'process, {limit} allows {limit.read_text().strip()}: {e}. Raise '
+            f'it on the host: sysctl vm.max_map_count={needed}'
         ) from e
 
 
 def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:
-    """Return the environment for a node's kernel, on the host.
+    """Return the environment of a node's kernel on the host.
 
-    TMPDIR is not in it: the kernel keeps its memory in an unlinked file
-    there, else in /dev/shm. On a disk it would be slow.
+    It has no TMPDIR: the kernel would keep its memory in an unlinked file
+    there instead of in /dev/shm, which is slow on a disk.
 
     :param cpuinfo: description of the processor.
     """
@@ -97,7 +95,7 @@ def environ(cpuinfo: Path = Path('/proc/cpuinfo')) -> dict[str, str]:
 
 
 def _library(name: str) -> Path:
-    """Build a library that mends the kernel; see NAME.c for what."""
+    """Build a library that works around a kernel bug, see NAME.c."""
     source = paths.KERNEL_SHELL / f'{name}.c'
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
     library = paths.STATE / 'kernel' / f'{name}-{digest}.so'

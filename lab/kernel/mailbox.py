@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands for a node that stays, from the host.
+"""Run commands on a running node from the host.
 
-A folder that host and node share is the mailbox. The host puts a folder
-``ID.request`` into it, whole: ``argv`` (each word ended by NUL), ``cwd`` and
+The mailbox is a folder that host and node share. The host moves a folder
+``ID.request`` into it, which has ``argv`` (words ended by NUL), ``cwd`` and
 ``timeout`` (seconds). The node's loop (``node_mailbox`` in functions.sh) runs
-it and leaves ``stdout``, ``stderr`` and, last, ``status`` there. Several run
-at once. It needs no network in the node and outlives a stuck service.
+the command and writes ``stdout``, ``stderr`` and, last, ``status`` to the
+folder. Commands run in parallel. The mailbox needs no network, and works while
+a service hangs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 from pathlib import Path
@@ -19,20 +20,20 @@ from typing import BinaryIO
 
 from lab import errors, process
 
-#: What the node may take beyond a command's own time, seconds.
+#: Time that the node may need in addition to a command's timeout, seconds.
 _SLACK_S = 30
 
-#: A command that timeout(1) ended by SIGTERM, and by SIGKILL.
+#: Status of a command that timeout(1) ended by SIGTERM, and by SIGKILL.
 _TIMED_OUT = (124, 137)
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command in a node did.
+    """The result of a command on a node.
 
-    :param status: exit status; above 128 where a signal ended it.
-    :param stdout: its output.
-    :param stderr: its error output.
+    :param status: exit status; above 128 if a signal ended it.
+    :param stdout: its standard output.
+    :param stderr: its standard error.
     """
 
     status: int
@@ -41,15 +42,19 @@ class Result:
 
     @property
     def text(self) -> str:
-        """Its output as text."""
+        """Its standard output as text."""
         return self.stdout.decode(errors='replace')
+
+
+def _nothing() -> None:
+    pass
 
 
 class Mailbox:
     """The host's end of a node's mailbox.
 
     :param folder: shared with the node.
-    :param node: the node's process, to notice that it ended.
+    :param node: the node's process; requests fail when it ends.
     """
 
     def __init__(self, folder: Path, node: process.Process) -> None:
@@ -58,14 +63,14 @@ class Mailbox:
 
     @staticmethod
     def reset(folder: Path) -> None:
-        """Empty it; before the node is started."""
+        """Empty it, before the node is started."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
 
     def wait_ready(self, timeout_s: float = 180) -> None:
-        """Wait until the node serves it, which is the end of its payload.
+        """Wait until the node serves it, at the end of the node's payload.
 
-        :raises DeadlinePassed: when it does not.
+        :raises DeadlinePassed: after ``timeout_s``.
         :raises ProcessEnded: when the node ended.
         """
         self._wait(self._folder / 'ready', f'{self._node.name} to be up',
@@ -73,12 +78,12 @@ class Mailbox:
 
     def run(self, argv: Sequence[str], *, timeout_s: int = 120,
             cwd: Path = Path('/')) -> Result:
-        """Run a command in the node and return what it did.
+        """Run a command in the node and return its result.
 
         :param argv: the command.
-        :param timeout_s: it is ended then, seconds.
+        :param timeout_s: time after which it is stopped, seconds.
         :param cwd: its working directory.
-        :raises DeadlinePassed: when it took longer.
+        :raises DeadlinePassed: when it was stopped.
         :raises ProcessEnded: when the node ended.
         """
         with self._post(argv, timeout_s, cwd) as request:
@@ -102,9 +107,10 @@ class Mailbox:
 
     def stream(self, argv: Sequence[str], stdout: BinaryIO, stderr: BinaryIO,
                *, timeout_s: int = 120, cwd: Path = Path('/')) -> int:
-        """Run a command, its output copied as it comes; return its status.
+        """Run a command and copy its output as it appears.
 
-        :raises DeadlinePassed: when it took longer.
+        :returns: its exit status.
+        :raises DeadlinePassed: when it was stopped.
         :raises ProcessEnded: when the node ended.
         """
         with (self._post(argv, timeout_s, cwd) as request,
@@ -117,8 +123,9 @@ class Mailbox:
             return int((request / 'status').read_text())
 
     @contextlib.contextmanager
-    def _post(self, argv: Sequence[str], timeout_s: int, cwd: Path):
-        """Post a request and yield its folder, which goes afterwards."""
+    def _post(self, argv: Sequence[str], timeout_s: int,
+              cwd: Path) -> Iterator[Path]:
+        """Post a request, yield its folder, remove it afterwards."""
         name = secrets.token_hex(6)
         scratch = self._folder / f'{name}.new'
         scratch.mkdir()
@@ -136,7 +143,7 @@ class Mailbox:
             shutil.rmtree(request, ignore_errors=True)
 
     def _await(self, request: Path, argv: Sequence[str], timeout_s: int,
-               copy=lambda: None) -> None:
+               copy: Callable[[], None] = _nothing) -> None:
         what = f'{shlex.join(argv)} in {self._node.name}'
         self._wait(request / 'status', what, timeout_s + _SLACK_S, copy)
         copy()
@@ -145,8 +152,8 @@ class Mailbox:
                 what, timeout_s, (request / 'stderr').read_text()[-2000:])
 
     def _wait(self, path: Path, what: str, timeout_s: float,
-              copy=lambda: None) -> None:
-        """Wait until the node made a file."""
+              copy: Callable[[], None] = _nothing) -> None:
+        """Wait until the node has made a file."""
         def there() -> bool:
             copy()
             alive = self._node.alive()

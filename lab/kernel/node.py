@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Describe and boot a kernel node: user-mode-linux as an ordinary process.
 
-A node sees the machine's files through hostfs, under an overlay on a tmpfs:
-whatever it writes is its own and goes when it ends. The exceptions are the
-shares of its :class:`NodeSpec`, folders of the host that are written for real.
-``/tmp``, ``/run``, ``/dev`` and ``/var/log`` are empty at the start, save for
-the repository, the virtual environment and the payload's folder, wherever
-those lie.
+A node has the machine's files through hostfs, below an overlay on a tmpfs:
+what it writes is discarded when it ends. The exceptions are the shares of its
+:class:`NodeSpec`, folders of the host that it writes to. ``/tmp``, ``/run``,
+``/dev`` and ``/var/log`` are empty at first, except for the repository, the
+virtual environment and the payload's folder, if these are there.
 
 The payload (:attr:`NodeSpec.init`) is a shell script that is sourced as root
-at the end of the start-up, with the functions of ``functions.sh`` at hand
+at the end of the boot. It can use the functions of ``functions.sh``
 (``node_udev``, ``node_lio``, ``node_initiator NAME``, ``node_dm``,
 ``node_network ADDRESS/PREFIX``, ``node_hosts``, ``node_xfs``,
-``node_spawn LOG COMMAND...``, ``node_mailbox FOLDER``). When it ends, the node
-powers off; a node that is to stay ends its payload with ``node_mailbox``.
+``node_spawn LOG COMMAND...``, ``node_mailbox FOLDER``). The node powers off at
+its end; the payload of a node that keeps running ends with ``node_mailbox``.
 
 A typical node of the cloud::
 
@@ -33,8 +32,8 @@ import time
 from lab import errors, paths, process
 from lab.kernel import cpus, host
 
-#: What must not stand in a path on the kernel's command line: it is split at
-#: blanks, and ubd takes a comma or colon for the end of the file's name.
+#: Characters that a path on the kernel's command line must not have: it is
+#: split at blanks, and for ubd a comma or colon ends the file name.
 _UNFIT = re.compile(r'[\s,:"\']')
 
 
@@ -43,15 +42,15 @@ class NodeSpec:
     """A kernel node to boot.
 
     :param name: host name.
-    :param memory_mib: its memory; what it writes to its root counts too.
-    :param cpu: the host's core to run on, None for the least taken one.
-    :param disks: sizes in bytes; they are ``/dev/ubda``, ``/dev/ubdb``, ...
-    :param tap: a tap device of the host (in ``netns``), which the node has as
-        ``vec0``; None for no network.
-    :param shares: folders of the host that the node has for real, at the
-        same path.
-    :param init: shell script that the node runs, None to only boot.
-    :param environ: environment of the payload; not for secrets.
+    :param memory_mib: its memory; files that it writes use it, too.
+    :param cpu: core of the host, None for the one with the fewest nodes.
+    :param disks: sizes in bytes of ``/dev/ubda``, ``/dev/ubdb``, ...
+    :param tap: tap device of the host (in ``netns``), ``vec0`` in the node;
+        None for no network.
+    :param shares: folders of the host that the node writes to, at the same
+        path.
+    :param init: shell script that the node runs, None to boot only.
+    :param environ: environment of the payload, without secrets.
     """
 
     name: str
@@ -70,15 +69,15 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
     """Boot a node.
 
     :param spec: what to boot.
-    :param state_dir: for its disks and settings; made if it is missing. The
-        disks there are made anew, unless ``keep_disks``.
+    :param state_dir: for its disks and settings; created if missing.
     :param netns: network namespace that has ``spec.tap``.
     :param log: the node's console is appended to it.
     :param die_with_parent: end the node when the calling thread ends.
-    :param keep_disks: go on with the disks that are there, as after a reboot.
-    :returns: the node's process; it has not booted yet.
-    :raises LabError: when a program or kernel is missing, or a path does not
-        fit on the kernel's command line.
+    :param keep_disks: use existing disks, as after a reboot; otherwise they
+        are replaced by empty ones.
+    :returns: the node's process; the node has not booted yet.
+    :raises LabError: when a program or the kernel is missing, or the kernel's
+        command line cannot have a path.
     """
     host.check(spec.memory_mib)
     host.allow_mappings(spec.memory_mib)
@@ -91,8 +90,8 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
     for path in (state_dir, environ, paths.KERNEL_SHELL):
         if _UNFIT.search(str(path)):
             raise errors.LabError(
-                f'the kernel takes no path with blanks, commas, colons or '
-                f'quotes, such as {str(path)!r}; move the repository')
+                f'{str(path)!r}: the kernel takes no path with blanks, '
+                'commas, colons or quotes. Move the repository')
     log.parent.mkdir(parents=True, exist_ok=True)
     with cpus.lock(paths.STATE / 'cpus.lock'):
         core = cpus.choose() if spec.cpu is None else spec.cpu
@@ -101,7 +100,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
             [*_wrapper(core, netns, die_with_parent),
              *kernel_command(spec, state_dir, disks, environ)],
             log, env=host.environ())
-        # Only a node that shows its core counts when the next one chooses.
+        # The next node's choice counts only nodes whose kernel runs.
         process.wait_for(
             lambda: cpus.is_node(node.pid) or not node.alive(),
             f'the kernel of node {spec.name} to start', 30, poll_s=0.005)
@@ -109,7 +108,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
 
 
 def _make_disk(path: Path, size_bytes: int, keep: bool = False) -> Path:
-    """Make an empty sparse file of that size, unless it is to be kept."""
+    """Make an empty sparse file, or keep an existing one."""
     if keep and path.exists():
         return path
     path.unlink(missing_ok=True)
@@ -123,10 +122,10 @@ def kernel_command(spec: NodeSpec, state_dir: Path, disks: Iterable[Path],
     """Build the kernel's command line.
 
     :param spec: what to boot.
-    :param state_dir: where the kernel puts its pid file and control socket.
+    :param state_dir: for the kernel's pid file and control socket.
     :param disks: files of the disks, in order.
-    :param environ: the settings' file; a ``key=value`` that the kernel does
-        not know gets into the first program's environment.
+    :param environ: file with the settings. The kernel passes unknown
+        ``key=value`` words to the first program's environment.
     """
     command = [
         host.LINUX, f'mem={spec.memory_mib}M', 'root=/dev/root',
@@ -142,14 +141,14 @@ def kernel_command(spec: NodeSpec, state_dir: Path, disks: Iterable[Path],
 
 
 def _wrapper(core: int, netns: str | None, die: bool) -> list[str]:
-    """Return the commands that run the kernel; each execs the next."""
+    """Return the commands in front of the kernel; each execs the next."""
     return [*(('ip', 'netns', 'exec', netns) if netns else ()),
             *(('setpriv', '--pdeathsig', 'KILL') if die else ()),
             'taskset', '-c', str(core)]
 
 
 def _environ(spec: NodeSpec, state_dir: Path) -> str:
-    """Write the settings as shell assignments, which both stages source."""
+    """Return the settings as shell assignments, which both stages source."""
     scalars = {
         **spec.environ,
         'NODE_NAME': spec.name,
@@ -169,14 +168,14 @@ def _environ(spec: NodeSpec, state_dir: Path) -> str:
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:
-    """Leave out the folders that lie in another one of them."""
+    """Return the folders that are not inside another one of them."""
     unique = sorted({f.resolve() for f in folders})
     return [f for f in unique
             if not any(f.is_relative_to(o) for o in unique if o != f)]
 
 
 def wait_end(node: process.Process, timeout_s: float) -> None:
-    """Wait until a node has powered off, else end it."""
+    """Wait until a node has powered off; end it at the deadline."""
     deadline = time.monotonic() + timeout_s
     while node.alive() and time.monotonic() < deadline:
         time.sleep(process.POLL_S)

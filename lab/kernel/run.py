@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab kernel run``: one command in a fresh node, then the node is gone."""
+"""``lab kernel run``: run a command in a fresh node."""
 
 from collections.abc import Mapping, Sequence
 import contextlib
@@ -15,22 +15,22 @@ import time
 from lab import errors, paths, process
 from lab.kernel import node
 
-#: What a command in a node gets of the caller's environment.
+#: Variables of the caller that a command in a node gets.
 _PASSED = ('COLUMNS', 'LANG', 'LC_ALL', 'TERM', 'TZ')
 
-#: Folders of ours under paths.RUN; the number is the caller's process id.
+#: Prefix of our folders below paths.RUN; the caller's process id follows.
 _PREFIX = 'kernel-'
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to run and in which node.
+    """A command, and the node to run it in.
 
     :param argv: the command.
     :param memory_mib: memory of the node.
-    :param cpu: core of the host, None to choose.
+    :param cpu: core of the host, None to choose one.
     :param disks: sizes in bytes.
-    :param timeout_s: for boot and command together.
+    :param timeout_s: for boot and command together, seconds.
     :param environ: added to the command's environment.
     """
 
@@ -43,10 +43,10 @@ class Request:
 
 
 def run(request: Request) -> int:
-    """Run a command in a fresh node, its output to ours.
+    """Run a command in a fresh node, and copy its output to ours.
 
-    :returns: the command's exit status; above 128 where a signal ended it.
-    :raises DeadlinePassed: when it was not done in time; the node is ended.
+    :returns: the command's exit status; above 128 if a signal ended it.
+    :raises DeadlinePassed: on timeout; the node has been ended.
     :raises ProcessEnded: when the node ended before the command.
     """
     _sweep()
@@ -70,7 +70,7 @@ def run(request: Request) -> int:
 
 
 def _spec(request: Request, share: Path) -> node.NodeSpec:
-    """Write what the payload reads, and describe the node."""
+    """Write the payload's input, and describe the node."""
     environ = {k: v for k in _PASSED if (v := os.environ.get(k))}
     environ |= request.environ
     _write(share / 'environ', ''.join(
@@ -95,15 +95,15 @@ def _spec(request: Request, share: Path) -> node.NodeSpec:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only root may read."""
+    """Write a file that only root can read."""
     path.touch(0o600)
     path.write_text(text)
 
 
 def _outputs() -> tuple[str, str]:
-    """Name the files for both outputs: one, where ours are one as well.
+    """Name the files for both outputs: one file if ours are the same.
 
-    So the order of the lines holds under ``2>&1``.
+    This keeps the order of lines under ``2>&1``.
     """
     with contextlib.suppress(OSError):
         out, err = os.fstat(1), os.fstat(2)
@@ -114,7 +114,7 @@ def _outputs() -> tuple[str, str]:
 
 def _follow(guest: process.Process, share: Path, deadline: float,
             request: Request) -> int:
-    """Copy the command's output until its status is there; return it."""
+    """Copy the command's output until it has ended; return its status."""
     with contextlib.ExitStack() as stack:
         followers = [
             stack.enter_context(process.Follower(share / name, to.buffer))
@@ -144,7 +144,7 @@ def _console(guest: process.Process) -> str:
 
 
 def _sweep() -> None:
-    """Remove what callers left that were killed."""
+    """Remove what killed callers have left."""
     for folder in paths.RUN.glob(f'{_PREFIX}*'):
         owner = folder.name.removeprefix(_PREFIX).partition('-')[0]
         if Path('/proc', owner).exists():

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Payload of `lab kernel run`: everything a test may want, then the command in
-# RUN_DIR/argv. Its output goes to files there, which the host reads as they
-# grow, since a console would garble it; its status to a file that appears
-# whole.
+# Payload of `lab kernel run`: everything that a test may need, then the command
+# in RUN_DIR/argv. Its output goes to files there, which the host reads as they
+# grow, since a console would garble it. Its status is written atomically.
 node_udev
 node_lio && node_dm && node_initiator "$RUN_INITIATOR" && ready=1
 status=125

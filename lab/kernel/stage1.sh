@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # First program of a kernel node. The root filesystem is the host's, through
-# hostfs. Put a tmpfs over it, so that the node may write anywhere and the host
-# keeps every byte, and go on in there with stage2.sh.
+# hostfs. Put a tmpfs over it, so that the node can write anywhere without
+# changing the host's files, and continue there with stage2.sh.
 #
 # NODE_ENV comes from the kernel's command line: a file of shell assignments
-# (see lab/kernel/node.py). A fork costs about 90 ms here: mind them.
+# (see lab/kernel/node.py). A fork takes about 90 ms here: avoid them.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 . "$NODE_ENV"
@@ -20,8 +20,8 @@ modprobe -d /mnt/modules overlay
 mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work \
     overlay $root
 
-# What must be seen although it may lie below a folder that becomes a tmpfs:
-# taken aside as the overlay shows it, that is, copied on write.
+# Folders that must stay visible even if they are below one that becomes a
+# tmpfs: bind them from the overlay, so that they are copied on write.
 n=0
 for path in "${NODE_KEPT[@]}"; do
     case $path in /tmp/*|/run/*|/dev/*|/var/log/*) ;; *) continue;; esac
@@ -42,12 +42,12 @@ for n in "${!kept[@]}"; do
     mkdir -p "$root${kept[n]}"
     mount --move "/mnt/kept/$n" "$root${kept[n]}"
 done
-# Shares are the host's own folders: what is written there, the host sees.
+# Shares are folders of the host that the node writes to.
 for path in "${NODE_SHARES[@]}"; do
     mkdir -p "$root$path"
     mount --bind "$path" "$root$path"
 done
-# The node's modules in place of the host's.
+# The node's modules instead of the host's.
 mount --bind /usr/lib/uml/modules $root/usr/lib/modules 2>/dev/null || {
     mkdir -p $root/usr/lib/modules
     mount --bind /usr/lib/uml/modules $root/usr/lib/modules

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Second program of a kernel node, inside of its own root: what every node
-# needs, then the payload (NODE_INIT), then power off.
+# Second program of a kernel node, in its own root: do what every node needs,
+# run the payload (NODE_INIT), power off.
 . "$NODE_ENV"
 . "$NODE_SHELL/functions.sh"
 node_base

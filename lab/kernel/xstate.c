@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Lets user-mode-linux 6.1 run on processors with AMX (preloaded library).
+ * Let user-mode-linux 6.1 run on processors with AMX (preloaded library).
  *
- * It keeps 2696 bytes of a program's extended registers, which is all up to
- * AVX-512 and PKRU (arch/x86/um/user-offsets.c, HOST_FP_SIZE), and hands them
- * back with PTRACE_SETREGSET. The host takes nothing but its full size there
- * (arch/x86/kernel/fpu/regset.c, xstateregs_set), which is 11008 bytes where
- * the processor has AMX: "ptrace set fp regs failed, errno = 14". So fill up
- * with zeros. That is the right value: the header says that the tiles are in
- * their initial state, since a program must ask its kernel before it may use
- * them and a node's kernel does not know of that.
+ * It saves 2696 bytes of a program's extended registers, which covers
+ * everything up to AVX-512 and PKRU (arch/x86/um/user-offsets.c,
+ * HOST_FP_SIZE), and restores them with PTRACE_SETREGSET. The host accepts only
+ * the full size (arch/x86/kernel/fpu/regset.c, xstateregs_set), which is 11008
+ * bytes with AMX: "ptrace set fp regs failed, errno = 14". So pad with zeros.
+ * That is the right value: the header says that the tiles are in their initial
+ * state, since a program has to request AMX from its kernel before it can use
+ * it, and a node's kernel has no such request.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -20,11 +20,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The node's kernel has one thread that traces: no lock. */
+/* Only one thread of the node's kernel traces: no lock is needed. */
 static char full[1 << 16];
 static size_t full_size;
 
-/* The C library's, without what it does for the PEEK requests. */
+/* The C library's ptrace, without its handling of PEEK requests. */
 static long host_ptrace(long request, long pid, void *addr, void *data)
 {
 	return syscall(SYS_ptrace, request, pid, addr, data);
@@ -69,7 +69,7 @@ long ptrace(enum __ptrace_request request, ...)
 	case PTRACE_PEEKTEXT:
 	case PTRACE_PEEKDATA:
 	case PTRACE_PEEKUSER:
-		/* The system call stores the word, the function returns it. */
+		/* The system call stores the word; the function returns it. */
 		result = host_ptrace(request, pid, addr, &word);
 		return result < 0 ? result : word;
 	}

@@ -3,16 +3,16 @@
 
 ============= =========================================================
 ``cli``       the command
-``stage``     the cloud before and after: up, what is left, logs, down
-``suites``    which tests there are to run, and their names in the table
-``features``  one line for each thing that tempest asks about: do we
+``session``   the cloud before and after the tests, leftovers, errors in logs
+``suites``    the tests to run, and their names in the table
+``features``  which of tempest's features the cloud has
 ``conf``      tempest.conf
-``run``       stestr with a deadline, its results as they come
-``results``   what became of each test
+``run``       run stestr with a deadline, and read its results
+``results``   the outcome of each test
 ``skips``     the list of skips with their reasons (``skips.toml``)
-``verdict``   the table, and whether all held
+``verdict``   the table, and whether the run passed
 ============= =========================================================
 
-Tempest and its plugin are the unmodified releases; nothing here decides what
-a test means. A test that does not run is in ``skips.toml`` with the reason.
+Tempest and its plugin are the unmodified releases; nothing here changes what a
+test means. A test that does not run is in ``skips.toml`` with the reason.
 """

@@ -4,33 +4,35 @@
 import argparse
 
 from lab import paths
+from lab.arguments import Subparsers
 from lab.cloud import settings
 
-#: What became of the last run.
+#: The result of the last run.
 RESULT = paths.STATE / 'tempest.json'
 
 
-def register(subparsers: argparse._SubParsersAction) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     tempest = subparsers.add_parser(
         'tempest', help="run OpenStack's own tests on the cloud",
         description='Brings the cloud up with a second backend and '
         'cinder-backup, runs tempest and cinder-tempest-plugin on it, and '
-        'tells what passed, failed and was skipped, and why. Exit status 0 '
+        'prints what passed, failed and was skipped, and why. Exit status 0 '
         'only if no test failed, each skip is on the committed list, and '
         'nothing is left on the nodes.')
     tempest.add_argument(
-        '--regex', metavar='R', help='pattern of the tests\' names (default: '
+        '--regex', metavar='R', help='pattern of test names (default: '
         'the volume tests of tempest, and cinder-tempest-plugin)')
     tempest.add_argument(
         '--store', choices=settings.STORES, default=settings.STORES[0],
         help='where the backends keep volumes (default: %(default)s)')
     tempest.add_argument(
         '--concurrency', type=int, default=6, metavar='N',
-        help='tests at a time (default: %(default)s)')
+        help='number of parallel tests (default: %(default)s)')
     tempest.add_argument(
         '--timeout', type=int, default=7200, metavar='S',
-        help='end the tests then (default: %(default)s)')
+        help='seconds after which the tests are stopped (default: '
+        '%(default)s)')
     tempest.add_argument('--keep', action='store_true',
                          help='leave the cloud up')
     tempest.set_defaults(func=_tempest)
@@ -38,8 +40,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 def _tempest(args: argparse.Namespace) -> int:
     # Late: tempest and the SDK take a while to import.
-    from lab.tempest import stage
-    told = stage.play(stage.Order(
+    from lab.tempest import session
+    told = session.play(session.Order(
         args.store, args.regex or None, args.concurrency, args.timeout,
         args.keep))
     told.write(RESULT)

@@ -8,8 +8,8 @@ from lab.cloud.config import ini
 from lab.cloud.site import Site
 from lab.tempest import features
 
-#: Seconds that tempest waits for one change of state. A busy machine is no
-#: failure; one that hangs is ended by the run's own deadline.
+#: Tempest's timeout for a change of state, seconds. It is generous for a busy
+#: machine; the run has a deadline of its own.
 BUILD_TIMEOUT_S = 600
 
 
@@ -17,7 +17,7 @@ def build(site: Site, folder: Path) -> ini.Sections:
     """Return the sections of tempest.conf.
 
     :param site: the cloud.
-    :param folder: that tempest may write its locks and log to.
+    :param folder: for tempest's locks and log.
     """
     keystone = settings.url('keystone') + '/v3'
     return {
@@ -46,7 +46,7 @@ def build(site: Site, folder: Path) -> ini.Sections:
             'cinder': True, 'glance': True, 'nova': True, 'neutron': True,
             'swift': False, 'horizon': False, 'barbican': False,
         },
-        # Guests have no network: nothing can log in to them.
+        # Guests have no network, so tempest cannot log in to them.
         'validation': {'run_validation': False},
         'image': {'build_timeout': BUILD_TIMEOUT_S},
         'image-feature-enabled': {'import_image': False},
@@ -58,7 +58,7 @@ def build(site: Site, folder: Path) -> ini.Sections:
 def _compute() -> ini.Sections:
     return {
         'compute': {
-            # What is in a guest is not looked at (see run_validation).
+            # Nothing inside a guest is checked (see run_validation).
             'image_ref': settings.SECTOR_IDS[0],
             'image_ref_alt': settings.SECTOR_IDS[1],
             'flavor_ref': settings.FLAVOR_ID,
@@ -88,7 +88,7 @@ def _volume(options: settings.Options) -> ini.Sections:
             'storage_protocol': 'iSCSI',
             'vendor_name': 'Open Source',
             'disk_format': 'raw,qcow2',
-            # What unmanaged ones are called in our stores.
+            # Names of unmanaged ones in our stores.
             'manage_volume_ref': 'source-name,volume-%s',
             'manage_snapshot_ref': 'source-name,snapshot-%s',
         },

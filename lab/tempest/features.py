@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tempest may take for granted: one line for each of its questions.
+"""Tempest's feature flags: which features the cloud has.
 
-Tempest runs a test only where the operator says that the cloud can do what it
-is about. This is the one place where the lab says so; what is off here shows
-up as skips, each of which ``skips.toml`` has to justify.
+Tempest runs a test only if the operator has declared its feature. These are
+the lab's declarations; a feature that is off shows up as skips, and
+``skips.toml`` has to justify each of them.
 """
 
 from lab.cloud import settings
 from lab.cloud.config import ini
 
-#: [volume-feature-enabled], cinder-tempest-plugin's own options among them;
-#: :func:`volume` has those that are not the same in each cloud.
+#: [volume-feature-enabled], including options of cinder-tempest-plugin;
+#: :func:`volume` adds those that depend on the cloud's options.
 VOLUME: ini.Section = {
     'clone': True,
     'concurrency_tests': True,
@@ -42,10 +42,10 @@ COMPUTE: ini.Section = {
 
 
 def volume(options: settings.Options) -> ini.Section:
-    """Return what Cinder can do in a cloud with these options."""
+    """Return Cinder's features in a cloud with these options."""
     return VOLUME | {
         'backup': options.backup,
-        # Snapshots of one instant take a device that can be suspended.
+        # Consistent snapshots need devices that can be suspended.
         'consistency_group': options.store == 'lvmthin',
         'multi_backend': len(options.backends) > 1,
     }

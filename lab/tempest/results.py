@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of each test, from the stream that stestr writes."""
+"""The outcome of each test, from stestr's stream."""
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
@@ -8,24 +8,24 @@ from typing import Any
 
 PASSED, FAILED, SKIPPED = 'passed', 'failed', 'skipped'
 
-#: A test's tags, behind its name.
+#: A test's tags, after its name.
 _TAGS = re.compile(r'\[[^\]]*\]$')
 
-#: What stands for a whole class when its preparation or its end says no.
+#: Stands for a whole class whose set-up or tear-down failed or skipped.
 _OF_CLASS = re.compile(r'^(setUp|tearDown)(Class|Module) \((.+)\)$')
 
-#: What a test can end with, as subunit calls it.
+#: subunit's statuses of a test that has ended.
 _STATUS = {'success': PASSED, 'xfail': PASSED, 'skip': SKIPPED}
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What became of a test.
+    """The outcome of a test.
 
     :param test: its name, without tags.
     :param status: :data:`PASSED`, :data:`FAILED` or :data:`SKIPPED`.
-    :param seconds: how long it took; 0 for one that did not begin.
-    :param reason: tempest's own words on a skip, the traceback of a failure.
+    :param seconds: its duration; 0 if it did not start.
+    :param reason: tempest's reason for a skip, the traceback of a failure.
     """
 
     test: str
@@ -40,13 +40,13 @@ def name_of(test: str) -> str:
 
 
 class Results:
-    """Gathers what the stream says.
+    """Collects results from the stream.
 
-    A class that is skipped, or fails, as a whole counts as all of its tests:
-    what did not run is not hidden behind one line.
+    A class that is skipped, or fails, as a whole counts as all of its tests,
+    so that a single line does not hide tests that did not run.
 
-    :param listed: names of all tests that are to run, with or without tags.
-    :param heard: told of each result.
+    :param listed: names of all tests to run, with or without tags.
+    :param heard: called with each result.
     """
 
     def __init__(self, listed: Iterable[str],
@@ -56,33 +56,33 @@ class Results:
         self._found: dict[str, Result] = {}
 
     def add(self, told: Mapping[str, Any]) -> None:
-        """Take one test as testtools.StreamToDict tells of it."""
+        """Add a test's record from testtools.StreamToDict."""
         status = _STATUS.get(told['status'], FAILED)
         if told['status'] == 'exists':
             return
         reason = _reason(told)
         if told['status'] == 'inprogress':
-            reason = f'did not come to its end\n{reason}'
+            reason = f'did not end\n{reason}'
         seconds = _seconds(told['timestamps'])
         for name in self._tests(told['id'], status):
             result = Result(name, status, seconds, reason)
-            # A failure counts, whatever else is told of the same test.
+            # A failure counts, whatever else is reported for the test.
             if getattr(self._found.get(name), 'status', None) != FAILED:
                 self._found[name] = result
                 self._heard(result)
 
     def _tests(self, test: str, status: str) -> list[str]:
-        """Return the tests that one line of the stream is about."""
+        """Return the tests that a record stands for."""
         match = _OF_CLASS.match(test)
         if not match:
             return [name_of(test)]
         missing = [n for n in self.listed if n.startswith(f'{match[3]}.')
                    and n not in self._found]
-        # What fails after the last test of a class is a failure of its own.
+        # A failure after the last test of a class counts by itself.
         return missing or ([test] if status == FAILED else [])
 
     def all(self) -> list[Result]:
-        """Return the results; a listed test that was not told of failed."""
+        """Return the results; a listed test without one has failed."""
         return [*self._found.values(), *(
             Result(name, FAILED, 0, 'was not run')
             for name in self.listed if name not in self._found)]

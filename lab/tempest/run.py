@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run stestr on tempest: what it finds, and what becomes of it."""
+"""Run stestr on tempest: list the tests, run them, read the results."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
@@ -23,10 +23,10 @@ from lab.cloud.config import ini
 from lab.cloud.site import Site
 from lab.tempest import conf, results, suites
 
-#: Seconds that a single test may take.
+#: Timeout of a test, seconds.
 _TEST_TIMEOUT_S = 1800
 
-#: A line of progress after so many tests, or so many seconds.
+#: Print progress after so many tests, or so many seconds.
 _EVERY = 20
 _EVERY_S = 60.0
 
@@ -34,7 +34,7 @@ _EVERY_S = 60.0
 class Workspace:
     """The folder from which tempest runs.
 
-    :param folder: made anew; what is in it goes.
+    :param folder: created; existing content is removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Workspace:
             self._folder / 'tempest.conf',
             ini.render(conf.build(site, self._folder)))
         package = Path(tempest.__file__).parent
-        # Tests of one class share what the class has made.
+        # Tests of a class share what the class has set up.
         (self._folder / '.stestr.conf').write_text(
             f'[DEFAULT]\ntest_path={package}/test_discover\n'
             f'top_dir={package.parent}\n'
@@ -60,27 +60,27 @@ class Workspace:
                            check=True)
 
     def find(self, regex: str) -> list[str]:
-        """Return the names of the tests that a pattern chooses.
+        """Return the names of the tests that match a pattern.
 
-        :raises LabError: when tempest cannot be loaded, or there are none.
+        :raises LabError: when tempest cannot be loaded, or none match.
         """
         done = subprocess.run(
             self._stestr('list', regex), cwd=self._folder, text=True,
             env=self._environment(), capture_output=True, check=False)
         found = [line for line in done.stdout.splitlines() if '.' in line]
         if done.returncode or not found:
-            raise errors.LabError(f'no test for {regex!r}: status '
+            raise errors.LabError(f'no test matches {regex!r}: status '
                                   f'{done.returncode}\n{done.stderr[-2000:]}')
         return found
 
     def run(self, tests: Sequence[str], concurrency: int, timeout_s: float,
             found: results.Results) -> None:
-        """Run tests; at the deadline those that still run are ended.
+        """Run tests; end those that still run at the deadline.
 
-        :param tests: as :meth:`find` names them.
-        :param concurrency: how many at a time.
-        :param timeout_s: for all of them, seconds.
-        :param found: is told of what becomes of each.
+        :param tests: names from :meth:`find`.
+        :param concurrency: number of parallel tests.
+        :param timeout_s: for all of them together, seconds.
+        :param found: collects the results.
         """
         chosen = self._folder / 'tests.txt'
         chosen.write_text(''.join(f'{t}\n' for t in tests))
@@ -101,9 +101,9 @@ class Workspace:
     @contextlib.contextmanager
     def _started(self, argv: Sequence[str],
                  timeout_s: float) -> Iterator[Any]:
-        """Start a program in a session of its own; yield its output.
+        """Start a program in a session of its own and yield its output.
 
-        It and what it started are gone afterwards.
+        The program and its descendants are killed afterwards.
         """
         with self.log.open('ab') as log:
             child = subprocess.Popen(
@@ -139,9 +139,9 @@ class Workspace:
 
 
 class Progress:
-    """Prints a line now and then, and one for each failure.
+    """Prints progress from time to time, and a line for each failure.
 
-    :param total: how many there are.
+    :param total: number of tests.
     """
 
     def __init__(self, total: int) -> None:
@@ -151,7 +151,7 @@ class Progress:
             (results.PASSED, results.FAILED, results.SKIPPED), 0)
 
     def __call__(self, result: results.Result) -> None:
-        """Take note of a result."""
+        """Count a result."""
         self._counts[result.status] += 1
         if result.status == results.FAILED:
             print(f'  FAILED {result.test} ({result.seconds:.0f} s)',

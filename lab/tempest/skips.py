@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The committed list of what does not run, and why (``skips.toml``).
+"""The committed list of tests that do not run, and why (``skips.toml``).
 
-An entry justifies the skips whose test and whose reason, in tempest's own
-words, it matches. A skip without one is an error, and so is, in a run of all
-suites, an entry that justifies nothing any more.
+An entry justifies a skip if it matches the test and tempest's reason. A skip
+without an entry is an error. In a run of all suites, so is an entry that no
+skip needs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,20 +20,20 @@ LIST = Path(__file__).with_name('skips.toml')
 
 
 class BadList(errors.LabError):
-    """The list of skips says something that it cannot mean."""
+    """The list of skips has a mistake."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One reason for tests not to run.
+    """A reason for tests not to run.
 
-    :param test: pattern that a test's name begins with.
-    :param said: pattern that is in tempest's own reason; empty for an
-        excluded test, which tempest never sees.
+    :param test: pattern for the beginning of a test's name.
+    :param said: pattern to search in tempest's reason; empty for an excluded
+        test, which tempest never sees.
     :param why: the reason, for people.
-    :param stores: on which stores it holds.
-    :param excluded: the test is taken out of the run, since it fails for a
-        reason that is not ours; ``why`` says where that can be seen.
+    :param stores: stores on which it applies.
+    :param excluded: the test is not run, since it fails for a reason that is
+        not ours; ``why`` says where that can be seen.
     """
 
     test: str
@@ -43,18 +43,18 @@ class Entry:
     excluded: bool = False
 
     def justifies(self, result: results.Result) -> bool:
-        """Tell whether it is the reason of a skip."""
+        """Tell whether it justifies a skip."""
         return bool(not self.excluded and re.match(self.test, result.test)
                     and re.search(self.said, result.reason))
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """The skips of a run, by what justifies them.
+    """The skips of a run, by entry.
 
-    :param justified: entries with the tests that they explain.
-    :param unexplained: skips that no entry is about.
-    :param idle: entries that explain nothing.
+    :param justified: entries with the skips that they justify.
+    :param unexplained: skips without an entry.
+    :param idle: entries without a skip.
     """
 
     justified: tuple[tuple[Entry, tuple[results.Result, ...]], ...]
@@ -63,7 +63,7 @@ class Account:
 
 
 class Skips:
-    """The entries that hold on one store.
+    """The entries for a store.
 
     :param entries: of the list.
     """
@@ -75,8 +75,8 @@ class Skips:
     def load(cls, store: str, path: Path = LIST) -> Self:
         """Read the list.
 
-        :raises BadList: when an entry lacks its reason, or has a word or a
-            pattern that means nothing.
+        :raises BadList: when an entry lacks a key, or has an unknown key or a
+            bad pattern.
         """
         data = tomllib.loads(path.read_text())
         if unknown := data.keys() - {'skip', 'exclude'}:
@@ -86,12 +86,12 @@ class Skips:
         return cls([e for e in entries if store in e.stores])
 
     def excluded(self, test: str) -> Entry | None:
-        """Return the entry that takes a test out of the run, if one does."""
+        """Return the entry that excludes a test, None if there is none."""
         return next((e for e in self.entries
                      if e.excluded and re.match(e.test, test)), None)
 
     def account(self, skipped: Iterable[results.Result]) -> Account:
-        """Find the reason of each skip."""
+        """Find the entry for each skip."""
         found: dict[Entry, list[results.Result]] = {
             e: [] for e in self.entries}
         unexplained = []
@@ -109,10 +109,10 @@ class Skips:
 
 
 def _entry(item: dict[str, Any], excluded: bool) -> Entry:
-    """Make an entry of a table of the list."""
+    """Make an entry from a table of the list."""
     wanted = {'test', 'why'} if excluded else {'test', 'said', 'why'}
     if not wanted <= item.keys() <= wanted | {'stores'}:
-        raise BadList(f'an entry has {sorted(item)} rather than '
+        raise BadList(f'an entry has {sorted(item)} instead of '
                       f'{sorted(wanted)}')
     if blank := [k for k in wanted if not item[k]]:
         raise BadList(f'{item["test"]}: no {", ".join(blank)}')

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suites that ``make tempest`` runs when nothing else is asked for."""
+"""The suites that ``make tempest`` runs by default."""
 
 from collections.abc import Iterable
 import re
 
-#: Name in the table -> pattern of the tests' names, as stestr takes it. Of
-#: nova's tests for administrators those about volumes; the others of that
-#: package do not touch storage.
+#: Name in the table -> stestr's pattern of test names. Of nova's tests for
+#: administrators only those about volumes; the others do not use storage.
 SUITES = {
     'tempest.api.volume': r'tempest\.api\.volume\.',
     'tempest.api.compute.volumes': r'tempest\.api\.compute\.volumes\.',
@@ -15,25 +14,25 @@ SUITES = {
     'cinder_tempest_plugin': r'cinder_tempest_plugin\.',
 }
 
-#: Tests that make most of the servers. They wait for the compute node, the
-#: others for the storage node.
+#: Tests that create most of the servers. They keep the compute node busy, the
+#: others the storage node.
 SERVERS = r'tempest\.api\.compute\.|cinder_tempest_plugin\.scenario\.'
 
-#: Everything else that a pattern of the caller's may choose.
+#: Any other test that the caller's pattern matches.
 OTHER = 'other'
 
 
 def regex() -> str:
-    """Return the pattern of all suites together."""
+    """Return a pattern for all suites."""
     return '^(' + '|'.join(SUITES.values()) + ')'
 
 
 def shares(tests: Iterable[str], concurrency: int) -> list[tuple[str, int]]:
-    """Return how tests are shared out, so that both nodes have work.
+    """Distribute tests so that both nodes have work.
 
-    :param concurrency: how many tests at a time.
-    :returns: patterns that choose each test once, and how many tests of each
-        at a time.
+    :param concurrency: number of parallel tests.
+    :returns: patterns, of which one matches each test, and the number of
+        parallel tests for each pattern.
     """
     has = {bool(re.match(SERVERS, test)) for test in tests}
     if len(has) < 2 or concurrency < 2:
@@ -43,7 +42,7 @@ def shares(tests: Iterable[str], concurrency: int) -> list[tuple[str, int]]:
 
 
 def suite_of(test: str) -> str:
-    """Return the name of the suite that a test is of."""
+    """Return the name of a test's suite."""
     for name, pattern in SUITES.items():
         if re.match(pattern, test):
             return name

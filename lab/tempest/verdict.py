@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table, the reasons below it, and whether all held."""
+"""The table of results, and whether the run passed."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -13,15 +13,14 @@ _ORDER = (*suites.SUITES, suites.OTHER)
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is known after a run.
+    """The result of a run.
 
-    :param tests: of every test that was asked for.
+    :param tests: result of every requested test.
     :param skipped: the account of those that did not run.
-    :param seconds: the run's, without the cloud's own time.
-    :param whole: whether all suites were asked for; then an idle entry of
-        the list is an error.
-    :param left: what was found on the nodes, or in the logs, that should not
-        be there.
+    :param seconds: duration of the tests, without the cloud's start.
+    :param whole: whether all suites were requested; then an idle entry of the
+        list is an error.
+    :param left: leftovers on the nodes, and errors in the logs.
     """
 
     tests: Sequence[results.Result]
@@ -32,27 +31,27 @@ class Verdict:
 
     @property
     def complaints(self) -> list[str]:
-        """Everything that did not hold, failed tests aside."""
+        """Everything that is wrong, other than failed tests."""
         found = [f'skipped without a reason in {skips.LIST.name}: {r.test}: '
                  f'{r.reason}' for r in self.skipped.unexplained]
         if self.whole:
-            found += [f'an entry of {skips.LIST.name} that nothing needs: '
+            found += [f'an entry of {skips.LIST.name} that no skip needs: '
                       f'{e.test} ({e.said or "excluded"})'
                       for e in self.skipped.idle]
         return [*found, *self.left]
 
     @property
     def failed(self) -> bool:
-        """Whether anything did not hold."""
+        """Whether anything is wrong."""
         return bool(self.count(results.FAILED) or self.complaints)
 
     def count(self, status: str, suite: str | None = None) -> int:
-        """Return how many tests of a suite, or of all, ended so."""
+        """Return how many tests, of a suite or of all, have a status."""
         return sum(r.status == status and suite in (
             None, suites.suite_of(r.test)) for r in self.tests)
 
     def table(self) -> str:
-        """Return one row for each suite, and the reasons of its skips."""
+        """Return a row for each suite, and the reasons of its skips."""
         rows = [f'{"suite":38}  passed  failed  skipped     time']
         for suite in _ORDER:
             mine = [r for r in self.tests
@@ -74,7 +73,7 @@ class Verdict:
                 f'{seconds:7.0f} s')
 
     def _reasons(self, suite: str) -> list[tuple[str, int]]:
-        """Return why tests of a suite were skipped, and how many for it."""
+        """Return the reasons of a suite's skips, and how many each has."""
         counts: dict[str, int] = {}
         for why, skipped in [
                 *((e.why, r) for e, r in self.skipped.justified),
@@ -89,7 +88,7 @@ class Verdict:
             results.PASSED, results.FAILED, results.SKIPPED))
 
     def failures(self) -> str:
-        """Return each failed test with the end of what it said."""
+        """Return each failed test with the end of its traceback."""
         return '\n'.join(
             f'FAILED {r.test}\n{_end(r.reason)}' for r in self.tests
             if r.status == results.FAILED)
@@ -106,6 +105,6 @@ class Verdict:
 
 
 def _end(reason: str, lines: int = 6) -> str:
-    """Return the end of a traceback, what tempest logged left out."""
+    """Return the last lines of a traceback."""
     kept = [line for line in reason.splitlines() if line.strip()]
     return '\n'.join(f'    {line[:300]}' for line in kept[-lines:])

@@ -97,10 +97,11 @@ class TestPins(unittest.TestCase):
             bootstrap.pinned('u')
 
     def test_every_requirement_is_pinned(self):
-        names = [line.partition('[')[0] for line
-                 in bootstrap.REQUIREMENTS.read_text().splitlines()
+        names = [line.partition('[')[0]
+                 for path in bootstrap.REQUIREMENTS
+                 for line in path.read_text().splitlines()
                  if line and not line.startswith('#')]
-        self.assertIn('cinder', names)
+        self.assertLess({'cinder', 'stestr'}, set(names))
         for name in names:
             self.assertRegex(bootstrap.pinned(name.lower()), r'==\d')
 

@@ -22,8 +22,9 @@ class TestImportContract(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.copy = Path(folder.name)
-        shutil.copytree(ROOT / 'mydriver', self.copy / 'mydriver',
-                        ignore=shutil.ignore_patterns('__pycache__'))
+        for package in ('mydriver', 'lab'):
+            shutil.copytree(ROOT / package, self.copy / package,
+                            ignore=shutil.ignore_patterns('__pycache__'))
         shutil.copy(ROOT / 'pyproject.toml', self.copy)
 
     def lint(self) -> subprocess.CompletedProcess:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One builder of configuration for each service.
+"""Configuration: a builder for each service.
 
-A builder takes a :class:`~lab.cloud.site.Site` and returns sections, a dict
-of dicts; :mod:`lab.cloud.config.write` makes files of them.
+A builder takes a :class:`~lab.cloud.site.Site` and returns sections, a dict of
+dicts; :mod:`lab.cloud.config.write` writes them to files.
 """

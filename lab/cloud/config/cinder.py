@@ -1,31 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """cinder.conf of the control plane and of node ``storage``."""
 
-from lab.cloud import settings
+from collections.abc import Sequence
+
+from lab.cloud import driver, settings
 from lab.cloud.config import common, ini
 from lab.cloud.site import Site
 
 #: File name of cinder-volume's configuration.
 VOLUME_CONF = 'cinder-volume.conf'
-#: The same where node ``storage`` keeps a copy (lab/cloud/node/storage.sh).
-#: Our privileged daemon takes it from root's hands only, and a clone may lie
-#: in the folder of a user.
+#: The copy that node ``storage`` makes of it (lab/cloud/node/storage.sh).
+#: The driver's privileged daemon reads it only where it belongs to root, and a
+#: clone may lie in the folder of a user.
 ROOTS_CONF = f'/etc/cinder/{VOLUME_CONF}'
 
-#: On node ``storage`` all of this is one XFS, on a disk that is kept across
-#: reboots (lab/cloud/node/storage.sh mounts it).
-STATE_PATH = '/var/lib/cinder'
-STORE_PATH = f'{STATE_PATH}/mydriver'
-#: What ``mydriver_store_path`` is for each store; of a volume group, the
-#: driver makes the thin pool itself.
-STORE_PATHS = {'reflink': STORE_PATH, 'lvmthin': 'mydriver-volumes'}
-#: The same of the second backend of our driver; the journals share a folder.
-STORE_PATH_2 = f'{STATE_PATH}/mydriver-2'
-STORE_PATHS_2 = {'reflink': STORE_PATH_2, 'lvmthin': 'mydriver-volumes-2'}
+#: On node ``storage`` this is an XFS on a disk that outlives a reboot.
+STATE_PATH = driver.DISK
 BACKUP_PATH = f'{STATE_PATH}/backup'
-JOURNAL_PATH = f'{STATE_PATH}/mydriver-state'
-
-TARGET_PREFIX = 'iqn.2010-10.org.openstack:'
 
 
 def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
@@ -74,7 +65,7 @@ def cinder(site: Site) -> ini.Sections:
                 'osapi_volume_listen': settings.CONTROL,
                 'osapi_volume_listen_port': settings.PORTS['cinder'],
                 'osapi_volume_workers': 1,
-                # With those that ask the driver's functions.
+                # The default ones, and those that call the driver.
                 'scheduler_default_filters': 'AvailabilityZoneFilter,'
                 'CapacityFilter,CapabilitiesFilter,DriverFilter',
                 'scheduler_default_weighers': 'CapacityWeigher,'
@@ -86,81 +77,57 @@ def cinder(site: Site) -> ini.Sections:
 def volume(site: Site) -> ini.Sections:
     """Return the sections of cinder-volume, with the chosen backends.
 
-    cinder-backup on the same node takes the same file.
+    cinder-backup on the same node uses the same file.
     """
     conf = str(site.layout.conf('cinder', VOLUME_CONF))
-    makers = {'mydriver': mydriver_backend, 'mydriver-2': second_backend,
-              'lvm': lvm_backend}
+    portals = [settings.address('storage', n)
+               for n in range(site.options.portals)]
+    backends = {name: (
+        driver.section(name, site.options.store, portals)
+        if name in driver.BACKENDS else lvm_backend(portals))
+        for name in site.options.backends}
     return ini.merge(
         common.logging(True),
         _both(site, STATE_PATH, f'{STATE_PATH}/lock'),
         common.privsep(site, conf, 'cinder_sys_admin', 'privsep_osbrick'),
-        common.privsep(site, ROOTS_CONF, 'mydriver_privsep_target'), {
+        common.privsep(site, ROOTS_CONF, driver.TARGET_SECTION), {
             'DEFAULT': {'host': 'storage',
                         'my_ip': settings.address('storage')},
-        }, backup(),
-        *({name: makers[name](site)} for name in site.options.backends))
+        }, backup(), backends)
 
 
 def backup() -> ini.Sections:
-    """Return the options of cinder-backup: files beside the volumes.
+    """Return the options of cinder-backup, which writes to files.
 
-    It holds a whole file of a backup in memory, which is 2 GB by default, and
-    one more of what it has compressed, for each backup; from 32 MiB on always
-    as new pages of the kernel's (mallopt(3), M_MMAP_THRESHOLD), which are dear
-    in a node. And that has one processor: two backups at a time take as long
-    as one after the other.
+    It holds a file of a backup in memory, 2 GB by default, and its compressed
+    content. Blocks of 32 MiB and more are always mapped anew (mallopt(3),
+    M_MMAP_THRESHOLD), which is expensive in a node. A node has one processor,
+    so parallel backups save no time.
     """
     return {'DEFAULT': {
         'backup_driver': 'cinder.backup.drivers.posix.PosixBackupDriver',
         'backup_posix_path': BACKUP_PATH,
         'backup_file_size': 8 << 20,
         'backup_max_operations': 1,
-        # zstd's module takes new memory for each piece: three times as long.
+        # zstd's module allocates memory for each piece: three times as slow.
         'backup_compression_algorithm': 'zlib',
         'backup_workers': 1,
     }}
 
 
-def mydriver_backend(site: Site) -> ini.Section:
-    """Return the section of our driver."""
-    section: ini.Section = {
-        'volume_driver': 'mydriver.cinder_volume.driver.LIODriver',
-        'volume_backend_name': 'mydriver',
-        'mydriver_store': site.options.store,
-        'mydriver_store_path': STORE_PATHS[site.options.store],
-        'mydriver_state_path': JOURNAL_PATH,
-        'target_prefix': TARGET_PREFIX,
-        'target_ip_address': settings.address('storage'),
-        'target_port': 3260,
-        'use_chap_auth': True,
-    }
-    if site.options.portals > 1:
-        section['target_secondary_ip_addresses'] = settings.address(
-            'storage', 1)
-    return section
-
-
-def second_backend(site: Site) -> ini.Section:
-    """Return the section of a second backend of our driver, on its own."""
-    return {**mydriver_backend(site), 'volume_backend_name': 'mydriver-2',
-            'mydriver_store_path': STORE_PATHS_2[site.options.store]}
-
-
-def lvm_backend(site: Site) -> ini.Section:
-    """Return the section of the in-tree driver that we are measured by."""
+def lvm_backend(portals: Sequence[str]) -> ini.Section:
+    """Return the section of the in-tree driver, which is the baseline."""
     section: ini.Section = {
         'volume_driver': 'cinder.volume.drivers.lvm.LVMVolumeDriver',
-        'volume_backend_name': 'lvm',
-        'volume_group': 'stack-volumes',
+        'volume_backend_name': settings.LVM,
+        'volume_group': settings.LVM_GROUP,
         'lvm_type': 'thin',
         'target_helper': 'lioadm',
         'target_protocol': 'iscsi',
-        'target_prefix': TARGET_PREFIX,
-        'target_ip_address': settings.address('storage'),
+        'target_prefix': driver.TARGET_PREFIX,
+        'target_ip_address': portals[0],
         'volume_clear': 'none',
     }
-    if site.options.portals > 1:
-        section['target_secondary_ip_addresses'] = settings.address(
-            'storage', 1)
+    if len(portals) > 1:
+        section['target_secondary_ip_addresses'] = ','.join(portals[1:])
     return section

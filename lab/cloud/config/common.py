@@ -5,9 +5,9 @@ from lab.cloud import settings
 from lab.cloud.config import ini
 from lab.cloud.site import Site
 
-#: Libraries that would fill a log at DEBUG and say nothing about our drivers.
-#: Not oslo.privsep: its daemons' replies are in the log, and a search for
-#: secrets must be able to see them.
+#: Libraries that would fill a log at DEBUG and do not tell about our driver.
+#: Without oslo.privsep: it logs the daemons' replies, which a search for
+#: secrets must see.
 _LEVELS = ','.join(f'{name}={level}' for name, level in (
     ('amqp', 'WARN'), ('amqplib', 'WARN'), ('sqlalchemy', 'WARN'),
     ('oslo_messaging', 'INFO'), ('oslo.messaging', 'INFO'),
@@ -18,13 +18,13 @@ _LEVELS = ','.join(f'{name}={level}' for name, level in (
 
 
 def logging(debug: bool) -> ini.Sections:
-    """Return how to log: to the standard error, which ``up`` keeps."""
+    """Return the logging options: to standard error, which ``up`` keeps."""
     return {'DEFAULT': {'use_stderr': True, 'debug': debug,
                         'default_log_levels': _LEVELS}}
 
 
 def client(site: Site, section: str) -> ini.Sections:
-    """Return a section by which a service logs in as a client."""
+    """Return a section with a service's credentials as a client."""
     return {section: {
         'auth_url': settings.url('keystone'),
         'auth_type': 'password',
@@ -38,13 +38,13 @@ def client(site: Site, section: str) -> ini.Sections:
 
 
 def service_user(site: Site) -> ini.Sections:
-    """Return the section for service tokens, which attachments need."""
+    """Return the section for service tokens; attachments need them."""
     return ini.merge(client(site, 'service_user'), {
         'service_user': {'send_service_user_token': True}})
 
 
 def authtoken(site: Site) -> ini.Sections:
-    """Return how an API checks tokens."""
+    """Return the section by which an API checks tokens."""
     return ini.merge(client(site, 'keystone_authtoken'), {
         'keystone_authtoken': {
             'www_authenticate_uri': settings.url('keystone'),
@@ -61,7 +61,7 @@ def database(site: Site, section: str, name: str) -> ini.Sections:
 
 
 def messaging(site: Site, lock_path: str) -> ini.Sections:
-    """Return how a service talks over RabbitMQ, and where its locks are."""
+    """Return a service's options for RabbitMQ and for its locks."""
     return {
         'DEFAULT': {'transport_url': site.transport_url},
         'oslo_messaging_rabbit': {'rabbit_quorum_queue': False,
@@ -72,18 +72,18 @@ def messaging(site: Site, lock_path: str) -> ini.Sections:
 
 
 def key_manager(site: Site, backend: str) -> ini.Sections:
-    """Return where the keys of encrypted volumes come from.
+    """Return the key manager's options.
 
-    One fixed key, known to cinder and nova: the lab has no barbican.
+    One fixed key, which cinder and nova share: the lab has no barbican.
 
-    :param backend: the service's class for that.
+    :param backend: the service's class.
     """
     return {'key_manager': {'backend': backend,
                             'fixed_key': site.passwords.volume_key}}
 
 
 def privsep(site: Site, conf: str, *contexts: str) -> ini.Sections:
-    """Return how privsep daemons start where the service is root already.
+    """Return the start of privsep daemons for a service that runs as root.
 
     The default is ``sudo privsep-helper``; a node has no sudo.
 

@@ -9,7 +9,7 @@ from lab.cloud.site import Site
 
 
 def images(site: Site) -> Path:
-    """Return the folder of the images, the same wherever glance runs."""
+    """Return the folder of the images, on whichever host glance runs."""
     return site.layout.lib / 'glance' / 'images'
 
 
@@ -26,7 +26,7 @@ def glance(site: Site) -> ini.Sections:
                 'enabled_backends': 'file:file',
                 'enabled_import_methods': '[glance-direct]',
                 'image_cache_dir': str(lib / 'cache'),
-                # Who may clone a file has to know where it is.
+                # cinder-volume has to know the file in order to clone it.
                 'show_image_direct_url': site.options.images == 'storage',
                 'node_staging_uri': f'file://{lib}/staging',
                 'use_keystone_limits': False,

@@ -5,16 +5,16 @@ from lab.cloud import settings
 from lab.cloud.config import ini
 from lab.cloud.site import Site
 
-#: Every database; "nova" is the first cell's.
+#: All databases; "nova" is the first cell's.
 DATABASES = ('keystone', 'glance', 'placement', 'neutron', 'cinder',
              'nova_api', 'nova_cell0', 'nova')
 
 
 def mariadb(site: Site) -> ini.Sections:
-    """Return my.cnf: small, and fast at the price of a crash's losses.
+    """Return my.cnf: small and fast; a crash may lose data.
 
-    The socket's name is relative to the data folder, since a path of it may
-    be no longer than 107 bytes (unix(7)) and a clone may lie anywhere.
+    The socket's path is relative to the data folder, since a path may have at
+    most 107 bytes (unix(7)) and the clone's own may be long.
     """
     return {'mariadbd': {
         'user': 'root',
@@ -46,9 +46,10 @@ def mariadb(site: Site) -> ini.Sections:
 
 
 def mariadb_init(site: Site) -> str:
-    """Return the SQL that MariaDB runs at each start, one statement a line.
+    """Return the SQL that MariaDB runs at each start, a statement per line.
 
-    It brings users and databases without any client or command line.
+    It creates users and databases without a client, hence without passwords
+    on a command line.
     """
     user = "'openstack'@'%'"
     return '\n'.join([

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From sections to the text that oslo.config reads."""
+"""Turn sections into the text that oslo.config reads."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ Sections = dict[str, Section]
 
 
 def merge(*parts: Mapping[str, Mapping[str, Value]]) -> Sections:
-    """Put sections together; later ones win, option by option."""
+    """Merge sections; for each option the last value counts."""
     result: Sections = {}
     for part in parts:
         for name, options in part.items():
@@ -20,8 +20,8 @@ def merge(*parts: Mapping[str, Mapping[str, Value]]) -> Sections:
 def render(sections: Mapping[str, Mapping[str, Value]]) -> str:
     """Return the text of a configuration file.
 
-    :raises ValueError: when a value has a line break, which would turn the
-        rest of it into options of its own.
+    :raises ValueError: when a value has a line break: the rest of it would be
+        read as another option.
     """
     lines = []
     for name, options in sections.items():

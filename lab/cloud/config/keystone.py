@@ -14,7 +14,7 @@ def keystone(site: Site) -> ini.Sections:
             'token': {'provider': 'fernet', 'expiration': 86400},
             'fernet_tokens': {'key_repository': str(lib / 'fernet-keys')},
             'credential': {'key_repository': str(lib / 'credential-keys')},
-            # The least that keystone takes: a lab logs in often.
+            # The minimum: there are many logins.
             'identity': {'password_hash_rounds': 4},
             'cache': {'enabled': True, 'backend': 'dogpile.cache.memory',
                       'expiration_time': 600},

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""neutron.conf: an API that answers, without agents.
+"""neutron.conf: an API without agents.
 
-Nova asks neutron about every server, even about one without a port; an
-answer is all that this lab needs of it.
+Nova asks neutron about every server, even about one without a port. The lab
+needs no more than an answer.
 """
 
 from lab.cloud import settings
@@ -11,7 +11,7 @@ from lab.cloud.site import Site
 
 
 def neutron(site: Site) -> ini.Sections:
-    """Return neutron's sections, ML2's among them."""
+    """Return neutron's sections, including ML2's."""
     return ini.merge(
         common.logging(site.options.debug_all),
         common.database(site, 'database', 'neutron'),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nova.conf of the control plane and nova-cpu.conf of node ``compute``."""
 
-from lab.cloud import settings
+from lab.cloud import driver, settings
 from lab.cloud.config import common, ini
 from lab.cloud.site import Site
 
@@ -45,9 +45,8 @@ def nova(site: Site) -> ini.Sections:
         common.logging(site.options.debug_all),
         _both(site, str(site.layout.locks)),
         common.authtoken(site),
-        # The cell's database is called "nova", so that nova-manage makes up
-        # "nova_cell0" by itself and no address with a password need be
-        # given on its command line.
+        # The cell's database is called "nova", from which nova-manage derives
+        # "nova_cell0". So its command line needs no URL with a password.
         common.database(site, 'database', 'nova'),
         common.database(site, 'api_database', 'nova_api'), {
             'DEFAULT': {
@@ -55,13 +54,13 @@ def nova(site: Site) -> ini.Sections:
                 'my_ip': settings.CONTROL,
                 'state_path': str(site.layout.lib / 'nova'),
                 'enabled_apis': 'osapi_compute',
-                # Periodic tasks, the scheduler's discovery of hosts among
-                # them, begin at once and not somewhen in a minute.
+                # Periodic tasks, such as the discovery of hosts, start at
+                # once instead of within a minute.
                 'periodic_fuzzy_delay': 0,
             },
             'conductor': {'workers': 1},
-            # The seeded databases know no compute host: the scheduler
-            # takes up the one that comes, within these seconds.
+            # The seeded databases have no compute host: the scheduler looks
+            # for a new one at this interval.
             'scheduler': {'workers': 1,
                           'discover_hosts_in_cells_interval': 3},
             'filter_scheduler': {'track_instance_changes': False},
@@ -71,15 +70,15 @@ def nova(site: Site) -> ini.Sections:
 def compute(site: Site) -> ini.Sections:
     """Return the sections of nova-compute.
 
-    Without a database: as in production it goes by way of the conductor, and
-    refuses to start otherwise.
+    It has no database: as in production it uses the conductor, and refuses to
+    start otherwise.
     """
     conf = str(site.layout.conf('nova', COMPUTE_CONF))
     return ini.merge(
         common.logging(True),
         _both(site, '/var/lib/nova/lock'),
         common.privsep(site, conf, 'nova_sys_admin', 'privsep_osbrick',
-                       'mydriver_privsep_initiator',
+                       driver.INITIATOR_SECTION,
                        'vif_plug_linux_bridge_privileged',
                        'vif_plug_ovs_privileged'), {
             'DEFAULT': {
@@ -91,7 +90,7 @@ def compute(site: Site) -> ini.Sections:
                 # A node is small and its guests tiny.
                 'cpu_allocation_ratio': 16,
                 'disk_allocation_ratio': 32,
-                # What was running before a power cut runs after it.
+                # Servers that ran before a power cut are started after it.
                 'resume_guests_state_on_host_boot': True,
             },
             'libvirt': {

@@ -16,7 +16,7 @@ from lab.cloud.config import (
 )
 from lab.cloud.site import Site
 
-#: Files that the releases bring along and that are taken as they are.
+#: Files of the releases that are used unchanged.
 _RELEASED = {
     'glance': ('glance-api-paste.ini',),
     'nova': ('api-paste.ini',),
@@ -26,7 +26,7 @@ _RELEASED = {
 
 
 def files(site: Site) -> dict[tuple[str, str], str]:
-    """Return the text of every file of ours, by folder and name."""
+    """Return the text of every file that we write, by folder and name."""
     sections = {
         ('mariadb', 'my.cnf'): infra.mariadb(site),
         ('keystone', 'keystone.conf'): keystone.keystone(site),
@@ -48,7 +48,7 @@ def files(site: Site) -> dict[tuple[str, str], str]:
 
 
 def write(site: Site) -> None:
-    """Write them, for root's eyes alone: most hold passwords."""
+    """Write them readable only for root, since most have passwords."""
     layout = site.layout
     for (service, name), text in files(site).items():
         credentials.write_private(layout.conf(service, name), text)
@@ -63,11 +63,11 @@ def write(site: Site) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     cookie = layout.rabbit / '.erlang.cookie'
     credentials.write_private(cookie, site.passwords.erlang_cookie)
-    cookie.chmod(0o400)   # Erlang takes no other mode
+    cookie.chmod(0o400)   # Erlang accepts no other mode
 
 
 def _rootwrap(site: Site) -> None:
-    """Point cinder's rootwrap at our filters and our programs."""
+    """Make cinder's rootwrap use our filters and programs."""
     filters = site.layout.conf('cinder', 'rootwrap.d')
     shutil.copytree(site.venv / 'etc' / 'cinder' / 'rootwrap.d', filters,
                     dirs_exist_ok=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Payload of node "compute": iscsid, libvirtd, a place for guests.
-# nova-compute itself is started by the host (lab/cloud/node/service).
+# Payload of node "compute": iscsid, libvirtd, folders for guests. The host
+# starts nova-compute (lab/cloud/node/service).
 . "$CLOUD_SHELL/functions.sh"
 
 node_udev
@@ -12,8 +12,8 @@ mkdir -p /sys/fs/cgroup /dev/net /run/lock/iscsi /var/log/libvirt/qemu
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 
-# The machine's own records of targets are none of the node's; its own ones
-# outlive a reboot, like a real host's.
+# The node does not use the machine's records of targets; its own survive a
+# reboot, as on a real host.
 if [ ! -e /etc/iscsi/cloud ]; then
     rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets
     echo "InitiatorName=$CLOUD_INITIATOR" > /etc/iscsi/initiatorname.iscsi
@@ -30,9 +30,9 @@ fi
 printf '%s\n' 'security_driver = "none"' 'cgroup_controllers = []' \
     'namespaces = []' 'user = "root"' 'group = "root"' \
     'remember_owner = 0' > /etc/libvirt/qemu.conf
-# A busy node answers late, and nova-compute 34 does not survive the loss of its
-# connection: it waits for itself (nova/virt/libvirt/host.py: _get_connection
-# holds the lock that _connection_closed wants, which libvirt calls within it).
+# A busy node answers late, and nova-compute 34 deadlocks when it loses its
+# connection (nova/virt/libvirt/host.py: _get_connection holds the lock that
+# _connection_closed needs, which libvirt calls inside it).
 printf '%s\n' "host_uuid = \"$CLOUD_HOST_UUID\"" 'auth_unix_rw = "none"' \
     'keepalive_interval = -1' > /etc/libvirt/libvirtd.conf
 rm -f /etc/libvirt/qemu/networks/autostart/*.xml

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-# What both nodes of the cloud do. Sourced by storage.sh and compute.sh after
-# lab/kernel/functions.sh.
+# Functions for both nodes of the cloud. Sourced by storage.sh and compute.sh
+# after lab/kernel/functions.sh.
 
-# cloud_network: both addresses on the one tap, and everybody's names.
+# Take the driver's package from another folder: PYTHONPATH has precedence over
+# what is installed. Privileged daemons inherit it.
+[ -z "$CLOUD_CODE" ] || export PYTHONPATH=$CLOUD_CODE
+
+# cloud_network: set both addresses on the tap, and the names of all hosts.
 cloud_network() {
     node_network "$CLOUD_ADDRESS/24"
     ip addr add "$CLOUD_ADDRESS2/24" dev vec0
     node_hosts $CLOUD_HOSTS
 }
 
-# cloud_disk FOLDER: the node's own disk, which outlives a reboot. The host has
-# made an XFS on it.
+# cloud_disk FOLDER: mount the node's disk, which survives a reboot. The host
+# has made an XFS on it.
 cloud_disk() {
     mkdir -p "$1"
     mount -t xfs /dev/ubda "$1" || { node_log "no XFS on /dev/ubda"; return 1; }
     node_log "disk $1"
 }
 
-# cloud_keep DISK FOLDER...: let folders of the system live on the disk, so
-# that a reboot finds them again; filled from the system's own at first.
+# cloud_keep DISK FOLDER...: keep folders of the system on the disk, so that
+# they survive a reboot; at first they are copied from the system.
 cloud_keep() {
     local disk=$1 folder
     shift

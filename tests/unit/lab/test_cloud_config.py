@@ -9,8 +9,9 @@ import unittest
 
 import ddt
 
-from lab.cloud import credentials, services, settings, site
+from lab.cloud import credentials, settings, site
 from lab.cloud.config import cinder, glance, infra, ini, nova, write
+from lab.cloud.control import services
 
 
 def make_site(folder: Path = Path('/state'),
@@ -31,7 +32,7 @@ class StoreTest(unittest.TestCase):
     @ddt.unpack
     def test_backend_is_on_the_chosen_store(self, store: str,
                                             path: str) -> None:
-        section = cinder.mydriver_backend(make_site(store=store))
+        section = cinder.volume(make_site(store=store))['mydriver']
         self.assertEqual((store, path), (section['mydriver_store'],
                                          section['mydriver_store_path']))
 
@@ -129,7 +130,7 @@ class CinderTest(unittest.TestCase):
         self.assertIn('mydriver_privsep_target', conf)
 
     def test_store_and_journal_are_on_the_kept_disk_and_apart(self) -> None:
-        section = cinder.mydriver_backend(make_site())
+        section = cinder.volume(make_site())['mydriver']
         store = Path(str(section['mydriver_store_path']))
         journal = Path(str(section['mydriver_state_path']))
         for path in (store, journal):

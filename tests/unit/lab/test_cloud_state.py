@@ -19,16 +19,16 @@ from lab.cloud import (
     cli,
     errors,
     logs,
-    nodes,
     prerequisites,
-    processes,
     ready,
-    seedcopy,
     settings,
     status,
     up,
-    wait,
 )
+from lab.cloud.control import seed_cache
+from lab.cloud.node import node as cloud_node
+from lab.cloud.steps import wait
+from lab.cloud.steps.registry import Registry
 from tests.unit.lab.test_cloud_config import make_site, secrets_of
 
 
@@ -64,7 +64,7 @@ class OptionsTest(FolderTestCase):
         self.assertFalse(up.is_up(self.layout))
 
 
-class SeedCopyTest(FolderTestCase):
+class SeedCacheTest(FolderTestCase):
 
     def setUp(self) -> None:
         super().setUp()
@@ -73,7 +73,7 @@ class SeedCopyTest(FolderTestCase):
         (self.folder / 'constraints.txt').write_text('nova==34.0.0\n')
 
     def key(self) -> str:
-        return seedcopy.key(self.image, self.folder)
+        return seed_cache.key(self.image, self.folder)
 
     def test_key_is_stable(self) -> None:
         self.assertEqual(self.key(), self.key())
@@ -94,7 +94,7 @@ class SeedCopyTest(FolderTestCase):
 
     def test_keep_and_restore(self) -> None:
         self.fill('seeded')
-        kept = seedcopy.SeedCopy(self.layout, 'k1')
+        kept = seed_cache.SeedCache(self.layout, 'k1')
         self.assertFalse(kept.there())
         kept.keep()
         self.assertTrue(kept.there())
@@ -106,13 +106,13 @@ class SeedCopyTest(FolderTestCase):
 
     def test_only_the_newest_copy_stays(self) -> None:
         self.fill('x')
-        first = seedcopy.SeedCopy(self.layout, 'k1')
+        first = seed_cache.SeedCache(self.layout, 'k1')
         first.keep()
-        seedcopy.SeedCopy(self.layout, 'k2').keep()
+        seed_cache.SeedCache(self.layout, 'k2').keep()
         self.assertFalse(first.there())
 
     def test_half_a_copy_does_not_count(self) -> None:
-        kept = seedcopy.SeedCopy(self.layout, 'k1')
+        kept = seed_cache.SeedCache(self.layout, 'k1')
         self.fill('x')
         shutil.rmtree(self.layout.run / 'lib')
         with self.assertRaisesRegex(errors.CloudError, 'lib/keystone'):
@@ -215,9 +215,9 @@ class ReadyTest(unittest.TestCase):
 
 class NodesTest(FolderTestCase):
 
-    def node(self, name: str, **options: object) -> nodes.Node:
+    def node(self, name: str, **options: object) -> cloud_node.Node:
         self.cloud = make_site(self.folder / 'cloud', **options)
-        return nodes.Node(self.cloud, processes.Registry(
+        return cloud_node.Node(self.cloud, Registry(
             self.layout.pids, self.layout.logs), name)
 
     def test_environment_has_no_secret(self) -> None:
@@ -234,7 +234,7 @@ class NodesTest(FolderTestCase):
             node = self.node(name, images=images)
             command = shlex.split(node.environ()['CLOUD_GLANCE'])
             self.assertEqual(has, bool(command))
-            self.assertEqual(has, nodes.GLANCE in node._services)
+            self.assertEqual(has, cloud_node.GLANCE in node._services)
         command = shlex.split(self.node(
             'storage', images='storage').environ()['CLOUD_GLANCE'])
         self.assertIn(f'{settings.GLANCE}:9292', command)
@@ -242,13 +242,13 @@ class NodesTest(FolderTestCase):
 
     def test_disk_is_made_once(self) -> None:
         disk = self.folder / 'disk' / 'ubda'
-        nodes._format(disk, 1)
+        cloud_node._format(disk, 1)
         with disk.open('r+b') as f:
             self.assertEqual(b'XFSB', f.read(4))
             f.seek(1 << 29)
             f.write(b'kept')
         self.assertLess(disk.stat().st_blocks * 512, 128 << 20)
-        nodes._format(disk, 1)
+        cloud_node._format(disk, 1)
         with disk.open('rb') as f:
             f.seek(1 << 29)
             self.assertEqual(b'kept', f.read(4))
@@ -332,7 +332,7 @@ class CliTest(FolderTestCase):
         self.assertIn('keystone', out.getvalue())
 
     def test_no_such_log(self) -> None:
-        with self.assertRaisesRegex(Exception, 'no log of'):
+        with self.assertRaisesRegex(Exception, 'has no log'):
             logs.show(self.layout, 'nope', 2, False)
 
 

@@ -109,8 +109,9 @@ class TestImage(Base):
             init.write_text('two')
             self.assertNotEqual(one, image._identity('linux-1'))
 
-    def test_the_init_script_is_a_shell_script(self):
-        subprocess.run(['busybox', 'ash', '-n', image._INIT], check=True)
+    def test_its_scripts_are_shell_scripts(self):
+        for script in (image._INIT, image._LOAD):
+            subprocess.run(['busybox', 'ash', '-n', script], check=True)
 
 
 class TestSector(Base):

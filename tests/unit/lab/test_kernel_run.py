@@ -83,7 +83,7 @@ class TestRun(unittest.TestCase):
 
     def test_deadline(self):
         with self.assertRaisesRegex(errors.DeadlinePassed,
-                                    'timed out after 1 s: .*sleep 1000'):
+                                    'timed out after 1 s .*sleep 1000'):
             self._run('sleep', '1000', timeout_s=1)
         self._assert_nothing_left()
 

@@ -97,7 +97,7 @@ class TestWaitFor(unittest.TestCase):
     def test_says_what_it_waited_for(self):
         with self.assertRaises(errors.DeadlinePassed) as caught:
             process.wait_for(lambda: False, 'rain', 0, details=lambda: 'sun')
-        self.assertEqual('timed out after 0 s: waiting for rain\nsun',
+        self.assertEqual('timed out after 0 s waiting for rain\nsun',
                          str(caught.exception))
         self.assertEqual(124, caught.exception.exit_status)
 

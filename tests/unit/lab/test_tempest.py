@@ -23,8 +23,8 @@ from lab.tempest import (
     conf,
     results,
     run,
+    session,
     skips,
-    stage,
     suites,
     verdict,
 )
@@ -328,7 +328,7 @@ class LogTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / 'cinder-volume.log'
             log.write_text('\n'.join(lines) + '\n')
-            return stage.errors_of_ours(log)
+            return session.errors_of_ours(log)
 
     def frame(self, path: str) -> str:
         return f'{_HEAD}cinder.volume.manager   File "{path}", line 1, in f'
@@ -362,8 +362,8 @@ class LogTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / 'cinder-volume.log'
             log.write_text(f'2026 INFO deleted as snapshot-x\n{line}')
-            self.assertEqual({name}, stage.unmanaged(log))
-            self.assertEqual(set(), stage.unmanaged(log, log.stat().st_size))
+            self.assertEqual({name}, session.unmanaged(log))
+            self.assertEqual(set(), session.unmanaged(log, log.stat().st_size))
 
     def test_other_levels_are_none(self) -> None:
         self.assertEqual([], self.errors(

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keep a copy of the seeded databases, so that the next ``up`` is fast.
+
+A copy is used only by the same software: its key is a digest of everything
+that it depends on, including the modules that made it.
+"""
+
+from collections.abc import Iterable
+import hashlib
+from pathlib import Path
+import shutil
+import subprocess
+
+from lab.cloud import errors, settings
+from lab.guest import sector
+
+#: Files and folders below ``run`` that are copied. The databases have the
+#: passwords, too, so these belong to the copy.
+_PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
+
+#: Modules of lab.cloud that determine the databases' content, or whose paths
+#: and options get there (the cell mappings have addresses).
+_MODULES = ('settings.py', 'driver.py', 'credentials.py', 'site.py',
+            'config/*.py', 'control/seed.py', 'control/database.py',
+            'control/seed_cache.py')
+
+_MARK = 'complete'
+
+
+def key(image: Path, root: Path = settings.ROOT) -> str:
+    """Return the key of a copy, 16 hex digits.
+
+    :param image: the guest image that is uploaded to glance.
+    :param root: the clone.
+    """
+    digest = hashlib.sha256()
+    here = Path(__file__).parent.parent
+    files = [image, root / 'constraints.txt',
+             *(p for pattern in _MODULES for p in sorted(here.glob(pattern)))]
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(sector.disk())
+    digest.update(f'{root} {settings.VENV} {_mariadb_version()}'.encode())
+    return digest.hexdigest()[:16]
+
+
+def _mariadb_version() -> str:
+    """Return the server's version, on which its data files depend."""
+    return subprocess.run(['/usr/sbin/mariadbd', '--version'], check=False,
+                          capture_output=True, text=True).stdout.strip()
+
+
+class SeedCache:
+    """One kept copy of seeded databases.
+
+    :param layout: of the cloud.
+    :param name: its key.
+    """
+
+    def __init__(self, layout: settings.Layout, name: str) -> None:
+        self._run = layout.run
+        self._seeds = layout.seeds
+        self.path = layout.seeds / name
+
+    def there(self) -> bool:
+        """Tell whether it exists and is complete."""
+        return (self.path / _MARK).exists()
+
+    def keep(self) -> None:
+        """Make it from the content of ``run``, while MariaDB is down.
+
+        Other copies are removed: each takes 100 MiB and more.
+        """
+        shutil.rmtree(self._seeds, ignore_errors=True)
+        _copy(self._run, self.path, _PARTS)
+        (self.path / _MARK).touch()
+
+    def restore(self) -> None:
+        """Copy it to ``run``."""
+        _copy(self.path, self._run, _PARTS)
+
+
+def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
+    """Copy files and folders; cp shares or skips blocks where possible.
+
+    :raises CloudError: when one is missing or the disk is full.
+    """
+    for part in parts:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            ['cp', '-a', '--sparse=always', '--reflink=auto',
+             str(source / part), str(target / part)],
+            check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise errors.CloudError(done.stderr.strip())

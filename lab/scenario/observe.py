@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observe the target and the compute host through their kernels."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+import uuid
+
+from lab import errors
+from lab.cloud import api, driver
+from lab.cloud.config import cinder
+from mydriver import model
+
+_PROBE = Path(__file__).with_name('probe.py')
+
+#: Folders on the storage node that must have no leftovers.
+_FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
+            cinder.BACKUP_PATH)
+
+#: Writes the first sector of a volume.
+_HEADER = ('printf "%s\\n" "$2 $3" | '
+           'dd of="$1" bs=512 conv=notrunc,sync,fsync status=none')
+
+
+class NotSeen(errors.LabError):
+    """A node does not have what it must have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """The state of both nodes, as probe.py prints it.
+
+    :param target: the storage node's.
+    :param initiator: the compute node's.
+    """
+
+    target: dict[str, Any]
+    initiator: dict[str, Any]
+
+    def mapped(self, volume_id: str) -> list[str]:
+        """Return a volume's mappings: target, LUN and initiator."""
+        names = {name for name, b in self.target['backstores'].items()
+                 if b['serial'] == volume_id}
+        return [f'{iqn} has LUN {lun.removeprefix("lun_")} for {initiator}'
+                for iqn, found in self.target['targets'].items()
+                for initiator, luns in found['acls'].items()
+                for lun, name in luns.items() if name in names]
+
+    def backing(self, volume_id: str) -> dict[str, str] | None:
+        """Return the backstore whose unit serial is the volume's UUID."""
+        return next((b for b in self.target['backstores'].values()
+                     if b['serial'] == volume_id), None)
+
+    def disks(self, volume_id: str) -> list[dict[str, Any]]:
+        """Return the compute host's SCSI disks of a volume."""
+        return [d for d in self.initiator['devices'].values()
+                if d['naa'] == model.naa_id(volume_id)]
+
+    def inventory(self) -> dict[str, set[str]]:
+        """Return the objects that volumes and attachments create, by kind."""
+        targets = self.target['targets']
+        return {
+            'sessions': {f'{name} {s["target"]}' for name, s in
+                         self.initiator['sessions'].items()},
+            'SCSI devices': {f'{hctl} {d["name"]}' for hctl, d in
+                             self.initiator['devices'].items()},
+            'multipath maps': set(self.initiator['maps']),
+            'node records': set(self.initiator['records']),
+            'ACLs': {f'{iqn} {acl}' for iqn, t in targets.items()
+                     for acl in t['acls']},
+            'mapped LUNs': {f'{iqn} {acl} {lun}' for iqn, t in targets.items()
+                            for acl, luns in t['acls'].items()
+                            for lun in luns},
+            'LUNs': {f'{iqn} {lun}' for iqn, t in targets.items()
+                     for lun in t['luns']},
+            'backstores': set(self.target['backstores']),
+            'backing files': {
+                path for path in self.target['files']
+                if path.rpartition('/')[2] != driver.STORE_MARK},
+        }
+
+
+class Observer:
+    """Observes both nodes.
+
+    :param cloud: the cloud that is up.
+    """
+
+    def __init__(self, cloud: api.Cloud) -> None:
+        self._cloud = cloud
+
+    def look(self) -> Seen:
+        """Return the current state of both nodes."""
+        return Seen(self._probe('storage', 'target', *_FOLDERS),
+                    self._probe('compute', 'initiator'))
+
+    def journal(self) -> list[str]:
+        """Return the rows of the driver's journal, each after its table."""
+        rows: list[str] = self._probe('storage', 'journal', driver.JOURNAL)
+        return rows
+
+    def exports(self) -> list[str]:
+        """Return the journal's rows on exports and mappings."""
+        return [row for row in self.journal()
+                if not row.startswith(('target', 'quarantine'))]
+
+    def mark(self, volume_id: str, word: str) -> str:
+        """Write to a volume's first sector what the guest shall do with it.
+
+        :param word: see lab/guest/__init__.py.
+        :returns: the token that the guest's lines will have.
+        """
+        token = str(uuid.uuid4())
+        path, _ = self.backing_file(volume_id)
+        self.run('storage', 'bash', '-c', _HEADER, 'bash', path, word, token)
+        return token
+
+    def _probe(self, node: str, *args: str) -> Any:
+        return json.loads(self.run(
+            node, 'python3', '-I', '-S', str(_PROBE), *args))
+
+    def run(self, node: str, *argv: str) -> str:
+        """Run a command on a node that must succeed; return its output."""
+        status, output = self._cloud.node_exec(node, argv)
+        if status:
+            raise NotSeen(f'{" ".join(argv)} on {node}: status {status}\n'
+                          f'{output}')
+        return output
+
+    def backing_file(self, volume_id: str) -> tuple[str, int]:
+        """Return path and size in bytes of a volume's backing.
+
+        :raises NotSeen: when there is not exactly one.
+        """
+        found = [(path, f['size_bytes']) for path, f in
+                 self.look().target['files'].items() if volume_id in path]
+        if len(found) != 1:
+            raise NotSeen(f'files of volume {volume_id}: {found}')
+        return found[0]
+
+    def attached(self, volume_id: str, size_bytes: int) -> str:
+        """Prove an attachment on both nodes; return the proof.
+
+        :raises NotSeen: when a node does not have exactly this one.
+        """
+        seen = self.look()
+        mapped, disks = seen.mapped(volume_id), seen.disks(volume_id)
+        if len(mapped) != 1:
+            raise NotSeen(f'the target maps volume {volume_id} '
+                          f'{len(mapped)} times: {mapped}')
+        if not disks:
+            raise NotSeen(
+                f'no SCSI device of compute has the NAA id '
+                f'{model.naa_id(volume_id)}: {seen.initiator["devices"]}')
+        sizes = {d['size_bytes'] for d in disks}
+        if sizes != {size_bytes}:
+            raise NotSeen(f'{disks} should have {size_bytes} bytes')
+        return (f'target: {mapped[0]}; host: {_paths(disks)}, VPD 0x83 naa.'
+                f'{disks[0]["naa"]}, {len(seen.initiator["sessions"])} '
+                'session(s)')
+
+    def detached(self, volume_id: str) -> str:
+        """Prove that neither node has a volume attached; return the proof.
+
+        :raises NotSeen: when one has.
+        """
+        seen = self.look()
+        if left := seen.mapped(volume_id) + seen.disks(volume_id):
+            raise NotSeen(f'volume {volume_id} is detached, but: {left}')
+        return 'target: not mapped; host: no device'
+
+    def checksum(self, path: str, offset_mib: int, size_mib: int) -> str:
+        """Return the SHA-256 of a part of a volume's backing."""
+        return self.run(
+            'storage', 'bash', '-c', 'dd if="$1" iflag=direct bs=1M skip="$2" '
+            'count="$3" status=none | sha256sum', 'bash', path,
+            str(offset_mib), str(size_mib)).split()[0]
+
+
+def _paths(disks: list[dict[str, Any]]) -> str:
+    """Return the name of a disk, or of several and their multipath map.
+
+    :raises NotSeen: when several disks are not paths of one map.
+    """
+    names = '+'.join(d['name'] for d in disks)
+    if len(disks) == 1:
+        return names
+    maps = {holder for d in disks for holder in d['holders']}
+    if len(maps) != 1 or not all(d['holders'] for d in disks):
+        raise NotSeen(f'{names} are one volume, but not of one multipath '
+                      f'map: {disks}')
+    return f'{names} as {maps.pop()}'
+
+
+def nothing_left(before: Seen, after: Seen) -> str:
+    """Prove that nothing is left that was not there before.
+
+    :raises NotSeen: naming what is left.
+    """
+    left = left_over(before, after)
+    if found := {kind: sorted(what) for kind, what in left.items() if what}:
+        raise NotSeen(f'left over: {found}')
+    return ', '.join(f'0 {kind}' for kind in left)
+
+
+def left_over(before: Seen, after: Seen) -> dict[str, set[str]]:
+    """Return the objects that were not there before, for every kind."""
+    had = before.inventory()
+    return {kind: things - had[kind]
+            for kind, things in after.inventory().items()}
+
+
+def first_match(path: Path, *words: str) -> str | None:
+    """Return the first line of a log that has all these words."""
+    with path.open(errors='replace') as f:
+        return next((line.strip() for line in f
+                     if all(w in line for w in words)), None)

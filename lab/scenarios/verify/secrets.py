@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search logs, arguments, the journal and databases for CHAP secrets."""
+
+from lab.scenario.expect import expect
+from lab.scenarios.verify.bench import GIB, Bench
+
+#: Two for each of the four targets: the initiator's, and the target's own.
+_COUNT = 8
+
+#: Seconds that command lines are noted for.
+_WATCHED_S = 25
+
+
+class Secrets:
+    """Attaches a volume, and searches for the secrets of that.
+
+    :param bench: has a server and two volumes.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._arguments: dict[str, str] = {}
+
+    def attach(self) -> str:
+        """Attach the first volume while all command lines are noted."""
+        bench = self._bench
+
+        def act() -> None:
+            bench.clients.attach('', bench.server, bench.volumes[0])
+            bench.guest.wait('disk', 'vdb', 'wrote')
+
+        self._arguments = bench.look.arguments_during(act, _WATCHED_S)
+        lines = sum(len(a.splitlines()) for a in self._arguments.values())
+        return (f'{lines} distinct command lines seen; '
+                + bench.observer.attached(bench.volumes[0], GIB))
+
+    def search(self) -> str:
+        """Search everything for the secrets in use."""
+        look = self._bench.look
+        secrets = look.secrets()
+        expect(len(secrets) == _COUNT,
+               f'{len(secrets)} secrets, not {_COUNT}')
+        bad = []
+        for kind, texts in (
+                ('log', look.logs()),
+                ('arguments on', {**self._arguments,
+                                  'this machine': look.host_arguments()}),
+                ('', {'journal':
+                      '\n'.join(self._bench.observer.journal())})):
+            bad += [f'{kind} {name} ({label})'.strip()
+                    for name, text in texts.items()
+                    for label, secret in secrets.items() if secret in text]
+        records = [name for name, text in look.records().items()
+                   if any(s in text for s in secrets.values())]
+        rows = [name for name, raw in look.databases().items()
+                if any(s.encode() in raw for s in secrets.values())]
+        expect(not bad, f'secrets are in: {bad}; also in node records '
+               f'{records} and in the databases {rows}')
+        return ('not in any log, argument list or the journal; known places: '
+                f'configfs, node records {records}, databases (Cinder\'s '
+                f'attachment, Nova\'s block device mapping) {rows}')

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verification reads, and that it would notice."""
+
+import base64
+import json
+import os
+from pathlib import Path
+import unittest
+from unittest import mock
+import uuid
+
+import fixtures
+
+from lab import errors
+from lab.scenario import probe
+from lab.scenarios.verify import inside, look
+from mydriver import model
+from mydriver.target import chap
+from mydriver.target.journal import sqlite
+
+TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
+
+
+class InsideTest(fixtures.TestWithFixtures):
+    """What runs in a node."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.useFixture(fixtures.TempDir()).path)
+
+    def tree(self):
+        """Make what stands for configfs."""
+        acl = self.folder / 'iscsi/iqn.stranger/tpgt_1/acls/iqn.x'
+        (acl / 'auth').mkdir(parents=True)
+        (acl / 'info').write_text('No active')
+        (acl / 'auth/password').write_text('one')
+        os.symlink(self.folder, acl / 'link')
+        return acl
+
+    def read(self, *prefixes):
+        with mock.patch.object(inside, '_CONFIGFS', self.folder):
+            return inside.configfs(*prefixes)
+
+    def test_a_changed_secret_is_noticed_and_not_shown(self):
+        acl = self.tree()
+        before = self.read('stranger')
+        (acl / 'auth/password').write_text('two')
+        after = self.read('stranger')
+        self.assertEqual({str(acl / 'auth/password')}, {
+            k for k in before if before[k] != after[k]})
+        self.assertNotIn('two', json.dumps(after))
+
+    def test_a_removed_link_is_noticed(self):
+        acl = self.tree()
+        before = self.read()
+        (acl / 'link').unlink()
+        self.assertEqual({str(acl / 'link')},
+                         before.keys() - self.read().keys())
+
+    def test_what_sessions_change_is_left_out(self):
+        acl = self.tree()
+        before = self.read()
+        (acl / 'info').write_text('a session')
+        self.assertEqual(before, self.read())
+
+    def test_others_are_left_out(self):
+        self.tree()
+        self.assertEqual({}, self.read('somebody-else'))
+
+    def test_journal_rows(self):
+        path = self.folder / 'journal.sqlite'
+        written = sqlite.Journal(str(path), 'run')
+        self.addCleanup(written.close)
+        written.add_targets([TARGET])
+        volume_id = str(uuid.uuid4())
+        written.add_export(volume_id, model.BackingDevice(
+            'fileio', '/x', 512), TARGET)
+        rows = probe.journal(str(path))
+        self.assertEqual(f"target: ('{TARGET}',)", rows[0])
+        self.assertIn(volume_id, rows[1])
+
+    def test_own_arguments_are_seen(self):
+        self.assertTrue(any('python' in line
+                            for line in inside.arguments('0.01')))
+
+
+class Cloud:
+    """A cloud whose storage node has one key and one target."""
+
+    key = b'k' * 32
+
+    def node_exec(self, name, argv, timeout_s=0):
+        """Answer what the verification asks."""
+        if argv[0] == 'base64':
+            return 0, base64.b64encode(self.key).decode()
+        if 'journal' in argv:
+            return 0, json.dumps([f"target: ('{TARGET}',)"])
+        return 1, f'{name} cannot {argv}'
+
+
+class LookerTest(unittest.TestCase):
+    """What is asked of the nodes."""
+
+    def test_secrets_are_those_in_use(self):
+        secrets = look.Looker(Cloud()).secrets()
+        wanted = chap.ChapKey(Cloud.key).credentials(
+            model.Iqn('iqn.1993-08.org.debian:01:compute'), TARGET, True)
+        self.assertEqual({wanted.password, wanted.mutual_password},
+                         set(secrets.values()))
+
+    def test_a_failed_command_is_an_error(self):
+        with self.assertRaises(errors.LabError) as caught:
+            look.Looker(Cloud()).run('storage', 'false')
+        self.assertIn("storage cannot", str(caught.exception))

@@ -193,6 +193,60 @@ class Mapping:
     read_only: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodeKind:
+    """How an initiator logs in to a target; its sessions depend on it.
+
+    It is set with the first mapping of the NodeACL and kept until the last
+    one is removed, whatever the settings are by then.
+
+    :param chap: the target asks for CHAP; None when that is not known, as in
+        a journal of version 1.
+    :param mutual: the initiator asks the target for CHAP, too.
+    :param key: fingerprint of the key that the secrets derive from; empty
+        when none of the known keys is.
+    :param portals: where the initiator was told to log in, ``ADDRESS:PORT``.
+    """
+
+    chap: bool | None = None
+    mutual: bool = False
+    key: str = ''
+    portals: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """The NodeACL of an initiator at a target.
+
+    :param initiator: its name.
+    :param target: the target's name.
+    :param kind: how the initiator logs in.
+    """
+
+    initiator: Iqn
+    target: Iqn
+    kind: NodeKind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MappedExport:
+    """A mapping with the export and the NodeACL that it depends on.
+
+    :param mapping: the mapping.
+    :param export: its export.
+    :param kind: how the initiator logs in.
+    :param created: the mapping was created, or revived, by this very call.
+    :param doomed: the attach failed and could not be undone: the mapping is
+        nobody's and is removed at the next opportunity.
+    """
+
+    mapping: Mapping
+    export: Export
+    kind: NodeKind = NodeKind()
+    created: bool = False
+    doomed: bool = False
+
+
 def is_our_target(name: object) -> bool:
     """Tell whether a value is an iSCSI name that a target of a pool can have.
 

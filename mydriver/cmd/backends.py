@@ -23,6 +23,7 @@ from oslo_utils import netutils
 from mydriver import exception
 from mydriver.backend import opts, settings
 from mydriver.target import pool, state
+from mydriver.target.journal import sqlite
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -118,7 +119,7 @@ class Backend:
     @property
     def journal_path(self) -> str:
         """The file of its journal (see :func:`service.build`)."""
-        return os.path.join(self.state_path, 'journal.sqlite')
+        return os.path.join(self.state_path, sqlite.FILE_NAME)
 
     def has_journal(self) -> bool:
         """Tell whether there is a journal, which this user can read.
@@ -202,7 +203,8 @@ def _warn_of_others(ours: Mapping[str, Backend]) -> None:
     for backend in ours.values():
         with contextlib.suppress(exception.ConfigurationError):
             folders.add(Path(backend.state_path).parent)
-    for path in sorted(p for f in folders for p in f.glob('*/journal.sqlite')):
+    for path in sorted(p for f in folders
+                       for p in f.glob(f'*/{sqlite.FILE_NAME}')):
         if path.parent.name not in ours:
             LOG.warning(
                 '%s is the journal of [%s], which is no enabled backend of '

@@ -98,7 +98,8 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
     That is no fault: they are told anew when they attach anew.
     """
     wanted = backend.settings
-    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
+    journal = journals.SqliteJournal(backend.journal_path, 'status',
+                                     read_only=True)
     try:
         nodes = journal.nodes()
     finally:
@@ -188,7 +189,8 @@ def _check_database() -> None:
 
 def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
     """Return the targets, exports and mappings of the journal."""
-    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
+    journal = journals.SqliteJournal(backend.journal_path, 'status',
+                                     read_only=True)
     try:
         return {
             'targets': {(str(t),) for t in journal.targets()},

@@ -20,10 +20,17 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
-from mydriver.target import chap, kinds, pool, reconcile, recovery, state
+from mydriver.target import (
+    chap,
+    kernel,
+    kinds,
+    pool,
+    reconcile,
+    recovery,
+    state,
+)
 from mydriver.target import lio as targets
-from mydriver.target.journal import file
-from mydriver.target.journal import sqlite as journals
+from mydriver.target.journal import base, sqlite
 
 LOG = logging.getLogger(__name__)
 
@@ -45,8 +52,8 @@ class ExportService:
     :param discover: how portals are asked.
     """
 
-    def __init__(self, settings: pool.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, keys: chap.KeyRing | None,
+    def __init__(self, settings: pool.Settings, journal: base.Journal,
+                 target: kernel.KernelTarget, keys: chap.KeyRing | None,
                  name_prefix: str,
                  discover: Discover = discovery.portals_showing) -> None:
         self._settings = settings
@@ -369,7 +376,7 @@ class ExportService:
         return True
 
     def _users(self, volume_id: str, but: model.Iqn | None = None
-               ) -> list[journals.Placed]:
+               ) -> list[model.MappedExport]:
         """Return the mappings of a volume, once those that ended are dropped.
 
         :param but: leave what there is of this initiator.
@@ -377,7 +384,7 @@ class ExportService:
         return [p for p in self._journal.mappings(volume_id)
                 if p.mapping.initiator == but or not self._is_ended(p)]
 
-    def _is_ended(self, placed: journals.Placed) -> bool:
+    def _is_ended(self, placed: model.MappedExport) -> bool:
         """Drop a mapping whose attach failed, and whose undoing did too.
 
         :returns: whether it is such a mapping; where it cannot be dropped, it
@@ -388,7 +395,7 @@ class ExportService:
                 self._unmap, quarantine=False), placed)
         return placed.doomed
 
-    def _take_back(self, placed: journals.Placed) -> None:
+    def _take_back(self, placed: model.MappedExport) -> None:
         """Undo a failed attach, now or later."""
         mapping = placed.mapping
         try:
@@ -408,7 +415,7 @@ class ExportService:
             LOG.error('What failed of volume %s cannot be undone: %s',
                       volume_id, e)
 
-    def _unmap(self, placed: journals.Placed, *,
+    def _unmap(self, placed: model.MappedExport, *,
                quarantine: bool = True) -> None:
         # The kernel first: a removal that it refuses can be asked for again.
         mapping = placed.mapping
@@ -417,10 +424,10 @@ class ExportService:
         self._journal.remove_mapping(
             mapping.volume_id, mapping.initiator, quarantine=quarantine)
 
-    def _protect(self, placed: journals.Placed) -> None:
+    def _protect(self, placed: model.MappedExport) -> None:
         self._target.ensure_mapping(self._journal.add_mapping(
             placed.mapping.volume_id, placed.mapping.initiator,
-            read_only=True, mutual=placed.mutual),
+            read_only=True, mutual=placed.kind.mutual),
             self._kinds.secrets(placed))
 
     def _withdraw(self, export: model.Export) -> None:
@@ -494,25 +501,7 @@ def _keys(settings: pool.Settings, *, is_strict: bool
 
 
 def open_journal(settings: pool.Settings, *,
-                 replace_damaged: bool) -> journals.Journal:
+                 replace_damaged: bool) -> base.Journal:
     """Open the journal of a backend; see :func:`build`."""
-    path = os.path.join(settings.state_path, 'journal.sqlite')
-    try:
-        return journals.Journal(path, run_id())
-    except exception.JournalUnwritable as e:
-        if replace_damaged:
-            raise
-        LOG.error('Backend %s: %s What it says is restored all the same.',
-                  settings.backend, e)
-        return journals.Journal(file.copy_to_memory(path), run_id())
-    except exception.JournalDamaged as e:
-        if not replace_damaged:
-            raise
-        aside = file.set_aside(path)
-        LOG.error('Backend %s: the journal is damaged: %s. It was renamed to '
-                  '%s and is rebuilt: what the kernel has is adopted and '
-                  "stays in service, the rest comes from Cinder's records.",
-                  settings.backend, e.args[1], aside)
-        journal = journals.Journal(path, run_id())
-        journal.hold_back_luns(aside)
-        return journal
+    return sqlite.open_in(settings.state_path, run_id(),
+                          replace_damaged=replace_damaged)

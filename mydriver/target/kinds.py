@@ -13,9 +13,8 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import chap, pool
-from mydriver.target import lio as targets
-from mydriver.target.journal import sqlite as journals
+from mydriver.target import chap, kernel, pool
+from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
@@ -29,8 +28,8 @@ class Kinds:
     :param keys: from which secrets are derived; None where there are none.
     """
 
-    def __init__(self, settings: pool.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, keys: chap.KeyRing | None
+    def __init__(self, settings: pool.Settings, journal: base.Journal,
+                 target: kernel.KernelTarget, keys: chap.KeyRing | None
                  ) -> None:
         self._settings = settings
         self._journal = journal
@@ -39,11 +38,11 @@ class Kinds:
         self._portals = frozenset(str(p) for p in settings.portals)
 
     @property
-    def of_new(self) -> journals.Kind:
+    def of_new(self) -> model.NodeKind:
         """What a new NodeACL is told, but for mutual CHAP."""
         return of_settings(self._settings, self._keys)
 
-    def found(self, asks: bool) -> journals.Kind:
+    def found(self, asks: bool) -> model.NodeKind:
         """Return what is known of a NodeACL that only the kernel has.
 
         :param asks: it asks for CHAP.
@@ -52,11 +51,11 @@ class Kinds:
         # where the key was replaced, it may come from any of them.
         keys = self._keys
         known = asks and keys and keys.is_only and not keys.is_new
-        return journals.Kind(
+        return model.NodeKind(
             chap=asks, portals=self._portals,
             key=keys.current.fingerprint if known and keys else '')
 
-    def secrets(self, placed: journals.Placed
+    def secrets(self, placed: model.MappedExport
                 ) -> model.ChapCredentials | None:
         """Return the secrets of a mapping.
 
@@ -71,7 +70,7 @@ class Kinds:
         return key.credentials(placed.mapping.initiator,
                                placed.export.target, kind.mutual)
 
-    def check(self, placed: journals.Placed) -> None:
+    def check(self, placed: model.MappedExport) -> None:
         """See that what the initiator has to be told is known.
 
         :raises KeyLost: when it is not.
@@ -102,7 +101,7 @@ class Kinds:
             else:
                 asks = self._settings.chap
             portals = self._target.listening(node.target) | self._portals
-            self._journal.settle_kind(dataclasses.replace(
+            self._journal.set_kind(dataclasses.replace(
                 node, kind=dataclasses.replace(
                     self.found(asks), mutual=node.kind.mutual,
                     portals=portals)))
@@ -139,25 +138,25 @@ class Kinds:
 
 
 def of_settings(settings: pool.Settings, keys: chap.KeyRing | None
-                ) -> journals.Kind:
+                ) -> model.NodeKind:
     """Return what a new NodeACL is told, but for mutual CHAP.
 
     :param keys: of the backend, None where there are none.
     """
     key = keys.current.fingerprint if settings.chap and keys else ''
-    return journals.Kind(
+    return model.NodeKind(
         chap=bool(key), key=key,
         portals=frozenset(str(p) for p in settings.portals))
 
 
-def outdated(nodes: list[journals.Node], wanted: journals.Kind
-             ) -> dict[str, list[journals.Node]]:
+def outdated(nodes: list[model.Node], wanted: model.NodeKind
+             ) -> dict[str, list[model.Node]]:
     """Return the NodeACLs that are told something else than new ones.
 
     :param wanted: what new ones are told.
     :returns: by what it is that they keep.
     """
-    found: dict[str, list[journals.Node]] = {}
+    found: dict[str, list[model.Node]] = {}
     for node in nodes:
         kind = node.kind
         if kind.chap is not None and kind.chap != wanted.chap:

@@ -13,13 +13,13 @@ import os
 from pathlib import Path
 import socket
 import sqlite3
-from urllib import parse
 
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import lio as targets
+from mydriver.target import kernel
 from mydriver.target import pool as serving
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
     if own.name != settings.backend:
         return {}  # not a folder below mydriver_state_path
     found = {}
-    for path in sorted(own.parent.glob('*/journal.sqlite')):
+    for path in sorted(own.parent.glob(f'*/{journals.FILE_NAME}')):
         if path.parent != own:
             try:
-                for iqn, is_used in _targets_in(path):
-                    found[model.Iqn(iqn)] = (path.parent.name, bool(is_used))
+                for iqn, is_used in journals.targets_in(str(path)).items():
+                    found[iqn] = (path.parent.name, is_used)
             except (sqlite3.Error, exception.InvalidIqn) as e:
                 LOG.warning('The journal %s of another backend cannot be '
                             'read: %s', path, e)
@@ -75,7 +75,7 @@ def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
 
 
 def check_pool(settings: serving.Settings, pool: Iterable[model.Iqn],
-               name_prefix: str, target: targets.KernelTarget,
+               name_prefix: str, target: kernel.KernelTarget,
                taken: Mapping[model.Iqn, tuple[str, bool]]) -> None:
     """See that no other backend serves volumes on targets of a pool.
 
@@ -96,7 +96,7 @@ def check_pool(settings: serving.Settings, pool: Iterable[model.Iqn],
 
 
 def _exporting(iqn: model.Iqn, name_prefix: str,
-               target: targets.KernelTarget) -> str | None:
+               target: kernel.KernelTarget) -> str | None:
     """Return the name of another backend that has LUNs at a target."""
     seen = target.observe(iqn)
     for export in seen.exports if seen else ():
@@ -105,15 +105,6 @@ def _exporting(iqn: model.Iqn, name_prefix: str,
                 and export.name != name_prefix + export.serial):
             return name.removeprefix(_BACKSTORE)
     return None
-
-
-def _targets_in(path: Path) -> list[tuple[str, int]]:
-    with contextlib.closing(sqlite3.connect(
-            f'file:{parse.quote(str(path))}?mode=ro', uri=True,
-            timeout=10)) as db:
-        return db.execute(
-            'SELECT iqn, EXISTS (SELECT 1 FROM export WHERE target = iqn) '
-            'FROM target').fetchall()
 
 
 def _machine(path: Path) -> str:

@@ -7,10 +7,9 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import kinds, ownership, recovery
-from mydriver.target import lio as targets
+from mydriver.target import kernel, kinds, ownership, recovery
 from mydriver.target import pool as serving
-from mydriver.target.journal import sqlite as journals
+from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
@@ -25,8 +24,8 @@ class Reconciler:
     :param name_prefix: how the names of our backstores begin.
     """
 
-    def __init__(self, settings: serving.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, known: kinds.Kinds,
+    def __init__(self, settings: serving.Settings, journal: base.Journal,
+                 target: kernel.KernelTarget, known: kinds.Kinds,
                  name_prefix: str) -> None:
         self._settings = settings
         self._journal = journal
@@ -94,7 +93,7 @@ class Reconciler:
                 key=self._kinds.source_of(one.chap, one.mapping.initiator,
                                           target)))
 
-    def tell_secrets(self, placed: journals.Placed, one: recovery.Recorded
+    def tell_secrets(self, placed: model.MappedExport, one: recovery.Recorded
                      ) -> None:
         """Set the secrets of a mapping that no key is known of."""
         if not placed.kind.chap or placed.kind.key or one.chap is None or (
@@ -103,7 +102,7 @@ class Reconciler:
         key = self._kinds.source_of(one.chap, one.mapping.initiator,
                                     one.target)
         if key:
-            self._journal.settle_kind(journals.Node(
+            self._journal.set_kind(model.Node(
                 one.mapping.initiator, one.target,
                 dataclasses.replace(placed.kind, key=key)))
         self._target.ensure_mapping(placed, one.chap)

@@ -7,9 +7,8 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import lio as targets
-from mydriver.target import pool
-from mydriver.target.journal import sqlite as journals
+from mydriver.target import kernel, pool
+from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ class Recorded:
 
 
 def adopt(known: Sequence[model.Iqn], name_prefix: str,
-          journal: journals.Journal, target: targets.KernelTarget,
-          kind: Callable[[bool], journals.Kind]) -> None:
+          journal: base.Journal, target: kernel.KernelTarget,
+          kind: Callable[[bool], model.NodeKind]) -> None:
     """Take over what is ours in the kernel and not in the journal.
 
     That is so when the journal was lost or an old copy restored. Hosts may be
@@ -48,7 +47,7 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
         seen = target.observe(iqn)
         if seen is None:
             continue
-        new_exports, new_mappings = targets.unknown(
+        new_exports, new_mappings = kernel.unknown(
             seen, name_prefix, exports, mappings)
         for export in new_exports:
             _tell(f'LUN {export.lun} of {iqn}, volume {export.volume_id},',
@@ -68,7 +67,7 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
 
 
 def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,
-                    target: targets.KernelTarget) -> list[model.Iqn]:
+                    target: kernel.KernelTarget) -> list[model.Iqn]:
     """Return more targets of a pool that carry volumes of ours.
 
     A host that was renamed has such ones, and a new journal lacks them.

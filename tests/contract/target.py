@@ -6,7 +6,6 @@ import os
 import uuid
 
 from mydriver import exception, model
-from mydriver.target.journal import sqlite
 
 IQN = model.Iqn('iqn.2010-10.org.openstack:mydriver-contract-0')
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:contract-a')
@@ -34,11 +33,11 @@ class TargetMaker:
 
     def placed(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
-               chap: bool | None = None) -> sqlite.Placed:
+               chap: bool | None = None) -> model.MappedExport:
         """Return a mapping that is not made yet."""
-        return sqlite.Placed(
+        return model.MappedExport(
             model.Mapping(export.volume_id, initiator, lun, read_only),
-            export, False, kind=sqlite.Kind(chap))
+            export, kind=model.NodeKind(chap))
 
     def make_stranger(self, iqn: model.Iqn) -> None:
         """Make a target as somebody else does."""

@@ -195,7 +195,7 @@ class Driver(driver.LIODriver):
         return proxy
 
     def _make_service(self, wanted):
-        self.journal = journals.Journal(
+        self.journal = journals.SqliteJournal(
             os.path.join(wanted.state_path, 'journal.sqlite'),
             uuid.uuid4().hex)
         self.target = fake_target.MemoryTarget(

@@ -88,7 +88,7 @@ class CommandTestCase(ConfTestCase):
 
     def fill(self):
         """Write the journal."""
-        journal = journals.Journal(self.backend.journal_path, 'test')
+        journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         self.addCleanup(journal.close)
         self.target.ensure_pool(journal.add_targets([TARGET]))
         for volume_id in (FIRST, SECOND):

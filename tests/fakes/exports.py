@@ -44,7 +44,7 @@ class ServiceCase(unittest.TestCase):
         self.runs += 1
         if self.runs > 1:
             self.journal.close()
-        self.journal = sqlite.Journal(
+        self.journal = sqlite.SqliteJournal(
             os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
         self.addCleanup(self.journal.close)
         self.keys = chap.KeyRing.load(self.folder)

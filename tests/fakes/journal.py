@@ -73,6 +73,6 @@ class FileCase(unittest.TestCase):
 
     def open(self, **options):
         """Open the journal until the test ends."""
-        opened = sqlite.Journal(self.path, 'run', **options)
+        opened = sqlite.SqliteJournal(self.path, 'run', **options)
         self.addCleanup(opened.close)
         return opened

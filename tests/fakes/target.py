@@ -7,7 +7,6 @@ import os
 
 from mydriver import exception, model
 from mydriver.target import configfs
-from mydriver.target.journal import sqlite
 
 
 @dataclasses.dataclass
@@ -100,7 +99,7 @@ class MemoryTarget:
         target.luns[export.lun] = (name, export)
         return target
 
-    def ensure_mapping(self, placed: sqlite.Placed,
+    def ensure_mapping(self, placed: model.MappedExport,
                        secrets: model.ChapCredentials | None = None) -> None:
         """Make a mapped LUN."""
         self.on_change('before ensure_mapping')

@@ -54,7 +54,7 @@ def check(path: str, clone: Clone) -> None:
                 'mounted.') from e
         if e.errno in _NO_ROOM:
             raise exception.StoreError(
-                f'make a file in {path}', e.strerror) from e
+                f'make a file in {path}', str(e.strerror)) from e
         raise _unusable(path, e) from e
     finally:
         os.close(folder)

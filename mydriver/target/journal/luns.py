@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which LUN number is next; for :mod:`.journal`, within its transactions."""
+"""The allocation of LUNs, within the transactions of the journal."""
 
 import sqlite3
 from typing import Any
@@ -63,8 +63,9 @@ def free_of_tpg(db: sqlite3.Connection, target: str) -> int:
     return int(row[0])
 
 
-def may_be(initiator: Any, target: Any, lun: Any, volume_id: Any) -> bool:
-    """Tell whether values read from a damaged journal may be a mapping."""
+def is_plausible(initiator: Any, target: Any, lun: Any, volume_id: Any
+                 ) -> bool:
+    """Tell whether values read from a damaged journal can be a mapping."""
     try:
         model.Iqn(initiator), model.Iqn(target), uuid.UUID(volume_id)
     except (exception.InvalidIqn, ValueError, AttributeError, TypeError):

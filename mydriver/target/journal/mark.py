@@ -48,7 +48,7 @@ class Mark:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as e:
             mark.close()
-            raise exception.JournalError(
+            raise exception.JournalUnusable(
                 path, 'another process is using it', 'Stop it; fuser -v '
                 f'{path}{END} shows which one it is.') from e
         except BaseException:

@@ -36,8 +36,8 @@ _UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 _LAST_LUN = 65535
 
 
-class Damaged(Exception):
-    """The journal is not whole; the text says what is wrong."""
+class Damaged(ValueError):
+    """The journal is damaged; the text says how."""
 
 
 def make(db: sqlite3.Connection) -> None:

@@ -57,7 +57,8 @@ class HostCase(unittest.TestCase):
         os.makedirs(path, exist_ok=True)
         target = MemoryTarget(name, PORTALS, chap=True)
         target.targets = self.targets
-        kept = sqlite.Journal(f'{path}/journal.sqlite', os.urandom(4).hex())
+        kept = sqlite.SqliteJournal(f'{path}/journal.sqlite',
+                                     os.urandom(4).hex())
         self.addCleanup(kept.close)
         made = exports.ExportService(
             serving.Settings(name, 'iqn.2010-10.org.openstack:', PORTALS,

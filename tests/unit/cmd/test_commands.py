@@ -17,7 +17,6 @@ from mydriver.stores.reflink import extents, probe
 from mydriver.target import configfs
 from mydriver.target import exports as service
 from mydriver.target.journal import errors, file
-from mydriver.target.journal import sqlite as journals
 from tests.fakes import commands
 from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 
@@ -178,9 +177,9 @@ class HealthTest(commands.CommandTestCase):
 
     def test_more_in_the_kernel_is_no_fault(self):
         placed = self.fill()
-        self.target.ensure_mapping(journals.Placed(
+        self.target.ensure_mapping(model.MappedExport(
             model.Mapping(SECOND, model.Iqn('iqn.2026-11.org.example:x'), 7),
-            placed.export, False))
+            placed.export))
         self.assertEqual([True] * 3, [ok for _, ok, _ in self.exports()])
 
     def test_a_broken_journal(self):

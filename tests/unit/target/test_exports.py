@@ -9,7 +9,6 @@ import unittest
 
 from mydriver import connection, exception, model
 from mydriver.target import exports, pool
-from mydriver.target.journal import sqlite
 from tests.fakes import exports as fakes
 from tests.fakes.exports import ALICE, BOB, MIB, OURS
 
@@ -223,9 +222,9 @@ class ServiceTest(fakes.ServiceCase):
         theirs, device = self.volume()
         iqn = pool.pool(self.settings)[0]
         prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
-        placed = sqlite.Placed(
+        placed = model.MappedExport(
             model.Mapping(theirs, model.Iqn(BOB['initiator']), 5),
-            model.Export(theirs, device, iqn, 99), False)
+            model.Export(theirs, device, iqn, 99))
         self.target.ensure_mapping(placed)
         self.target.name_prefix = prefix
         self.restart()
@@ -343,7 +342,7 @@ class DamagedJournalTest(fakes.ServiceCase):
         self.assertEqual({mapped, exported}, {
             e.volume_id for e in self.journal.exports()})
         self.assertEqual({OURS['initiator']: True, BOB['initiator']: False}, {
-            str(p.mapping.initiator): p.mutual
+            str(p.mapping.initiator): p.kind.mutual
             for p in self.journal.mappings()})
         aside, = glob.glob(os.path.join(self.folder, '*.damaged-*Z'))
         with open(aside, 'rb') as f:

@@ -8,7 +8,6 @@ import unittest
 
 from mydriver import connection, exception, model
 from mydriver.target import chap, kinds, pool
-from mydriver.target.journal import sqlite
 from tests.fakes import exports as exporting
 from tests.unit.target.test_exports import ALICE, BOB, OURS
 
@@ -202,7 +201,7 @@ class KindsTest(exporting.ServiceCase):
             self.assertEqual(told, self.attach(volume_id))
         node, = self.journal.nodes()
         self.assertEqual(
-            sqlite.Kind(True, False, self.keys.current.fingerprint,
+            model.NodeKind(True, False, self.keys.current.fingerprint,
                          frozenset(str(p) for p in self.portals)), node.kind)
 
     def test_who_keeps_an_old_kind(self):

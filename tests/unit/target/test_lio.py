@@ -5,7 +5,7 @@ import unittest
 
 import fixtures
 
-from mydriver.target import lio
+from mydriver.target import kernel
 from tests.contract import target as contract
 from tests.fakes.target import MemoryTarget
 
@@ -41,7 +41,7 @@ class UnknownTest(MemoryTargetCase):
     """What is in the kernel and not in the journal."""
 
     def unknown(self, exports, placed):
-        return lio.unknown(self.seen(), self.target.name_prefix, exports,
+        return kernel.unknown(self.seen(), self.target.name_prefix, exports,
                               placed)
 
     def test_all_known(self):

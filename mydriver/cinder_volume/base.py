@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from mydriver import exception
-from mydriver.backend import opts, settings
+from mydriver.backend import devices, opts, settings
 from mydriver.cinder_volume import (
     attachments,
     errors,
@@ -32,7 +32,7 @@ from mydriver.cinder_volume import (
 )
 from mydriver.stores import base, copying
 from mydriver.target import exports as service
-from mydriver.target import pool
+from mydriver.target import factory, pool
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ class Adapter(cinder_driver.VolumeDriver):
         """Put the parts together; Cinder may try several times."""
         image_transfer.suit_thread_pool()
         wanted = settings.of_service(self.configuration, self._backend)
-        self._store = self._make_store(self.configuration, self._backend)
+        if self._store is None:
+            self._store = self._make_store(self.configuration, self._backend)
         if self._service is None:
             settings.prepare_state(wanted.state_path)
             self._service = self._make_service(wanted)
@@ -95,7 +96,7 @@ class Adapter(cinder_driver.VolumeDriver):
         for kept in self.store.recover():
             LOG.warning('Keeping %s', kept)
         self.exports.check()
-        self.exports.start()
+        self.exports.reconciler.start()
         self._settle()
 
     def _refuse_shared_place(self) -> None:
@@ -137,12 +138,11 @@ class Adapter(cinder_driver.VolumeDriver):
         users = attachments.Users(
             self._records, {e.volume_id for e in self.exports.all()}.union(
                 stored or ()), stored)
-        self.exports.settle(users.may_use)
+        self.exports.reconciler.settle(users.may_use)
         recorded = users.recorded(self._backend)
-        self.exports.remake(recorded, lambda its_id: self.store.device(
-            base.volume_name(its_id)))
+        self.exports.reconciler.remake(recorded)
         if users.are_known:
-            self.exports.forget_keys(recorded)
+            self.exports.reconciler.forget_keys(recorded)
 
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None in doubt."""
@@ -186,7 +186,8 @@ class Adapter(cinder_driver.VolumeDriver):
 
     def _make_service(self, wanted: pool.Settings
                       ) -> service.ExportService:
-        return service.build(wanted, replace_damaged=True)
+        return factory.build(wanted, devices.StoreDevices(self.store),
+                             replace_damaged=True)
 
     def _attachments(self, volume: Any) -> Iterable[Any]:
         """Return the attachments that Cinder has of a volume by now."""
@@ -235,11 +236,11 @@ class Adapter(cinder_driver.VolumeDriver):
         """
         for initiator in self.in_flight.forget(volume):
             self.exports.terminate_connection(
-                volume.name_id, {'initiator': str(initiator)})
+                volume.name_id, initiator)
         if self.exports.remove_export(volume.name_id):
             return
         # At start it may have been in doubt who uses it.
-        self.exports.settle(attachments.Users(
+        self.exports.reconciler.settle(attachments.Users(
             self._records, {volume.name_id}).may_use, volume.name_id)
         if not self.exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')

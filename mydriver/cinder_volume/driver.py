@@ -12,7 +12,7 @@ from cinder import coordination, interface
 from cinder import exception as cinder_exception
 from oslo_log import log as logging
 
-from mydriver import exception
+from mydriver import connection, exception, model
 from mydriver.cinder_volume import (
     attachments,
     blocks,
@@ -26,7 +26,6 @@ from mydriver.cinder_volume import (
 )
 from mydriver.cinder_volume import base as adapter
 from mydriver.stores import base
-from mydriver.target import pool
 
 LOG = logging.getLogger(__name__)
 
@@ -177,8 +176,7 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
 
         :returns: its block size, where Cinder does not know it yet.
         """
-        self.exports.create_export(volume.name_id,
-                                   self.store.device(adapter.name(volume)))
+        self.exports.create_export(volume.name_id)
         return (None if volume.provider_geometry else
                 blocks.geometry(self.store.block_bytes()))
 
@@ -186,8 +184,7 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
     @coordination.synchronized(adapter.LOCK)
     def ensure_export(self, context: Any, volume: Any) -> None:
         """Make sure that it does, for a volume in use, at start."""
-        self.exports.ensure_export(volume.name_id,
-                                   self.store.device(adapter.name(volume)))
+        self.exports.ensure_export(volume.name_id)
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
@@ -198,29 +195,35 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
     @errors.translated()
     def validate_connector(self, connector: dict[str, Any]) -> None:
         """Refuse a connector that cannot be served."""
-        pool.initiator_of(connector)
+        connection.initiator_of(connector)
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
                               ) -> dict[str, Any]:
         """Let a host use an exported volume; return how it reaches it."""
-        initiator = pool.initiator_of(connector)
+        initiator = connection.initiator_of(connector)
         self._reveal(volume)
         if not self.exports.is_exported(volume.name_id):
             # The last other host let go of it since our create_export.
-            self.exports.create_export(
-                volume.name_id, self.store.device(adapter.name(volume)))
-        answer = {
-            'driver_volume_type': 'iscsi',
-            'data': self.exports.initialize_connection(
-                volume.name_id, connector,
-                read_only=attachments.is_read_only(volume, connector),
-                keep_writable=attachments.of_volume(volume) is None,
-                encrypted=bool(volume.encryption_key_id)),
-        }
+            self.exports.create_export(volume.name_id)
+        can = connection.Capabilities.of(connector)
+        read_only = attachments.is_read_only(volume, connector)
+        reached = self.exports.initialize_connection(
+            volume.name_id, initiator, read_only=read_only,
+            keep_writable=attachments.of_volume(volume) is None,
+            mutual=can.mutual_chap)
         self.in_flight.begin(volume, initiator)
-        return answer
+        return {
+            'driver_volume_type': 'iscsi',
+            'data': connection.Connection(
+                volume_id=volume.name_id,
+                target=reached.mapped.export.target,
+                portals=reached.portals, lun=reached.mapped.mapping.lun,
+                chap=reached.secrets, read_only=read_only,
+                encrypted=bool(volume.encryption_key_id),
+                wwn=model.naa_id(volume.name_id)).to_data(can),
+        }
 
     @errors.translated()
     @coordination.synchronized(adapter.LOCK)
@@ -234,19 +237,21 @@ class LIODriver(groups.Groups, image_sharing.ImageSharing, manage.Manage,
             must stay.
         """
         if connector is not None and self._is_still_used(volume, connector):
-            self.in_flight.kept(volume, pool.initiator_of(connector))
+            self.in_flight.kept(volume, connection.initiator_of(connector))
             return True
-        return self.exports.terminate_connection(volume.name_id, connector)
+        return self.exports.terminate_connection(
+            volume.name_id, None if connector is None
+            else connection.initiator_of(connector))
 
     def _is_still_used(self, volume: Any, connector: dict[str, Any]) -> bool:
         """Tell whether a host uses a volume by another attachment."""
-        initiator = pool.initiator_of(connector)
+        initiator = connection.initiator_of(connector)
         if not attachments.is_shared(volume, initiator):
             return self.in_flight.keeps(volume, initiator,
                                        lambda: self._attachments(volume))
         self._reveal(volume)
         if attachments.rest_reads_only(volume, connector, initiator):
-            self.exports.protect(volume.name_id, connector)
+            self.exports.protect(volume.name_id, initiator)
         return True
 
     @classmethod

@@ -263,6 +263,19 @@ class VolumeStore(Protocol):
         :raises BackingNotFound: when there is no such backing.
         """
 
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Make a volume's device available on this host; idempotent.
+
+        :returns: what the target exports.
+        :raises BackingNotFound: when there is no such backing.
+        """
+
+    def let_down(self, name: str) -> None:
+        """Release the device of a volume that is no longer exported.
+
+        :param name: of a backing, which need not exist.
+        """
+
     def capacity(self) -> Capacity:
         """Return how much room there is."""
 

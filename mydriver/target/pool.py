@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a backend serves, on which targets, and whom."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 import dataclasses
 import hashlib
 import re
 import socket
-from typing import Any
+import uuid
+import zlib
 
 from mydriver import exception, model
 
@@ -69,6 +70,15 @@ def pool(settings: Settings, host: str | None = None,
     return apart
 
 
+def place(volume_id: str, targets: Sequence[model.Iqn]) -> model.Iqn:
+    """Return the target of a pool that a volume is exported on.
+
+    :param volume_id: UUID of the backing.
+    :param targets: of the pool, in order.
+    """
+    return targets[zlib.crc32(uuid.UUID(volume_id).bytes) % len(targets)]
+
+
 def is_of_a_pool(target: model.Iqn) -> bool:
     """Tell whether a name is such as the targets of a pool have."""
     return re.search('mydriver-[a-z0-9-]+-[0-9]+$', str(target)) is not None
@@ -129,24 +139,3 @@ def missing_portals(
         elif without:
             found.append(f'{portal} of {" and ".join(without)}')
     return tuple(found)
-
-
-def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
-    """Return the initiator of a connector.
-
-    :raises InvalidConnector: when it has none, or one that the target
-        cannot take.
-    """
-    if not isinstance(connector, Mapping):
-        raise exception.InvalidConnector(
-            f'it is {exception.shown(connector)}, not an object')
-    name = connector.get('initiator')
-    if not name:
-        raise exception.InvalidConnector(
-            'it has no initiator name. Is open-iscsi installed on host '
-            f'{exception.shown(connector.get("host", "?"))}, and /etc/iscsi/'
-            'initiatorname.iscsi there')
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        raise exception.InvalidConnector(str(e).rstrip('.')) from e

@@ -19,6 +19,8 @@ from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
+from mydriver import exception, model
+from mydriver.backend import devices
 from mydriver.cinder_volume import driver
 from mydriver.target import chap, exports
 from mydriver.target.journal import sqlite as journals
@@ -203,12 +205,13 @@ class Driver(driver.LIODriver):
         keys = chap.KeyRing.load(wanted.state_path) if wanted.chap else None
         return exports.ExportService(
             wanted, self.journal, self.target, keys,
-            self.target.name_prefix, self._discover)
+            self.target.name_prefix, devices.StoreDevices(self.store),
+            self._discover)
 
     def _discover(self, target, initiator, portals, timeout_s):
         seen = self.target.observe(target)
         if self.unreachable or str(initiator) not in seen.acls:
-            raise exports.exception.TargetNotDiscovered(
+            raise exception.TargetNotDiscovered(
                 str(target), str(initiator), 'nobody answers.')
         return tuple(portals)
 
@@ -234,7 +237,7 @@ class Driver(driver.LIODriver):
         """Return (volume, initiator, read only) of each mapped LUN."""
         found = []
         for iqn in self.target.targets:
-            seen = self.target.observe(exports.model.Iqn(iqn))
+            seen = self.target.observe(model.Iqn(iqn))
             of_lun = {e.lun: e.serial for e in seen.exports}
             found += [(of_lun[m.tpg_lun], m.initiator, m.read_only)
                       for m in seen.mappings]
@@ -244,7 +247,7 @@ class Driver(driver.LIODriver):
         """Return the volumes that the target has, with their sizes."""
         return {e.serial: e.size_bytes for iqn in self.target.targets
                 for e in self.target.observe(
-                    exports.model.Iqn(iqn)).exports}
+                    model.Iqn(iqn)).exports}
 
 
 class CinderTestCase(unittest.TestCase):

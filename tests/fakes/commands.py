@@ -90,9 +90,10 @@ class CommandTestCase(ConfTestCase):
         """Write the journal."""
         journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         self.addCleanup(journal.close)
+        os.makedirs(os.path.join(self.folder, 'store'), exist_ok=True)
         self.target.ensure_pool(journal.add_targets([TARGET]))
         for volume_id in (FIRST, SECOND):
-            path = os.path.join(self.folder, f'volume-{volume_id}')
+            path = os.path.join(self.folder, 'store', f'volume-{volume_id}')
             with open(path, 'w') as f:
                 f.truncate(1024 ** 3)
             self.target.ensure_export(journal.add_export(

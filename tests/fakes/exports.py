@@ -11,6 +11,7 @@ from oslo_concurrency import lockutils
 from mydriver import connection, exception, model
 from mydriver.target import chap, exports, pool
 from mydriver.target.journal import sqlite
+from tests.fakes import devices
 from tests.fakes.target import MemoryTarget
 
 ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
@@ -35,6 +36,7 @@ class ServiceCase(unittest.TestCase):
             'be', 'iqn.2010-10.org.openstack:', self.portals, True,
             self.folder)
         self.target = MemoryTarget('be', self.portals)
+        self.devices = devices.MemoryDevices()
         self.reachable = self.portals
         self.runs = 0
         self.restart()
@@ -50,8 +52,8 @@ class ServiceCase(unittest.TestCase):
         self.keys = chap.KeyRing.load(self.folder)
         self.service = exports.ExportService(
             self.settings, self.journal, self.target, self.keys,
-            self.target.name_prefix, self.discover)
-        self.service.start()
+            self.target.name_prefix, self.devices, self.discover)
+        self.service.reconciler.start()
 
     def discover(self, target, initiator, portals, timeout_s):
         """Show a target to those that have a NodeACL there."""
@@ -66,12 +68,15 @@ class ServiceCase(unittest.TestCase):
         path = os.path.join(self.folder, uuid.uuid4().hex)
         with open(path, 'wb') as f:
             f.truncate(MIB)
-        return str(uuid.uuid4()), model.BackingDevice('fileio', path, MIB)
+        volume_id = str(uuid.uuid4())
+        self.devices.known[volume_id] = model.BackingDevice(
+            'fileio', path, MIB)
+        return volume_id, self.devices.known[volume_id]
 
     def exported(self):
         """Return the id of a new, exported volume."""
-        volume_id, device = self.volume()
-        self.service.create_export(volume_id, device)
+        volume_id, _device = self.volume()
+        self.service.create_export(volume_id)
         return volume_id
 
     def seen(self):

@@ -284,6 +284,13 @@ class ReflinkStore:
         return model.BackingDevice(
             'fileio', os.path.join(self._path, name), found.st_size)
 
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Return the device: it is always up."""
+        return self.device(name)
+
+    def let_down(self, name: str) -> None:
+        """Leave the device up."""
+
     def capacity(self) -> base.Capacity:
         """Ask the filesystem, and add up what the files show."""
         with self._directory.work('measure its room') as folder:

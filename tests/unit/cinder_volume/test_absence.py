@@ -352,7 +352,7 @@ class RestartTest(fakes.CinderTestCase):
         again.do_setup(None)
         self.addCleanup(again.journal.close)
         again.target.targets = self.driver.target.targets
-        again.exports.start()
+        again.exports.reconciler.start()
         with mock.patch.object(
                 again.store._obj, 'names',
                 side_effect=exception.StoreError('list', 'it is away')):
@@ -462,7 +462,7 @@ class RenamedHostTest(managing.ManagerTestCase):
         volume = self.attached()
         # What earlier releases did when the host was renamed.
         self.disks.driver.exports.terminate_connection(
-            volume.id, fakes.connector())
+            volume.id, model.Iqn(fakes.INITIATOR))
         self.disks.driver.exports.remove_export(volume.id)
         self.assertEqual([], self.disks.driver.mapped())
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],

@@ -7,8 +7,9 @@ import unittest
 
 from mydriver import exception
 from mydriver.backend import settings
-from mydriver.target import chap, exports, pool, state
+from mydriver.target import chap, factory, pool, state
 from tests.fakes import filesystem
+from tests.fakes.devices import FolderDevices
 
 NOBODY = filesystem.NOBODY
 
@@ -112,9 +113,9 @@ class PrepareTest(StateCase):
 
     def test_both_folders_are_private(self):
         made = self.folder / 'new' / 'disks'
-        exports.build(pool.Settings(
+        factory.build(pool.Settings(
             'disks', 'iqn.2010-10.org.openstack:', (), False,
-            str(made)))._journal.close()
+            str(made)), FolderDevices(made))._journal.close()
         self.assertEqual([0o700, 0o700], [
             p.stat().st_mode & 0o777 for p in (made.parent, made)])
 

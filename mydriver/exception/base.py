@@ -54,6 +54,9 @@ class MyDriverError(Exception):
             name for name, kind in inspect.get_annotations(cls).items()
             if not str(kind).startswith('typing.ClassVar')
             and name not in cls.fields)
+        if cls.__module__.startswith(f'{__package__}.'):
+            # The package's name is the one that oslo.privsep sends.
+            cls.__module__ = __package__
 
     def __init__(self, *args: object) -> None:
         if len(args) != len(self.fields):

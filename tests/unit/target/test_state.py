@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state's folder and files, which nobody can put others in place of."""
+"""The state's folder and files, which nobody can replace others in place of."""
 
 import os
 from pathlib import Path
@@ -84,10 +84,10 @@ class OwnerTest(StateCase):
             os.chown(path, 0, 0)
         self.assertEqual((0, 0), state.owner(str(self.state)))
         self.state.parent.chmod(0o777)
-        self.refused('belongs to root', 'anybody can put')
+        self.refused('belongs to root', 'any user can replace')
         os.chown(self.state.parent, 0, NOBODY)
         self.state.parent.chmod(0o775)
-        self.refused('belongs to root', f'group id {NOBODY} can put')
+        self.refused('belongs to root', f'group id {NOBODY} can replace')
         self.state.parent.chmod(0o1777)
         self.assertEqual((0, 0), state.owner(str(self.state)))
 
@@ -154,7 +154,7 @@ class KeyTest(StateCase):
 
     def test_a_fifo_does_not_block(self):
         os.mkfifo(self.path, 0o600)
-        self.refused('no regular file')
+        self.refused('not a regular file')
 
     def test_another_users(self):
         self.path.write_bytes(b'x' * 32)

@@ -14,8 +14,8 @@ from mydriver.target import addresses, configfs, kernel
 
 LOG = logging.getLogger(__name__)
 
-#: Attributes of each TPG: real ACLs, and discovery that shows a target to
-#: those only that have one (drivers/target/iscsi/iscsi_target_tpg.c).
+#: Attributes of each TPG: explicit NodeACLs, and discovery that shows a target
+#: only to initiators with one (drivers/target/iscsi/iscsi_target_tpg.c).
 TPG_ATTRIBUTES = {
     'generate_node_acls': 0,
     'cache_dynamic_acls': 0,
@@ -29,8 +29,8 @@ class LioTarget:
     """The Linux kernel target.
 
     :param backend: name of the backend; backstores are named after it.
-    :param portals: addresses on which the targets listen.
-    :param chap: whether new initiators are asked for CHAP.
+    :param portals: where the targets listen.
+    :param chap: ask new initiators for CHAP.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
@@ -60,7 +60,7 @@ class LioTarget:
         try:
             channel.run(as_root.ensure_database)
         except exception.MyDriverError as e:
-            # Without it all works but for persistent reservations.
+            # Only persistent reservations depend on it.
             LOG.error('%s', e)
         failed = []
         for target in targets:
@@ -76,19 +76,20 @@ class LioTarget:
                        more: kernel.More | None) -> None:
         attributes = {**TPG_ATTRIBUTES, 'authentication': int(self._chap)}
         if configfs.is_bound(target):
-            # Live sessions ask the TPG: it stays until they are gone.
+            # Live sessions depend on the TPG's setting until they end.
             del attributes['authentication']
         refused = channel.run(
             as_root.ensure_target, str(target),
             [[p.host, p.port] for p in self._portals], attributes)
         for portal, reason in refused:
-            LOG.warning('Target %s does not listen at %s: %s. Does another '
-                        'program? ss -ltnp tells.', target, portal, reason)
+            LOG.warning('Target %s does not listen at %s: %s. See ss -ltnp '
+                        'for another program that does.', target, portal,
+                        reason)
         for portal in (more or {}).get(target, ()):
             self._ensure_portal(target, portal)
 
     def _ensure_portal(self, target: model.Iqn, portal: model.Portal) -> None:
-        """Have a target listen where it once did, unless that is gone."""
+        """Make a target listen at a portal of existing sessions, if it can."""
         try:
             refused = channel.run(
                 as_root.ensure_target, str(target),
@@ -97,8 +98,8 @@ class LioTarget:
         except exception.TargetError as e:
             reason = str(e)
         if reason:
-            LOG.warning('Hosts that log in to %s at %s cannot do so any '
-                        'more: %s', target, portal, reason)
+            LOG.warning('Hosts can no longer log in to %s at %s: %s', target,
+                        portal, reason)
 
     def drop_target(self, target: model.Iqn) -> bool:
         """See :meth:`.kernel.KernelTarget.drop_target`."""
@@ -169,7 +170,7 @@ def _primitives_of(secrets: model.ChapCredentials | None
 
 
 def _absent(portals: Sequence[model.Portal]) -> list[str]:
-    """Tell which portals' addresses this host does not have.
+    """Return a warning for each portal whose address this host lacks.
 
     :raises ConfigurationError: when it has none of them.
     """
@@ -180,20 +181,21 @@ def _absent(portals: Sequence[model.Portal]) -> list[str]:
                               for p in missing})),
             'this host has none of the addresses: ' + ', '.join(
                 f'{p.address} ({why})' for p, why in missing.items()),
-            'Name addresses of this host, and see that their interfaces are '
+            'Set addresses of this host, and check that their interfaces are '
             'up.')
-    return [f'{addresses.option_of(portals, p)}: {p.address} is no address '
-            f'of this host now ({why}). Hosts get the other portals; it is '
-            'served as soon as it is there.' for p, why in missing.items()]
+    return [f'{addresses.option_of(portals, p)}: this host does not have the '
+            f'address {p.address} ({why}). Hosts get the other portals; it is '
+            'served as soon as it is present.' for p, why in missing.items()]
 
 
 def _discovery() -> list[str]:
-    """Tell whether discovery asks for CHAP, which Cinder cannot answer."""
+    """Return a warning if discovery asks for CHAP."""
     enforced = configfs.discovery_chap()
     if enforced is None:
         return []
-    text = ('Discovery asks for CHAP at this host, for every target. Whether '
-            'a host sees its target is not checked then, and stock os-brick '
-            f'does not find all portals. Run echo 0 > {enforced}, which opens '
-            'nothing: a target shows itself to those on its access list.')
+    text = ('Discovery asks for CHAP on this host, for all targets. So it is '
+            'not checked whether a host sees its target, and stock os-brick '
+            f'does not find all portals. Run echo 0 > {enforced}; that grants '
+            'no access: a target is only shown to initiators with a NodeACL.'
+            )
     return [text]

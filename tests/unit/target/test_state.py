@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state's folder and files, which nobody can replace others in place of."""
+"""The state's folder and files, and who can replace them."""
 
 import os
 from pathlib import Path

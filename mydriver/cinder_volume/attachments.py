@@ -1,45 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's records say about who uses a volume, and how.
+"""The attachments of a volume: whose they are, and who may write.
 
 Volumes and attachments are Cinder's objects, but only their attributes are
 read: nothing here imports cinder.
 
-Who may write is said in three places. What is said of the whole volume holds
-for each of its attachments: the administrator's metadata ``attached_mode``
-(kept from os-attach to detach), then ``readonly``, which Cinder lets nobody
-change while the volume is attached. Where neither is there, each attachment
-has a mode of its own. The manager puts it into the connector
-(``VolumeManager.attachment_update``), and so do we read it there. It must not
-be read where ``readonly`` is set: Cinder then stores ``ro`` for any value of
-the flag, also for 'False' (``cinder.volume.api.API.attachment_create``).
+Three places say who may write. What is said of the volume applies to all of
+its attachments: the administrator's metadata ``attached_mode`` (kept from
+os-attach to detach), then ``readonly``, which Cinder does not let anybody
+change while the volume is attached. Without either, each attachment has a
+mode of its own. The manager puts it into the connector
+(``VolumeManager.attachment_update``), where we read it. It must not be read
+where ``readonly`` is set: Cinder then stores ``ro`` for any value of the flag,
+even 'False' (``cinder.volume.api.API.attachment_create``).
 
-A mode of its own never gets into ``access_mode``: the manager overwrites that
-with what holds for the volume (``_parse_connection_options``). The target
-refuses the writes all the same. Nova asks for no mode; who does, such as
-Glance for its image volumes, opens the device as it asked.
+An attachment's own mode never reaches ``access_mode``: the manager overwrites
+that with the volume's (``_parse_connection_options``). The target refuses the
+writes all the same. Nova asks for no mode. Those who do, such as Glance for
+its image volumes, open the device in the mode that they asked for.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-import functools
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+import enum
+from typing import Any
 
-from oslo_log import log as logging
+from mydriver import exception, model
 
-from mydriver import connection, exception, model
-from mydriver.target import recorded
 
-LOG = logging.getLogger(__name__)
+class Access(enum.Enum):
+    """Who may write to a volume, by what is said of all of it."""
 
-# While a volume is in one of these, another process than cinder-volume may
-# have it connected without an attachment that names its initiator:
-# cinder-backup (cinder/backup/manager.py, _attach_device) and the
-# cinder-volume at the other end of a migration (cinder/volume/driver.py,
-# _attach_volume with remote=True).
-_USED_WITHOUT_RECORD = frozenset({'backing-up', 'restoring-backup'})
-_MIGRATING = frozenset({'starting', 'migrating', 'completing'})
-# The volume that a migration fills (cinder/volume/manager.py,
-# _migrate_volume_generic).
-_MIGRATION_TARGET = 'target:'
+    READ_ONLY = 'ro'
+    READ_WRITE = 'rw'
+    PER_ATTACHMENT = 'per attachment'
 
 
 def is_shared(volume: Any, initiator: model.Iqn) -> bool:
@@ -53,21 +45,21 @@ def is_shared(volume: Any, initiator: model.Iqn) -> bool:
 
 def users(attachments: Iterable[Any], initiator: model.Iqn) -> int:
     """Return how many attachments are those of a host."""
-    return sum(_initiator(a) == initiator for a in attachments)
+    return sum(initiator_of(a) == initiator for a in attachments)
 
 
-def of_volume(volume: Any) -> bool | None:
-    """Tell whether all hosts may only read, None where each may ask.
+def access(volume: Any) -> Access:
+    """Return what is said of all attachments of a volume.
 
     The same rule as in VolumeManager._parse_connection_options: the target
-    must not forbid what ``access_mode`` allows to all.
+    must not forbid what ``access_mode`` allows.
     """
     metadata = volume.admin_metadata
-    mode = metadata.get('attached_mode')
-    if mode is not None:
-        return bool(mode == 'ro')
-    flag = metadata.get('readonly')
-    return None if flag is None else bool(flag == 'True')
+    mode, flag = metadata.get('attached_mode'), metadata.get('readonly')
+    if mode is None and flag is None:
+        return Access.PER_ATTACHMENT
+    is_read_only = flag == 'True' if mode is None else mode == 'ro'
+    return Access.READ_ONLY if is_read_only else Access.READ_WRITE
 
 
 def is_read_only(volume: Any, connector: Mapping[str, Any]) -> bool:
@@ -75,8 +67,10 @@ def is_read_only(volume: Any, connector: Mapping[str, Any]) -> bool:
 
     :param connector: as the manager passes it, with the attachment's mode.
     """
-    whole = of_volume(volume)
-    return bool(connector.get('mode') == 'ro') if whole is None else whole
+    whole = access(volume)
+    if whole is Access.PER_ATTACHMENT:
+        return bool(connector.get('mode') == 'ro')
+    return whole is Access.READ_ONLY
 
 
 def rest_reads_only(volume: Any, connector: Mapping[str, Any],
@@ -88,191 +82,15 @@ def rest_reads_only(volume: Any, connector: Mapping[str, Any],
     :param connector: of the attachment that ends; it is still recorded.
     """
     modes = [is_read_only(volume, a.connector) for a in
-             volume.volume_attachment if _initiator(a) == initiator]
+             volume.volume_attachment if initiator_of(a) == initiator]
     ending = is_read_only(volume, connector)
     if ending in modes:
         modes.remove(ending)
     return bool(modes) and all(modes)
 
 
-class Records(Protocol):
-    """Cinder's database, as far as the driver asks it.
 
-    Every method raises whatever went wrong when it cannot answer.
-    """
-
-    def of_backings(self, ids: Collection[str]) -> Collection[Any]:
-        """Return the volumes that have, or whose backing has, one of the ids.
-
-        Wherever they are: on any host, in any cluster, of any project.
-        """
-
-    def deleted(self, ids: Collection[str]) -> Collection[str]:
-        """Return those of the ids under which Cinder deleted a volume."""
-
-    def of_host(self, host: str) -> Collection[Any]:
-        """Return the volumes that Cinder has under a name of this host.
-
-        :param host: ``HOST@BACKEND``. There may be others of this backend, of
-            the time before the host was renamed.
-        """
-
-
-class Users:
-    """Who may be using a volume when the service starts.
-
-    That something is missing from an answer proves nothing by itself: the
-    host may have another name now, the database may be an old copy or that of
-    another cloud, a query may fail. So a user is gone only where Cinder knows
-    the volume and has no attachment of it, or has deleted the volume, or has
-    never heard of it but knows others of ours, and the store has no such
-    backing: one that is younger than the copy of a database is still there.
-
-    :param records: Cinder's database, asked when there is something to tell.
-    :param backings: the ids of all that the backend has or exports.
-    :param stored: those in the store, None where it does not tell.
-    """
-
-    def __init__(self, records: Records, backings: Collection[str],
-                 stored: Collection[str] | None = None) -> None:
-        self._records = records
-        self._backings = frozenset(backings)
-        self._stored = stored
-        #: Cinder has answered, for each volume.
-        self.are_known = stored is not None
-
-    def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
-        """Tell whether an initiator may be using a volume; in doubt, it is.
-
-        :param volume_id: of the backing.
-        :param initiator: None asks for any with an attachment.
-        """
-        try:
-            return self._may_use(volume_id, initiator)
-        except Exception as e:
-            # The database's errors are of many kinds, and none is an answer.
-            LOG.warning('Cinder cannot tell who uses volume %s, so it stays '
-                        'as it is: %s', volume_id, e)
-            return True
-
-    def recorded(self, backend: str) -> list[recorded.Recorded]:
-        """Return the mappings that Cinder has attachments for.
-
-        None when Cinder cannot tell. A volume that Cinder has on another
-        backend may have an old backing on this one, left by a migration.
-
-        :param backend: name of the backend that the volumes have to be on.
-        """
-        found: list[recorded.Recorded] = []
-        try:
-            volumes = self._volumes
-        except Exception as e:
-            LOG.warning('Cinder cannot tell which volumes are attached: %s', e)
-            self.are_known = False
-            return found
-        for volume in volumes:
-            try:
-                if _backend_of(volume) == backend:
-                    found += filter(None, (
-                        _recorded(volume, a)
-                        for a in volume.volume_attachment))
-            except Exception as e:  # of this one
-                LOG.warning('Cinder cannot tell who uses volume %s: %s',
-                            volume.id, e)
-                self.are_known = False
-        return found
-
-    @functools.cached_property
-    def _volumes(self) -> tuple[Any, ...]:
-        return tuple(self._records.of_backings(self._backings))
-
-    @functools.cached_property
-    def _by_id(self) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = {}
-        for volume in self._volumes:
-            for its_id in {volume.id, volume.name_id}:
-                found.setdefault(its_id, []).append(volume)
-        return found
-
-    @functools.cached_property
-    def _is_our_database(self) -> bool:
-        """Whether Cinder knows, or knew, any of the backings."""
-        return bool(self._volumes or self._records.deleted(self._backings))
-
-    def _may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
-        if any(_may_use(v, volume_id, initiator)
-               for v in self._by_id.get(volume_id, ())):
-            return True
-        # Asked again for this one, which the long answer may have lacked.
-        found = self._records.of_backings([volume_id])
-        if found:
-            return any(_may_use(v, volume_id, initiator) for v in found)
-        if self._records.deleted([volume_id]):
-            return False
-        if self._is_our_database:
-            return self._is_stored(volume_id)
-        LOG.warning(
-            'Cinder knows none of the %d volumes of this backend. Is '
-            '[database] connection that of this cloud? Volume %s stays as it '
-            'is',
-            len(self._backings), volume_id)
-        return True
-
-    def _is_stored(self, volume_id: str) -> bool:
-        """Tell whether there is a volume that Cinder has never heard of."""
-        if self._stored is not None and volume_id not in self._stored:
-            return False
-        LOG.warning(
-            'Cinder has never heard of volume %s, but the store has it. Is '
-            'the database an old copy? The volume stays as it is', volume_id)
-        return True
-
-
-def _may_use(volume: Any, volume_id: str, initiator: model.Iqn | None) -> bool:
-    """Tell whether an initiator may be using a backing; in doubt, it is."""
-    migration = volume.migration_status or ''
-    if (volume.status in _USED_WITHOUT_RECORD or migration in _MIGRATING
-            or migration.startswith(_MIGRATION_TARGET)):
-        return True
-    if volume.name_id != volume_id:
-        return False  # it had this backing before a migration
-    return any(
-        (a.connector if initiator is None else _initiator(a) == initiator)
-        # os-attach of old clients leaves no connector behind.
-        or (not a.connector and a.attach_status == 'attached')
-        for a in volume.volume_attachment)
-
-
-def _backend_of(volume: Any) -> str:
-    """Return the name of the backend that Cinder has a volume on."""
-    # HOST@BACKEND#POOL; the name of the host may have changed.
-    place = str(volume.host or volume.cluster_name or '')
-    return place.partition('@')[2].partition('#')[0]
-
-
-def _recorded(volume: Any, attachment: Any) -> recorded.Recorded | None:
-    """Return the mapping that an attachment stands for.
-
-    :returns: None where it is not one of ours, or does not tell enough.
-    """
-    initiator, data = _initiator(attachment), attachment.connection_info
-    if (initiator is None or not data
-            or data.get('driver_volume_type') != 'iscsi'):
-        return None
-    try:
-        told = connection.Connection.parse(data)
-    except (exception.MyDriverError, KeyError, TypeError, ValueError):
-        return None
-    if told.volume_id != volume.name_id:
-        return None  # of the backing before a migration, or another driver's
-    read_only = all(is_read_only(volume, a.connector) for a in
-                    volume.volume_attachment if _initiator(a) == initiator)
-    return recorded.Recorded(
-        model.Mapping(told.volume_id, initiator, told.lun, read_only),
-        told.target, told.chap, told.portals)
-
-
-def _initiator(attachment: Any) -> model.Iqn | None:
+def initiator_of(attachment: Any) -> model.Iqn | None:
     """Return the initiator of an attachment, None where it has none."""
     try:
         return model.Iqn((attachment.connector or {}).get('initiator', ''))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The logical block size for which the contents of something were made.
+"""The logical block size for which the contents of a disk were made.
 
-A partition table counts in blocks, and filesystems have a smallest block. The
-bytes of a disk of 512-byte blocks show no partitions on one of 4096-byte
-blocks. Nothing here imports cinder.
+A partition table counts in blocks, and a filesystem has a smallest block. The
+contents of a disk with 512-byte blocks show no partitions on a disk with
+4096-byte blocks. Nothing here imports cinder.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from mydriver import exception
 #: Property of an image, and capability of a backend.
 PROPERTY = 'mydriver_block_bytes'
 
-#: Of images that do not say: all that is made for ordinary disks.
+#: Of images without the property: ordinary disks have such blocks.
 USUAL_BYTES = 512
 
 _POSSIBLE = ('512', '1024', '2048', '4096')
 
 
 def geometry(block_bytes: int) -> dict[str, str]:
-    """Return what Cinder keeps of it: physical and logical block size.
+    """Return the update of a volume's record: physical and logical size.
 
-    As other drivers write it (cinder/volume/driver.py,
-    _get_iscsi_properties). It stays with the volume, and Cinder gives it to
+    The format is that of other drivers (cinder/volume/driver.py,
+    _get_iscsi_properties). It stays with the volume, and Cinder copies it to
     the other end of a migration.
     """
     return {'provider_geometry': f'{block_bytes} {block_bytes}'}
@@ -43,7 +43,7 @@ def of_image(image: Mapping[str, Any]) -> int:
     """Return the block size that an image was made for.
 
     :param image: its record, as Glance has it.
-    :raises StoreError: when its property says nothing sensible.
+    :raises StoreError: when its property is no block size.
     """
     text = str((image.get('properties') or {}).get(PROPERTY, USUAL_BYTES))
     if text not in _POSSIBLE:

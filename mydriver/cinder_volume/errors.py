@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one translation from our errors to Cinder's.
+"""The only translation of our errors into Cinder's.
 
 Cinder's manager acts on the type: an invalid connector becomes HTTP 400 when
-``validate_connector`` raises it, a busy volume goes back to ``available``
+``validate_connector`` raises it, a busy volume becomes ``available`` again
 when ``delete_volume`` does, and an error of ``create_export`` that is not a
-CinderException is not logged with its volume. The text is ours in all cases.
+CinderException is logged without its volume. The text is always ours.
 """
 
 from collections.abc import Iterator

@@ -1,21 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images, by Cinder's own means, straight to and from a local path.
+"""Images, transferred by Cinder's own helpers to and from a local path.
 
-No export and no session. Files belong to the service's user. Block devices
-are root's, and Cinder's helpers then run by way of its rootwrap, as they do
-for Cinder's own LVM driver: udev gives a device node back to root at any
-change, so that lending it to the service's user would not last.
+No export and no session is involved. Files belong to the service's user.
+Block devices belong to root, so Cinder's helpers run through its rootwrap
+there, as for Cinder's own LVM driver: udev returns a device node to root at
+every change, so handing it to the service's user would not last.
 """
 
+from collections.abc import Callable
 from typing import Any
-import warnings
 
-from cinder import monkey_patch
 from cinder.image import image_utils
 from cinder.volume import volume_utils
-from eventlet import tpool
+from oslo_utils import units
 
 from mydriver import exception, model
+from mydriver.cinder_volume import blocks, parts
+
+
+class ImageTransfer:
+    """Images written to volumes, and volumes written to images.
+
+    :param copy_through_attachment: Cinder's own
+        ``copy_image_to_encrypted_volume``, which attaches the volume.
+    """
+
+    def __init__(self, backend: parts.Backend,
+                 copy_through_attachment: Callable[..., None]) -> None:
+        self._backend = backend
+        self._store = backend.store
+        self._copy_through_attachment = copy_through_attachment
+
+    def copy_image_to_volume(self, context: Any, volume: Any,
+                             image_service: Any, image_id: str,
+                             disable_sparse: bool = False) -> None:
+        """Write an image to a new volume."""
+        name = parts.backing(volume)
+        self._backend.check_image_blocks(image_service.show(context, image_id))
+        fetch(context, image_service, image_id, self._store.device(name),
+              size_gib=volume.size,
+              block_size=self._backend.options.volume_dd_blocksize,
+              disable_sparse=disable_sparse)
+        self._store.extend(name, volume.size * units.Gi)
+
+    def copy_image_to_encrypted_volume(
+            self, context: Any, volume: Any, image_service: Any,
+            image_id: str, disable_sparse: bool = False) -> None:
+        """Write an image to a new volume that the host encrypts."""
+        self._backend.check_image_blocks(image_service.show(context, image_id))
+        self._copy_through_attachment(
+            context, volume, image_service, image_id,
+            disable_sparse=disable_sparse)
+
+    def copy_volume_to_image(self, context: Any, volume: Any,
+                             image_service: Any,
+                             image_meta: dict[str, Any]) -> None:
+        """Write a volume to an image."""
+        name = parts.backing(volume)
+        # This host may have cached older data of a block device.
+        self._store.extend(name, volume.size * units.Gi)
+        block_bytes = self._store.block_bytes()
+        if block_bytes != blocks.USUAL_BYTES:
+            set_property(context, image_service, image_meta['id'],
+                         blocks.PROPERTY, str(block_bytes))
+        upload(context, image_service, image_meta, self._store.device(name),
+               volume)
 
 
 def fetch(context: Any, image_service: Any, image_id: str,
@@ -23,8 +72,8 @@ def fetch(context: Any, image_service: Any, image_id: str,
           disable_sparse: bool) -> None:
     """Write an image to a volume, converted to raw; holes stay holes.
 
-    qemu-img makes the file as long as the image, and flushes nothing: the
-    caller gives it its size again and makes it durable.
+    qemu-img truncates the file to the image's length and flushes nothing: the
+    caller restores its size and flushes it.
 
     :param size_gib: size of the volume; larger images are refused.
     :param block_size: for dd, where qemu-img is not installed.
@@ -55,10 +104,10 @@ def _is_roots(device: model.BackingDevice) -> bool:
 
 
 def check_raw(path: str, image_id: str) -> None:
-    """See that a file holds what an image said to be raw may hold.
+    """Check that a file may be the contents of a raw image.
 
-    By the inspection that Cinder begins its own checks with. The rest of them
-    asks qemu-img for what there is to know about the other formats.
+    This is the inspection with which Cinder begins its own checks. The others
+    ask qemu-img about formats that are not raw.
 
     :raises ImageNotShareable: when it is a format of its own, or not safe, or
         cannot be read.
@@ -69,36 +118,18 @@ def check_raw(path: str, image_id: str) -> None:
         raise exception.ImageNotShareable(image_id, str(e)) from e
     if found != 'raw':
         raise exception.ImageNotShareable(
-            image_id, 'its file does not hold what is raw')
+            image_id, 'the contents of its file are not raw')
 
 
 def copy_as_root(source: str, target: str, size_bytes: int,
                  block_size: str) -> None:
-    """Copy from path to path by Cinder's rootwrap, without zeros.
+    """Copy from path to path through Cinder's rootwrap, without zeros.
 
-    The target reads as zeros before. A file is as long as its data
-    afterwards, and nothing is flushed; see :func:`fetch`.
+    The target reads as zeros beforehand. Afterwards a file ends with its last
+    data, and nothing is flushed; see :func:`fetch`.
 
     :param size_bytes: whole MiB, as all of Cinder's volumes have.
     :param block_size: for dd.
     """
     volume_utils.copy_volume(source, target, size_bytes // 1024 ** 2,
                              block_size, sparse=True)
-
-
-def suit_thread_pool() -> None:
-    """Let eventlet's pool of native threads suit cinder-volume's mode.
-
-    Cinder reads and writes images by way of ``eventlet.tpool`` in both of its
-    modes (cinder/image/image_utils.py, fetch). With green threads the pool
-    does what it is for. With native threads it hands the result to a loop in
-    whichever thread came first, and any other waits for ever; a pool of no
-    threads makes it call straight through, which is all that is needed then.
-    """
-    if monkey_patch.is_patched():
-        return
-    tpool.set_num_threads(0)
-    with warnings.catch_warnings():
-        # eventlet warns of what is meant here.
-        warnings.simplefilter('ignore', RuntimeWarning)
-        tpool.setup()

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attaches of multiattach volumes that Cinder has not recorded yet.
 
-A host has one mapping of a volume for all of its servers. It must stay when
-one server detaches while another is being attached, but the manager records
-the connector of an attachment only after ``initialize_connection`` returned,
-and takes no lock around the two. Nova serialises the two for servers that are
-deleted, not for attaches. So we remember which attachments may be under way.
+A host has one mapping of a volume for all of its servers. The mapping must
+stay when one server detaches while another is being attached, but the manager
+records the connector of an attachment only after ``initialize_connection``
+has returned, and takes no lock around the two. Nova serialises the two for
+servers that are deleted, but not for attaches. So we remember which
+attachments may be under way.
 
-And when a host's last two servers detach at the same time, each call finds the
-other one's record, and none is the last. So we remember as well for which
-hosts a mapping was kept, to take it away when the volume is deleted.
+When the last two servers of a host detach at the same time, each call still
+finds the other's record, and neither is the last. So we also remember for
+which hosts a mapping was kept, and remove it when the volume is deleted.
+
+Nothing here imports cinder.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,10 +23,10 @@ from mydriver.cinder_volume import attachments
 
 
 class InFlight:
-    """What this run of the service handed out and Cinder may not know of.
+    """The connections of this run that Cinder may not have recorded.
 
     Every call holds the volume's lock. After a restart nothing is under way:
-    the RPC call of each such attach failed with the service.
+    the RPC call of each such attach failed along with the service.
     """
 
     def __init__(self) -> None:
@@ -31,17 +34,19 @@ class InFlight:
         self._kept: dict[str, set[model.Iqn]] = {}
 
     def begin(self, volume: Any, initiator: model.Iqn) -> None:
-        """Remember an attach, by the records that it may belong to."""
+        """Remember an attach, by the attachments that it may belong to."""
         if volume.multiattach:
             self._ids[volume.id, initiator] = frozenset(
                 a.id for a in volume.volume_attachment if not a.connector)
 
-    def keeps(self, volume: Any, initiator: model.Iqn,
-              load: Callable[[], Iterable[Any]]) -> bool:
-        """Tell whether a host may be attaching what it detaches as well.
+    def drop_finished(self, volume: Any, initiator: model.Iqn,
+                      load: Callable[[], Iterable[Any]]) -> bool:
+        """Forget the attaches of a host that Cinder has recorded by now.
 
         :param load: returns the present attachments of the volume; called
-            only when there is something to tell.
+            only when an attach may be under way.
+        :returns: True when the host may still be attaching the volume, or
+            has it attached more than once.
         """
         ids = self._ids.pop((volume.id, initiator), frozenset())
         if not ids:
@@ -58,9 +63,9 @@ class InFlight:
         self._kept.setdefault(volume.id, set()).add(initiator)
 
     def forget(self, volume: Any) -> frozenset[model.Iqn]:
-        """Return the hosts of :meth:`kept` that Cinder knows no more of.
+        """Forget a volume.
 
-        Nothing is remembered of a volume any more once this was called.
+        :returns: the hosts of :meth:`kept` that Cinder has no attachment of.
         """
         for key in [k for k in self._ids if k[0] == volume.id]:
             del self._ids[key]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an image's file on this host may become a volume as it is.
+"""Whether an image's file on this host may become a volume unchanged.
 
-Glance says where the file is, but the path is not trusted: it must be the
+Glance gives the path of the file, but the path is not trusted: it must be the
 file that Glance's file store writes for that very image, ``FOLDER/ID``, and
-nobody else may have had a hand in it. Nothing here imports cinder.
+nobody else may have been able to write to it. Nothing here imports cinder.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ def _path(url: str) -> str | None:
 
 
 def check_record(image: Mapping[str, Any], size_bytes: int) -> None:
-    """See by its record that an image can be a volume as it is.
+    """Check by its record that an image can become a volume unchanged.
 
     :param size_bytes: of the volume.
     :raises ImageNotShareable: when it cannot.
@@ -76,15 +76,15 @@ def check_record(image: Mapping[str, Any], size_bytes: int) -> None:
 
 @contextlib.contextmanager
 def opened(path: str, image: Mapping[str, Any]) -> Iterator[int]:
-    """Open the file of an image, once it is seen to be just that.
+    """Open the file of an image, checked to be the one that Glance wrote.
 
-    :raises ImageNotShareable: when it is anything else.
+    :raises ImageNotShareable: when it is not.
     """
     try:
         if os.path.realpath(path) != path:
             raise exception.ImageNotShareable(
                 image['id'], f'{path} leads over a symbolic link')
-        # Not to wait for the other end of a pipe.
+        # O_NONBLOCK: do not wait for the other end of a pipe.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError) as e:
         raise exception.ImageNotShareable(
@@ -102,7 +102,7 @@ def opened(path: str, image: Mapping[str, Any]) -> Iterator[int]:
 
 def _problem(found: os.stat_result, folder: os.stat_result, name: str,
              image: Mapping[str, Any]) -> str | None:
-    """Say why a file is not what Glance wrote, None when it is."""
+    """Return why a file is not what Glance wrote, None when it is."""
     if name != image['id']:
         return 'is not named after the image'
     if not stat.S_ISREG(found.st_mode):

@@ -1,105 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Managing what is in the store already, and letting go of it.
+"""Manage what is already in the store, and unmanage it.
 
 A reference is ``{"source-name": NAME}``, with the name of something in the
-store's place: what others put there, or a backing that was unmanaged. To
-manage it is to give it a new name, and a size of whole GiB.
+store's place: what others put there, or a backing that was unmanaged. Managing
+it gives it a new name and rounds its size up to whole GiB.
 """
 
 from collections.abc import Iterator
 import contextlib
 from typing import Any
 
-from cinder import context as cinder_context
-from cinder import coordination, objects
+from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.volume import volume_utils
 from oslo_log import log as logging
+from oslo_utils import units
 
 from mydriver import exception
-from mydriver.cinder_volume import base as adapter
-from mydriver.cinder_volume import errors, manageable, stats
+from mydriver.cinder_volume import connections, manageable, parts
 from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
 
 
-class Manage(adapter.Adapter):
-    """Manage and unmanage volumes and snapshots."""
+class Manage:
+    """Manage and unmanage volumes and snapshots.
+
+    :param connections: withdraws a volume before it is unmanaged.
+    """
+
+    def __init__(self, backend: parts.Backend,
+                 connections: connections.Connections) -> None:
+        self._records = backend.records
+        self._store = backend.store
+        self._exports = backend.exports
+        self._connections = connections
 
     # -- volumes
 
-    @errors.translated()
     def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> int:
-        """Return the size of what is to be managed, in GiB, rounded up."""
+        """Return the size of the source, in GiB, rounded up."""
         with _blamed(existing_ref):
-            return manageable.size_of(self.store, self._free(existing_ref))
+            return manageable.size_of(self._store, self._free(existing_ref))
 
-    @errors.translated()
     def manage_existing(self, volume: Any, existing_ref: Any) -> None:
-        """Make something in the store the backing of a new volume."""
-        self._adopt(existing_ref, adapter.name(volume))
+        """Make the source the backing of a new volume."""
+        self._adopt(existing_ref, parts.backing(volume))
 
-    @errors.translated()
-    @coordination.synchronized(adapter.LOCK)
+    @coordination.synchronized(parts.LOCK)
     def unmanage(self, volume: Any) -> None:
-        """Leave the backing of a volume where it is, for managing it again.
+        """Leave the backing of a volume in the store, to be managed again.
 
-        Users know a volume's id alone, so that is what it is named after.
+        It is named after the volume's id, the only one that users know.
         """
-        self.withdraw(volume)
+        self._connections.withdraw(volume)
         name = base.volume_name(volume.id)
         if volume.name_id != volume.id:
-            self.store.rename(adapter.name(volume), name)
-        LOG.info('Volume %s is not managed any more; it stays in %s as %s',
-                 volume.id, self.store.location, name)
+            self._store.rename(parts.backing(volume), name)
+        LOG.info('Volume %s is no longer managed; it stays in %s as %s',
+                 volume.id, self._store.location, name)
 
-    @errors.translated()
     def get_manageable_volumes(self, cinder_volumes: Any, marker: Any,
                                limit: Any, offset: Any, sort_keys: Any,
                                sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of what is in the store, managed or not."""
-        managed = {adapter.name(v): manageable.Managed(v.id)
+        managed = {parts.backing(v): manageable.Managed(v.id)
                    for v in cinder_volumes}
-        return _page(manageable.volumes(self.store, managed, self._objection),
+        return _page(manageable.volumes(self._store, managed, self._objection),
                      marker, limit, offset, sort_keys, sort_dirs)
 
     # -- snapshots
 
-    @errors.translated()
     def manage_existing_snapshot_get_size(self, snapshot: Any,
                                           existing_ref: Any) -> int:
-        """Return the size of what is to be managed, in GiB, rounded up."""
+        """Return the size of the source, in GiB, rounded up."""
         with _blamed(existing_ref):
             source = self._free(existing_ref)
-            size_gib = manageable.size_of(self.store, source)
+            size_gib = manageable.size_of(self._store, source)
             if size_gib > snapshot.volume.size:
                 raise exception.StoreError(
                     f'take over {source}', f'it has {size_gib} GiB, its '
                     f'volume only {snapshot.volume.size}')
             return size_gib
 
-    @errors.translated()
     def manage_existing_snapshot(self, snapshot: Any,
                                  existing_ref: Any) -> None:
-        """Make something in the store a snapshot of a volume."""
+        """Make the source a snapshot of a volume."""
         self._adopt(existing_ref, base.snapshot_name(snapshot.id))
 
     def unmanage_snapshot(self, snapshot: Any) -> None:
-        """Leave the snapshot where it is, for managing it again."""
-        LOG.info('Snapshot %s is not managed any more; it stays in %s as %s',
-                 snapshot.id, self.store.location,
+        """Leave the snapshot in the store, to be managed again."""
+        LOG.info('Snapshot %s is no longer managed; it stays in %s as %s',
+                 snapshot.id, self._store.location,
                  base.snapshot_name(snapshot.id))
 
-    @errors.translated()
     def get_manageable_snapshots(self, cinder_snapshots: Any, marker: Any,
                                  limit: Any, offset: Any, sort_keys: Any,
                                  sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of the snapshots in the store, managed or not."""
         managed = {base.snapshot_name(s.id): manageable.Managed(
-            s.id, adapter.name(s.volume)) for s in cinder_snapshots}
+            s.id, parts.backing(s.volume)) for s in cinder_snapshots}
         return _page(
-            manageable.snapshots(self.store, managed, self._objection),
+            manageable.snapshots(self._store, managed, self._objection),
             marker, limit, offset, sort_keys, sort_dirs)
 
     # -- inside
@@ -107,16 +109,16 @@ class Manage(adapter.Adapter):
     def _adopt(self, existing_ref: Any, name: str) -> None:
         with _blamed(existing_ref):
             source = manageable.source_of(existing_ref)
-            if self.store.exists(name):
+            if self._store.exists(name):
                 return  # done before
             self._free(existing_ref)
-            size_gib = manageable.size_of(self.store, source)
-            self.store.adopt(source, name, size_gib * stats.GIB)
-        LOG.info('%s in %s is managed as %s', source, self.store.location,
+            size_gib = manageable.size_of(self._store, source)
+            self._store.adopt(source, name, size_gib * units.Gi)
+        LOG.info('%s in %s is managed as %s', source, self._store.location,
                  name)
 
     def _free(self, existing_ref: Any) -> str:
-        """Return the name in a reference, when it is not managed yet."""
+        """Return the source that a reference names, if it may be managed."""
         source = manageable.source_of(existing_ref)
         problem = self._objection(source) if base.is_name(source) else None
         if problem == manageable.MANAGED:
@@ -127,28 +129,27 @@ class Manage(adapter.Adapter):
         return source
 
     def _objection(self, name: str) -> str | None:
-        """Say why a backing must not be managed, None when it may be."""
+        """Return why a backing must not be managed, None when it may be."""
         kind, _, its_id = name.partition('-')
-        if self._is_known(kind, its_id):
+        if self._is_managed(kind, its_id):
             return manageable.MANAGED
-        if kind == 'volume' and self.exports.is_exported(its_id):
+        if kind == 'volume' and self._exports.is_exported(its_id):
             return 'it is exported'
         return None
 
-    def _is_known(self, kind: str, its_id: str) -> bool:
+    def _is_managed(self, kind: str, its_id: str) -> bool:
         """Tell whether Cinder has a volume or snapshot on that backing."""
-        context = cinder_context.get_admin_context()
         if kind == 'snapshot':
-            return bool(objects.Snapshot.exists(context, its_id))
-        # Wherever it is: a volume that is on its way to this backend has its
-        # backing here before Cinder says so, and the host may have had
+            return self._records.has_snapshot(its_id)
+        # On any host: a volume that is being migrated here has its backing
+        # here before Cinder's record says so, and this host may have had
         # another name. After a migration the backing has another id.
         return bool(self._records.of_backings([its_id]))
 
 
 @contextlib.contextmanager
 def _blamed(existing_ref: Any) -> Iterator[None]:
-    """Blame the reference for what does not fit, but not for a full store."""
+    """Blame the reference for what is wrong with it, not for a full store."""
     try:
         yield
     except (exception.BackingNotFound, exception.StoreError) as e:

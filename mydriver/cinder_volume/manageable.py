@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in a store and could be managed, as Cinder wants to be told.
+"""What a store holds and could be managed, in the form that Cinder expects.
 
 Nothing here imports cinder.
 """
@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 from typing import Any
 
+from oslo_utils import units
+
 from mydriver import exception
-from mydriver.cinder_volume import stats
 from mydriver.stores import base
 
 #: The key of a reference, the one that the in-tree drivers use.
@@ -67,7 +68,7 @@ def size_of(store: base.VolumeStore, source: str) -> int:
 
 def size_gib(size_bytes: int) -> int:
     """Return a size in GiB, rounded up."""
-    return -(-size_bytes // stats.GIB)
+    return -(-size_bytes // units.Gi)
 
 
 def volumes(store: base.VolumeStore, managed: Mapping[str, Managed],

@@ -1,52 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of Cinder's database, in Cinder's own words."""
+"""What the driver asks of Cinder's database.
 
-from collections.abc import Collection, Iterator
-from typing import Any
+Nothing here imports cinder: :mod:`.database` asks the real one.
+"""
 
-from cinder import context as cinder_context
-from cinder import objects
-
-#: Ids in one query; databases limit what a statement may hold.
-_AT_A_TIME = 200
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
 
 
-class CinderRecords:
-    """Cinder's database; see :class:`.attachments.Records`.
+class Records(Protocol):
+    """Cinder's database, as far as the driver asks it.
 
-    No query is limited to a host, a cluster or a project: the operator may
-    have renamed this host since a volume was attached.
+    Volumes and attachments are Cinder's objects. A method that cannot answer
+    raises whatever went wrong.
     """
 
-    def of_backings(self, ids: Collection[str]) -> list[Any]:
-        """Return the volumes that exist, each once."""
-        return _volumes(ids, 'no')
+    def of_backings(self, ids: Collection[str]) -> Collection[Any]:
+        """Return the volumes that have, or whose backing has, one of the ids.
 
-    def deleted(self, ids: Collection[str]) -> frozenset[str]:
+        Wherever they are: on any host, in any cluster, of any project.
+        """
+
+    def deleted(self, ids: Collection[str]) -> Collection[str]:
         """Return those of the ids under which Cinder deleted a volume."""
-        gone = _volumes(ids, 'only')
-        return frozenset(ids) & {i for v in gone for i in (v.id, v.name_id)}
 
     def of_host(self, host: str) -> Collection[Any]:
-        """Return the volumes that Cinder has under a name of this host."""
-        found: Collection[Any] = objects.VolumeList.get_all_by_host(
-            cinder_context.get_admin_context(), host)
-        return found
+        """Return the volumes that Cinder has on a host.
 
+        There may be others of its backend, from before the host was renamed.
 
-def _volumes(ids: Collection[str], read_deleted: str) -> list[Any]:
-    """Return the volumes that have, or whose backing has, one of the ids."""
-    context = cinder_context.get_admin_context(read_deleted=read_deleted)
-    found = {}
-    for part in _parts(sorted(ids)):
-        # After a migration the backing has another id than the volume.
-        for key in ('id', '_name_id'):
-            for volume in objects.VolumeList.get_all(
-                    context, filters={key: part}):
-                found[volume.id] = volume
-    return list(found.values())
+        :param host: ``HOST@BACKEND``.
+        """
 
+    def attachments(self, volume_id: str) -> Iterable[Any]:
+        """Return the present attachments of a volume."""
 
-def _parts(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), _AT_A_TIME):
-        yield ids[start:start + _AT_A_TIME]
+    def admin_metadata(self, volume_id: str) -> Mapping[str, str]:
+        """Return the administrator's metadata of a volume."""
+
+    def has_snapshots(self, volume_id: str) -> bool:
+        """Tell whether a volume has snapshots."""
+
+    def has_snapshot(self, snapshot_id: str) -> bool:
+        """Tell whether Cinder has a snapshot of that id."""

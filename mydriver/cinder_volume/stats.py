@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backend tells Cinder's scheduler about itself."""
+"""The stats that a backend reports to Cinder's scheduler.
+
+Nothing here imports cinder.
+"""
 
 from collections.abc import Callable
 import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
+from oslo_utils import units
 
 from mydriver import exception
 from mydriver.cinder_volume import blocks
@@ -13,12 +17,10 @@ from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
 
-GIB = 1024 ** 3
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Backend:
-    """What is settled when the driver is set up.
+    """What stays the same once the driver is set up.
 
     :param name: name of the backend and of its only pool.
     :param version: version of the driver.
@@ -41,21 +43,21 @@ class Backend:
     goodness_function: str | None = None
 
 
-#: Nothing goes where no more is free than what is reserved, nor where it could
-#: not be filled even if it were alone. Cinder's CapacityFilter does not look
-#: at what is free of a thin pool (cinder/scheduler/sched_utils.py). Figures
-#: are cut down to whole GiB (cinder/scheduler/evaluator).
+#: No volume is placed where only the reserved space is free, or where it
+#: could not be filled even if it were the only one. Cinder's CapacityFilter
+#: ignores the free space of a thin pool (cinder/scheduler/sched_utils.py).
+#: Figures are truncated to whole GiB (cinder/scheduler/evaluator).
 FILTER = ('stats.free_capacity_gb > '
           'stats.total_capacity_gb * stats.reserved_percentage / 100 and '
           'volume.size <= stats.total_capacity_gb')
 
 
 def goodness(max_over_subscription_ratio: float | str) -> str:
-    """Return the default goodness function: how much of the place is free.
+    """Return the default goodness function: the free share of the pool.
 
-    That is of what can be written, or of what may be promised, whichever is
-    less. What ``auto`` may promise depends on what is promised already, so
-    that only the former counts there.
+    The share is that of what can be written or of what may still be
+    provisioned, whichever is smaller. What ``auto`` allows depends on what is
+    provisioned already, so only the former counts there.
     """
     free = 'stats.free_capacity_gb / stats.total_capacity_gb'
     if isinstance(max_over_subscription_ratio, str):
@@ -69,16 +71,17 @@ def build(backend: Backend, store: base.VolumeStore,
           check_serving: Callable[[], None]) -> dict[str, Any]:
     """Return the answer to ``get_volume_stats``.
 
-    Volumes share the targets of a pool (``shared_targets``): hosts whose
-    initiator cannot scan by hand take a lock. The store is thin, what was
-    never written reads as zeros, so that copies may skip zeros
+    Volumes share the targets of a pool (``shared_targets``): a host whose
+    initiator cannot scan manually takes a lock. The store is thin and blocks
+    that were never written read as zeros, so copies may skip zeros
     (``sparse_copy_volume``).
 
-    A store that cannot be read and a target that does not serve make the
-    backend ``down``, with no room: the scheduler does not ask for the state,
-    but puts nothing where there is no room.
+    A store that cannot be read, or a target that takes no logins, makes the
+    backend ``down`` with no capacity: the scheduler ignores the state, but
+    places nothing where there is no capacity.
 
-    :param check_serving: raises one of our errors when the target does not.
+    :param check_serving: raises an error of ours when the target takes no
+        logins.
     """
     state, room, backings = 'up', base.Capacity(0, 0, 0), 0
     block_bytes = None
@@ -105,7 +108,7 @@ def build(backend: Backend, store: base.VolumeStore,
         'QoS_support': False,
         'location_info': backend.location,
         'mydriver_store': backend.store_kind,
-        # As a text: so a volume type can ask for it without an operator.
+        # As text: a volume type can then ask for it without an operator.
         blocks.PROPERTY: block_bytes,
         'filter_function': backend.filter_function,
         'goodness_function': backend.goodness_function,
@@ -123,4 +126,4 @@ def build(backend: Backend, store: base.VolumeStore,
 
 
 def _gib(size_bytes: int) -> float:
-    return round(size_bytes / GIB, 2)
+    return round(size_bytes / units.Gi, 2)

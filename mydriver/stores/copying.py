@@ -7,7 +7,6 @@ threads, where eventlet's locks must not be waited for.
 
 from collections.abc import Iterator
 import contextlib
-import dataclasses
 import errno
 import os
 import time
@@ -29,29 +28,6 @@ _ZEROS = bytes(_CHUNK_BYTES)
 
 #: lseek(2), SEEK_DATA.
 _NO_MORE_DATA = errno.ENXIO
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where a backend keeps its volumes, as it tells the scheduler.
-
-    :param kind: the driver.
-    :param host: name of its host.
-    :param path: the store's location there.
-    """
-
-    kind: str
-    host: str
-    path: str
-
-    @classmethod
-    def parse(cls, text: object) -> 'Place | None':
-        """Read ``KIND:HOST:PATH``; None when it is something else."""
-        parts = text.split(':', 2) if isinstance(text, str) else ()
-        return cls(*parts) if len(parts) == 3 else None
-
-    def __str__(self) -> str:
-        return f'{self.kind}:{self.host}:{self.path}'
 
 
 class Copy:

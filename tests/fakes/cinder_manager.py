@@ -10,6 +10,7 @@ import datetime
 import os
 import shutil
 import tempfile
+from typing import Any, BinaryIO
 from unittest import mock
 import uuid
 
@@ -26,13 +27,13 @@ CONF = cfg.CONF
 BACKENDS = ('disks', 'other')
 PROJECT = uuid.uuid4().hex
 UPDATED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
-KIND = 'tests.fakes.cinder.Driver'
+KIND = 'tests.fakes.cinder.manager_driver'
 
 #: One for all tests of a process: Cinder binds to it once.
-_DATABASE = []
+_DATABASE: list[str] = []
 
 
-def database():
+def database() -> str:
     """Return the database's folder, made when it is first asked for."""
     if not _DATABASE:
         _DATABASE.append(tempfile.mkdtemp(prefix='mydriver-',
@@ -50,13 +51,13 @@ class Images(fakes.ImageService):
     :param folder: where it keeps its images.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         super().__init__()
         self.folder = folder
         self.downloads = 0
         self.shown = True
 
-    def add(self, data, disk_format='raw'):
+    def add(self, data: bytes, disk_format: str = 'raw') -> str:
         """Keep an image in the folder too."""
         image_id = super().add(data, disk_format)
         self.images[image_id].update(
@@ -65,13 +66,14 @@ class Images(fakes.ImageService):
             f.write(data)
         return image_id
 
-    def get_location(self, _context, image_id):
+    def get_location(self, _context: Any, image_id: str
+                     ) -> tuple[str | None, None]:
         """Say where the image is, where Glance shows it."""
         if not self.shown:
             return None, None
         return f'file://{self.folder}/{image_id}', None
 
-    def download(self, context, image_id, data):
+    def download(self, context: Any, image_id: str, data: BinaryIO) -> None:
         """Count it."""
         self.downloads += 1
         super().download(context, image_id, data)
@@ -83,7 +85,7 @@ class ManagerTestCase(fakes.CinderTestCase):
     #: More lines for the section of the first backend and [DEFAULT].
     options = ''
 
-    def setUp(self):
+    def setUp(self) -> None:
         """Start two managers on an empty database."""
         super().setUp()
         for name in ('other', 'glance'):
@@ -119,7 +121,7 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.managers = {name: self.manager(name) for name in BACKENDS}
         self.disks, self.other = (self.managers[n] for n in BACKENDS)
 
-    def manager(self, backend):
+    def manager(self, backend: str) -> Any:
         """Return the manager of a backend, its driver ready."""
         host = f'{uuid.uuid4().hex}@{backend}'
         objects.Service(self.context, host=host, binary='cinder-volume',
@@ -131,20 +133,14 @@ class ManagerTestCase(fakes.CinderTestCase):
         made = importutils.import_object(
             CONF.volume_manager, volume_driver=KIND, service_name=backend,
             host=host)
-        made.driver._is_known = super(
-            fakes.Driver, made.driver)._is_known
-        made.driver._records = super(
-            fakes.Driver, made.driver)._make_records()
-        made.driver._has_snapshots = super(
-            fakes.Driver, made.driver)._has_snapshots
         made.driver.do_setup(self.context)
         made.driver.check_for_setup_error()
         made.driver.set_initialized()
         made.stats = {'pools': {}, 'allocated_capacity_gb': 0}
-        self.addCleanup(made.driver.journal.close)
+        self.addCleanup(made.driver.engine.journal.close)
         return made
 
-    def record(self, of, size=1, **fields):
+    def record(self, of: Any, size: int = 1, **fields: Any) -> Any:
         """Return the record of a new volume, as the API makes it."""
         pool = of.driver.get_pool(None)
         volume = objects.Volume(self.context, **{
@@ -155,7 +151,7 @@ class ManagerTestCase(fakes.CinderTestCase):
         volume.create()
         return volume
 
-    def created(self, of=None, **fields):
+    def created(self, of: Any = None, **fields: Any) -> Any:
         """Return a new volume that the manager made."""
         of = of or self.disks
         request = fields.pop('request', {})
@@ -166,7 +162,7 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.assertEqual('available', volume.status)
         return volume
 
-    def snapshot_of(self, volume, of=None):
+    def snapshot_of(self, volume: Any, of: Any = None) -> Any:
         """Return a new snapshot that the manager made."""
         snapshot = objects.Snapshot(
             self.context, volume_id=volume.id, status='creating',
@@ -178,6 +174,6 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.assertEqual('available', snapshot.status)
         return snapshot
 
-    def files(self, of=None):
+    def files(self, of: Any = None) -> list[str]:
         """Return the names in a backend's folder."""
-        return list((of or self.disks).driver.store.names())
+        return list((of or self.disks).driver.backend.store.names())

@@ -26,22 +26,14 @@ OPTIONS = """
 """
 
 
-class Driver(driver.LIODriver):
-    """The driver as it is, without a database."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.records = []
-
-    def _make_records(self):
-        return fakes.Records(self)
+def kernel_driver(**kwargs):
+    """Return the driver as it is, without a database."""
+    return driver.LIODriver(**{'records': fakes.Records(), **kwargs})
 
 
 class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
     """What cinder-volume does, without its RPC and database."""
 
-    #: The driver's class.
-    kind = Driver
     #: More of the backend's options.
     options = ''
 
@@ -59,9 +51,9 @@ class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
         self.make_place()
         self.addCleanup(lio.clear)
         self.addCleanup(self.log_out)
-        self.driver = self.new_driver(self.kind)
+        self.driver = self.new_driver(kernel_driver)
         self.driver.do_setup(fakes.context())
-        self.addCleanup(self.driver.exports._journal.close)
+        self.addCleanup(self.driver.backend.exports._journal.close)
         self.driver.check_for_setup_error()
         self.clean = lio.dump()
 

@@ -36,7 +36,7 @@ class DriverTest(driving.DriverCase):
         self.detach(volume, info, properties)
         self.assert_nothing_left()
         self.driver.delete_volume(volume)
-        self.assertEqual((), self.driver.store.names())
+        self.assertEqual((), self.driver.backend.store.names())
 
     def test_snapshot_clone_and_extend_in_use(self):
         volume = fakes.volume()
@@ -111,7 +111,7 @@ class DriverTest(driving.DriverCase):
 
         self.assertEqual(('up', True), state())
         target = configfs.ROOT / 'iscsi' / str(
-            serving.pool(self.driver.exports._settings)[0]) / 'tpgt_1'
+            serving.pool(self.driver.backend.exports._settings)[0]) / 'tpgt_1'
         (target / 'enable').write_text('0')
         self.assertEqual(('down', False), state())
         (target / 'enable').write_text('1')
@@ -143,7 +143,8 @@ class DriverTest(driving.DriverCase):
         self.driver.create_export(None, volume, fakes.connector())
         before = lio.dump()
         target, = (t for t in serving.pool(
-            self.driver.exports._settings) if configfs.target(t).exports)
+            self.driver.backend.exports._settings)
+            if configfs.target(t).exports)
         enable = configfs.ROOT / 'iscsi' / str(target) / 'tpgt_1/enable'
         enable.write_text('0')
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
@@ -160,11 +161,11 @@ class DriverTest(driving.DriverCase):
         before = self.driver.initialize_connection(volume, connector)
         lio.clear()
         again = self.new_driver(driving.Driver)
-        again.records = [fakes.volume(
+        again.records.volumes = [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment()])]
         again.do_setup(fakes.context())
-        self.addCleanup(again.exports._journal.close)
+        self.addCleanup(again.backend.exports._journal.close)
         again.check_for_setup_error()
         again.ensure_export(fakes.context(), volume)
         self.assertEqual(before,

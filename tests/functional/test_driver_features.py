@@ -32,20 +32,8 @@ OTHER = """
 """
 
 
-class Driver(driving.Driver):
-    """The driver as it is, without a database."""
-
-    def _is_known(self, kind, its_id):
-        return False
-
-    def _has_snapshots(self, volume):
-        return False
-
-
 class FeatureTest(driving.DriverCase):
     """What cinder-volume asks for beside attach and detach."""
-
-    kind = Driver
 
     def created(self, data, **fields):
         """Return a new volume that holds some data."""

@@ -12,7 +12,6 @@ from tests.functional import (
     driving,
     lvm,
     test_driver,
-    test_driver_features,
 )
 
 GIB = driving.GIB
@@ -52,7 +51,7 @@ class DriverOnLvmThinTest(driving.OnLvmThin, test_driver.DriverTest):
         volume = fakes.volume(2)
         self.driver.create_volume(volume)
         info, properties = self.attached(volume)
-        export = self.driver.exports._journal.export(volume.id)
+        export = self.driver.backend.exports._journal.export(volume.id)
         seen = configfs.target(export.target)
         self.assertEqual([export.device.size_bytes],
                          [e.size_bytes for e in seen.exports])
@@ -71,13 +70,11 @@ class DriverOnLvmThinTest(driving.OnLvmThin, test_driver.DriverTest):
 
     def free(self):
         """Return the free bytes of the pool."""
-        return self.driver.store.capacity().free_bytes
+        return self.driver.backend.store.capacity().free_bytes
 
 
 class FeaturesOnLvmThinTest(driving.OnLvmThin, driving.DriverCase):
     """Revert and manage, seen through an attach."""
-
-    kind = test_driver_features.Driver
 
     def test_revert_and_manage(self):
         base.run('lvcreate', '-q', '-Wn', '-V', '1g', '-n', 'web',

@@ -40,7 +40,7 @@ class Blocks:
         return int(found)
 
     def test_a_host_sees_what_is_reported(self):
-        self.assertEqual(self.shown, self.driver.store.block_bytes())
+        self.assertEqual(self.shown, self.driver.backend.store.block_bytes())
         pool, = self.driver.get_volume_stats(True)['pools']
         self.assertEqual(str(self.shown), pool['mydriver_block_bytes'])
         volume, copy = fakes.volume(), fakes.volume()
@@ -98,4 +98,4 @@ class ThinTest(Blocks, driving.OnLvmThin, driving.DriverCase):
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
                                     'blocks of 512 bytes, but .*4096'):
             self.driver.create_volume(end)
-        self.assertEqual((), self.driver.store.names())
+        self.assertEqual((), self.driver.backend.store.names())

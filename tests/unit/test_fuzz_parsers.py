@@ -13,9 +13,8 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import discovery, exception, model, vpd
-from mydriver.cinder_volume import local_image
+from mydriver.cinder_volume import local_image, location
 from mydriver.privileged.initiator import node_record
-from mydriver.stores import copying
 from mydriver.stores.lvmthin import pool
 from mydriver.target import chap, configfs
 from tests.fakes import hostile
@@ -199,10 +198,10 @@ class PlaceTest(unittest.TestCase):
         hostile.anything, st.tuples(hostile.text, hostile.text,
                                     hostile.text).map(':'.join)))
     def test_place(self, text):
-        place = copying.Place.parse(text)
+        place = location.Place.parse(text)
         if place is not None:
             self.assertEqual(text, str(place))
-            self.assertEqual(place, copying.Place.parse(str(place)))
+            self.assertEqual(place, location.Place.parse(str(place)))
 
 
 RECORD = (f'# BEGIN RECORD 2.1.8\nnode.startup = automatic\n{SECRET} = old\n'

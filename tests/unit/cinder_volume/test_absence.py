@@ -14,12 +14,13 @@ from cinder import objects
 import ddt
 
 from mydriver import exception, model
-from mydriver.cinder_volume import attachments
+from mydriver.cinder_volume import manage, startup, users
 from tests.fakes import cinder as fakes
 from tests.fakes import cinder_manager as managing
 
 HOST = model.Iqn(fakes.INITIATOR)
 OTHER = 'iqn.1993-08.org.debian:01:other'
+USERS = users.__name__
 GIB = 1024 ** 3
 
 
@@ -60,7 +61,7 @@ class UsersTest(unittest.TestCase):
 
     def users(self, *volumes, backings=(), stored=(), **more):
         self.records = Records(*volumes, **more)
-        return attachments.Users(self.records, {
+        return users.Users(self.records, {
             *backings, *(v.name_id for v in volumes)}, stored)
 
     @ddt.data(
@@ -116,21 +117,21 @@ class UsersTest(unittest.TestCase):
     def test_but_not_where_it_is_in_the_store(self, tells):
         younger = fakes.volume().id
         users = self.users(volume(), stored=[younger] if tells else None)
-        with self.assertLogs(attachments.__name__, 'WARNING') as logs:
+        with self.assertLogs(USERS, 'WARNING') as logs:
             self.assertTrue(users.may_use(younger, HOST))
         self.assertIn('an old copy', logs.output[0])
 
     def test_a_database_that_knows_nothing_proves_nothing(self):
         backings = [fakes.volume().id for _ in range(3)]
         users = self.users(backings=backings)
-        with self.assertLogs(attachments.__name__, 'WARNING') as logs:
+        with self.assertLogs(USERS, 'WARNING') as logs:
             self.assertTrue(users.may_use(backings[0], HOST))
         self.assertIn('knows none of the 3 volumes', logs.output[0])
 
     def test_an_error_is_no_answer(self):
         users = self.users(volume(fakes.attachment()))
         self.records.error = RuntimeError('lost connection')
-        with self.assertLogs(attachments.__name__, 'WARNING') as logs:
+        with self.assertLogs(USERS, 'WARNING') as logs:
             self.assertTrue(users.may_use(fakes.volume().id, HOST))
             self.assertEqual([], users.recorded(fakes.BACKEND))
         self.assertIn('lost connection', logs.output[0])
@@ -166,28 +167,28 @@ class RestartTest(fakes.CinderTestCase):
             id=volume.id, status='in-use', volume_attachment=[
                 *volume.volume_attachment,
                 fakes.attachment(initiator, info=info)], **fields)
-        self.driver.records.append(record)
+        self.driver.records.volumes.append(record)
         return record
 
     def restart(self, rebooted=False, **changed):
         """Start it anew, with changed records; return the driver."""
         again = self.new_driver()
-        again.records = self.driver.records
+        again.records.volumes = self.driver.records.volumes
         for name, value in changed.items():
-            setattr(again, name, value)
-        self.driver.journal.close()
+            setattr(again.records, name, value)
+        self.driver.engine.journal.close()
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
+        self.addCleanup(again.engine.journal.close)
         if not rebooted:
-            again.target.targets = self.driver.target.targets
+            again.engine.target.targets = self.driver.engine.target.targets
         again.check_for_setup_error()
         self.driver = again
         return again
 
     def lose_state(self, *names):
         """Remove files of the backend's state."""
-        self.driver.journal.close()
-        folder = os.path.dirname(self.driver.journal.path)
+        self.driver.engine.journal.close()
+        folder = os.path.dirname(self.driver.engine.journal.path)
         for name in os.listdir(folder):
             if name.startswith(names):
                 os.unlink(os.path.join(folder, name))
@@ -198,12 +199,12 @@ class RestartTest(fakes.CinderTestCase):
             (v.id, a.connector['initiator'], a.connection_info['target_iqn'],
              a.connection_info['target_lun'],
              a.connection_info.get('auth_password'))
-            for v in self.driver.records for a in v.volume_attachment)
+            for v in self.driver.records.volumes for a in v.volume_attachment)
 
     def there(self):
         """Return the same of the target."""
         found = []
-        for iqn, target in self.driver.target.targets.items():
+        for iqn, target in self.driver.engine.target.targets.items():
             for initiator, acl in target.acls.items():
                 found += [
                     (target.luns[tpg_lun][1].volume_id, initiator, iqn, lun,
@@ -222,35 +223,35 @@ class RestartTest(fakes.CinderTestCase):
         self.restart(broken=True)
         with self.assertRaises(cinder_exception.VolumeIsBusy):
             self.driver.delete_volume(self.volume)
-        self.driver.broken = False
+        self.driver.records.broken = False
         with self.assertRaises(cinder_exception.VolumeIsBusy):
             self.driver.delete_volume(other)
         self.driver.delete_volume(self.volume)
         self.assertEqual([(other.id, fakes.INITIATOR, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
 
     def test_the_database_of_another_cloud(self):
         before = self.there()
-        self.restart(records=[fakes.volume()])
+        self.restart(volumes=[fakes.volume()])
         self.assertEqual(before, self.there())
-        self.assertEqual({self.volume.id: GIB}, self.driver.exported())
+        self.assertEqual({self.volume.id: GIB}, self.driver.engine.exported())
 
     def test_what_is_known_to_have_ended(self):
         ended = self.attached(OTHER)
         ended.volume_attachment.objects.clear()
         self.restart()
         self.assertEqual([(self.volume.id, fakes.INITIATOR, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
 
     @ddt.data('journal', '')
     def test_a_lost_journal_after_a_boot(self, lost):
         self.attached(OTHER)
         self.attached(OTHER, self.volume)
         self.attached()
-        self.driver.records.pop(2)
+        self.driver.records.volumes.pop(2)
         gone = self.attached()
         self.driver.terminate_connection(gone, fakes.connector())
-        self.driver.records.remove(gone)
+        self.driver.records.volumes.remove(gone)
         self.attached()
         told = self.told()
         self.assertEqual(4, len({t[:2] for t in told}))
@@ -292,11 +293,11 @@ class RestartTest(fakes.CinderTestCase):
         self.volume.volume_attachment[0].connection_info.update(
             target_iqn=other, target_iqns=[other],
             target_portals=['198.51.100.1:3260'])
-        before = set(self.driver.target.targets)
+        before = set(self.driver.engine.target.targets)
         self.lose_state('journal')
         self.restart(rebooted=True)
-        self.assertEqual([], self.driver.mapped())
-        self.assertEqual(before, set(self.driver.target.targets))
+        self.assertEqual([], self.driver.engine.mapped())
+        self.assertEqual(before, set(self.driver.engine.target.targets))
 
     def test_portals_that_changed_meanwhile(self):
         data = self.volume.volume_attachment[0].connection_info
@@ -304,7 +305,7 @@ class RestartTest(fakes.CinderTestCase):
         self.lose_state('journal')
         self.restart(rebooted=True)
         self.assertIn('192.0.2.7:3262', {
-            p for t in self.driver.target.targets.values()
+            p for t in self.driver.engine.target.targets.values()
             for p in t.portals})
 
     def test_read_only_as_recorded(self):
@@ -312,51 +313,51 @@ class RestartTest(fakes.CinderTestCase):
         self.lose_state('journal')
         self.restart(rebooted=True)
         self.assertEqual([(self.volume.id, fakes.INITIATOR, True)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
 
     def test_one_that_the_target_does_not_let_go(self):
         ended = self.attached(OTHER)
         ended.volume_attachment.objects.clear()
-        target = self.driver.target
+        target = self.driver.engine.target
 
         def refuse(*_args):
             raise exception.TargetError('unmap', 'it is busy')
         again = self.new_driver()
-        again.records = self.driver.records
-        self.driver.journal.close()
+        again.records.volumes = self.driver.records.volumes
+        self.driver.engine.journal.close()
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
-        again.target.targets = target.targets
-        again.target.drop_mapping = refuse
+        self.addCleanup(again.engine.journal.close)
+        again.engine.target.targets = target.targets
+        again.engine.target.drop_mapping = refuse
         again.check_for_setup_error()
-        self.assertEqual(2, len(again.mapped()))
+        self.assertEqual(2, len(again.engine.mapped()))
 
     def test_an_old_copy_of_the_database(self):
         # It was restored: of the younger volume Cinder has never heard.
         younger = self.attached(OTHER)
         before = self.there()
-        self.driver.records.remove(younger)
+        self.driver.records.volumes.remove(younger)
         self.restart()
         self.assertEqual(before, self.there())
-        self.driver.records.append(younger)
+        self.driver.records.volumes.append(younger)
         self.restart()
         self.assertEqual(before, self.there())
 
     def test_a_store_that_does_not_tell_what_it_has(self):
         younger = self.attached(OTHER)
         before = self.there()
-        self.driver.records.remove(younger)
+        self.driver.records.volumes.remove(younger)
         again = self.new_driver()
-        again.records = self.driver.records
-        self.driver.journal.close()
+        again.records.volumes = self.driver.records.volumes
+        self.driver.engine.journal.close()
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
-        again.target.targets = self.driver.target.targets
-        again.exports.reconciler.start()
+        self.addCleanup(again.engine.journal.close)
+        again.engine.target.targets = self.driver.engine.target.targets
+        again.backend.exports.reconciler.start()
         with mock.patch.object(
-                again.store._obj, 'names',
+                again.backend.store._obj, 'names',
                 side_effect=exception.StoreError('list', 'it is away')):
-            again._settle()
+            startup.Startup(again.backend).settle()
         self.driver = again
         self.assertEqual(before, self.there())
 
@@ -369,8 +370,8 @@ class RestartTest(fakes.CinderTestCase):
             target_iqn=other, target_iqns=[other] * 2)
         self.lose_state('journal')
         self.restart(rebooted=True)
-        self.assertEqual([], self.driver.mapped())
-        self.assertNotIn(other, self.driver.target.targets)
+        self.assertEqual([], self.driver.engine.mapped())
+        self.assertNotIn(other, self.driver.engine.target.targets)
 
     def test_one_record_that_cannot_be_read(self):
         class Broken:
@@ -380,16 +381,16 @@ class RestartTest(fakes.CinderTestCase):
             @property
             def volume_attachment(self):
                 raise RuntimeError('lost connection')
-        self.driver.records[1] = Broken()
+        self.driver.records.volumes[1] = Broken()
         told = [t for t in self.there() if t[0] == self.volume.id]
-        self.driver.records.reverse()
+        self.driver.records.volumes.reverse()
         self.lose_state('journal')
         self.restart(rebooted=True)
         self.assertEqual(told, self.there())
 
     def rotate_key(self):
         """Replace the key of new mappings."""
-        folder = os.path.dirname(self.driver.journal.path)
+        folder = os.path.dirname(self.driver.engine.journal.path)
         with open(os.path.join(folder, 'chap.key'), 'r+b') as f:
             f.write(os.urandom(32))
         return sorted(n for n in os.listdir(folder)
@@ -418,7 +419,7 @@ class RestartTest(fakes.CinderTestCase):
         self.restart(broken=False)
         self.assertEqual([], self.there())
         self.restart()
-        folder = os.path.dirname(self.driver.journal.path)
+        folder = os.path.dirname(self.driver.engine.journal.path)
         self.assertFalse(set(kept) & set(os.listdir(folder)))
 
 
@@ -443,30 +444,30 @@ class RenamedHostTest(managing.ManagerTestCase):
 
     def restart(self, rebooted=False):
         """Start the driver as that of a host of another name."""
-        again = self.new_driver()
+        again = self.new_driver(fakes.manager_driver)
         again.host = f'{uuid.uuid4().hex}@disks'
-        again._records = super(fakes.Driver, again)._make_records()
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
+        self.addCleanup(again.engine.journal.close)
         if not rebooted:
-            again.target.targets = self.disks.driver.target.targets
+            target = self.disks.driver.engine.target
+            again.engine.target.targets = target.targets
         again.check_for_setup_error()
         return again
 
     def test_a_volume_stays_mapped(self):
         volume = self.attached()
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],
-                         self.restart().mapped())
+                         self.restart().engine.mapped())
 
     def test_a_volume_that_was_unmapped_is_mapped_again(self):
         volume = self.attached()
         # What earlier releases did when the host was renamed.
-        self.disks.driver.exports.terminate_connection(
+        self.disks.driver.backend.exports.terminate_connection(
             volume.id, model.Iqn(fakes.INITIATOR))
-        self.disks.driver.exports.remove_export(volume.id)
-        self.assertEqual([], self.disks.driver.mapped())
+        self.disks.driver.backend.exports.remove_export(volume.id)
+        self.assertEqual([], self.disks.driver.engine.mapped())
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],
-                         self.restart().mapped())
+                         self.restart().engine.mapped())
 
     def test_an_attachment_that_is_gone(self):
         volume = self.attached()
@@ -474,7 +475,8 @@ class RenamedHostTest(managing.ManagerTestCase):
                 self.context, volume.id):
             record.destroy()
         driver = self.restart()
-        self.assertEqual(([], {}), (driver.mapped(), driver.exported()))
+        engine = driver.engine
+        self.assertEqual(([], {}), (engine.mapped(), engine.exported()))
 
     def test_a_volume_of_a_cluster_and_of_another_project(self):
         volume = self.attached()
@@ -482,11 +484,11 @@ class RenamedHostTest(managing.ManagerTestCase):
                        'project_id': uuid.uuid4().hex})
         volume.save()
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],
-                         self.restart().mapped())
+                         self.restart().engine.mapped())
 
     def test_a_deleted_volume_is_known_to_be_gone(self):
         volume = self.created()
-        records = self.disks.driver._records
+        records = self.disks.driver.records
         self.assertEqual([volume.id], [
             v.id for v in records.of_backings([volume.id])])
         volume.destroy()
@@ -500,6 +502,6 @@ class RenamedHostTest(managing.ManagerTestCase):
         volume.save()
         driver = self.restart()
         self.assertEqual([volume.id], [
-            v.id for v in driver._records.of_backings([name_id])])
-        self.assertTrue(super(fakes.Driver, driver)._is_known(
+            v.id for v in driver.records.of_backings([name_id])])
+        self.assertTrue(driver.parts[manage.Manage]._is_managed(
             'volume', name_id))

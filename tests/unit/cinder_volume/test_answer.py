@@ -27,7 +27,7 @@ class AnswerTest(fakes.CinderTestCase):
         answer = mine._parse_connection_options(
             fakes.context(), volume,
             driver.initialize_connection(volume, connector))
-        (self.protected,) = (ro for _v, _i, ro in driver.mapped())
+        (self.protected,) = (ro for _v, _i, ro in driver.engine.mapped())
         return answer['data']
 
     @ddt.data(('', None), ('report_discard_supported = False', None),

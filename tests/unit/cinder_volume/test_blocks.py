@@ -86,7 +86,7 @@ class ImageTest(BlocksCase):
                       self.driver.copy_image_to_encrypted_volume):
             self.refused(fetch, fakes.context(), volume, self.images,
                          image_id)
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.assertEqual(bytes(6), self.read(volume, 6))
 
     def test_one_for_large_blocks_is_taken_there_alone(self):

@@ -9,7 +9,6 @@ from cinder import exception as cinder_exception
 import ddt
 
 from mydriver import exception
-from mydriver.backend import settings as backend_settings
 from mydriver.stores.reflink import store as reflink
 from mydriver.target import exports
 from tests.fakes import cinder as fakes
@@ -18,18 +17,11 @@ GIB = 1024 ** 3
 OTHER = 'iqn.1993-08.org.debian:01:other'
 
 
-class RealFilesystemDriver(fakes.Driver):
-    """The driver on a filesystem that cannot share extents."""
+class UnavailableEngine(fakes.MemoryEngine):
+    """The engine of a host whose target does not serve."""
 
-    def _make_store(self, conf, backend):
-        return backend_settings.store_of(conf, backend)
-
-
-class UnavailableDriver(fakes.Driver):
-    """The driver on a host whose target does not serve."""
-
-    def _make_service(self, wanted):
-        made = super()._make_service(wanted)
+    def exports_of(self, wanted, store):
+        made = super().exports_of(wanted, store)
         self.target.check = self._fail
         return made
 
@@ -65,7 +57,7 @@ class SetupTest(fakes.CinderTestCase):
         driver.initialize_connection(volume, fakes.connector())
         driver.do_setup(None)
         driver.check_for_setup_error()
-        self.assertEqual({volume.id: GIB}, driver.exported())
+        self.assertEqual({volume.id: GIB}, driver.engine.exported())
 
     def test_state_is_in_a_folder_of_the_backend(self):
         self.started_driver()
@@ -77,7 +69,7 @@ class SetupTest(fakes.CinderTestCase):
         os.rmdir(self.store_path)
         driver = self.new_driver()
         driver.do_setup(None)
-        self.addCleanup(lambda: driver.journal.close())
+        self.addCleanup(lambda: driver.engine.journal.close())
         with self.assertRaises(cinder_exception.InvalidConfigurationValue):
             driver.check_for_setup_error()
         os.mkdir(self.store_path)
@@ -85,13 +77,13 @@ class SetupTest(fakes.CinderTestCase):
         driver.check_for_setup_error()
         driver.create_volume(fakes.volume())
 
-    def refusal(self, kind=fakes.Driver):
+    def refusal(self, **parts):
         """Return the text with which set up fails."""
-        driver = self.new_driver(kind)
+        driver = self.new_driver(**parts)
         with self.assertRaises(
                 cinder_exception.InvalidConfigurationValue) as caught:
             driver.do_setup(None)
-            self.addCleanup(driver.journal.close)
+            self.addCleanup(driver.engine.journal.close)
             driver.check_for_setup_error()
         return str(caught.exception)
 
@@ -114,14 +106,14 @@ class SetupTest(fakes.CinderTestCase):
         self.assertIn(text, self.refusal())
 
     def test_a_filesystem_without_reflink_is_named(self):
-        text = self.refusal(RealFilesystemDriver)
+        text = self.refusal(engine=fakes.MemoryEngine(clone=None))
         self.assertIn(f'mydriver_store_path: {self.store_path} is on a '
                       'filesystem that cannot share extents', text)
         self.assertIn('reflink=1', text)
 
     def test_what_the_target_lacks_is_named(self):
         self.assertEqual('Kernel target: configfs is not mounted. Mount it.',
-                         self.refusal(UnavailableDriver))
+                         self.refusal(engine=UnavailableEngine()))
 
     def test_a_mapping_that_cinder_has_no_attachment_of_is_dropped(self):
         driver = self.started_driver()
@@ -132,19 +124,20 @@ class SetupTest(fakes.CinderTestCase):
             driver.initialize_connection(volume, fakes.connector())
         # The next run of the service, on the same target.
         again = self.new_driver()
-        again.records = [fakes.volume(
+        again.records.volumes = [fakes.volume(
             id=kept.id, status='in-use',
             volume_attachment=[fakes.attachment()]),
             fakes.volume(id=lost.id)]
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
-        again.target.targets = driver.target.targets
+        self.addCleanup(again.engine.journal.close)
+        again.engine.target.targets = driver.engine.target.targets
         again.check_for_setup_error()
-        self.assertEqual([(kept.id, fakes.INITIATOR, False)], again.mapped())
-        self.assertEqual({kept.id: GIB}, again.exported())
+        self.assertEqual([(kept.id, fakes.INITIATOR, False)],
+                         again.engine.mapped())
+        self.assertEqual({kept.id: GIB}, again.engine.exported())
 
     def test_options_are_listed_with_cinders_own(self):
-        listed = {o.name for o in fakes.Driver.get_driver_options()}
+        listed = {o.name for o in fakes.driver.LIODriver.get_driver_options()}
         self.assertLessEqual(
             {'mydriver_store', 'mydriver_store_path', 'target_prefix',
              'target_ip_address', 'use_chap_auth'}, listed)
@@ -174,7 +167,7 @@ class VolumeTest(fakes.CinderTestCase):
             volume, fakes.connector())['data']
         self.assertEqual(name_id, data['volume_id'])
         self.assertIn(f'volume-{name_id}', self.stored())
-        self.assertEqual({name_id: GIB}, self.driver.exported())
+        self.assertEqual({name_id: GIB}, self.driver.engine.exported())
 
     def test_a_mapped_volume_is_not_deleted(self):
         self.driver.create_export(None, self.volume, fakes.connector())
@@ -182,12 +175,12 @@ class VolumeTest(fakes.CinderTestCase):
         with self.assertRaises(cinder_exception.VolumeIsBusy):
             self.driver.delete_volume(self.volume)
         self.assertTrue(os.path.exists(self.path(self.volume)))
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
 
     def test_delete_withdraws_an_export_that_nobody_uses(self):
         self.driver.create_export(None, self.volume, fakes.connector())
         self.driver.delete_volume(self.volume)
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.assertEqual([], self.stored())
 
     def test_extend_offline(self):
@@ -195,26 +188,28 @@ class VolumeTest(fakes.CinderTestCase):
         self.driver.extend_volume(self.volume, 3)
         self.assertEqual(3 * GIB, os.path.getsize(self.path(self.volume)))
         self.assertEqual(b'kept', self.read(self.volume, 4))
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_extend_in_use_tells_the_target(self):
         self.driver.create_export(None, self.volume, fakes.connector())
         self.driver.extend_volume(self.volume, 2)
-        self.assertEqual({self.volume.id: 2 * GIB}, self.driver.exported())
+        self.assertEqual({self.volume.id: 2 * GIB},
+                         self.driver.engine.exported())
 
     def test_a_target_that_cannot_be_told_leaves_the_volume_extended(self):
         self.driver.create_export(None, self.volume, fakes.connector())
 
         def fail(verb):
             raise exception.TargetError('resize', 'it is stuck')
-        self.driver.target.on_change = fail
+        self.driver.engine.target.on_change = fail
         with self.assertRaises(cinder_exception.TargetUpdateFailed):
             self.driver.extend_volume(self.volume, 2)
         self.assertEqual(2 * GIB, os.path.getsize(self.path(self.volume)))
         # The next attach puts it right.
-        self.driver.target.on_change = lambda verb: None
+        self.driver.engine.target.on_change = lambda verb: None
         self.driver.create_export(None, self.volume, fakes.connector())
-        self.assertEqual({self.volume.id: 2 * GIB}, self.driver.exported())
+        self.assertEqual({self.volume.id: 2 * GIB},
+                         self.driver.engine.exported())
 
     def test_snapshot_and_volume_from_it(self):
         self.write(self.volume, b'before')
@@ -260,7 +255,8 @@ class VolumeTest(fakes.CinderTestCase):
         for _ in range(2):
             self.driver.revert_to_snapshot(None, self.volume, snapshot)
             self.assertEqual(b'before', self.read(self.volume, 6))
-        self.assertEqual({}, self.driver.exported(), 'the old file is gone')
+        self.assertEqual({}, self.driver.engine.exported(),
+                         'the old file is gone')
         self.assertIs(False, self.driver.snapshot_revert_use_temp_snapshot())
 
     def test_revert_after_it_was_extended(self):
@@ -281,7 +277,7 @@ class VolumeTest(fakes.CinderTestCase):
         with self.assertRaises(cinder_exception.VolumeIsBusy):
             self.driver.revert_to_snapshot(None, self.volume, snapshot)
         self.assertEqual(b'in use', self.read(self.volume, 6))
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
 
     def test_a_lost_source_is_cinders_error_with_our_text(self):
         gone = fakes.volume()
@@ -330,40 +326,40 @@ class ConnectionTest(fakes.CinderTestCase):
         self.assertEqual(('rw', False),
                          (data['access_mode'], data['encrypted']))
         self.assertEqual([(self.volume.id, fakes.INITIATOR, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
         self.detach(fakes.connector())
-        self.assertEqual([], self.driver.mapped())
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual([], self.driver.engine.mapped())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_attach_twice_is_once(self):
         self.assertEqual(self.attach(), self.attach())
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
 
     def test_two_hosts_as_in_a_live_migration(self):
         self.attach()
         self.attach(connector=fakes.connector(OTHER, 'other'))
-        self.assertEqual(2, len(self.driver.mapped()))
+        self.assertEqual(2, len(self.driver.engine.mapped()))
         self.detach(fakes.connector())
         self.assertEqual([(self.volume.id, OTHER, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
         self.detach(fakes.connector(OTHER, 'other'))
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_a_failed_attach_leaves_the_other_attachment_alone(self):
         self.attach()
-        self.driver.unreachable = True
+        self.driver.engine.unreachable = True
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
                                     'No portal offers target'):
             self.attach(connector=fakes.connector(OTHER, 'other'))
         self.assertEqual([(self.volume.id, fakes.INITIATOR, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
 
     def test_a_failed_attach_leaves_nothing(self):
-        self.driver.unreachable = True
+        self.driver.engine.unreachable = True
         with self.assertRaises(cinder_exception.VolumeDriverException):
             self.attach()
-        self.assertEqual([], self.driver.mapped())
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual([], self.driver.engine.mapped())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_a_host_that_has_it_twice_keeps_it_once(self):
         self.attach()
@@ -372,22 +368,22 @@ class ConnectionTest(fakes.CinderTestCase):
             fakes.attachment(initiator=OTHER)]
         self.assertIs(True, self.driver.terminate_connection(
             self.volume, fakes.connector()))
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
         self.volume.volume_attachment.objects.pop(0)
         self.driver.terminate_connection(self.volume, fakes.connector())
-        self.assertEqual([], self.driver.mapped())
+        self.assertEqual([], self.driver.engine.mapped())
 
     def test_no_connector_means_all_hosts(self):
         self.attach()
         self.attach(connector=fakes.connector(OTHER, 'other'))
         self.driver.terminate_connection(self.volume, None, force=True)
-        self.assertEqual([], self.driver.mapped())
+        self.assertEqual([], self.driver.engine.mapped())
 
     def test_detach_twice_is_once(self):
         self.attach()
         self.detach(fakes.connector())
         self.detach(fakes.connector())
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_a_wrong_connector_is_refused_and_nothing_changed(self):
         for connector in (fakes.connector(None), {'host': 'x'},
@@ -399,8 +395,8 @@ class ConnectionTest(fakes.CinderTestCase):
             with self.assertRaises(
                     cinder_exception.InvalidConnectorException):
                 self.driver.initialize_connection(self.volume, connector)
-        self.assertEqual({}, self.driver.exported())
-        self.assertEqual([], self.driver.mapped())
+        self.assertEqual({}, self.driver.engine.exported())
+        self.assertEqual([], self.driver.engine.mapped())
 
     def test_a_volume_that_hosts_may_only_read_is_write_protected(self):
         volume = fakes.volume(admin_metadata={'readonly': 'True'})
@@ -408,7 +404,7 @@ class ConnectionTest(fakes.CinderTestCase):
         info = self.attach(volume)
         self.assertEqual('ro', info['data']['access_mode'])
         self.assertEqual([(volume.id, fakes.INITIATOR, True)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
 
     def test_an_encrypted_volume_is_marked(self):
         volume = fakes.volume(encryption_key_id=str(uuid.uuid4()))
@@ -417,11 +413,11 @@ class ConnectionTest(fakes.CinderTestCase):
 
     def test_ensure_export_restores_what_the_target_lost(self):
         self.attach()
-        before = self.driver.mapped()
-        self.driver.target.targets.clear()
+        before = self.driver.engine.mapped()
+        self.driver.engine.target.targets.clear()
         self.driver.check_for_setup_error()
         self.driver.ensure_export(fakes.context(), self.volume)
-        self.assertEqual(before, self.driver.mapped())
+        self.assertEqual(before, self.driver.engine.mapped())
 
     def test_a_lost_volume_cannot_be_exported(self):
         lost = fakes.volume()
@@ -440,7 +436,7 @@ class ConnectionTest(fakes.CinderTestCase):
             if not inside.is_set():
                 inside.set()
                 free.wait(10)
-        self.driver.target.on_change = wait
+        self.driver.engine.target.on_change = wait
         connector = fakes.connector()
         first = threading.Thread(target=self.driver.create_export,
                                  args=(None, self.volume, connector))
@@ -528,7 +524,7 @@ class RealPartsTest(fakes.CinderTestCase):
     def test_the_driver_puts_the_real_ones_together(self):
         driver = self.new_driver(fakes.driver.LIODriver)
         driver.do_setup(None)
-        self.addCleanup(driver.exports._journal.close)
-        self.assertIsInstance(driver.exports, exports.ExportService)
-        self.assertIsInstance(driver.store._obj, reflink.ReflinkStore)
-        self.assertIs(reflink.ficlone, driver.store._obj._clone)
+        self.addCleanup(driver.backend.exports._journal.close)
+        self.assertIsInstance(driver.backend.exports, exports.ExportService)
+        self.assertIsInstance(driver.backend.store._obj, reflink.ReflinkStore)
+        self.assertIs(reflink.ficlone, driver.backend.store._obj._clone)

@@ -33,8 +33,9 @@ class ConnectorTest(fakes.CinderTestCase):
 
     def state(self):
         """Return all that the target and the journal have."""
-        return (self.driver.mapped(), self.driver.exported(),
-                self.driver.journal.mappings(), self.driver.journal.exports())
+        engine = self.driver.engine
+        return (engine.mapped(), engine.exported(), engine.journal.mappings(),
+                engine.journal.exports())
 
     def refused(self, call, connector):
         """Tell whether a call was refused; nothing was changed then."""
@@ -58,4 +59,4 @@ class ConnectorTest(fakes.CinderTestCase):
             self.assertEqual(invalid, self.refused(call, connector))
         self.assertIn(
             (self.volume.id, 'iqn.1993-08.org.debian:01:other', False),
-            self.driver.mapped())
+            self.driver.engine.mapped())

@@ -145,8 +145,8 @@ class ConsistentGroupTest(GroupCase):
         self.assertIs(False, pool['consistent_group_snapshot_enabled'])
 
     def test_a_store_that_can_keeps_it(self):
-        self.driver.store._obj.__class__ = type(
-            'Consistent', (type(self.driver.store._obj),),
+        self.driver.backend.store._obj.__class__ = type(
+            'Consistent', (type(self.driver.backend.store._obj),),
             {'consistent_groups': True})
         self.driver.create_group(fakes.context(), self.group)
         self.snapshots()

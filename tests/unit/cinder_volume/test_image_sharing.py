@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes that share an image's extents, and all that must not be shared."""
 
+import errno
 import os
 import pathlib
 import subprocess
 from unittest import mock
 import uuid
 
+from cinder import exception as cinder_exception
 from cinder.image import image_utils
 import ddt
 from oslo_config import cfg
@@ -107,7 +109,7 @@ class CloneImageTest(fakes.CinderTestCase):
         subprocess.run(['qemu-img', 'create', '-f', 'qcow2', self.file, '1G'],
                        check=True, capture_output=True)
         size_bytes = os.path.getsize(self.file)
-        self.assert_copied('does not hold what is raw', {
+        self.assert_copied('are not raw', {
             'id': self.image_id, 'size': size_bytes, 'properties': {},
             'container_format': 'bare', 'disk_format': 'raw'})
 
@@ -115,7 +117,7 @@ class CloneImageTest(fakes.CinderTestCase):
         subprocess.run(['qemu-img', 'create', '-f', 'qcow2', '-F', 'raw',
                         '-b', '/etc/passwd', self.file, '1G'],
                        check=True, capture_output=True)
-        self.assert_copied('does not hold what is raw', {
+        self.assert_copied('are not raw', {
             'id': self.image_id, 'size': os.path.getsize(self.file),
             'container_format': 'bare', 'disk_format': 'raw'})
 
@@ -168,13 +170,14 @@ class CloneImageTest(fakes.CinderTestCase):
                          self.stored())
 
     def test_another_filesystem(self):
-        self.driver.store._obj._clone = filesystem.failing(18)  # EXDEV
+        self.driver.backend.store._obj._clone = filesystem.failing(18)  # EXDEV
         self.assert_copied('not on the filesystem', self.image())
 
     def test_a_full_store_is_an_error(self):
-        self.driver.store._obj._clone = filesystem.failing(28)  # ENOSPC
+        self.driver.backend.store._obj._clone = filesystem.failing(
+            errno.ENOSPC)
         with self.assertRaisesRegex(
-                fakes.driver.cinder_exception.VolumeDriverException,
+                cinder_exception.VolumeDriverException,
                 'bytes free'):
             self.clone(self.image())
         self.assertEqual([], self.stored())
@@ -191,7 +194,7 @@ class CloneImageTest(fakes.CinderTestCase):
     def test_what_goes_wrong_while_checking_leaves_nothing(self):
         def interrupt(name):
             raise KeyboardInterrupt
-        self.driver.store._obj.device = interrupt
+        self.driver.backend.store._obj.device = interrupt
         with self.assertRaises(KeyboardInterrupt):
             self.clone(self.image())
         self.assertEqual([], self.stored())

@@ -64,7 +64,7 @@ class ImageTest(fakes.CinderTestCase):
         self.assertLess(found.st_blocks * 512, MIB, 'holes stay holes')
         self.assertEqual((0o600, inode),
                          (found.st_mode & 0o777, found.st_ino))
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.assertEqual([], os.listdir(f'{self.folder}/conversion'))
 
     def test_an_image_that_is_too_large_is_refused(self):

@@ -129,8 +129,7 @@ class InterfaceTest(unittest.TestCase):
         self.assertEqual(OURS, mine - {
             'get_driver_options', 'backup_use_temp_snapshot',
             'get_default_filter_function', 'get_default_goodness_function',
-            'location_info', 'withdraw', 'check_copy', 'check_blocks',
-            'check_image_blocks', 'check_migrated_blocks'})
+            'assemble', 'backend'})
 
 
 class CallFinderTest(unittest.TestCase):

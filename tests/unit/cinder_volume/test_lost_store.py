@@ -67,9 +67,9 @@ class LostMountTest(fakes.CinderTestCase):
         os.unlink(f'{self.folder}/state/mydriver/disks/store')
         self.volume.status = 'available'
         driver = self.new_driver()
-        driver.records = [fakes.volume(status='error'), self.volume]
+        driver.records.volumes = [fakes.volume(status='error'), self.volume]
         driver.do_setup(None)
-        self.addCleanup(driver.journal.close)
+        self.addCleanup(driver.engine.journal.close)
         with self.lost():
             self.refused(driver.check_for_setup_error)
             self.assertEqual([], os.listdir(self.store_path))
@@ -99,7 +99,7 @@ class LostSourceTest(fakes.CinderTestCase):
         """)
         driver, volume = self.started_driver(), fakes.volume()
         driver.create_volume(volume)
-        info = driver.location_info().replace(self.store_path, other_path)
+        info = str(driver.backend.place).replace(self.store_path, other_path)
         with open(f'{other_path}/volume-{volume.id}', 'wb') as f:
             f.write(b'half of an earlier try')
         with filesystem.other_folder(self.store_path), \

@@ -42,7 +42,7 @@ class ManageTest(fakes.CinderTestCase):
         """Return a new volume that Cinder knows."""
         volume = fakes.volume(**fields)
         self.driver.create_volume(volume)
-        self.driver.records.append(volume)
+        self.driver.records.volumes.append(volume)
         return volume
 
     def manage(self, name, volume=None):
@@ -68,7 +68,7 @@ class ManageTest(fakes.CinderTestCase):
         self.driver.remove_export(None, volume)
         for _ in range(2):
             self.driver.unmanage(volume)
-        self.driver.records.clear()
+        self.driver.records.volumes.clear()
         self.assertEqual([(f'volume-{volume.id}', True)], [
             (e['reference']['source-name'], e['safe_to_manage'])
             for e in self.driver.get_manageable_volumes([], *PAGE)])
@@ -81,7 +81,7 @@ class ManageTest(fakes.CinderTestCase):
         self.write(volume, b'moved')
         self.driver.unmanage(volume)
         self.driver.unmanage(volume)
-        self.driver.records.clear()
+        self.driver.records.volumes.clear()
         again = self.manage(f'volume-{volume.id}')
         self.assertEqual(b'moved', self.read(again, 5))
 
@@ -91,7 +91,7 @@ class ManageTest(fakes.CinderTestCase):
         self.driver.initialize_connection(volume, fakes.connector())
         with self.assertRaises(cinder_exception.VolumeIsBusy):
             self.driver.unmanage(volume)
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
 
     def test_what_is_managed_is_not_managed_twice(self):
         known = self.created()
@@ -109,7 +109,7 @@ class ManageTest(fakes.CinderTestCase):
     def test_what_is_exported_is_not_managed(self):
         volume = self.created()
         self.driver.create_export(None, volume, fakes.connector())
-        self.driver.records.clear()
+        self.driver.records.volumes.clear()
         with self.assertRaisesRegex(
                 cinder_exception.ManageExistingInvalidReference, 'exported'):
             self.manage(f'volume-{volume.id}')
@@ -153,7 +153,7 @@ class ManageTest(fakes.CinderTestCase):
 
         def full(*_args):
             raise exception.StoreFull(self.store_path, GIB, 0)
-        self.driver.store._obj.adopt = full
+        self.driver.backend.store._obj.adopt = full
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
                                     'bytes free'):
             self.manage('web.raw')
@@ -167,7 +167,7 @@ class ManageTest(fakes.CinderTestCase):
         found = {e['reference']['source-name']: (
             e['size'], e['safe_to_manage'], e['reason_not_safe'],
             e['cinder_id']) for e in self.driver.get_manageable_volumes(
-                self.driver.records, *PAGE)}
+                self.driver.records.volumes, *PAGE)}
         linked = (1, False, 'it has more than one name (hard links)', None)
         self.assertEqual({
             f'volume-{mine.id}': (1, False, 'already managed', mine.id),
@@ -197,7 +197,7 @@ class ManageSnapshotTest(fakes.CinderTestCase):
         self.driver = self.started_driver()
         self.volume = fakes.volume(2)
         self.driver.create_volume(self.volume)
-        self.driver.records.append(self.volume)
+        self.driver.records.volumes.append(self.volume)
         self.write(self.volume, b'before')
         self.snapshot = fakes.snapshot(self.volume)
         self.driver.create_snapshot(self.snapshot)
@@ -217,7 +217,7 @@ class ManageSnapshotTest(fakes.CinderTestCase):
         self.assertEqual(b'before', self.read(self.volume, 6))
 
     def test_what_is_managed_is_not_managed_twice(self):
-        self.driver.known_snapshots.append(self.snapshot.id)
+        self.driver.records.snapshot_ids.append(self.snapshot.id)
         with self.assertRaises(
                 cinder_exception.ManageExistingAlreadyManaged):
             self.driver.manage_existing_snapshot(

@@ -8,6 +8,7 @@ import uuid
 
 from cinder import objects
 
+from mydriver.cinder_volume import manage
 from tests.fakes import cinder_manager as managing
 
 GIB = 1024 ** 3
@@ -84,11 +85,10 @@ class ManageTest(managing.ManagerTestCase):
     def test_what_cinder_has_anywhere_is_refused(self):
         elsewhere = self.record(self.other)
         snapshot = self.snapshot_of(self.created())
+        part = self.disks.driver.parts[manage.Manage]
         for kind, record in (('volume', elsewhere), ('snapshot', snapshot)):
-            self.assertIs(True, self.disks.driver._is_known(
-                kind, record.id), kind)
-            self.assertIs(False, self.disks.driver._is_known(
-                kind, self.type.id), kind)
+            self.assertIs(True, part._is_managed(kind, record.id), kind)
+            self.assertIs(False, part._is_managed(kind, self.type.id), kind)
 
     def test_the_backing_of_a_migrated_volume_is_known_wherever_it_is(self):
         volume, name_id = self.created(), str(uuid.uuid4())
@@ -106,7 +106,8 @@ class MigrateTest(managing.ManagerTestCase):
 
     def destination(self):
         """Return the other backend as the scheduler gives it."""
-        self.assertIn(socket.gethostname(), self.other.driver.location_info())
+        self.assertIn(socket.gethostname(),
+                      str(self.other.driver.backend.place))
         return {'host': f'{self.other.host}#slow', 'cluster_name': None,
                 'capabilities': self.other.driver.get_volume_stats(
                     refresh=True)['pools'][0]}
@@ -123,7 +124,8 @@ class MigrateTest(managing.ManagerTestCase):
         self.assertEqual(([], [f'volume-{volume.id}']),
                          (self.files(), self.files(self.other)))
         self.other.driver.create_export(None, volume, {})
-        self.assertEqual({volume.id: 2 * GIB}, self.other.driver.exported())
+        self.assertEqual({volume.id: 2 * GIB},
+                         self.other.driver.engine.exported())
 
     def test_a_retype_to_the_other_backend(self):
         volume = self.created()
@@ -165,9 +167,10 @@ class MigrateTest(managing.ManagerTestCase):
 
     def test_volumes_with_snapshots_stay(self):
         volume = self.created()
-        self.assertIs(False, self.disks.driver._has_snapshots(volume))
+        records = self.disks.driver.records
+        self.assertIs(False, records.has_snapshots(volume.id))
         self.snapshot_of(volume)
-        self.assertIs(True, self.disks.driver._has_snapshots(volume))
+        self.assertIs(True, records.has_snapshots(volume.id))
 
 
 class ImageTest(managing.ManagerTestCase):

@@ -30,19 +30,6 @@ def cannot_share(source_fd, target_fd):
     raise OSError(errno.EXDEV, 'Invalid cross-device link')
 
 
-class ElsewhereDriver(fakes.Driver):
-    """The driver, when stores are on different filesystems."""
-
-    def _make_store(self, conf, backend):
-        proxy = super()._make_store(conf, backend)
-        proxy._obj._clone = cannot_share
-        return proxy
-
-    def check_for_setup_error(self):
-        self.store._obj._clone = filesystem.copy
-        super().check_for_setup_error()
-
-
 @ddt.ddt
 class MigrateTest(fakes.CinderTestCase):
     """migrate_volume."""
@@ -93,7 +80,7 @@ class MigrateTest(fakes.CinderTestCase):
         self.driver.create_export(None, volume, fakes.connector())
         self.assertIs(True, self.migrate(volume))
         self.assertEqual([], self.stored())
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.assertEqual(b'data', contract.read(self.other(volume), 4))
         self.assertEqual(2 * GIB, os.path.getsize(self.other(volume)))
 
@@ -104,10 +91,9 @@ class MigrateTest(fakes.CinderTestCase):
                          os.listdir(self.other_path))
 
     def test_bytes_are_copied_where_extents_cannot_be_shared(self):
-        self.driver = self.new_driver(ElsewhereDriver)
-        self.driver.do_setup(None)
-        self.addCleanup(self.driver.journal.close)
-        self.driver.check_for_setup_error()
+        self.driver = self.started_driver()
+        # From now on, stores are on different filesystems.
+        self.driver.engine.clone = cannot_share
         volume = self.created()
         self.write(volume, b'more', 700 * MIB)
         self.write(volume, b'last', GIB - 4)
@@ -138,7 +124,7 @@ class MigrateTest(fakes.CinderTestCase):
             f.write(b'half of an earlier try')
         # What is under the mount point: an empty folder of another kind.
         os.unlink(self.path(volume))
-        self.driver.store._obj._clone = cannot_share
+        self.driver.backend.store._obj._clone = cannot_share
         with self.assertRaisesRegex(
                 cinder_exception.InvalidConfigurationValue,
                 f'mydriver_store_path: {self.store_path}'):
@@ -164,7 +150,7 @@ class MigrateTest(fakes.CinderTestCase):
     def test_the_same_place_is_left_to_cinder(self):
         volume = self.created()
         self.assertIs(False, self.migrate(
-            volume, info=self.driver.location_info()))
+            volume, info=str(self.driver.backend.place)))
         self.assertEqual(b'data', self.read(volume, 4))
 
     def test_a_path_that_is_not_configured_is_left_to_cinder(self):
@@ -181,11 +167,11 @@ class MigrateTest(fakes.CinderTestCase):
         mapped, kept = self.created(), self.created()
         self.driver.create_export(None, mapped, fakes.connector())
         self.driver.initialize_connection(mapped, fakes.connector())
-        self.driver.with_snapshots.append(kept.id)
+        self.driver.records.with_snapshots.append(kept.id)
         for volume in (mapped, kept, self.created(status='in-use')):
             self.assertIs(False, self.migrate(volume))
             self.assertEqual(b'data', self.read(volume, 4))
-        self.assertEqual(1, len(self.driver.mapped()))
+        self.assertEqual(1, len(self.driver.engine.mapped()))
         self.assertEqual([], os.listdir(self.other_path))
 
     def test_the_same_folder_by_another_name_is_noticed(self):
@@ -255,7 +241,7 @@ class UpdateTest(fakes.CinderTestCase):
         self.assertEqual(b'moved', self.read(self.old, 5))
         self.assertEqual([f'volume-{self.old.id}'],
                          self.stored())
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_the_second_migration_of_a_volume(self):
         self.old = fakes.volume(_name_id=str(uuid.uuid4()))
@@ -270,13 +256,13 @@ class UpdateTest(fakes.CinderTestCase):
             self.new, fakes.connector())
         self.assertEqual({'_name_id': self.new.id}, self.update('in-use'))
         self.assertEqual([(self.new.id, fakes.INITIATOR, False)],
-                         self.driver.mapped())
+                         self.driver.engine.mapped())
         moved = fakes.volume(id=self.old.id, _name_id=self.new.id)
         self.assertEqual(b'moved', self.read(moved, 5))
         self.assertEqual(before, self.driver.initialize_connection(
             moved, fakes.connector()))
         self.driver.extend_volume(moved, 2)
-        self.assertEqual({self.new.id: 2 * GIB}, self.driver.exported())
+        self.assertEqual({self.new.id: 2 * GIB}, self.driver.engine.exported())
 
     def test_a_name_that_is_taken_stays_with_its_owner(self):
         self.driver.create_volume(self.old)

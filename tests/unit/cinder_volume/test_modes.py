@@ -92,14 +92,14 @@ class ModeTest(unittest.TestCase):
         self.assertRegex(self.run_script(MANAGER, {}), 'ran 4 True')
 
     def test_what_is_cinders_own(self):
-        # When this fails, Cinder has mended it: suit_thread_pool can go.
+        # When this fails, Cinder has mended it: adapt_pool can go.
         output = self.run_script(FETCH.format(mend='', limit_s=5), NATIVE)
         self.assertRegex(output, r'(?m)^done 0$')
         self.assertIn('eventlet/hubs', output)
 
     def test_what_the_driver_does_about_it(self):
-        mend = ('from mydriver.cinder_volume import image_transfer; '
-                'image_transfer.suit_thread_pool()')
+        mend = ('from mydriver.cinder_volume import threads; '
+                'threads.adapt_pool()')
         self.assertRegex(
             self.run_script(FETCH.format(mend=mend, limit_s=60), NATIVE),
             r'(?m)^done 0 1$')

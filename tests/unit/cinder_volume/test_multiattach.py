@@ -26,6 +26,7 @@ class MultiattachCase(fakes.CinderTestCase):
         self.driver = self.started_driver()
         self.volume = fakes.volume(multiattach=True)
         self.driver.create_volume(self.volume)
+        self.driver.records.volumes.append(self.volume)
 
     @property
     def records(self):
@@ -51,7 +52,8 @@ class MultiattachCase(fakes.CinderTestCase):
 
     def mapped(self):
         """Return whether each mapping only reads, by initiator."""
-        return {i: read_only for _v, i, read_only in self.driver.mapped()}
+        return {i: read_only
+                for _v, i, read_only in self.driver.engine.mapped()}
 
 
 @ddt.ddt
@@ -67,14 +69,14 @@ class MultiattachTest(MultiattachCase):
             self.assertEqual({a.connector['initiator']
                               for a in self.records}, set(self.mapped()))
             self.assertIs(bool(self.records), shared)
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_the_last_host_lets_go_in_the_middle_of_an_attach(self):
         last = self.attach()
         connector = fakes.connector(OTHER)
         self.driver.create_export(fakes.context(), self.volume, connector)
         self.detach(last)
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.driver.initialize_connection(self.volume, connector)
         self.assertEqual({OTHER: False}, self.mapped())
 
@@ -93,13 +95,13 @@ class MultiattachTest(MultiattachCase):
         self.assertEqual({fakes.INITIATOR: False}, self.mapped())
         second.connector = fakes.connector()
         self.assertIs(False, self.detach(second))
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_the_record_is_made_behind_the_detachs_back(self):
         first, second = self.attach(), self.under_way()
         fresh = [first, fakes.attachment()]
         fresh[1].id = second.id
-        self.driver._attachments = lambda volume: fresh
+        self.driver.records.attachments = lambda _volume_id: fresh
         self.assertIs(True, self.detach(first))
         self.assertEqual({fakes.INITIATOR: False}, self.mapped())
 
@@ -127,7 +129,7 @@ class MultiattachTest(MultiattachCase):
                 self.volume, record.connector, force=False))
         self.records.clear()
         self.driver.delete_volume(self.volume)
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
         self.assertEqual([], self.stored())
 
     def test_who_is_on_record_keeps_the_volume_from_being_deleted(self):
@@ -144,8 +146,8 @@ class MultiattachTest(MultiattachCase):
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             for done in [pool.submit(come_and_go, n) for n in range(6)]:
                 done.result()
-        self.assertEqual({}, self.driver.exported())
-        self.assertEqual([], self.driver.journal.mappings())
+        self.assertEqual({}, self.driver.engine.exported())
+        self.assertEqual([], self.driver.engine.journal.mappings())
 
 
 @ddt.ddt
@@ -165,7 +167,7 @@ class ReadOnlyTest(MultiattachCase):
         self.assertIs(True, self.detach(made['rw']))
         self.assertEqual({fakes.INITIATOR: True}, self.mapped())
         self.assertIs(False, self.detach(made['ro']))
-        self.assertEqual({}, self.driver.exported())
+        self.assertEqual({}, self.driver.engine.exported())
 
     def test_the_reader_leaves_the_writer_alone(self):
         writer, reader = self.attach(), self.attach(mode='ro')
@@ -193,7 +195,7 @@ class ReadOnlyTest(MultiattachCase):
     def as_a_user(self, **metadata):
         """Let Cinder know of the metadata, and a user attach the volume."""
         known = fakes.volume(id=self.volume.id, admin_metadata=metadata)
-        self.driver.records.append(known)
+        self.driver.records.volumes = [known]
         self.volume._context = cinder_context.RequestContext(
             'user', 'project', is_admin=False)
 
@@ -213,7 +215,7 @@ class ReadOnlyTest(MultiattachCase):
     def test_read_only_outlives_the_service(self):
         self.attach(mode='ro')
         self.attach(OTHER)
-        self.driver.target.targets.clear()
+        self.driver.engine.target.targets.clear()
         self.driver.check_for_setup_error()
         self.assertEqual({fakes.INITIATOR: True, OTHER: False},
                          self.mapped())

@@ -217,7 +217,7 @@ class PlaceTest(fakes.CinderTestCase):
         """)
         made = self.new_driver()
         made.do_setup(None)
-        self.addCleanup(made.journal.close)
+        self.addCleanup(made.engine.journal.close)
         try:
             made.check_for_setup_error()
         except cinder_exception.InvalidConfigurationValue as e:

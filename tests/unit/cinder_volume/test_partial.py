@@ -202,19 +202,20 @@ class StartTest(fakes.CinderTestCase):
         driver.create_volume(volume)
         driver.create_export(None, volume, {})
         info = driver.initialize_connection(volume, fakes.connector())
-        driver.journal.close()
+        driver.engine.journal.close()
         again = self.new_driver()
-        again.records = [fakes.volume(
+        again.records.volumes = [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment(info=info)])]
         again.do_setup(None)
-        self.addCleanup(again.journal.close)
+        self.addCleanup(again.engine.journal.close)
         with mock.patch.object(
-                again.store._obj, 'check', side_effect=exception.StoreError(
+                again.backend.store._obj, 'check',
+                side_effect=exception.StoreError(
                     'use thin pool vg/pool', 'it has no room for data')):
             again.check_for_setup_error()
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],
-                         again.mapped())
+                         again.engine.mapped())
         again.terminate_connection(volume, fakes.connector())
         again.delete_volume(volume)
         self.assertEqual([], self.stored())

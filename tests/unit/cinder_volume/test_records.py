@@ -7,7 +7,7 @@ from cinder.db import models
 from oslo_config import cfg
 
 from mydriver import model
-from mydriver.cinder_volume import attachments
+from mydriver.cinder_volume import users
 from tests.fakes import cinder as fakes
 
 
@@ -47,10 +47,9 @@ class RecordsTest(fakes.CinderTestCase):
                 objects.VolumeAttachment, volume_id=volume.id,
                 attach_status='attached',
                 connector={'initiator': fakes.INITIATOR})
-        driver = self.new_driver(fakes.driver.LIODriver)
-        users = attachments.Users(driver._records,
-                                  {mine.id, theirs.id, free.id})
+        driver = self.new_driver(fakes.manager_driver)
+        known = users.Users(driver.records, {mine.id, theirs.id, free.id})
         host = model.Iqn(fakes.INITIATOR)
         self.assertEqual(
             [True, True, False],
-            [users.may_use(v.id, host) for v in (mine, theirs, free)])
+            [known.may_use(v.id, host) for v in (mine, theirs, free)])

@@ -30,7 +30,7 @@ class SchedulerCase(fakes.CinderTestCase):
         super().setUp()
         self.configure(self.options)
         self.driver = self.started_driver()
-        patch = mock.patch.object(self.driver.store._obj, 'capacity')
+        patch = mock.patch.object(self.driver.backend.store._obj, 'capacity')
         self.capacity = patch.start()
         self.addCleanup(patch.stop)
         self.has(free_gib=100)
@@ -152,7 +152,7 @@ class StateTest(SchedulerCase):
         return pool['backend_state']
 
     def test_a_target_that_does_not_serve(self):
-        targets = self.driver.target.targets
+        targets = self.driver.engine.target.targets
         iqn = min(targets)
 
         def disable():
@@ -176,7 +176,7 @@ class StateTest(SchedulerCase):
         self.assertEqual('up', self.state())
 
     def test_a_portal_less_keeps_it_up_and_is_told_once(self):
-        targets = self.driver.target.targets
+        targets = self.driver.engine.target.targets
         iqn = min(targets)
         self.assertEqual('up', self.state())
         for at, named in ((targets, fakes.PORTALS[1]),
@@ -196,7 +196,7 @@ class StateTest(SchedulerCase):
             self.assertIn('all of its portals', logged.output[0])
 
     def test_a_start_mends_it(self):
-        self.driver.target.targets.clear()
+        self.driver.engine.target.targets.clear()
         self.assertEqual('down', self.state())
         self.driver.check_for_setup_error()
         self.assertEqual('up', self.state())

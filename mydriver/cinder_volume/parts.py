@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the driver share, and how they make up a driver class.
+
+A part is a plain object: it is given a :class:`Backend`, and perhaps another
+part that it calls, and implements some of Cinder's driver interface. It
+raises errors of ours. The driver class that Cinder loads has a method for
+each, which forwards to the part and translates its errors.
+"""
+
+import abc
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+import socket
+from typing import Any, Protocol, TypeVar
+
+from cinder import exception as cinder_exception
+from cinder.volume import driver as cinder_driver
+from oslo_log import log as logging
+
+from mydriver import exception
+from mydriver.cinder_volume import blocks, errors, inflight, location, records
+from mydriver.stores import base as stores
+from mydriver.target import exports
+
+LOG = logging.getLogger(__name__)
+
+#: Prefix of a volume's lock.
+LOCK_PREFIX = 'mydriver-'
+#: The lock that is held by each call that changes who may use a volume:
+#: Cinder's manager takes none.
+LOCK = LOCK_PREFIX + '{volume.name_id}'
+
+_Driver = TypeVar('_Driver', bound=type)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backend:
+    """A backend that is set up.
+
+    :param name: of its section in cinder.conf.
+    :param host: ``HOST@NAME``, the service that Cinder knows it as.
+    :param options: of its section: Cinder's ``Configuration``.
+    :param records: Cinder's database.
+    :param store: where its volumes and snapshots are kept.
+    :param exports: what it exports, and to whom.
+    :param store_of: returns the store of a section of cinder.conf.
+    :param in_flight: attaches that Cinder has not recorded yet.
+    """
+
+    name: str
+    host: str
+    options: Any
+    records: records.Records
+    store: stores.VolumeStore
+    exports: exports.ExportService
+    store_of: Callable[[Any, str], stores.VolumeStore]
+    in_flight: inflight.InFlight = dataclasses.field(
+        default_factory=inflight.InFlight)
+
+    @property
+    def place(self) -> location.Place:
+        """Where the volumes are; no other backend has the same place."""
+        return location.Place('LIODriver', socket.gethostname(),
+                              self.store.location)
+
+    def check_blocks(self, what: str, needed_bytes: int, where: str,
+                     shown_bytes: int) -> None:
+        """Refuse a move to disks of another logical block size.
+
+        :param what: was made for blocks of ``needed_bytes``.
+        :param where: shows blocks of ``shown_bytes``.
+        :raises BlocksDiffer: unless ``mydriver_check_block_size`` is off.
+        """
+        if needed_bytes == shown_bytes:
+            return
+        error = exception.BlocksDiffer(what, needed_bytes, where, shown_bytes)
+        if self.options.mydriver_check_block_size:
+            raise error
+        LOG.warning('%s', error)
+
+    def check_image_blocks(self, image: Mapping[str, Any]) -> None:
+        """Refuse an image that was made for another block size.
+
+        :param image: its record, as Glance has it.
+        :raises BlocksDiffer: when it was.
+        """
+        self.check_blocks(f'Image {image["id"]}', blocks.of_image(image),
+                          self.store.location, self.store.block_bytes())
+
+
+class Parts(dict[type, Any]):
+    """The parts of a driver object, by class.
+
+    :raises DriverNotInitialized: for a part that has not been made yet.
+    """
+
+    def __missing__(self, kind: type) -> Any:
+        raise cinder_exception.DriverNotInitialized
+
+
+class Host(Protocol):
+    """A driver object, as its forwarding methods see it."""
+
+    parts: Parts
+
+
+def backing(volume: Any) -> str:
+    """Return the name of a volume's backing in the store.
+
+    It follows ``name_id``, which differs from ``id`` after a migration.
+    """
+    return stores.volume_name(volume.name_id)
+
+
+def made_of(*parts: type) -> Callable[[_Driver], _Driver]:
+    """Return a class decorator that adds the methods of parts to a driver.
+
+    Only methods that Cinder's driver interface has are added; the others are
+    for parts that call each other.
+
+    :param parts: their classes.
+    :raises TypeError: when two parts have the same method.
+    """
+    def decorate(driver: _Driver) -> _Driver:
+        owners: dict[str, type] = {}
+        for part in parts:
+            for name, method in vars(part).items():
+                if name.startswith('_') or not hasattr(
+                        cinder_driver.VolumeDriver, name):
+                    continue
+                if name in owners:
+                    raise TypeError(f'{name} is a method of both '
+                                    f'{owners[name]} and {part}')
+                owners[name] = part
+                setattr(driver, name, _forward(part, method))
+        abc.update_abstractmethods(driver)
+        return driver
+    return decorate
+
+
+def _forward(part: type, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a driver's method that calls a part's, with Cinder's errors."""
+    @functools.wraps(method)
+    def call(self: Host, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self.parts[part], *args, **kwargs)
+        except exception.MyDriverError as e:
+            raise errors.of_cinder(e) from e
+    return call

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The start of a backend: checks, recovery, and what Cinder's records say."""
+
+import os
+
+from cinder.volume import configuration
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import importutils
+
+from mydriver import exception
+from mydriver.backend import opts, settings
+from mydriver.cinder_volume import parts, users
+
+LOG = logging.getLogger(__name__)
+
+#: States of volumes that have a backing.
+_WITH_BACKING = frozenset({'available', 'in-use'})
+
+
+class Startup:
+    """Starts a backend; an error of it leaves what guests use as it is."""
+
+    def __init__(self, backend: parts.Backend) -> None:
+        self._backend = backend
+        self._records = backend.records
+        self._store = backend.store
+        self._exports = backend.exports
+
+    def run(self) -> None:
+        """Check that the host can serve, and bring the target up to date.
+
+        :raises ConfigurationError: when it cannot.
+        """
+        self._refuse_shared_place()
+        self._store.prepare()
+        try:
+            self._store.check()
+        except exception.StoreError as e:
+            # Of a full pool, say: what exists can be served and deleted.
+            LOG.error('Backend %s accepts no new volumes: %s',
+                      self._backend.name, e)
+        self._check_first_start()
+        for kept in self._store.recover():
+            LOG.warning('Keeping %s', kept)
+        self._exports.check()
+        self._exports.reconciler.start()
+        self.settle()
+
+    def settle(self) -> None:
+        """Compare the exports with the attachments that Cinder has."""
+        # Cinder is not asked for the volumes of a host: its name may have
+        # changed.
+        stored = self._stored()
+        known = users.Users(
+            self._records, {e.volume_id for e in self._exports.all()}.union(
+                stored or ()), stored)
+        self._exports.reconciler.settle(known.may_use)
+        recorded = known.recorded(self._backend.name)
+        self._exports.reconciler.remake(recorded)
+        if known.are_known:
+            self._exports.reconciler.forget_keys(recorded)
+
+    def _stored(self) -> set[str] | None:
+        """Return the ids of the volumes in the store, None when in doubt."""
+        try:
+            names = self._store.names()
+        except exception.MyDriverError as e:
+            LOG.warning('The store cannot list its volumes: %s', e)
+            return None
+        split = (n.partition('-') for n in names)
+        return {its_id for kind, _, its_id in split if kind == 'volume'}
+
+    def _refuse_shared_place(self) -> None:
+        """Check that no other backend of this service has the same store.
+
+        :raises ConfigurationError: names both.
+        """
+        # Not at the top: it needs Cinder's objects, which come later.
+        manager = importutils.import_module('cinder.volume.manager')
+        mine = self._backend.options
+        mine.append_config_values(manager.volume_backend_opts)
+        for name in cfg.CONF.enabled_backends or ():
+            if name == self._backend.name:
+                continue
+            conf = configuration.Configuration(
+                manager.volume_backend_opts, config_group=name)
+            conf.append_config_values(opts.VOLUME_OPTS)
+            try:
+                if conf.safe_get('volume_driver') != mine.safe_get(
+                        'volume_driver') or not conf.safe_get(
+                        'mydriver_store_path'):
+                    continue
+                theirs = settings.store_of(conf, name).location
+            except (exception.ConfigurationError, cfg.Error) as e:
+                # That backend does not start; this one does.
+                LOG.warning('Backend [%s] is misconfigured: %s', name, e)
+                continue
+            if os.path.realpath(theirs) == os.path.realpath(
+                    self._store.location):
+                raise exception.ConfigurationError(
+                    'mydriver_store_path',
+                    f'[{self._backend.name}] and [{name}] both keep their '
+                    f'volumes in {theirs}',
+                    'Give each backend a place of its own.')
+
+    def _check_first_start(self) -> None:
+        """Refuse an empty place as a new store while Cinder has volumes in it.
+
+        After its first start, the store recognises its place by itself.
+
+        :raises ConfigurationError: when Cinder has.
+        """
+        if self._store.is_known or self._store.names():
+            return
+        there = [v.id for v in self._records.of_host(self._backend.host)
+                 if v.status in _WITH_BACKING]
+        if there:
+            raise exception.ConfigurationError(
+                'mydriver_store_path', f'{self._store.location} is empty, but '
+                f'Cinder has {len(there)} volumes on this backend, such as '
+                f'{there[0]}', 'Check that its filesystem is mounted there, '
+                'or that its disks are present. If the volumes are lost, '
+                'reset their state to error and restart cinder-volume.')

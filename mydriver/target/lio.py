@@ -183,9 +183,10 @@ def _absent(portals: Sequence[model.Portal]) -> list[str]:
                 f'{p.address} ({why})' for p, why in missing.items()),
             'Set addresses of this host, and check that their interfaces are '
             'up.')
-    return [f'{addresses.option_of(portals, p)}: this host does not have the '
-            f'address {p.address} ({why}). Hosts get the other portals; it is '
-            'served as soon as it is present.' for p, why in missing.items()]
+    return [f'{addresses.option_of(portals, p)}: {p.address} is not an '
+            f'address of this host ({why}). Hosts get the other portals; it '
+            'is served as soon as it is present.'
+            for p, why in missing.items()]
 
 
 def _discovery() -> list[str]:

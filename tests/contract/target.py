@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every kernel target must do: one suite for the fake and for LIO."""
+"""The contract of kernel targets: one suite for the fake and for LIO."""
 
 import dataclasses
 import os
@@ -44,21 +44,21 @@ class TargetMaker(_Case):
         return model.BackingDevice('fileio', path, size_bytes)
 
     def export(self, lun: int = 0, **changes: Any) -> model.Export:
-        """Return an export that is not made yet."""
+        """Return an export that does not exist yet."""
         volume_id = str(uuid.uuid4())
         return dataclasses.replace(model.Export(
             volume_id, self.device(volume_id), IQN, lun), **changes)
 
-    def placed(self, export: model.Export, lun: int = 1,
+    def mapped(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
                chap: bool | None = None) -> model.MappedExport:
-        """Return a mapping that is not made yet."""
+        """Return a mapping that does not exist yet."""
         return model.MappedExport(
             model.Mapping(export.volume_id, initiator, lun, read_only),
             export, kind=model.NodeKind(chap))
 
     def make_stranger(self, iqn: model.Iqn) -> None:
-        """Make a target as somebody else does."""
+        """Create a target as an administrator does."""
         self.target.ensure_pool([iqn])
 
     @staticmethod
@@ -69,19 +69,19 @@ class TargetMaker(_Case):
         return model.ChapCredentials(str(INITIATOR), password, *more)
 
     def password(self, initiator: model.Iqn = INITIATOR) -> str | None:
-        """Return what the target keeps for an initiator, if anything."""
+        """Return the password of a NodeACL, if there is one."""
         raise NotImplementedError
 
     def log_in(self, initiator: model.Iqn) -> None:
-        """Make a session of an initiator with the target."""
+        """Log an initiator in to the target."""
         raise NotImplementedError
 
     def log_out(self, initiator: model.Iqn) -> None:
-        """End it, and see it gone at the target."""
+        """Log it out, and wait until the target has noticed."""
         raise NotImplementedError
 
     def seen(self) -> configfs.SeenTarget:
-        """Return what there is of the target."""
+        """Return the objects of the target."""
         seen = self.target.observe(IQN)
         assert seen is not None
         return seen
@@ -179,7 +179,7 @@ class TargetContract(TargetMaker):
     def test_mapping_makes_all(self) -> None:
         export = self.export(7)
         for _ in range(2):
-            self.target.ensure_mapping(self.placed(export, lun=300))
+            self.target.ensure_mapping(self.mapped(export, lun=300))
             seen = self.seen()
             self.assertEqual([(7, export.volume_id)],
                              [(e.lun, e.serial) for e in seen.exports])
@@ -192,22 +192,22 @@ class TargetContract(TargetMaker):
         export = self.export()
         for read_only in (True, False, True):
             self.target.ensure_mapping(
-                self.placed(export, read_only=read_only))
+                self.mapped(export, read_only=read_only))
             self.assertEqual([read_only],
                              [m.read_only for m in self.seen().mappings])
 
     def test_mapping_at_a_taken_lun_is_refused(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first))
+        self.target.ensure_mapping(self.mapped(first))
         self.assertRaises(exception.ForeignObject,
-                          self.target.ensure_mapping, self.placed(second))
+                          self.target.ensure_mapping, self.mapped(second))
         mapping, = self.seen().mappings
         self.assertEqual(0, mapping.tpg_lun)
 
     def test_mutual_chap_is_told(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export), self.secrets(True))
-        self.target.ensure_mapping(self.placed(export, initiator=OTHER),
+        self.target.ensure_mapping(self.mapped(export), self.secrets(True))
+        self.target.ensure_mapping(self.mapped(export, initiator=OTHER),
                                    self.secrets())
         self.assertTrue(self.target.is_mutual(IQN, INITIATOR))
         self.assertFalse(self.target.is_mutual(IQN, OTHER))
@@ -215,7 +215,7 @@ class TargetContract(TargetMaker):
     def test_mutual_chap_can_be_taken_back(self) -> None:
         export = self.export()
         for mutual in (True, False):
-            self.target.ensure_mapping(self.placed(export),
+            self.target.ensure_mapping(self.mapped(export),
                                        self.secrets(mutual))
             self.assertEqual(mutual, self.target.is_mutual(IQN, INITIATOR))
 
@@ -224,7 +224,7 @@ class TargetContract(TargetMaker):
         for kinds in ((True, False), (False, True)):
             for initiator, chap in zip((INITIATOR, OTHER), kinds,
                                        strict=True):
-                self.target.ensure_mapping(self.placed(
+                self.target.ensure_mapping(self.mapped(
                     export, initiator=initiator, chap=chap), self.secrets())
             self.target.ensure_pool([IQN])
             self.assertEqual(
@@ -233,32 +233,32 @@ class TargetContract(TargetMaker):
                 self.seen().authenticated)
 
     def test_an_acl_without_a_kind_has_that_of_its_target(self) -> None:
-        self.target.ensure_mapping(self.placed(self.export()))
+        self.target.ensure_mapping(self.mapped(self.export()))
         self.assertEqual({str(INITIATOR)}, self.seen().authenticated)
 
     def test_no_secrets_leave_those_that_are_there(self) -> None:
-        placed = self.placed(self.export(), chap=True)
+        placed = self.mapped(self.export(), chap=True)
         self.target.ensure_mapping(placed, self.secrets())
         self.target.ensure_mapping(placed)
         self.assertEqual('p' * 16, self.password())
 
     def test_what_is_refused_changes_no_secret(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first), self.secrets())
+        self.target.ensure_mapping(self.mapped(first), self.secrets())
         for lun in (0, 1):
             with self.assertRaises(exception.ForeignObject):
                 self.target.ensure_mapping(
-                    self.placed(self.export(lun) if lun == 0 else second),
+                    self.mapped(self.export(lun) if lun == 0 else second),
                     self.secrets(password='q' * 16))
             self.assertEqual('p' * 16, self.password())
 
     def test_the_acl_of_another_backend_is_left_alone(self) -> None:
-        self.target.ensure_mapping(self.placed(self.export()),
+        self.target.ensure_mapping(self.mapped(self.export()),
                                    self.secrets())
         self.target.name_prefix = 'mydriver-other-'
         before = self.seen()
         with self.assertRaises(exception.ForeignObject) as caught:
-            self.target.ensure_mapping(self.placed(self.export(1), lun=2),
+            self.target.ensure_mapping(self.mapped(self.export(1), lun=2),
                                        self.secrets(password='q' * 16))
         self.assertIn('mydriver-contract-', str(caught.exception))
         self.assertEqual(before, self.seen())
@@ -277,7 +277,7 @@ class TargetContract(TargetMaker):
         export = self.export()
         self.target.ensure_export(export)
         self.assertFalse(self.target.drop_target(IQN))
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         self.assertFalse(self.target.drop_target(IQN))
         self.assertEqual(1, len(self.seen().mappings))
         self.assertEqual(PORTALS, tuple(sorted(
@@ -299,9 +299,9 @@ class TargetContract(TargetMaker):
 
     def test_acl_goes_with_its_last_lun(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first, lun=1))
-        self.target.ensure_mapping(self.placed(second, lun=2))
-        self.target.ensure_mapping(self.placed(first, initiator=OTHER))
+        self.target.ensure_mapping(self.mapped(first, lun=1))
+        self.target.ensure_mapping(self.mapped(second, lun=2))
+        self.target.ensure_mapping(self.mapped(first, initiator=OTHER))
         self.target.drop_mapping(first, INITIATOR, 1)
         self.assertEqual({str(INITIATOR), str(OTHER)}, self.seen().acls)
         for _ in range(2):
@@ -311,7 +311,7 @@ class TargetContract(TargetMaker):
                          [m.initiator for m in self.seen().mappings])
 
     def test_acl_of_a_session_stays_until_the_session_ends(self) -> None:
-        other = self.placed(self.export(1), initiator=OTHER)
+        other = self.mapped(self.export(1), initiator=OTHER)
 
         def map_again() -> None:
             self.target.ensure_mapping(other)
@@ -322,7 +322,7 @@ class TargetContract(TargetMaker):
         for later in (unmap_again, map_again,
                       lambda: self.target.ensure_pool([IQN])):
             export = self.export()
-            self.target.ensure_mapping(self.placed(export), self.secrets())
+            self.target.ensure_mapping(self.mapped(export), self.secrets())
             self.log_in(INITIATOR)
             self.target.drop_mapping(export, INITIATOR, 1)
             self.assertEqual([], [m for m in self.seen().mappings
@@ -336,10 +336,10 @@ class TargetContract(TargetMaker):
 
     def test_acl_of_a_session_is_used_again(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export), self.secrets())
+        self.target.ensure_mapping(self.mapped(export), self.secrets())
         self.log_in(INITIATOR)
         self.target.drop_mapping(export, INITIATOR, 1)
-        self.target.ensure_mapping(self.placed(export, lun=2))
+        self.target.ensure_mapping(self.mapped(export, lun=2))
         self.log_out(INITIATOR)
         self.target.ensure_pool([IQN])
         self.assertEqual([(str(INITIATOR), 2)], [
@@ -347,7 +347,7 @@ class TargetContract(TargetMaker):
 
     def test_drop_mapping_leaves_another_at_its_lun(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first))
+        self.target.ensure_mapping(self.mapped(first))
         self.target.ensure_export(second)
         self.target.drop_mapping(second, INITIATOR, 1)
         mapping, = self.seen().mappings
@@ -355,7 +355,7 @@ class TargetContract(TargetMaker):
 
     def test_drop_export_while_mapped_is_refused(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         self.assertRaises(exception.TargetError, self.target.drop_export,
                           export)
         self.assertEqual(1, len(self.seen().mappings))
@@ -366,7 +366,7 @@ class TargetContract(TargetMaker):
 
     def test_resize(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         os.truncate(export.device.path, 32 * MIB)
         grown = dataclasses.replace(export, device=dataclasses.replace(
             export.device, size_bytes=32 * MIB))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A path for a journal, and what earlier releases made there."""
+"""A test case with a journal, and the schema of the first release."""
 
 import itertools
 from typing import Any
@@ -16,7 +16,7 @@ ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
 MIB = 1 << 20
 IDS = itertools.count(1)
 
-#: As release 1.0 made it, without a seal.
+#: The tables of release 1.0, which had no seal.
 FIRST_SCHEMA = """
 CREATE TABLE target (
     iqn TEXT PRIMARY KEY) STRICT;

@@ -45,19 +45,19 @@ class UnknownTest(MemoryTargetCase):
                               placed)
 
     def test_all_known(self):
-        placed = self.placed(self.export())
+        placed = self.mapped(self.export())
         self.target.ensure_mapping(placed)
         self.assertEqual(([], []), self.unknown([placed.export], [placed]))
 
     def test_nothing_known(self):
-        placed = self.placed(self.export(5), lun=9, read_only=True)
+        placed = self.mapped(self.export(5), lun=9, read_only=True)
         self.target.ensure_mapping(placed)
         self.assertEqual(
             ([placed.export], [(placed.export, placed.mapping)]),
             self.unknown([], []))
 
     def test_an_initiator_that_somebody_else_named(self):
-        placed = self.placed(self.export(5), lun=9)
+        placed = self.mapped(self.export(5), lun=9)
         self.target.ensure_mapping(placed)
         acls = self.target.targets[str(contract.IQN)].acls
         acls['eui.02004567a425678d'] = acls[str(contract.INITIATOR)]
@@ -68,7 +68,7 @@ class UnknownTest(MemoryTargetCase):
         self.assertIn('eui.02004567a425678d', logged.output[0])
 
     def test_foreign_objects_are_not_ours(self):
-        placed = self.placed(self.export())
+        placed = self.mapped(self.export())
         ours, self.target.name_prefix = self.target.name_prefix, 'theirs-'
         self.target.ensure_mapping(placed)
         self.target.name_prefix = ours

@@ -252,7 +252,8 @@ def fill_venv() -> None:
             '-r', str(REQUIREMENTS))
     with step('installing the project, editable'):
         run(uv, 'pip', 'install', '--python', python, '--compile-bytecode',
-            *limits, '--no-build-isolation', '-e', str(ROOT))
+            *limits, '--no-build-isolation', '-e',
+            f'{ROOT}[storage,compute]')
 
 
 def prepare() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All options of ours, for oslo-config-generator (``oslo.config.opts``).
+"""The driver's options, for oslo-config-generator (``oslo.config.opts``).
 
-Neither cinder nor nova has to be installed.
+This module loads without cinder and nova.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,11 @@ from mydriver.backend import opts as cinder_volume_opts
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Return the options by section.
 
-    The backend's options are shown under ``[backend_defaults]``; they may
-    stand in the section of each backend as well. Those of the privileged
-    daemons have the defaults of ours.
+    The backend's options are listed under ``[backend_defaults]`` and can also
+    be set in the section of each backend. The sections of the privileged
+    daemons show the defaults that this driver sets.
+
+    :returns: pairs of a section's name and its options.
     """
     return [
         (cinder_volume_opts.SHARED_SECTION,
@@ -30,7 +32,7 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
 
 
 def _privsep_opts() -> list[cfg.Opt]:
-    """Return oslo.privsep's options with the capabilities of ours."""
+    """Return oslo.privsep's options with this driver's capabilities."""
     opts = list(copy.deepcopy(priv_context.OPTS))
     cfg.set_defaults(opts, capabilities=list(privileged.CAPABILITIES))
     return opts

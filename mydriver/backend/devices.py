@@ -2,7 +2,7 @@
 """The devices that the export service exports, from the backend's store."""
 
 from mydriver import model
-from mydriver.stores import base
+from mydriver.stores import base, names
 
 
 class StoreDevices:
@@ -16,8 +16,8 @@ class StoreDevices:
 
     def bring_up(self, volume_id: str) -> model.BackingDevice:
         """See :meth:`mydriver.target.devices.Devices.bring_up`."""
-        return self._store.bring_up(base.volume_name(volume_id))
+        return self._store.bring_up(names.volume_name(volume_id))
 
     def let_down(self, volume_id: str) -> None:
         """See :meth:`mydriver.target.devices.Devices.let_down`."""
-        self._store.let_down(base.volume_name(volume_id))
+        self._store.let_down(names.volume_name(volume_id))

@@ -26,7 +26,7 @@ from oslo_utils import units
 
 from mydriver import exception
 from mydriver.cinder_volume import parts, volumes
-from mydriver.stores import base, batch
+from mydriver.stores import batch, names
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Groups:
         for snapshot in snapshots:
             self._volumes.check_copy(snapshot.volume)
         self._store.snapshot_group([
-            (parts.backing(s.volume), base.snapshot_name(s.id))
+            (names.of_volume(s.volume), names.snapshot_name(s.id))
             for s in snapshots])
         return _available(snapshots)
 
@@ -99,10 +99,10 @@ class Groups:
             self._volumes.check_copy(volume)
         if snapshots:
             batch.clone_snapshots(self._store, _wanted(
-                [base.snapshot_name(s.id) for s in snapshots], volumes))
+                [names.snapshot_name(s.id) for s in snapshots], volumes))
         else:
             batch.clone_volumes(self._store, _wanted(
-                [parts.backing(v) for v in source_vols or ()], volumes))
+                [names.of_volume(v) for v in source_vols or ()], volumes))
         return _available(volumes)
 
     def _check_promise(self, group: Any) -> None:
@@ -110,7 +110,7 @@ class Groups:
 
         :param group: a group or a group's snapshot.
         """
-        if (not self._store.consistent_groups
+        if (not self._store.traits.consistent_groups
                 and volume_utils.is_group_a_cg_snapshot_type(group)):
             raise exception.StoreError(
                 'keep the volumes of a group at one moment',
@@ -120,7 +120,7 @@ class Groups:
 
 def _wanted(sources: Sequence[str], volumes: Any
             ) -> list[tuple[str, str, int]]:
-    return [(source, parts.backing(v), v.size * units.Gi)
+    return [(source, names.of_volume(v), v.size * units.Gi)
             for source, v in zip(sources, volumes, strict=True)]
 
 

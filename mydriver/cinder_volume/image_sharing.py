@@ -17,6 +17,7 @@ from oslo_utils import units
 
 from mydriver import exception
 from mydriver.cinder_volume import image_transfer, local_image, parts
+from mydriver.stores import names
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class ImageSharing:
     def _share(self, volume: Any, path: str,
                image: Any) -> tuple[float, float]:
         """Create the volume; return the ms that sharing and checking took."""
-        name, size_bytes = parts.backing(volume), volume.size * units.Gi
+        name, size_bytes = names.of_volume(volume), volume.size * units.Gi
         if 'file' not in cfg.CONF.allowed_direct_url_schemes:
             raise exception.ImageNotShareable(
                 image['id'], 'allowed_direct_url_schemes lacks file')

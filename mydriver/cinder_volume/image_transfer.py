@@ -16,6 +16,7 @@ from oslo_utils import units
 
 from mydriver import exception, model
 from mydriver.cinder_volume import blocks, parts
+from mydriver.stores import names
 
 
 class ImageTransfer:
@@ -35,7 +36,7 @@ class ImageTransfer:
                              image_service: Any, image_id: str,
                              disable_sparse: bool = False) -> None:
         """Write an image to a new volume."""
-        name = parts.backing(volume)
+        name = names.of_volume(volume)
         self._backend.check_image_blocks(image_service.show(context, image_id))
         fetch(context, image_service, image_id, self._store.device(name),
               size_gib=volume.size,
@@ -56,7 +57,7 @@ class ImageTransfer:
                              image_service: Any,
                              image_meta: dict[str, Any]) -> None:
         """Write a volume to an image."""
-        name = parts.backing(volume)
+        name = names.of_volume(volume)
         # This host may have cached older data of a block device.
         self._store.extend(name, volume.size * units.Gi)
         block_bytes = self._store.block_bytes()

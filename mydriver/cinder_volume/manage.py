@@ -18,7 +18,7 @@ from oslo_utils import units
 
 from mydriver import exception
 from mydriver.cinder_volume import connections, manageable, parts
-from mydriver.stores import base
+from mydriver.stores import names
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Manage:
 
     def manage_existing(self, volume: Any, existing_ref: Any) -> None:
         """Make the source the backing of a new volume."""
-        self._adopt(existing_ref, parts.backing(volume))
+        self._adopt(existing_ref, names.of_volume(volume))
 
     @coordination.synchronized(parts.LOCK)
     def unmanage(self, volume: Any) -> None:
@@ -54,9 +54,9 @@ class Manage:
         It is named after the volume's id, the only one that users know.
         """
         self._connections.withdraw(volume)
-        name = base.volume_name(volume.id)
+        name = names.volume_name(volume.id)
         if volume.name_id != volume.id:
-            self._store.rename(parts.backing(volume), name)
+            self._store.rename(names.of_volume(volume), name)
         LOG.info('Volume %s is no longer managed; it stays in %s as %s',
                  volume.id, self._store.location, name)
 
@@ -64,7 +64,7 @@ class Manage:
                                limit: Any, offset: Any, sort_keys: Any,
                                sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of what is in the store, managed or not."""
-        managed = {parts.backing(v): manageable.Managed(v.id)
+        managed = {names.of_volume(v): manageable.Managed(v.id)
                    for v in cinder_volumes}
         return _page(manageable.volumes(self._store, managed, self._objection),
                      marker, limit, offset, sort_keys, sort_dirs)
@@ -86,20 +86,20 @@ class Manage:
     def manage_existing_snapshot(self, snapshot: Any,
                                  existing_ref: Any) -> None:
         """Make the source a snapshot of a volume."""
-        self._adopt(existing_ref, base.snapshot_name(snapshot.id))
+        self._adopt(existing_ref, names.snapshot_name(snapshot.id))
 
     def unmanage_snapshot(self, snapshot: Any) -> None:
         """Leave the snapshot in the store, to be managed again."""
         LOG.info('Snapshot %s is no longer managed; it stays in %s as %s',
                  snapshot.id, self._store.location,
-                 base.snapshot_name(snapshot.id))
+                 names.snapshot_name(snapshot.id))
 
     def get_manageable_snapshots(self, cinder_snapshots: Any, marker: Any,
                                  limit: Any, offset: Any, sort_keys: Any,
                                  sort_dirs: Any) -> list[dict[str, Any]]:
         """Return a page of the snapshots in the store, managed or not."""
-        managed = {base.snapshot_name(s.id): manageable.Managed(
-            s.id, parts.backing(s.volume)) for s in cinder_snapshots}
+        managed = {names.snapshot_name(s.id): manageable.Managed(
+            s.id, names.of_volume(s.volume)) for s in cinder_snapshots}
         return _page(
             manageable.snapshots(self._store, managed, self._objection),
             marker, limit, offset, sort_keys, sort_dirs)
@@ -120,7 +120,7 @@ class Manage:
     def _free(self, existing_ref: Any) -> str:
         """Return the source that a reference names, if it may be managed."""
         source = manageable.source_of(existing_ref)
-        problem = self._objection(source) if base.is_name(source) else None
+        problem = self._objection(source) if names.is_name(source) else None
         if problem == manageable.MANAGED:
             raise cinder_exception.ManageExistingAlreadyManaged(
                 volume_ref=source)

@@ -11,7 +11,7 @@ from typing import Any
 from oslo_utils import units
 
 from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, names
 
 #: The key of a reference, the one that the in-tree drivers use.
 KEY = 'source-name'
@@ -40,7 +40,7 @@ def source_of(reference: Any) -> str:
             reference.get(KEY), str):
         raise exception.StoreError(
             'find what is to be managed', f'a reference is {{"{KEY}": NAME}}')
-    return base.check_source(reference[KEY])
+    return names.check_source(reference[KEY])
 
 
 def shown(reference: Any) -> str:
@@ -55,7 +55,7 @@ def size_of(store: base.VolumeStore, source: str) -> int:
     :raises BackingNotFound: when there is nothing of that name.
     :raises StoreError: when it cannot be taken over.
     """
-    if base.is_name(source):
+    if names.is_name(source):
         return size_gib(store.device(source).size_bytes)
     for found in store.foreign():
         if found.name == source:

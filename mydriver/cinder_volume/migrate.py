@@ -25,7 +25,7 @@ from mydriver.cinder_volume import (
     parts,
     threads,
 )
-from mydriver.stores import base, copying
+from mydriver.stores import base, copying, names
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Migrate:
             LOG.debug('Volume %s is left to host-assisted migration: %s',
                       volume.id, reason)
             return NOT_HERE
-        name = parts.backing(volume)
+        name = names.of_volume(volume)
         if target.exists(name) and not self._store.exists(name):
             self._store.check()  # or is its filesystem not mounted?
             LOG.warning('Volume %s is already in %s', volume.id,
@@ -184,13 +184,13 @@ class Migrate:
         """
         if not self._exports.remove_export(new_volume.name_id):
             LOG.info('Volume %s keeps %s, which a host uses', volume.id,
-                     parts.backing(new_volume))
+                     names.of_volume(new_volume))
             return {'_name_id': new_volume.name_id}
         try:
-            self._store.rename(parts.backing(new_volume),
-                              base.volume_name(volume.id))
+            self._store.rename(names.of_volume(new_volume),
+                              names.volume_name(volume.id))
         except exception.StoreError as e:
             LOG.warning('Volume %s keeps %s: %s', volume.id,
-                        parts.backing(new_volume), e)
+                        names.of_volume(new_volume), e)
             return {'_name_id': new_volume.name_id}
         return {'_name_id': None}

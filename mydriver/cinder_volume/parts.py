@@ -105,14 +105,6 @@ class Host(Protocol):
     parts: Parts
 
 
-def backing(volume: Any) -> str:
-    """Return the name of a volume's backing in the store.
-
-    It follows ``name_id``, which differs from ``id`` after a migration.
-    """
-    return stores.volume_name(volume.name_id)
-
-
 def made_of(*parts: type) -> Callable[[_Driver], _Driver]:
     """Return a class decorator that adds the methods of parts to a driver.
 

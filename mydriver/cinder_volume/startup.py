@@ -11,6 +11,7 @@ from oslo_utils import importutils
 from mydriver import exception
 from mydriver.backend import opts, settings
 from mydriver.cinder_volume import parts, users
+from mydriver.stores import names
 
 LOG = logging.getLogger(__name__)
 
@@ -64,12 +65,12 @@ class Startup:
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None when in doubt."""
         try:
-            names = self._store.names()
+            found = self._store.names()
         except exception.MyDriverError as e:
             LOG.warning('The store cannot list its volumes: %s', e)
             return None
-        split = (n.partition('-') for n in names)
-        return {its_id for kind, _, its_id in split if kind == 'volume'}
+        ids = (names.volume_id(name) for name in found)
+        return {its_id for its_id in ids if its_id is not None}
 
     def _refuse_shared_place(self) -> None:
         """Check that no other backend of this service has the same store.

@@ -19,7 +19,7 @@ def native(store: base.VolumeStore) -> base.VolumeStore:
     A method that flushes a file blocks its thread; green threads go on
     meanwhile.
     """
-    if not store.needs_native_thread:
+    if not store.traits.needs_native_thread:
         return store
     return cast(base.VolumeStore, tpool.Proxy(store))
 

@@ -10,7 +10,7 @@ from oslo_utils import units
 
 from mydriver import exception
 from mydriver.cinder_volume import blocks, connections, parts
-from mydriver.stores import base
+from mydriver.stores import names
 
 LOG = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ class Volumes:
         :returns: its block size, for Cinder's record.
         """
         self._check_migrated_blocks(volume)
-        self._store.create(parts.backing(volume), volume.size * units.Gi)
+        self._store.create(names.of_volume(volume), volume.size * units.Gi)
         return self._geometry()
 
     @coordination.synchronized(parts.LOCK)
     def delete_volume(self, volume: Any) -> None:
         """Delete a volume, unless a host may still use it."""
         self._connections.withdraw(volume)
-        self._store.delete(parts.backing(volume))
+        self._store.delete(names.of_volume(volume))
 
     @coordination.synchronized(parts.LOCK)
     def extend_volume(self, volume: Any, new_size: int) -> None:
@@ -52,7 +52,7 @@ class Volumes:
         :param new_size: in GiB.
         """
         size_bytes = new_size * units.Gi
-        self._store.extend(parts.backing(volume), size_bytes)
+        self._store.extend(names.of_volume(volume), size_bytes)
         try:
             self._exports.resize(volume.name_id, size_bytes)
         except exception.MyDriverError as e:
@@ -68,8 +68,8 @@ class Volumes:
 
         :returns: its block size, for Cinder's record.
         """
-        self._store.clone(base.snapshot_name(snapshot.id),
-                          parts.backing(volume), volume.size * units.Gi)
+        self._store.clone(names.snapshot_name(snapshot.id),
+                          names.of_volume(volume), volume.size * units.Gi)
         return self._geometry()
 
     def create_cloned_volume(self, volume: Any, src_vref: Any
@@ -79,7 +79,7 @@ class Volumes:
         :returns: its block size, for Cinder's record.
         """
         self.check_copy(src_vref)
-        self._store.clone(parts.backing(src_vref), parts.backing(volume),
+        self._store.clone(names.of_volume(src_vref), names.of_volume(volume),
                           volume.size * units.Gi)
         return self._geometry()
 
@@ -93,12 +93,12 @@ class Volumes:
     def create_snapshot(self, snapshot: Any) -> None:
         """Take a snapshot of a volume, attached or not."""
         self.check_copy(snapshot.volume)
-        self._store.snapshot(parts.backing(snapshot.volume),
-                             base.snapshot_name(snapshot.id))
+        self._store.snapshot(names.of_volume(snapshot.volume),
+                             names.snapshot_name(snapshot.id))
 
     def delete_snapshot(self, snapshot: Any) -> None:
         """Delete a snapshot; volumes created from it stay."""
-        self._store.delete(base.snapshot_name(snapshot.id))
+        self._store.delete(names.snapshot_name(snapshot.id))
 
     @coordination.synchronized(parts.LOCK)
     def revert_to_snapshot(self, context: Any, volume: Any,
@@ -108,8 +108,8 @@ class Volumes:
         It keeps its size, which may have grown since.
         """
         self._connections.withdraw(volume)
-        self._store.revert(parts.backing(volume),
-                           base.snapshot_name(snapshot.id))
+        self._store.revert(names.of_volume(volume),
+                           names.snapshot_name(snapshot.id))
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """Revert without a temporary snapshot: a crash cannot mix contents."""
@@ -129,10 +129,10 @@ class Volumes:
 
         :raises StoreError: when the volume has too many extents.
         """
-        if not (self._store.copies_hold_writes
+        if not (self._store.traits.copies_hold_writes
                 and self._exports.is_exported(volume.name_id)):
             return
-        name = parts.backing(volume)
+        name = names.of_volume(volume)
         extents = self._store.extents(name)
         limit = self._backend.options.mydriver_max_extents
         if extents > limit:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backends of ours in cinder.conf, read without cinder.
+"""This driver's backends in cinder.conf, read without importing cinder.
 
-At boot ``mydriver restore`` has to be quick, and cinder takes its time to
-load. So the few options of Cinder's that matter are declared here again, as
-cinder/volume/driver.py and cinder/common/config.py have them; a test compares
-the two.
+``mydriver restore`` runs at boot and must be fast, and cinder is slow to
+import. So the few Cinder options that matter are declared again here, as in
+cinder/volume/driver.py and cinder/common/config.py. A test compares the two
+sets of declarations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from mydriver.backend import opts, settings
 from mydriver.target import pool, state
 from mydriver.target.journal import sqlite
 
-#: ``volume_driver`` of our backends.
+#: ``volume_driver`` of this driver's backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
 
 #: As in cinder/common/config.py.
@@ -56,10 +56,10 @@ LOG = logging.getLogger(__name__)
 class Section:
     """A backend's options: its own section, then the shared one.
 
-    The same rule as cinder.volume.configuration.BackendGroupConfiguration.
+    Follows cinder.volume.configuration.BackendGroupConfiguration.
 
-    :param conf: parsed already.
-    :param name: of the backend's section.
+    :param conf: the parsed configuration.
+    :param name: the backend's section.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, name: str) -> None:
@@ -72,9 +72,11 @@ class Section:
             conf.register_opt(own, group=name)
 
     def safe_get(self, value: str) -> Any:
-        """Return an option's value, None where there is no such option.
+        """Return an option's value.
 
-        :raises ConfigurationError: when the file has a value that is none.
+        :param value: the option's name, as Cinder calls this parameter.
+        :returns: None when there is no such option.
+        :raises ConfigurationError: when the configured value is invalid.
         """
         try:
             own = self._conf[self._name][value]
@@ -86,14 +88,14 @@ class Section:
         except cfg.Error as e:
             raise exception.ConfigurationError(
                 f'[{self._name}] {value}', str(e),
-                'Mend it in the configuration file.') from e
+                'Correct it in the configuration file.') from e
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend of ours.
+    """A backend of this driver.
 
-    :param name: of its section.
+    :param name: its section.
     :param section: its options.
     """
 
@@ -102,30 +104,30 @@ class Backend:
 
     @property
     def settings(self) -> pool.Settings:
-        """What its export service takes.
+        """The settings of its export service.
 
-        :raises ConfigurationError: for the first setting that is wrong.
+        :raises ConfigurationError: for the first invalid setting.
         """
         return settings.of_service(self.section, self.name)
 
     @property
     def state_path(self) -> str:
-        """The folder of its state.
+        """Its state directory.
 
-        :raises ConfigurationError: when it is not set as it should be.
+        :raises ConfigurationError: when the setting is invalid.
         """
         return settings.state_path(self.section, self.name)
 
     @property
     def journal_path(self) -> str:
-        """The file of its journal (see :func:`service.build`)."""
+        """The path of its journal (see :func:`.factory.build`)."""
         return os.path.join(self.state_path, sqlite.FILE_NAME)
 
     def has_journal(self) -> bool:
-        """Tell whether there is a journal, which this user can read.
+        """Tell whether the backend has a journal that this user can read.
 
-        :raises ConfigurationError: when this user cannot tell, or when it is
-            not to be trusted.
+        :raises ConfigurationError: when this user lacks the permission to
+            find out or to read it, or when it cannot be trusted.
         """
         path = self.journal_path
         user = f'user id {os.geteuid()}'
@@ -133,10 +135,11 @@ class Backend:
             owner, _group = state.owner(self.state_path)
             if owner and not os.geteuid():
                 raise PermissionError(
-                    None, f'its folder belongs to user id {owner}, and root '
-                    'would leave files there that this user cannot open')
+                    None, f'its directory belongs to user id {owner}, and '
+                    'root would create files there that this user cannot '
+                    'open')
             if not stat.S_ISREG(os.lstat(path).st_mode):
-                raise OSError(None, 'it is no regular file')
+                raise OSError(None, 'it is not a regular file')
             if not os.access(path, os.R_OK):
                 raise PermissionError(None, f'{user} cannot read it')
         except FileNotFoundError:
@@ -144,35 +147,35 @@ class Backend:
         except OSError as e:
             raise exception.ConfigurationError(
                 'mydriver_state_path', f'{path}: {e.strerror} ({user})',
-                'Run this as root, or as the user that cinder-volume runs '
-                'as, to whom the folders of all backends have to belong.'
+                'Run this command as root or as the user of cinder-volume. '
+                'That user must own the state directories of all backends.'
             ) from e
         return True
 
 
 def read(files: Sequence[str], names: Sequence[str] = (),
-         folders: Sequence[str] = ()) -> list[Backend]:
-    """Return our backends.
+         directories: Sequence[str] = ()) -> list[Backend]:
+    """Return this driver's backends.
 
-    oslo.privsep's sections are read from the same files.
+    The sections of oslo.privsep are read from the same files.
 
-    :param files: configuration files; none means where cinder-volume looks.
-    :param names: of the wanted ones; none means all that are enabled.
-    :param folders: of further files, ``*.conf``.
-    :raises ConfigurationError: when a file, or a backend, is not there, or
-        when there is no backend of ours at all.
+    :param files: configuration files; empty for those of cinder-volume.
+    :param names: sections of the wanted backends; empty for all enabled ones.
+    :param directories: directories with more ``*.conf`` files.
+    :raises ConfigurationError: when a file or backend does not exist, or when
+        no enabled backend uses this driver.
     """
     conf = cfg.ConfigOpts()
     conf.register_opts(GLOBAL_OPTS)
     for one in (conf, cfg.CONF):
         try:
             one([*(f'--config-file={f}' for f in files),
-                 *(f'--config-dir={f}' for f in folders)], project='cinder',
-                prog='cinder-volume')
+                 *(f'--config-dir={d}' for d in directories)],
+                project='cinder', prog='cinder-volume')
         except cfg.Error as e:
             raise exception.ConfigurationError(
                 '--config-file, --config-dir', str(e),
-                'Name the cinder.conf of cinder-volume.') from e
+                'Pass the cinder.conf of cinder-volume.') from e
     enabled = [n for n in conf.enabled_backends or () if n]
     ours = {n: Backend(n, section) for n in enabled
             if (section := Section(conf, n)).safe_get(
@@ -180,47 +183,47 @@ def read(files: Sequence[str], names: Sequence[str] = (),
     for name in names:
         if name not in ours:
             raise exception.ConfigurationError(
-                f'[{name}]', 'there is no such backend of ours',
-                'Those in enabled_backends are: '
-                f'{", ".join(ours) or "none"}. {_seen(conf, enabled)}')
+                f'[{name}]', 'this is not an enabled mydriver backend',
+                'The mydriver backends in enabled_backends are: '
+                f'{", ".join(ours) or "none"}. {_describe(conf, enabled)}')
     if not ours:
         raise exception.ConfigurationError(
-            'enabled_backends', 'no backend in it has volume_driver = '
-            f'{DRIVER}', _seen(conf, enabled))
+            'enabled_backends', 'none of them has volume_driver = '
+            f'{DRIVER}', _describe(conf, enabled))
     for name in sorted({*enabled} - {*conf.list_all_sections()}):
-        LOG.warning('enabled_backends has %s, but there is no section [%s] '
+        LOG.warning('enabled_backends lists %s, but there is no section [%s] '
                     'in %s', name, name, _sources(conf))
-    _warn_of_others(ours)
+    _warn_of_orphans(ours)
     return [ours[n] for n in names or ours]
 
 
-def _warn_of_others(ours: Mapping[str, Backend]) -> None:
-    """Tell of journals that no backend has any more.
+def _warn_of_orphans(ours: Mapping[str, Backend]) -> None:
+    """Warn of journals that belong to no enabled backend.
 
-    Its section may have been renamed while hosts have volumes attached.
+    A section may have been renamed while hosts have volumes attached.
     """
-    folders = set()
+    parents = set()
     for backend in ours.values():
         with contextlib.suppress(exception.ConfigurationError):
-            folders.add(Path(backend.state_path).parent)
-    for path in sorted(p for f in folders
-                       for p in f.glob(f'*/{sqlite.FILE_NAME}')):
+            parents.add(Path(backend.state_path).parent)
+    for path in sorted(p for d in parents
+                       for p in d.glob(f'*/{sqlite.FILE_NAME}')):
         if path.parent.name not in ours:
             LOG.warning(
-                '%s is the journal of [%s], which is no enabled backend of '
-                'ours: nothing that it says is served. If the section was '
-                'renamed, name it as before; else remove that folder',
+                '%s is the journal of [%s], which is not an enabled mydriver '
+                'backend: its exports are not served. If the section was '
+                'renamed, restore its name; otherwise remove that directory',
                 path, path.parent.name)
 
 
 def _sources(conf: cfg.ConfigOpts) -> str:
-    """Return the files and folders that were read, as a text."""
+    """Return the files and directories that were read, as text."""
     return ', '.join([*(conf.config_file or ()), *(conf.config_dir or ())]
-                     ) or 'no file at all'
+                     ) or 'no configuration file'
 
 
-def _seen(conf: cfg.ConfigOpts, enabled: Sequence[str]) -> str:
-    """Tell what was read, and which sections there are for backends."""
+def _describe(conf: cfg.ConfigOpts, enabled: Sequence[str]) -> str:
+    """Describe what was read and which backend sections it contains."""
     found = conf.list_all_sections()
     drivers = {name: Section(conf, name).safe_get('volume_driver')
                for name in (*enabled, *found)
@@ -230,8 +233,8 @@ def _seen(conf: cfg.ConfigOpts, enabled: Sequence[str]) -> str:
         lines.append(
             f'[{name}] has volume_driver = {drivers.get(name)}'
             if name in found else f'there is no section [{name}]')
-    lines += [f'[{name}] is ours and not enabled'
+    lines += [f'[{name}] is a mydriver backend that is not enabled'
               for name, driver in drivers.items()
               if driver == DRIVER and name not in enabled]
-    return (f'Read: {_sources(conf)}. There, {"; ".join(lines)}. Other files '
-            'can be named with --config-file and --config-dir.')
+    return (f'Read: {_sources(conf)}. There, {"; ".join(lines)}. Use '
+            '--config-file and --config-dir to read other files.')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a backend is in order: its store, its host, and what it exports."""
+"""Check a backend: its store, its host, and its exports."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -17,10 +17,10 @@ from mydriver.target.journal import sqlite as journals
 
 GIB = 1024 ** 3
 
-#: Returns what the kernel has of a target.
+#: Reads a target from the kernel.
 Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
 
-#: How many of the volumes with the most extents are shown.
+#: The number of volumes shown, of those with the most extents.
 _WORST = 3
 
 _Facts = set[tuple[str, ...]]
@@ -28,13 +28,13 @@ _Facts = set[tuple[str, ...]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """The state of a part of a backend.
+    """The state of one part of a backend.
 
     :param part: ``store``, ``extents``, ``host``, ``targets``, ``exports``,
         ``mappings``, ``initiators``.
-    :param ok: nothing is wrong with it.
-    :param detail: figures, or what is wrong and the remedy.
-    :param warning: it works, but something about it is not as it should be.
+    :param ok: the part works.
+    :param detail: figures, or the problem and its remedy.
+    :param warning: the part works, but needs attention.
     """
 
     part: str
@@ -50,28 +50,31 @@ class Finding:
         return 'warning' if self.warning else 'ok'
 
 
-def of_host(backend: backends.Backend) -> Iterator[Finding]:
-    """Try the store, and what the host needs to serve."""
-    store = _of('store', _store, backend)
+def check_host(backend: backends.Backend) -> Iterator[Finding]:
+    """Check the store, and what the host needs for serving it."""
+    store = _guarded('store', _store, backend)
     yield store
-    if store.ok and (extents := _of('extents', _extents, backend)).detail:
+    if store.ok and (
+            extents := _guarded('extents', _extents, backend)).detail:
         yield extents
-    yield _of('host', _host, backend)
+    yield _guarded('host', _host, backend)
 
 
-def _of(part: str, look: Callable[[backends.Backend], Finding],
-        backend: backends.Backend) -> Finding:
+def _guarded(part: str, check: Callable[[backends.Backend], Finding],
+             backend: backends.Backend) -> Finding:
+    """Run a check; turn its error into a finding."""
     try:
-        return look(backend)
+        return check(backend)
     except exception.MyDriverError as e:
         return Finding(part, False, str(e))
 
 
-def of_exports(backend: backends.Backend, observe: Observe = configfs.target
-               ) -> Iterator[Finding]:
-    """Compare what the journal says with what the kernel has.
+def check_exports(backend: backends.Backend,
+                  observe: Observe = configfs.target) -> Iterator[Finding]:
+    """Compare the journal with the kernel.
 
-    What the kernel has beyond that is no fault: it may not be ours.
+    Objects that exist only in the kernel are not reported: they may belong to
+    other software.
     """
     try:
         if not backend.has_journal():
@@ -87,15 +90,15 @@ def of_exports(backend: backends.Backend, observe: Observe = configfs.target
     for part, facts in wanted.items():
         missing = len(facts - seen[part])
         yield Finding(part, not missing, (
-            f'{missing} of {len(facts)} are not in the kernel. Run mydriver '
+            f'{missing} of {len(facts)} missing in the kernel. Run mydriver '
             'restore.' if missing else f'{len(facts)}, all in the kernel'))
     yield from _initiators(backend)
 
 
 def _initiators(backend: backends.Backend) -> Iterator[Finding]:
-    """Name those who keep what a setting was when they attached.
+    """Name the initiators that still use an earlier setting.
 
-    That is no fault: they are told anew when they attach anew.
+    This is not an error: they get the current setting when they attach again.
     """
     wanted = backend.settings
     journal = journals.SqliteJournal(backend.journal_path, 'status',
@@ -115,8 +118,8 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
             nodes, kinds.of_settings(wanted, keys)).items()):
         names = sorted({str(n.initiator) for n in kept})
         yield Finding('initiators', True, (
-            f'{", ".join(names)}: {what}, until all volumes of a target are '
-            'detached there'))
+            f'{", ".join(names)}: {what}, until all volumes of a target have '
+            'been detached there'))
 
 
 def _store(backend: backends.Backend) -> Finding:
@@ -126,31 +129,34 @@ def _store(backend: backends.Backend) -> Finding:
     return Finding(
         'store', True, f'{store.location}: {room.free_bytes / GIB:.1f} of '
         f'{room.total_bytes / GIB:.1f} GiB free, '
-        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned, blocks of '
-        f'{store.block_bytes()} bytes')
+        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned, '
+        f'{store.block_bytes()}-byte blocks')
 
 
 def _extents(backend: backends.Backend) -> Finding:
-    """Return the volumes that have the most extents; no detail without any."""
+    """Report the volumes with the most extents.
+
+    :returns: a finding, whose detail is empty when there is nothing to report.
+    """
     store = settings.store_of(backend.section, backend.name)
-    if not store.copies_hold_writes:
+    if not store.traits.copies_hold_writes:
         return Finding('extents', True, '')
     limit = backend.section.safe_get('mydriver_max_extents')
     counted = sorted(_counted(store), reverse=True)[:_WORST]
     worst = ', '.join(f'{name} {count}' for count, name in counted)
     if counted and counted[0][0] > limit:
         return Finding(
-            'extents', True, 'Not all volumes can be copied while they are in '
+            'extents', True, 'Some volumes cannot be copied while they are in '
             f'use: the limit is {limit} extents (mydriver_max_extents), the '
-            f'most have {worst}. See "Extents" in the operations guide.',
-            warning=True)
+            f'highest counts are {worst}. See "Extents" in the operations '
+            'guide.', warning=True)
     return Finding('extents', True, worst and
-                   f'the most have {worst}; the limit is {limit}')
+                   f'the highest counts are {worst}; the limit is {limit}')
 
 
 def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
     for name in store.names():
-        # One may be deleted meanwhile.
+        # A volume may be deleted during the loop.
         with contextlib.suppress(exception.BackingNotFound):
             if name.startswith('volume-') and (count := store.extents(name)):
                 yield count, name
@@ -158,8 +164,8 @@ def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
 
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
-    grants.current()  # complains of files that are not root's
-    pool.pool(wanted)  # complains of names that make no target
+    grants.current()  # raises if the files are not root's
+    pool.pool(wanted)  # raises if the names make no valid target name
     target = targets.LioTarget(backend.name, wanted.portals, wanted.chap)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
@@ -172,23 +178,26 @@ def _host(backend: backends.Backend) -> Finding:
         if missing:
             concerns.insert(0, f'Not served: {"; ".join(missing)}.')
     else:
-        text = (f'can serve at {at}; there is no target yet, cinder-volume '
-                'makes them when it starts')
+        text = (f'can serve at {at}; there are no targets yet, cinder-volume '
+                'creates them when it starts')
     return Finding('host', True, '. '.join([text, *concerns]),
                    warning=bool(concerns))
 
 
 def _check_database() -> None:
-    """See that the kernel can keep persistent reservations."""
+    """Check that the kernel can store persistent reservations.
+
+    :raises ConfigurationError: when it cannot.
+    """
     path = os.path.join(configfs.database(), 'pr')
     if not os.path.isdir(path):
         raise exception.ConfigurationError(
-            'Kernel target', f'{path} is not there, so that persistent '
+            'Kernel target', f'{path} does not exist, so persistent '
             'reservations of guests fail', 'Run mydriver restore.')
 
 
 def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
-    """Return the targets, exports and mappings of the journal."""
+    """Return the targets, exports and mappings in the journal."""
     journal = journals.SqliteJournal(backend.journal_path, 'status',
                                      read_only=True)
     try:
@@ -205,7 +214,7 @@ def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
 
 
 def _seen(targets_seen: list[configfs.SeenTarget]) -> dict[str, _Facts]:
-    """Return the same of the kernel."""
+    """Return the targets, exports and mappings in the kernel."""
     return {
         'targets': {(t.iqn,) for t in targets_seen if t.enabled},
         'exports': {(t.iqn, str(e.lun), e.serial)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which user the command is.
+"""The user that a command runs as.
 
-The state belongs to the user of cinder-volume. Were root to open the journal,
-sqlite would leave files behind that cinder-volume cannot open. So a command
-that root starts, as at boot, becomes that user; one that changes the target
-starts the privileged daemon before, while it still may.
+The state belongs to the user of cinder-volume. If root opened the journal,
+sqlite would create files that cinder-volume cannot open. So a command that is
+started by root, as at boot, switches to that user. If it needs privileged
+verbs, it starts the privileged daemon first, while it is still root.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,15 +18,15 @@ from mydriver import exception, privileged
 from mydriver.target import state
 
 
-def assume(state_paths: Iterable[str], *, verbs: bool = False) -> None:
-    """Become the owner of the first state's folder that can be trusted.
+def become_owner(state_paths: Iterable[str], *, verbs: bool = False) -> None:
+    """Switch to the owner of the first state directory that can be trusted.
 
-    Nothing happens when there is none, or when this is not root: privileged
-    verbs then take the way that they take in cinder-volume. A folder that
-    cannot be trusted is told of where it is used (see
+    Does nothing when there is no such directory or when the caller is not
+    root; privileged verbs are then called the way cinder-volume calls them. A
+    directory that cannot be trusted is reported where it is used (see
     :meth:`.backends.Backend.has_journal`).
 
-    :param state_paths: folders of the backends' state.
+    :param state_paths: the backends' state directories.
     :param verbs: privileged verbs will be called.
     """
     if os.geteuid():
@@ -50,17 +50,17 @@ def _owners(state_paths: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _start_daemon() -> None:
-    """Fork the daemon, with the context's capabilities."""
+    """Fork the privileged daemon with the context's capabilities."""
     parent = os.getpid()
     try:
         privileged.target_context.start(priv_context.Method.FORK)
     finally:
         if os.getpid() != parent:
-            os._exit(1)  # a daemon that failed must not run our code
+            os._exit(1)  # a failed daemon must not go on as the command
 
 
 def _become(uid: int, gid: int) -> None:
-    """Give up root for good."""
+    """Drop root privileges permanently."""
     os.setgroups([])
     with contextlib.suppress(KeyError):
         os.initgroups(pwd.getpwuid(uid).pw_name, gid)

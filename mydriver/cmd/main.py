@@ -18,7 +18,7 @@ COMMANDS = {
 
 
 class Commands(commandmanager.CommandManager):
-    """The commands above; nobody adds others by entry points."""
+    """The commands above; entry points cannot add more."""
 
     def __init__(self) -> None:
         super().__init__('mydriver.commands')
@@ -27,21 +27,22 @@ class Commands(commandmanager.CommandManager):
 
 
 class MyDriver(app.App):
-    """The application."""
+    """The command line application."""
 
     def __init__(self, **streams: Any) -> None:
         super().__init__(
-            description='Looks after the exports of mydriver on a Cinder '
-            'storage node.',
+            description='Check and restore the iSCSI exports of mydriver on a '
+            'Cinder storage host.',
             version=importlib.metadata.version('mydriver'),
             command_manager=Commands(), deferred_help=True, **streams)
 
 
 def main(argv: Sequence[str] | None = None, **streams: Any) -> int:
-    """Run the command; return its exit status.
+    """Run a command.
 
-    :param argv: arguments, those of the process by default.
+    :param argv: its arguments; default: those of the process.
     :param streams: ``stdout`` and ``stderr``, for tests.
+    :returns: the exit status.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     return int(MyDriver(**streams).run(arguments))

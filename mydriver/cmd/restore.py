@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mydriver restore``: the exports, from the journal."""
+"""``mydriver restore``: rebuild the exports from the journal."""
 
 import argparse
 
@@ -17,27 +17,28 @@ LOG = logging.getLogger(__name__)
 
 
 class Restore(command.Command):
-    """Rebuild all exports and mappings from the journal.
+    """Restore all exports and mappings from the journal.
 
-    Meant for the boot of a storage node, before anything else of OpenStack is
-    up: compute hosts get their disks back at once. It disturbs nothing that
-    is right already. The exit status is 1 when something could not be
-    restored; the rest is restored all the same.
+    Run this at boot, before any OpenStack service starts, so that compute
+    hosts get their disks back immediately. Exports that are already correct
+    are left alone. If something cannot be restored, the rest still is, and
+    the exit status is 1.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the arguments."""
+        """Return the argument parser."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         arguments.add(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Restore one backend after the other."""
-        found = arguments.backends_of(parsed_args, verbs=True)
-        restored = [self._is_restored(b) for b in found]
+        """Restore the backends; return the exit status."""
+        found = arguments.open_backends(parsed_args, verbs=True)
+        restored = [self._restore(b) for b in found]
         return int(not all(restored))
 
-    def _is_restored(self, backend: backends.Backend) -> bool:
+    def _restore(self, backend: backends.Backend) -> bool:
+        """Restore a backend; return whether all of it was restored."""
         try:
             if not backend.has_journal():
                 LOG.info('Backend %s has no journal yet at %s', backend.name,
@@ -47,32 +48,32 @@ class Restore(command.Command):
             try:
                 exports.check()
             except exception.NoAddress as e:
-                # The kernel listens there as soon as there is one.
+                # The kernel listens as soon as the address appears.
                 LOG.warning('Backend %s: %s', backend.name, e)
             exports.reconciler.start()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
             return False
-        except Exception:  # it must not keep the others down
+        except Exception:  # it must not stop the other backends
             LOG.exception('Backend %s cannot be restored', backend.name)
             return False
-        wrong = [f for f in health.of_exports(backend) if not f.ok]
+        wrong = [f for f in health.check_exports(backend) if not f.ok]
         for finding in wrong:
             LOG.error('Backend %s: %s: %s', backend.name, finding.part,
                       finding.detail)
         return not wrong
 
     def _bring_up(self, backend: backends.Backend) -> base.VolumeStore:
-        """Bring up the store; what it leaves out, no export is made of.
+        """Bring up the store; volumes that stay down are not exported.
 
-        :raises ConfigurationError: when it is not said where it is.
+        :raises ConfigurationError: when mydriver_store_path is not set.
         """
         store = settings.store_of(backend.section, backend.name)
         try:
             store.prepare()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
-        except Exception:  # what the kernel needs of it may be there
+        except Exception:  # some of its volumes may be usable
             LOG.exception('Backend %s: its store cannot be brought up',
                           backend.name)
         return store

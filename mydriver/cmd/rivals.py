@@ -1,60 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other software that manages the kernel's target of this host.
+"""Other software that manages this host's kernel target.
 
-The service of rtslib-fb restores a saved configuration at boot, after it has
-removed what is there, and removes all when it is stopped: ours with the rest.
+The service of rtslib-fb clears the target and restores a saved configuration
+at boot, and clears the target again when it is stopped. That includes this
+driver's exports.
 """
 
 from collections.abc import Iterator
 import os
 from pathlib import Path
 
-#: Where the files of the host begin; tests have one of their own.
+#: The host's root directory; tests use their own.
 ROOT = Path('/')
 
-#: What Debian, Fedora and SUSE call the service.
+#: The service's names on Debian, Fedora and SUSE.
 UNITS = ('rtslib-fb-targetctl.service', 'target.service',
          'targetcli.service')
 
-#: Where it keeps what it restores: rtslib's place and Debian's.
+#: The saved configuration: rtslib's own path and Debian's.
 SAVED = ('etc/target/saveconfig.json', 'etc/rtslib-fb-target/saveconfig.json')
 
-#: systemd.unit(5), the system's unit search path.
-_FOLDERS = ('etc/systemd/system', 'run/systemd/system',
+#: The system unit search path, see systemd.unit(5).
+_UNIT_DIRECTORIES = ('etc/systemd/system', 'run/systemd/system',
             'usr/local/lib/systemd/system', 'usr/lib/systemd/system',
             'lib/systemd/system')
 
-#: Begins the names of our backstores.
+#: The prefix of this driver's backstores in a saved configuration.
 _OURS = '"mydriver-'
 
 
 def warnings() -> Iterator[str]:
-    """Tell of each rival that is enabled, and of what of ours it saved."""
+    """Yield a warning for each enabled rival and each saved export."""
     units = [unit for unit in UNITS if _is_enabled(unit)]
     for unit in units:
         yield (f'{unit} is enabled: it removes all targets when it is '
-               'stopped or restarted. Run systemctl disable without --now, '
-               'which would stop it. If you need it, see Rival services in '
-               'the documentation.')
+               'stopped or restarted. Run systemctl disable, but without '
+               '--now, which would stop it. If you need the service, see '
+               '"Rival services" in the operations guide.')
     for path in (ROOT / name for name in SAVED if units):
         if _OURS in _read(path):
-            yield (f'{path} has exports of ours in it, as they were once; '
-                   f'{units[0]} brings them back at boot. Move it away.')
+            yield (f'{path} contains outdated exports of mydriver; '
+                   f'{units[0]} restores them at boot. Move the file away.')
 
 
 def _is_enabled(unit: str) -> bool:
-    """Tell whether systemd starts a unit at boot, without asking it."""
-    files = [ROOT / folder / unit for folder in _FOLDERS]
+    """Tell whether a unit is enabled, from systemd's directories."""
+    files = [ROOT / directory / unit for directory in _UNIT_DIRECTORIES]
     found = next((f for f in files if f.is_symlink() or f.exists()), None)
     if found is None or _is_masked(found):
         return False
     return any(os.path.lexists(wanted / unit)
-               for folder in _FOLDERS for kind in ('wants', 'requires')
-               for wanted in (ROOT / folder).glob(f'*.{kind}'))
+               for directory in _UNIT_DIRECTORIES
+               for kind in ('wants', 'requires')
+               for wanted in (ROOT / directory).glob(f'*.{kind}'))
 
 
 def _is_masked(unit: Path) -> bool:
-    """Tell whether a unit's file is empty or a link to /dev/null."""
+    """Tell whether a unit file is empty or a link to /dev/null."""
     try:
         return (str(unit.readlink()) == '/dev/null' if unit.is_symlink()
                 else unit.stat().st_size == 0)
@@ -65,5 +67,5 @@ def _is_masked(unit: Path) -> bool:
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors='replace')
-    except OSError:  # it is root's
+    except OSError:  # readable by root only
         return ''

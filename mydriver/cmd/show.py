@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mydriver show``: what is exported, and to whom."""
+"""``mydriver show``: list the exports and their initiators."""
 
 import argparse
 from collections.abc import Iterator
@@ -20,24 +20,24 @@ Row = tuple[str, str, str, str, str, int | str, bool | str, float, str]
 
 
 class Show(lister.Lister):
-    """List the exports and mappings that stand in the journal.
+    """List the exports and mappings in the journal.
 
-    One line for each initiator that a volume is mapped to, and one for each
-    export that is not mapped. There are no secrets in it.
+    The list has one line for each initiator that a volume is mapped to, and
+    one for each export without a mapping. It contains no secrets.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the arguments."""
+        """Return the argument parser."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         arguments.add(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace
                     ) -> tuple[tuple[str, ...], list[Row]]:
-        """Return columns and rows."""
+        """Return the columns and the rows."""
         found: list[Row] = []
         self._wrong = False
-        for backend in arguments.backends_of(parsed_args):
+        for backend in arguments.open_backends(parsed_args):
             try:
                 if backend.has_journal():
                     found += rows(backend)
@@ -50,12 +50,12 @@ class Show(lister.Lister):
         return COLUMNS, found
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Return the exit status."""
+        """Print the list; return the exit status."""
         return int(super().run(parsed_args)) or int(self._wrong)
 
 
 def rows(backend: backends.Backend) -> Iterator[Row]:
-    """Give the lines of one backend, by volume."""
+    """Yield the lines of a backend, ordered by volume."""
     journal = journals.SqliteJournal(backend.journal_path, 'show',
                                      read_only=True)
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""device-mapper by its own ioctls: status, suspend, resume, messages.
+"""device-mapper through its ioctls: status, suspend, resume, messages.
 
-A fork of dmsetup costs a thousand times as much, and while devices are
-suspended their users wait for each of them. Layouts and numbers are those of
+Starting dmsetup takes a thousand times as long, and I/O waits meanwhile when
+devices are suspended. Layouts and numbers are from
 include/uapi/linux/dm-ioctl.h.
 """
 
@@ -30,19 +30,19 @@ _SUSPEND_FLAG = 1 << 1
 _TABLE_FLAG = 1 << 4
 _SKIP_LOCKFS_FLAG = 1 << 10
 
-#: Begins the uuid of LVM's devices: that of the group follows, 32 characters,
-#: and that of the volume (lvm2, lib/activate/dev_manager.c).
+#: Prefix of the UUID of LVM's devices. The UUIDs of the group, 32 characters,
+#: and of the volume follow (lvm2, lib/activate/dev_manager.c).
 _LVM = 'LVM-'
 _GROUP_CHARS = len(_LVM) + 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThinVolume:
-    """The device of a thin volume of LVM's.
+    """The device of an LVM thin volume.
 
     :param number: ``MAJOR:MINOR``.
-    :param pool: name of the pool in the same group that it is in.
-    :param thin_id: its number in the pool.
+    :param pool: name of its pool, which is in the same group.
+    :param thin_id: its device id in the pool.
     """
 
     number: str
@@ -58,8 +58,8 @@ def name_of(group: str, lv: str) -> str:
 def volume(group: str, lv: str) -> ThinVolume | None:
     """Return the device of a thin volume; None where there is none.
 
-    Only root makes devices of device-mapper's, so that these names can be
-    trusted, as links in /dev can that lead to them.
+    Only root can create device-mapper devices, so these names can be trusted,
+    and so can the links in /dev that lead to them.
     """
     try:
         answer = _call(_STATUS, name_of(group, lv), _TABLE_FLAG)
@@ -84,7 +84,7 @@ def volume(group: str, lv: str) -> ThinVolume | None:
 
 
 def group_uuid(name: str) -> str:
-    """Return the UUID of the group that a device of LVM's belongs to.
+    """Return the UUID of the volume group of an LVM device.
 
     :returns: without hyphens; empty where there is no such device.
     """
@@ -97,7 +97,7 @@ def group_uuid(name: str) -> str:
 
 
 def status(name: str) -> tuple[str, str] | None:
-    """Return type and status of a device's only target.
+    """Return type and status of the only target of a device.
 
     :returns: None where there is no such device, or it has no table.
     """
@@ -105,25 +105,25 @@ def status(name: str) -> tuple[str, str] | None:
 
 
 def table(name: str) -> tuple[str, str] | None:
-    """Return type and parameters of a device's only target."""
+    """Return type and parameters of the only target; see :func:`status`."""
     return _targets(name, _TABLE_FLAG)
 
 
 def suspend(name: str) -> None:
-    """Let what is under way finish, and keep what comes waiting.
+    """Suspend a device: outstanding I/O is completed, new I/O waits.
 
-    There is no filesystem of this host on a volume, so none is frozen.
+    No filesystem is frozen, since volumes carry none of this host.
     """
     _call(_SUSPEND, name, _SUSPEND_FLAG | _SKIP_LOCKFS_FLAG)
 
 
 def resume(name: str) -> None:
-    """Let go on; it does no harm when it is not suspended."""
+    """Resume a device; it is fine when it is not suspended."""
     _call(_SUSPEND, name, 0)
 
 
 def message(name: str, text: str) -> None:
-    """Send a message to the target at the start of a device."""
+    """Send a message to the target at sector 0 of a device."""
     _call(_MESSAGE, name, 0, struct.pack('=Q', 0) + text.encode() + b'\0')
 
 

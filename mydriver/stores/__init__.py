@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stores: where the bytes of volumes and snapshots are kept."""
+"""Stores, which keep the data of volumes and snapshots."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,13 @@ _KINDS: dict[str, Callable[[str, identity.Record], base.VolumeStore]] = {
 
 def build(kind: str, location: str,
           record: identity.Record | None = None) -> base.VolumeStore:
-    """Return the store of that kind; nothing is touched or checked yet.
+    """Return a store without touching or checking its place.
 
-    :param kind: as in the option ``mydriver_store``.
-    :param location: what the kind calls its place: for ``reflink`` a folder,
-        for ``lvmthin`` a volume group, and perhaps a thin pool of it.
-    :param record: the id of the store that was there before, if it is kept.
+    :param kind: value of the option ``mydriver_store``.
+    :param location: value of ``mydriver_store_path``: for ``reflink`` a
+        directory, for ``lvmthin`` ``GROUP`` or ``GROUP/POOL``.
+    :param record: the id of the store that was there before; by default it
+        is kept in memory.
     :raises ConfigurationError: when there is no such kind.
     """
     try:

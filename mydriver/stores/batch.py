@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several backings at once: all of them are made, or none."""
+"""Operations on several backings, of which all succeed or none."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
 
 from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, refusals
 
 
 def snapshot_in_turn(store: base.VolumeStore,
                      pairs: Sequence[tuple[str, str]]) -> None:
-    """Take one snapshot after the other: for stores that cannot do better.
+    """Take one snapshot after the other, for stores without anything better.
 
-    :param pairs: of the source's and the snapshot's name.
+    :param pairs: names of source and snapshot.
     """
     with _all_or_none(store) as made:
         for source, name in pairs:
@@ -24,9 +24,9 @@ def snapshot_in_turn(store: base.VolumeStore,
 
 def clone_snapshots(store: base.VolumeStore,
                     wanted: Sequence[tuple[str, str, int]]) -> None:
-    """Make volumes from snapshots.
+    """Create volumes from snapshots.
 
-    :param wanted: name of the source, name of the volume, size in bytes.
+    :param wanted: source, new volume, and its size in bytes.
     """
     with _all_or_none(store) as made:
         for source, name, size_bytes in wanted:
@@ -36,21 +36,20 @@ def clone_snapshots(store: base.VolumeStore,
 
 def clone_volumes(store: base.VolumeStore,
                   wanted: Sequence[tuple[str, str, int]]) -> None:
-    """Make volumes that hold what others hold at one moment.
+    """Clone volumes, at one point in time if the store can.
 
-    Where the store can keep several volumes at one moment, that is how the
-    clones are made; then they grow to their sizes.
+    Then the clones start as the snapshots of a group, and are extended to
+    their sizes.
 
     :param wanted: as for :func:`clone_snapshots`.
     """
-    if not store.consistent_groups:
+    if not store.traits.consistent_groups:
         clone_snapshots(store, wanted)
         return
     names = [name for _source, name, _size in wanted]
     for name in filter(store.exists, names):
-        # As a snapshot of an earlier attempt it would be kept.
-        raise exception.StoreError(
-            f'make {name}', 'something has that name already')
+        # snapshot_group() would keep it as one of an earlier attempt.
+        refusals.refuse_taken(name)
     with _all_or_none(store) as made:
         store.snapshot_group([(source, name) for source, name, _ in wanted])
         made += names
@@ -60,9 +59,9 @@ def clone_volumes(store: base.VolumeStore,
 
 @contextlib.contextmanager
 def _all_or_none(store: base.VolumeStore) -> Iterator[list[str]]:
-    """Give a list of what was made; it is deleted when an error comes.
+    """Collect the names of what was made, and delete it after an error.
 
-    That error is the one to be told. What cannot be deleted is a note of it.
+    The error is raised again. What cannot be deleted becomes a note of it.
     """
     made: list[str] = []
     try:
@@ -72,5 +71,5 @@ def _all_or_none(store: base.VolumeStore) -> Iterator[list[str]]:
             try:
                 store.delete(name)
             except exception.MyDriverError as undone:
-                e.add_note(f'{name} stays: {undone}')
+                e.add_note(f'{name} was not removed: {undone}')
         raise

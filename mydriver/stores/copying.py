@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carrying a backing from one store of this host to another.
+"""Copying a backing from one store to another on the same host.
 
-Nothing here imports cinder, and nothing logs: the steps run in native
-threads, where eventlet's locks must not be waited for.
+Nothing is logged here: the steps run in native threads, which must not wait
+for eventlet's locks.
 """
 
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ import errno
 import os
 import time
 
-from mydriver import exception
+from oslo_utils import units
+
+from mydriver import exception, model
 from mydriver.stores import base
 
-MIB = 1024 ** 2
+#: A step of this size takes a fraction of a second on any disk.
+STEP_BYTES = 64 * units.Mi
 
-#: A step of this size is a fraction of a second on any disk.
-STEP_BYTES = 64 * MIB
-
-#: Slower than this, once the grace is over, is taken for stuck.
+#: A copy that is slower than this, after a grace period, is stuck.
 _GRACE_S = 600
-_SLOWEST_BYTES_PER_S = MIB
+_SLOWEST_BYTES_PER_S = units.Mi
 
-_CHUNK_BYTES = MIB
+_CHUNK_BYTES = units.Mi
 _ZEROS = bytes(_CHUNK_BYTES)
 
 #: lseek(2), SEEK_DATA.
@@ -31,12 +31,12 @@ _NO_MORE_DATA = errno.ENXIO
 
 
 class Copy:
-    """One backing on its way; call :meth:`step` until it is done.
+    """The copy of one backing; call :meth:`step` until it is done.
 
-    :param source: the store that has it.
-    :param target: the store that shall have it, under the same name. What a
-        try that was cut off left there is replaced.
-    :param name: of the backing, which nobody uses meanwhile.
+    :param source: the store that has the backing.
+    :param target: the store that is to have it under the same name. What an
+        interrupted attempt left there is replaced.
+    :param name: of the backing, which nobody may use meanwhile.
     """
 
     def __init__(self, source: base.VolumeStore, target: base.VolumeStore,
@@ -52,52 +52,54 @@ class Copy:
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[bool]:
-        """Prepare the target, and take it back when an error comes.
+        """Create the backing in the target; remove it after an error.
 
-        :returns: a context that says whether there is something to copy; the
-            contents may also have been shared at once.
-        :raises StoreError: when both are the same place.
+        :returns: a context whose value tells whether to call :meth:`step`. It
+            is False when the stores share the data.
+        :raises StoreError: when both stores are the same place.
         """
-        device = self._source.device(self._name)
-        self.size_bytes = device.size_bytes
-        self._clear_target(device.path)
-        with contextlib.ExitStack() as files:
-            origin = files.enter_context(open(device.path, 'rb'))
+        with _up(self._source, self._name) as device, \
+                open(device.path, 'rb') as origin:
+            self.size_bytes = device.size_bytes
+            self._clear_target(device.path)
             if self._target.share(origin.fileno(), self._name,
                                   self.size_bytes):
                 yield False
                 return
             self._target.create(self._name, self.size_bytes)
             try:
-                copy = files.enter_context(open(
-                    self._target.device(self._name).path, 'r+b'))
-                self._fds = origin.fileno(), copy.fileno()
-                self._deadline = (time.monotonic() + _GRACE_S
-                                  + self.size_bytes / _SLOWEST_BYTES_PER_S)
-                yield True
-                # Also makes durable what was written.
-                self._target.extend(self._name, self.size_bytes)
+                with _up(self._target, self._name) as made, \
+                        open(made.path, 'r+b') as copy:
+                    self._fds = origin.fileno(), copy.fileno()
+                    self._deadline = (
+                        time.monotonic() + _GRACE_S
+                        + self.size_bytes / _SLOWEST_BYTES_PER_S)
+                    yield True
+                    # This makes the data durable.
+                    self._target.extend(self._name, self.size_bytes)
             except BaseException:
                 self._target.delete(self._name)
                 raise
 
     def _clear_target(self, source_path: str) -> None:
-        """Remove what an earlier try left, unless it is the source itself."""
+        """Remove what an earlier attempt left, unless it is the source."""
         if not self._target.exists(self._name):
             return
-        if os.path.samefile(source_path,
-                            self._target.device(self._name).path):
+        with _up(self._target, self._name) as earlier:
+            same = os.path.samefile(source_path, earlier.path)
+        if same:
             raise exception.StoreError(
                 f'copy {self._name} to {self._target.location}',
-                f'that is {self._source.location} by another name')
+                f'it is the same place as {self._source.location}')
         self._target.delete(self._name)
 
     def step(self, most_bytes: int = STEP_BYTES) -> bool:
-        """Copy the next part, without holes and zeros.
+        """Copy the next part, but no holes and no zeros.
 
-        :param most_bytes: to be read.
-        :returns: False when it was the last one.
-        :raises WaitTimeout: when it takes far too long.
+        :param most_bytes: how much to read.
+        :returns: False when the copy is complete.
+        :raises WaitTimeout: when the copy is stuck.
+        :raises StoreError: when the source is too short.
         """
         if time.monotonic() > self._deadline:
             raise exception.WaitTimeout(
@@ -121,20 +123,30 @@ class Copy:
         return self.done_bytes < self.size_bytes
 
     def _next_data(self, source: int) -> int:
-        """Skip a hole, where the source can tell; return where it ended."""
+        """Skip a hole, if the source reports holes; return its end."""
         if self.done_bytes < self.size_bytes:
             try:
                 self.done_bytes = os.lseek(source, self.done_bytes,
                                            os.SEEK_DATA)
             except OSError as e:
-                # No data beyond; or a device, which knows no holes.
+                # No more data; other errors come from devices, without holes.
                 if e.errno == _NO_MORE_DATA:
                     self.done_bytes = self.size_bytes
         return self.done_bytes
 
 
+@contextlib.contextmanager
+def _up(store: base.VolumeStore, name: str) -> Iterator[model.BackingDevice]:
+    """Bring a backing up for as long as its path is needed."""
+    device = store.bring_up(name)
+    try:
+        yield device
+    finally:
+        store.let_down(name)
+
+
 def _write(fd: int, data: bytes, offset: int) -> None:
-    """Write all of it."""
+    """Write all data at an offset."""
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, offset)

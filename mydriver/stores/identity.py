@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a store's place still holds the store that it held before.
+"""Whether the place of a store still holds that store.
 
-The mount point of a filesystem that is not mounted is an empty folder, and a
-disk that was swapped may bear a volume group of the same name. Taken for an
-empty store, deletions would succeed without deleting anything, and new volumes
-would go to the wrong disk. So each store has an id of its own, and the state's
-folder of the backend remembers the id that was seen there first.
+The mount point of a filesystem that is not mounted is an empty directory, and
+a replaced disk may have a volume group of the same name. If either passed for
+an empty store, deletions would succeed without deleting anything, and new
+volumes would go to the wrong disk. So each store has an id, and the backend's
+state directory has a record of the id that was seen first.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from mydriver import exception
 
 OPTION = 'mydriver_store_path'
 
-#: Name of the record in the state's folder of a backend.
+#: Name of the record in the state directory of a backend.
 RECORD = 'store'
 
-#: Hidden file of a folder that is a store; it holds the store's id.
+#: Hidden file with the id, in a directory that is a store.
 _MARKER = '.mydriver-store'
 
 _ID = re.compile(r'[A-Za-z0-9-]{8,64}\Z')
@@ -28,9 +28,9 @@ _MODE = 0o600
 
 
 class Record:
-    """The id of a backend's store, kept apart from the store.
+    """The id of a backend's store, kept outside the store.
 
-    :param path: of its file, or None to keep it in memory only.
+    :param path: of the record's file, or None to keep the id in memory.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -38,7 +38,7 @@ class Record:
         self._known: str | None = None
 
     def known(self) -> str | None:
-        """Return the id, None when no store was seen yet.
+        """Return the id, None when no store has been seen yet.
 
         :raises ConfigurationError: when the file cannot be read.
         """
@@ -57,13 +57,13 @@ class Record:
             text = f.read(256).strip()
         if not _ID.match(text):
             raise exception.ConfigurationError(
-                'mydriver_state_path', f'{path} does not hold the id of a '
-                'store', f'When {OPTION} is right, remove {path} and restart '
+                'mydriver_state_path', f'{path} does not contain the id of a '
+                f'store', f'If {OPTION} is right, remove {path} and restart '
                 'cinder-volume.')
         return text
 
     def write(self, store_id: str) -> None:
-        """Remember an id, durably.
+        """Record an id, durably.
 
         :raises ConfigurationError: when the file cannot be written.
         """
@@ -77,30 +77,32 @@ class Record:
     def _unusable(self, error: OSError) -> exception.ConfigurationError:
         return exception.ConfigurationError(
             'mydriver_state_path', f'{self.path}: {error.strerror}',
-            'Give the folder to the user that cinder-volume runs as, user id '
-            f'{os.geteuid()}.')
+            'Make the directory writable for the user of cinder-volume, user '
+            f'id {os.geteuid()}.')
 
     def compare(self, found: str | None, where: str, remedy: str) -> None:
-        """Make sure that a place holds the store of this record.
+        """Check that a place holds the store of this record.
 
-        :param found: the id of what is there now, None where it has none.
-        :param where: the place.
-        :param remedy: what to look at first.
-        :raises ConfigurationError: when it is another store, or none.
+        Any place does while there is no record.
+
+        :param found: the id that was found there, None when there is none.
+        :param where: the place, for the text of the error.
+        :param remedy: what the operator should check first.
+        :raises ConfigurationError: when it holds another store, or none.
         """
         known = self.known()
         if known is None or found == known:
             return
-        problem = ('what is there now is not a store' if found is None else
-                   f'what is there now is store {found}')
+        problem = ('there is no store now' if found is None else
+                   f'there is store {found} now')
         raise exception.ConfigurationError(
-            OPTION, f'{where} held store {known}, and {problem}',
-            f'{remedy} If another place was meant to be used from now on, '
-            f'remove {self.path or "the record"} and restart cinder-volume.')
+            OPTION, f'{where} held store {known}, but {problem}',
+            f'{remedy} If you want to use this place from now on, remove '
+            f'{self.path or "the record"} and restart cinder-volume.')
 
 
 def read_marker(folder: int) -> str | None:
-    """Return the id in an open folder, None where there is none."""
+    """Return the id in an open directory, None where there is none."""
     try:
         fd = os.open(_MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
                      dir_fd=folder)
@@ -112,14 +114,14 @@ def read_marker(folder: int) -> str | None:
 
 
 def make_marker(folder: int) -> str:
-    """Give an open folder an id, durably, and return it."""
+    """Create an id in an open directory, durably, and return it."""
     store_id = secrets.token_hex(16)
     fd = os.open('.', os.O_TMPFILE | os.O_WRONLY, _MODE, dir_fd=folder)
     with open(fd, 'w', encoding='ascii') as f:
         f.write(f'{store_id}\n')
         f.flush()
         os.fsync(fd)
-        # See files.publish for the spelling of linkat(2).
+        # See reflink.files.publish() for these arguments of linkat(2).
         os.link(f'/proc/self/fd/{fd}', _MARKER, src_dir_fd=folder,
                 dst_dir_fd=folder, follow_symlinks=True)
     os.fsync(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cinder.conf with backends of ours, and the commands run on it."""
+"""A cinder.conf with backends of this driver, and the commands run on it."""
 
 import io
 import logging
@@ -22,7 +22,6 @@ from tests.fakes import target as fake_target
 FIRST, SECOND = (str(uuid.UUID(int=n)) for n in (1, 2))
 HOST = model.Iqn('iqn.1993-08.org.debian:01:host')
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
-
 
 NOBODY = 65534
 
@@ -50,9 +49,10 @@ CONF = """
 
 
 class ConfTestCase(unittest.TestCase):
-    """A test with a cinder.conf of its own."""
+    """A test with its own cinder.conf."""
 
-    def setUp(self):
+    def setUp(self) -> None:
+        """Write the configuration."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='mydriver-')
         self.addCleanup(shutil.rmtree, self.folder)
@@ -60,34 +60,43 @@ class ConfTestCase(unittest.TestCase):
         self.write(CONF)
         self.addCleanup(cfg.CONF.clear)
 
-    def write(self, text):
-        """Make this the cinder.conf."""
+    def write(self, text: str) -> None:
+        """Replace cinder.conf.
+
+        :param text: its contents, indented; ``{folder}`` is replaced.
+        """
         with open(self.conf, 'w') as f:
             f.write(textwrap.dedent(text).format(folder=self.folder))
 
-    def read(self, *names):
-        """Return the backends by name."""
+    def read(self, *names: str) -> dict[str, backends.Backend]:
+        """Return the backends by name.
+
+        :param names: of the wanted ones; none for all that are enabled.
+        """
         return {b.name: b for b in backends.read([self.conf], names)}
 
 
 class CommandTestCase(ConfTestCase):
-    """A test with a backend whose journal has two exports, one mapped."""
+    """A test with a backend, its state directory and a target in memory."""
 
-    def setUp(self):
+    def setUp(self) -> None:
+        """Read the backend and create its state directory."""
         super().setUp()
         self.backend = self.read()['disks']
         os.makedirs(os.path.dirname(self.backend.journal_path))
         self.target = fake_target.MemoryTarget(
             'disks', self.backend.settings.portals)
-
         patch = mock.patch.object(rivals, 'ROOT', Path(self.folder))
         patch.start()
         self.addCleanup(patch.stop)
-        # As root the privileged verbs would run in this very process.
+        # Otherwise root would run the privileged verbs in this process.
         self.addCleanup(privileged.target_context.set_client_mode, True)
 
-    def fill(self):
-        """Write the journal."""
+    def fill(self) -> model.MappedExport:
+        """Add two exports to journal and target, and map the first one.
+
+        :returns: the mapping.
+        """
         journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         self.addCleanup(journal.close)
         os.makedirs(os.path.join(self.folder, 'store'), exist_ok=True)
@@ -104,15 +113,18 @@ class CommandTestCase(ConfTestCase):
         self.target.ensure_mapping(placed)
         return placed
 
-    def become_another_user(self):
-        """Be nobody for the rest of the test; the files stay root's."""
+    def become_another_user(self) -> None:
+        """Become nobody for the rest of the test; root keeps the files."""
         os.chmod(self.folder, 0o755)
         os.chmod(os.path.dirname(self.backend.journal_path), 0o700)
         os.setresuid(NOBODY, NOBODY, 0)
         self.addCleanup(os.setresuid, 0, 0, 0)
 
-    def replace_state(self):
-        """Put a link of another user in place of the state's folder."""
+    def replace_state(self) -> list[str]:
+        """Replace the state directory with another user's link to it.
+
+        :returns: the names of the files in the directory.
+        """
         self.fill()
         folder = os.path.dirname(self.backend.journal_path)
         lead = os.path.join(self.folder, 'elsewhere')
@@ -121,8 +133,11 @@ class CommandTestCase(ConfTestCase):
         os.lchown(folder, NOBODY, NOBODY)
         return sorted(os.listdir(lead))
 
-    def run_command(self, *argv):
-        """Return status, output and errors of a command."""
+    def run_command(self, *argv: str) -> tuple[int, str, str]:
+        """Run a command.
+
+        :returns: its exit status, standard output and standard error.
+        """
         out, err = io.StringIO(), io.StringIO()
         root = logging.getLogger()
         self.addCleanup(root.setLevel, root.level)

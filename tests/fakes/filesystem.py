@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders in memory, and stand-ins for FICLONE on them."""
+"""Directories in memory, and substitutes for FICLONE on them."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,24 +9,30 @@ import tempfile
 import unittest
 
 from mydriver.stores.reflink import probe
-from tests.contract import store as contract
 
-#: tmpfs has files without a name (O_TMPFILE) on every kernel.
+#: A tmpfs, which supports O_TMPFILE on every kernel.
 MEMORY = '/dev/shm'
 NOBODY = 65534
 
+#: How much of a file :func:`copy` copies.
+_COPIED_BYTES = 4 * 1024 ** 2
+
 
 def copy(source_fd: int, target_fd: int) -> None:
-    """Stand in for FICLONE where extents cannot be shared."""
+    """Copy the beginning of a file, in place of FICLONE.
+
+    :param source_fd: the file to copy.
+    :param target_fd: an empty file, extended to the source's size.
+    """
     size_bytes = os.fstat(source_fd).st_size
     os.ftruncate(target_fd, size_bytes)
-    data = os.pread(source_fd, min(size_bytes, 4 * contract.MIB), 0)
+    data = os.pread(source_fd, min(size_bytes, _COPIED_BYTES), 0)
     if data.strip(b'\0'):
         os.pwrite(target_fd, data, 0)
 
 
 def folder(case: unittest.TestCase) -> str:
-    """Return a new folder in memory, gone after the test."""
+    """Return a new directory in memory, which is removed after the test."""
     path = tempfile.mkdtemp(prefix='mydriver-', dir=MEMORY)
     case.addCleanup(shutil.rmtree, path)
     return path
@@ -34,7 +40,7 @@ def folder(case: unittest.TestCase) -> str:
 
 @contextlib.contextmanager
 def other_folder(path: str) -> Iterator[None]:
-    """Put an empty folder in the place of another one."""
+    """Replace a directory with an empty one for the duration."""
     os.rename(path, f'{path}-away')
     os.mkdir(path)
     yield
@@ -43,7 +49,10 @@ def other_folder(path: str) -> Iterator[None]:
 
 
 def failing(number: int) -> probe.Clone:
-    """Return a clone function that fails as the kernel does."""
+    """Return a substitute for FICLONE that fails.
+
+    :param number: the errno.
+    """
     def clone(source_fd: int, target_fd: int) -> None:
         raise OSError(number, os.strerror(number))
     return clone

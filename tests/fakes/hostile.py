@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What parsers have to survive: strategies for hypothesis, and its settings.
+"""Hostile input for parsers: strategies and settings of hypothesis.
 
-Runs are the same each time: examples come from the test's own name, and none
-are kept from one run to the next.
+Runs are reproducible: examples are derived from the test's name, and none are
+kept from one run to the next.
 """
 
 from typing import Any
@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from mydriver import exception
 
-#: So that a module stays within seconds.
+#: Limits a test module to a few seconds.
 FUZZ = hypothesis.settings(
     derandomize=True, database=None, deadline=None, max_examples=100,
     suppress_health_check=list(hypothesis.HealthCheck))
 
-#: No parser's error may be longer, in characters.
+#: The maximum length of a parser's error, in characters.
 TEXT_MAX = 2500
 
 
 class Text(str):
-    """A text that is not shown whole where a test fails."""
+    """A text that is abbreviated in the output of a failed test."""
 
     def __repr__(self) -> str:
         return f'<{len(self)} times {self[0]!a}>'
@@ -37,10 +37,10 @@ class Number(int):
     __str__ = int.__repr__
 
 
-#: All of Unicode, lone surrogates and control characters too.
+#: All of Unicode, including lone surrogates and control characters.
 text = st.text(st.characters(exclude_categories=()), max_size=40)
 
-#: ASCII digits, and those that ``int`` and ``\\d`` take for the like.
+#: ASCII digits, and others that ``int`` and ``\\d`` accept.
 digits = st.text(st.sampled_from(
     '0123456789\u0660\u0661\u0663\u0669\u0966\u0967\u07c0_+- '),
     min_size=1, max_size=6)
@@ -54,14 +54,14 @@ scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), text, digits,
     st.binary(max_size=20), huge)
 
-#: Any value that JSON or msgpack could bring, and more.
+#: Any value that JSON or msgpack can contain, and more.
 anything = st.recursive(
     scalars, lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.tuples(inner, inner),
         st.dictionaries(st.one_of(text, st.integers()), inner, max_size=4)),
     max_leaves=8)
 
-#: Near misses of what is well-formed.
+#: Values that are almost well-formed.
 iqns = st.sampled_from([
     'iqn.2010-10.org.openstack:t-0', 'iqn.2010-10.org.openstack',
     'IQN.2010-10.ORG.OPENSTACK:T',
@@ -81,9 +81,10 @@ luns = st.sampled_from([0, 1, 255, 256, 16383, 16384, -1, True, 7.0, '7',
 def mutated(good: dict[str, Any],
             near: dict[str, st.SearchStrategy[Any]]
             ) -> st.SearchStrategy[dict[Any, Any]]:
-    """Return dicts that differ from a good one in a few of its keys.
+    """Return dicts that differ from a valid one in a few keys.
 
-    :param near: values for some keys that are nearly right.
+    :param good: the valid one.
+    :param near: almost valid values for some of the keys.
     """
     values = {key: st.one_of(near.get(key, st.nothing()), anything)
               for key in {**good, **near}}
@@ -100,9 +101,12 @@ def mutated(good: dict[str, Any],
 
 def check_text(error: exception.MyDriverError, *secrets: str,
                most: int = TEXT_MAX) -> None:
-    """See that an error's text is bounded, can be logged, and keeps secrets.
+    """Check that an error's text is short, can be logged, and has no secrets.
 
-    :raises AssertionError: when it does not.
+    :param error: the parser's error.
+    :param secrets: texts that must not appear in it.
+    :param most: the maximum length in characters.
+    :raises AssertionError: when the text violates one of these.
     """
     said = str(error)
     said.encode()

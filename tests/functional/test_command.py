@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's command after a boot: the kernel has nothing yet."""
+"""The operator's command after a boot, when the kernel target is empty."""
 
 import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ import uuid
 
 from mydriver import discovery, model
 from mydriver.cmd import backends
-from mydriver.stores import base as stores
+from mydriver.stores import names
 from mydriver.target import configfs, factory, pool
 from tests.fakes import connecting, devices
 from tests.functional import base, lio
@@ -36,9 +37,9 @@ CONF = """
 
 
 class CommandTest(base.NodeTestCase):
-    """restore and status as an operator, or systemd, starts them."""
+    """``restore`` and ``status``, started as by an operator or systemd."""
 
-    #: The options that name the store's place.
+    #: The options that name the store.
     place = 'mydriver_store_path = {folder}/store'
 
     def setUp(self):
@@ -55,27 +56,27 @@ class CommandTest(base.NodeTestCase):
         self.backend, = backends.read([str(self.conf)])
 
     def make_place(self):
-        """Make the store's place."""
+        """Create the store's filesystem."""
         self.mount_xfs(self.folder / 'store')
 
     def make_volume(self, volume_id):
         """Make the file of a new volume."""
-        path = self.folder / 'store' / stores.volume_name(volume_id)
+        path = self.folder / 'store' / names.volume_name(volume_id)
         with path.open('w') as f:
             f.truncate(64 * MIB)
 
     def lose_volume(self):
-        """Lose one; return its id."""
+        """Remove a volume's backing; return the volume's id."""
         lost = next((self.folder / 'store').glob('volume-*'))
         lost.unlink()
         return lost.name.removeprefix('volume-')
 
     def boot(self):
-        """Have what there is after a boot."""
+        """Leave the host as a boot does."""
         lio.clear()
 
     def run_command(self, *argv):
-        """Return exit status and output."""
+        """Run a command; return its exit status and output."""
         program = Path(sys.executable).parent / 'mydriver'
         done = subprocess.run(
             [program, *argv, '--config-file', self.conf], text=True,
@@ -102,15 +103,15 @@ class CommandTest(base.NodeTestCase):
         return secrets
 
     def seen(self):
-        """Return what the kernel has of the pool."""
+        """Return the pool's targets as the kernel has them."""
         return [configfs.target(t)
                 for t in pool.pool(self.backend.settings)]
 
     def give_to(self, user):
-        """Give state and store to a user, as a packaged Cinder has it.
+        """Give state and store to a user, as with a packaged Cinder.
 
-        The user has to reach the programs, too; a clone may lie below /root.
-        The node's folders are its own.
+        The user must also be able to reach the programs, and the clone may be
+        below /root. The node's directories are its own.
         """
         for folder in Path(sys.prefix).parents:
             if folder.stat().st_mode & 0o111 != 0o111:
@@ -121,7 +122,7 @@ class CommandTest(base.NodeTestCase):
                 os.chown(path, user, user)
 
     def restored_for(self, user):
-        """Restore what was there before a boot, the state being a user's."""
+        """Restore after a boot, with the state owned by a user."""
         secrets = self.fill()
         self.give_to(user)
         before = self.seen()
@@ -135,12 +136,12 @@ class CommandTest(base.NodeTestCase):
         return out, secrets
 
     def states(self):
-        """Return exit status, state by part, and output of ``status``."""
+        """Return exit status, states by part, and output of ``status``."""
         status, out = self.run_command('status', '-f', 'json')
         return status, {row['Part']: row['State']
                         for row in json.loads(out)}, out
 
-    def test_the_state_is_roots(self):
+    def test_state_owned_by_root(self):
         self.restored_for(0)
         self.assertEqual(0, self.states()[0])
         lio.clear()
@@ -225,7 +226,7 @@ class CommandTest(base.NodeTestCase):
         self.assertEqual([None] * 4, self.seen())
         self.assertEqual(files, sorted(away.iterdir()))
 
-    def test_the_state_is_of_cinders_user(self):
+    def test_state_owned_by_the_cinder_user(self):
         restored, secrets = self.restored_for(NOBODY)
         before = self.seen()
         status, again = self.run_command('restore', '-v')
@@ -236,7 +237,28 @@ class CommandTest(base.NodeTestCase):
         for secret in secrets:
             self.assertNotIn(secret, restored + again + shown)
 
-    def test_a_lost_volume_does_not_keep_the_others_down(self):
+    def files(self):
+        """Return the files of state and store with digests of them.
+
+        sqlite's shared memory is left out: each reader changes it.
+        """
+        found = {}
+        for top in ('state', 'store'):
+            for path in (self.folder / top).rglob('*'):
+                if path.is_file() and not path.name.endswith('-shm'):
+                    with path.open('rb') as f:
+                        found[path] = hashlib.file_digest(
+                            f, 'sha256').hexdigest()
+        return found
+
+    def test_status_and_show_change_nothing(self):
+        self.fill()
+        before = self.files(), self.seen()
+        self.assertEqual(0, self.states()[0])
+        self.assertEqual(0, self.run_command('show')[0])
+        self.assertEqual(before, (self.files(), self.seen()))
+
+    def test_a_lost_volume_does_not_affect_the_others(self):
         self.fill()
         lost = self.lose_volume()
         self.boot()

@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's command after a boot that left a thin pool inactive."""
+"""The operator's command after a boot that left the thin pool inactive."""
 
 from mydriver.backend import settings
-from mydriver.stores import base as stores
+from mydriver.stores import names
 from tests.functional import base, lio, lvm, test_command
 
 
 class CommandOnLvmThinTest(test_command.CommandTest):
-    """The same as on files."""
+    """The tests of the ``reflink`` store, on a thin pool."""
 
     place = ('mydriver_store = lvmthin\n'
              f'mydriver_store_path = {lvm.GROUP}')
 
     def make_place(self):
-        """Make a volume group; the driver makes its pool."""
+        """Create a volume group; the driver creates its pool."""
         lvm.make_group(extent='4m')
         self.addCleanup(lvm.remove_group)
         (self.folder / 'store').mkdir()
 
     def make_volume(self, volume_id):
         """Return the device of a new volume."""
-        name, store = stores.volume_name(volume_id), self.store()
+        name, store = names.volume_name(volume_id), self.store()
         store.create(name, 64 * test_command.MIB)
         return store.device(name)
 
@@ -32,22 +32,22 @@ class CommandOnLvmThinTest(test_command.CommandTest):
         return store
 
     def lose_volume(self):
-        """Lose one; return its id."""
+        """Remove a volume's backing; return the volume's id."""
         lio.clear()
         name = self.store().names()[0]
         base.run('lvremove', '-q', '-f', f'{lvm.GROUP}/{name}')
         return name.removeprefix('volume-')
 
     def boot(self):
-        """Have a target that is empty, and a group that is inactive."""
+        """Leave the target empty and the volume group inactive."""
         lio.clear()
         base.run('lvchange', '-q', '-an', lvm.GROUP)
 
-    def test_a_volume_that_is_unfinished_is_left_to_cinder_volume(self):
+    def test_an_incomplete_volume_is_left_to_cinder_volume(self):
         self.fill()
         store = self.store()
         pool = store._pool
-        source, name = store.names()[0], stores.volume_name(
+        source, name = store.names()[0], names.volume_name(
             '00000000-0000-4000-8000-000000000000')
         pool.copy(source, name, ['mydriver.size=134217728'])
         status, out = self.run_command('restore')

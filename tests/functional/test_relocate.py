@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes carried from one kind of store to the other, in a kernel node."""
+"""Copies from one kind of store to the other, in a kernel node."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ SIZE_BYTES = 64 * contract.MIB
 
 
 class RelocateTest(base.NodeTestCase):
-    """Between a folder and a thin pool, on the real device-mapper."""
+    """Between a directory and a thin pool, on the real device-mapper."""
 
     @classmethod
     def setUpClass(cls):
@@ -30,16 +30,16 @@ class RelocateTest(base.NodeTestCase):
         self.pool = lvmthin.LvmThinStore(lvm.GROUP)
         self.pool.prepare()
         self.addCleanup(lvm.remove_volumes)
-        # Sharing extents does not matter here, only that files are sparse.
+        # Files have to be sparse here, but extents are not shared.
         path = tempfile.mkdtemp(dir='/dev/shm')
         self.addCleanup(shutil.rmtree, path)
         self.folder = reflink.ReflinkStore(path)
 
     def carry(self, source, target, name):
-        """Copy all steps; return the copy."""
+        """Move a backing; return the copy."""
         copy = copying.Copy(source, target, name)
         with copy.begun() as is_needed:
-            self.assertIs(True, is_needed, 'nothing can be shared here')
+            self.assertIs(True, is_needed, 'nothing is shared')
             while copy.step():
                 pass
         source.delete(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks with 4096-byte blocks below both stores, and what a host sees."""
+"""What a host sees of both stores on disks with 4096-byte blocks."""
 
 from pathlib import Path
 import tempfile
@@ -12,9 +12,9 @@ from tests.functional import base, driving, lvm
 
 
 def large_blocks(case: unittest.TestCase) -> str:
-    """Return a disk of 4096-byte blocks, gone after the test.
+    """Return a disk with 4096-byte blocks, which is removed after the test.
 
-    Not the spare disk by another name: LVM would see its labels twice.
+    It is not on top of the spare disk, or LVM would see its labels twice.
     """
     base.run('modprobe', 'loop')
     with tempfile.NamedTemporaryFile(dir='/run') as f:
@@ -26,7 +26,7 @@ def large_blocks(case: unittest.TestCase) -> str:
 
 
 class Blocks:
-    """What the store says is what a host sees: mix it in."""
+    """Mix-in: hosts see the block size that the store reports."""
 
     #: The logical block size of volumes.
     shown = 0
@@ -53,7 +53,7 @@ class Blocks:
 
 
 class FilesTest(Blocks, driving.DriverCase):
-    """Files show 512-byte blocks, whatever is below."""
+    """Files have 512-byte blocks on any disk."""
 
     shown = 512
 
@@ -65,18 +65,18 @@ class FilesTest(Blocks, driving.DriverCase):
 
 
 class ThinTest(Blocks, driving.OnLvmThin, driving.DriverCase):
-    """Logical volumes show the blocks of the disks."""
+    """Logical volumes have the block size of the disks."""
 
     shown = 4096
 
     def make_place(self):
-        """Make a volume group of the disk."""
+        """Create a volume group on the disk."""
         base.run('modprobe', 'dm-thin-pool')
         disk = large_blocks(self)
         base.run('vgcreate', '-q', '-y', '-s', '4m', lvm.GROUP, disk)
         self.addCleanup(base.run, 'pvremove', '-q', '-f', '-y', disk)
         self.addCleanup(base.run, 'vgremove', '-q', '-f', '-y', lvm.GROUP)
-        self.addCleanup(driving.lio.clear)  # before: it holds volumes open
+        self.addCleanup(driving.lio.clear)  # first: it has volumes open
 
     def test_an_image_for_other_blocks_is_refused(self):
         images, volume = fakes.ImageService(), fakes.volume()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a copy holds the writes to its source, on a real XFS."""
+"""How long writes wait while their volume is copied, on a real XFS."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,21 @@ import tempfile
 import threading
 import time
 
+from oslo_utils import units
+
 from mydriver.stores.reflink import extents
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base
 
-GIB = 1024 ** 3
 BLOCK = 4096
 
-#: What `mydriver_max_extents` is by default.
+#: The default of `mydriver_max_extents`.
 LIMIT = 30000
 
 
 class ExtentsTest(base.NodeTestCase):
-    """A volume of 1 GiB, written at random in blocks of 4 KiB."""
+    """A volume of 1 GiB with random writes of 4 KiB."""
 
     def setUp(self):
         super().setUp()
@@ -31,9 +32,9 @@ class ExtentsTest(base.NodeTestCase):
         self.random = random.Random(1)
 
     def written(self, blocks):
-        """Return the name of a volume with so many blocks written."""
+        """Return the name of a volume with that many blocks written."""
         name = contract.volume()
-        self.store.create(name, GIB)
+        self.store.create(name, units.Gi)
         self.write(name, blocks)
         return name
 
@@ -47,7 +48,7 @@ class ExtentsTest(base.NodeTestCase):
             os.fsync(f.fileno())
 
     def stalled(self, name):
-        """Return seconds that a copy takes, and that a write waits."""
+        """Return for how long a copy takes and a write waits, in seconds."""
         with open(self.store.device(name).path, 'r+b', buffering=0) as f:
             writer = Writer(f.fileno())
             started = time.monotonic()
@@ -61,7 +62,7 @@ class ExtentsTest(base.NodeTestCase):
         counted = self.store.extents(name)
         self.assertGreater(counted, 150)
         self.assertLessEqual(counted, 200)
-        # A snapshot has as many, and so has its source until it is written.
+        # Both have the same number until the source is written to.
         kept = contract.snapshot()
         self.store.snapshot(name, kept)
         self.assertEqual(counted, self.store.extents(kept))
@@ -87,10 +88,10 @@ class ExtentsTest(base.NodeTestCase):
 
     def test_extents_that_a_snapshot_made_can_be_merged(self):
         name = contract.volume()
-        self.store.create(name, GIB // 8)
+        self.store.create(name, units.Gi // 8)
         path = self.store.device(name).path
         with open(path, 'r+b') as f:
-            for _ in range(GIB // 8 // contract.MIB):
+            for _ in range(units.Gi // 8 // contract.MIB):
                 f.write(os.urandom(contract.MIB))
             os.fsync(f.fileno())
         self.store.snapshot(name, contract.snapshot())
@@ -103,13 +104,13 @@ class ExtentsTest(base.NodeTestCase):
         self.assertLess(merged, 100)
         self.assertEqual(held, Path(path).read_bytes())
 
-    def test_a_filesystem_that_cannot_tell(self):
+    def test_a_filesystem_without_fiemap(self):
         with tempfile.TemporaryFile(dir='/dev/shm') as f:
             self.assertEqual(0, extents.count(f.fileno()))
 
 
 class Writer:
-    """Writes one block all the time, in another thread.
+    """Writes one block continuously, in another thread.
 
     :param fd: open for writing.
     """

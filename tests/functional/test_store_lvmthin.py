@@ -12,17 +12,17 @@ from mydriver import exception
 from mydriver.privileged import dm
 from mydriver.privileged.stores import freeze, thin
 from mydriver.stores import identity
+from mydriver.stores.lvmthin import room, setup
 from mydriver.stores.lvmthin import store as lvmthin
-from mydriver.stores.lvmthin import upkeep
 from tests.contract import store as contract
 from tests.functional import base, lvm
 
-#: The tag of a request.
+#: Tag of a request.
 REQUEST = 'mydriver.request=0123456789ab'
 
 
 class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
-    """The contract with the real LVM, and what only that can show."""
+    """The contract with the real LVM, and tests that need it."""
 
     @classmethod
     def setUpClass(cls):
@@ -35,12 +35,16 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
         """Return a store in an empty pool."""
         lvm.use(self)
         self.addCleanup(lvm.remove_volumes)
-        store = lvmthin.LvmThinStore(lvm.GROUP)
+        store = self.reopen()
         store.prepare()
         return store
 
+    def reopen(self):
+        """Return a store on the same pool."""
+        return lvmthin.LvmThinStore(lvm.GROUP)
+
     def make_foreign(self, name, size_bytes, data=b''):
-        """Make a volume as an operator does."""
+        """Create a volume as an operator does."""
         base.run('lvcreate', '-q', '-Wn', '-V', f'{size_bytes}b', '-n', name,
                  '--thinpool', lvm.POOL)
         if data:
@@ -53,15 +57,15 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
 
     @contextlib.contextmanager
     def away(self):
-        """Let the group have another name."""
+        """Give the group another name for a while."""
         base.run('vgrename', '-q', lvm.GROUP, 'elsewhere')
-        with mock.patch.object(upkeep, 'ABSENCE_S', 1):
+        with mock.patch.object(room, 'ABSENCE_S', 1):
             yield
         base.run('vgrename', '-q', 'elsewhere', lvm.GROUP)
 
-    # What is in doubt
+    # In doubt
 
-    def test_a_pool_that_is_gone_is_not_made_anew(self):
+    def test_a_missing_pool_is_not_created_again(self):
         path = tempfile.mkdtemp() + '/store'
         store = lvmthin.LvmThinStore(lvm.GROUP, record=identity.Record(path))
         store.recover()
@@ -74,7 +78,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
                                         'held store'):
                 call()
 
-    def test_the_group_counts_the_disks_that_it_lacks(self):
+    def test_missing_disks_of_the_group_are_counted(self):
         self.assertEqual(0, self.store._pool.group().missing_disks)
 
     # What a crash leaves
@@ -82,7 +86,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     def test_a_suspended_volume_is_resumed(self):
         name = self.made()
         base.run('dmsetup', 'suspend', self.path(name))
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0.1):
+        with mock.patch.object(setup, 'PATIENCE_S', 0.1):
             self.store.prepare()
         contract.write(self.path(name), b'goes on')
 
@@ -99,8 +103,8 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
             lambda: not self.store._pool.is_suspended(name),
             'the guard to resume the volume', 30)
 
-    def test_a_verb_that_is_repeated_finds_what_it_has_done(self):
-        # So it goes when the daemon dies and its command does not.
+    def test_a_repeated_verb_finds_its_work_done(self):
+        # As when the daemon dies but its LVM command completes.
         one, two = self.made(data=b'old'), contract.volume()
         names = []
         for _ in range(2):
@@ -121,14 +125,14 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
                           4 * contract.MIB)
             self.assertEqual({one, adopted}, set(self.store.names()))
 
-    def test_a_creation_that_is_repeated_activates_the_volume(self):
+    def test_a_repeated_creation_activates_the_volume(self):
         name = contract.volume()
         self.run_verb(thin.create, 'mydriver', name, contract.MIB, REQUEST)
         base.run('lvchange', '-an', f'{lvm.GROUP}/{name}')
         self.run_verb(thin.create, 'mydriver', name, contract.MIB, REQUEST)
         self.assertEqual(bytes(512), contract.read(self.path(name), 512))
 
-    def test_what_another_request_made_is_not_ours(self):
+    def test_the_volume_of_another_request_is_an_error(self):
         one, two = self.made(), self.made(data=b'kept')
         other = 'mydriver.request=ba9876543210'
         for call in (
@@ -149,9 +153,9 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
     # Groups
 
     def group_under_load(self):
-        """Snapshot two volumes that a writer writes to in order.
+        """Snapshot two volumes to which a writer writes in turn.
 
-        :returns: what it had written last, as the snapshots have it.
+        :returns: the last write that each snapshot has.
         """
         names = [self.made(), self.made()]
         kept = [contract.snapshot(), contract.snapshot()]
@@ -164,14 +168,14 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
         self.assertLess(max(found), writer.count)
         return found
 
-    def test_a_group_is_of_one_moment(self):
+    def test_a_group_is_of_one_point_in_time(self):
         with slow_messages():
             for _ in range(3):
                 first, second = self.group_under_load()
                 self.assertIn(first - second, (0, 1))
 
-    def test_a_group_without_the_suspension_is_not(self):
-        # The test above can fail: this is what it is for.
+    def test_a_group_without_suspension_is_not(self):
+        # This shows that the test above can fail.
         with slow_messages(), mock.patch.object(freeze, 'suspend'):
             first, second = self.group_under_load()
         self.assertGreater(second - first, 1)
@@ -183,13 +187,13 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
 
         def fail(device, text):
             if text.startswith('create_snap') and fail.left == 0:
-                raise OSError(5, 'the test says so')
+                raise OSError(5, 'the test wants it')
             fail.left -= text.startswith('create_snap')
             real(device, text)
 
         for fail.left in (0, 1):
             with mock.patch.object(dm, 'message', fail), \
-                    self.assertRaisesRegex(exception.StoreError, 'says so'):
+                    self.assertRaisesRegex(exception.StoreError, 'wants it'):
                 self.store.snapshot_group(pairs)
             self.assertEqual(sorted(names), list(self.store.names()))
             for n in names:
@@ -203,7 +207,7 @@ class LvmThinStoreTest(contract.StoreContract, base.NodeTestCase):
 
 @contextlib.contextmanager
 def slow_messages():
-    """Let half a second go by after each snapshot of a group."""
+    """Wait half a second after each snapshot of a group."""
     real = dm.message
 
     def slow(device, text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thin pool whose metadata is filled on purpose, and its recovery."""
+"""A thin pool that runs out of metadata, and its recovery."""
 
 import mmap
 import os
@@ -15,7 +15,7 @@ SIZE = 768 * MIB
 
 
 class FullOfMetadataTest(base.NodeTestCase):
-    """The pool has as little metadata as LVM makes."""
+    """The pool has the least metadata that LVM allows."""
 
     def setUp(self):
         super().setUp()
@@ -35,7 +35,7 @@ class FullOfMetadataTest(base.NodeTestCase):
         return self.store.device(name).path
 
     def touch(self, name, step):
-        """Write one chunk in so many, past the cache; a new mapping each."""
+        """Write every n-th chunk with O_DIRECT; each is a new mapping."""
         fd = os.open(self.path(name), os.O_RDWR | os.O_DIRECT)
         try:
             with mmap.mmap(-1, CHUNK) as page:
@@ -54,8 +54,8 @@ class FullOfMetadataTest(base.NodeTestCase):
         clones = [contract.volume() for _ in range(16)]
         for name in clones:
             self.store.clone(source, name, SIZE)
-        # A chunk in each part of a clone: that part of the mapping is its
-        # own from then on.
+        # A write to each part of a clone makes that part of the mapping its
+        # own.
         with self.assertRaises(exception.PoolFull) as caught:
             while True:
                 self.touch(clones.pop(), 100)
@@ -65,15 +65,16 @@ class FullOfMetadataTest(base.NodeTestCase):
         self.assertLess(caught.exception.used_percent, 100)
         self.assertEqual(0, self.store.capacity().free_bytes)
         contract.write(self.path(kept), b'guests go on')
-        # What there is goes on being written to, until it is really full.
+        # Existing volumes can be written to until the metadata is full.
         with self.assertRaises(OSError):
             while clones:
                 self.touch(clones.pop(), 100)
         print(base.run('lvs', '-a', '-o', '+metadata_percent,lv_check_needed',
                        lvm.GROUP), base.run('dmsetup', 'status'))
-        with self.assertRaisesRegex(exception.StoreError, 'metadata') as told:
+        with self.assertRaisesRegex(exception.StoreError,
+                                    'metadata') as caught:
             self.store.capacity()
-        print(told.exception)
+        print(caught.exception)
         self.recover()
         self.assertEqual(b'guests go on', contract.read(
             self.path(kept), 12))
@@ -85,14 +86,14 @@ class FullOfMetadataTest(base.NodeTestCase):
         self.touch(source, 100)
 
     def recover(self):
-        """Do what the operations guide says."""
+        """Extend the metadata, as the operations guide says."""
         base.run('lvextend', '--poolmetadatasize', '+16m',
                  f'{lvm.GROUP}/small')
         self.store.prepare()
         self.store.check()
 
     def repair(self):
-        """Do what it says for metadata that needs a check."""
+        """Repair the metadata, as the operations guide says."""
         pool = f'{lvm.GROUP}/small'
         base.run('lvchange', '-an', lvm.GROUP)
         base.run('lvconvert', '-y', '--repair', pool)

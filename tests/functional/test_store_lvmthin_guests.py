@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest calls its volume group as the storage host calls its own."""
+"""A guest has a volume group of the same name as the storage host."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ MIB = contract.MIB
 
 
 class GuestsGroupTest(attaching.AttachTestCase):
-    """The guest's disk is visible on the storage host, too."""
+    """The guest's disk is visible on the storage host as well."""
 
     chap = False
 
@@ -34,7 +34,7 @@ class GuestsGroupTest(attaching.AttachTestCase):
         self.store.prepare()
 
     def make_image(self):
-        """Make a disk with a group of our name, as in a world of its own.
+        """Create a disk image with a volume group of our name.
 
         :returns: the UUID of the group.
         """
@@ -49,7 +49,7 @@ class GuestsGroupTest(attaching.AttachTestCase):
 
     @contextlib.contextmanager
     def loop(self):
-        """Give a disk of this host with that group."""
+        """Attach the image as a disk of this host."""
         disk = base.run('losetup', '--find', '--show',
                         str(self.image)).strip()
         base.run('udevadm', 'settle')
@@ -60,7 +60,7 @@ class GuestsGroupTest(attaching.AttachTestCase):
             base.run('udevadm', 'settle')
 
     def attach_guests_disk(self):
-        """Attach a volume to this host, which a guest has made a group of."""
+        """Attach a volume on which a guest has created a group."""
         volume_id = self.cloud.volume(64 * MIB)
         shutil.copyfile(self.image, self.cloud.path(volume_id))
         attachment = self.attach(volume_id=volume_id)
@@ -70,13 +70,13 @@ class GuestsGroupTest(attaching.AttachTestCase):
             'vgs', '--devices', attachment.path, '-o', 'vg_name'))
 
     def stats(self):
-        """Return the state of the backend, as the scheduler hears of it."""
+        """Return the state of the backend that the scheduler gets."""
         return stats.build(stats.Backend(
             'ours', '1', 'place', 0, 1.0, 'lvmthin'), self.store,
             lambda: None)['pools'][0]['backend_state']
 
     def work(self):
-        """Do what volumes are for; return what went wrong."""
+        """Use volumes in all ways; return the errors."""
         one, two = contract.volume(), contract.snapshot()
         problems = []
         for what, args in (
@@ -112,9 +112,9 @@ class GuestsGroupTest(attaching.AttachTestCase):
         self.assertEqual([], self.work())
 
     def test_a_group_of_the_same_name_on_another_disk(self):
-        lio.grant(self, ours=lvm.GROUP)  # no store of ours has that file
+        lio.grant(self, ours=lvm.GROUP)  # so the file is in no store of ours
         with self.loop() as disk:
-            # The pool is active, and that tells which is meant.
+            # The group with the active pool is ours.
             runner._known.clear()
             self.assertEqual([], self.work())
             base.run('lvchange', '-q', '-an', '--devices', str(base.DISK),
@@ -127,7 +127,7 @@ class GuestsGroupTest(attaching.AttachTestCase):
                 self.assertIn(part, str(caught.exception))
             self.assertEqual('down', self.stats())
 
-    def test_a_disk_that_was_added_is_seen(self):
+    def test_a_disk_that_was_added_is_used(self):
         self.assertEqual([], self.work())
         lio.grant(self, ours=lvm.GROUP)
         with self.image.open('wb') as f:

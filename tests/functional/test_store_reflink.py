@@ -8,6 +8,8 @@ import signal
 import tempfile
 import time
 
+from oslo_utils import units
+
 from mydriver import exception
 from mydriver.stores import identity
 from mydriver.stores.reflink import store as reflink
@@ -15,15 +17,13 @@ from tests.contract import store as contract
 from tests.fakes import filesystem
 from tests.functional import base
 
-GIB = 1024 ** 3
-
-#: Goals, reported by the test run; the machine may be busy.
+#: Goals for an idle machine; the test reports the times.
 COPY_GOAL_S = 0.1
 DELETE_GOAL_S = 1.0
 
 
 class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
-    """The contract with the real FICLONE, and what only XFS can show."""
+    """The contract with the real FICLONE, and tests that need XFS."""
 
     @classmethod
     def setUpClass(cls):
@@ -34,27 +34,31 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         cls.addClassCleanup(base.run, 'umount', cls.mount)
 
     def make_store(self):
-        """Return a store in an empty folder."""
+        """Return a store in an empty directory."""
         self.folder = Path(tempfile.mkdtemp(dir=self.mount))
         self.addCleanup(shutil.rmtree, self.folder)
+        return self.reopen()
+
+    def reopen(self):
+        """Return a store on the same directory."""
         return reflink.ReflinkStore(str(self.folder))
 
     def make_foreign(self, name, size_bytes, data=b''):
-        """Put a file there as an operator does."""
+        """Put a file into the directory."""
         with open(self.folder / name, 'wb') as f:
             f.write(data)
             f.truncate(size_bytes)
 
     def make_odd(self, name):
-        """Put a link there, to something that must not be touched."""
+        """Create a link to something that must not be touched."""
         (self.folder / name).symlink_to('/etc/passwd')
 
     def away(self):
-        """Let an empty folder be in the place of the store."""
+        """Replace the directory by an empty one."""
         return filesystem.other_folder(str(self.folder))
 
     def used_bytes(self):
-        """Return what the filesystem has handed out."""
+        """Return how much of the filesystem is in use."""
         os.sync()
         room = os.statvfs(self.mount)
         return (room.f_blocks - room.f_bfree) * room.f_frsize
@@ -64,11 +68,11 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         before = self.used_bytes()
         for _ in range(10):
             self.store.snapshot(name, contract.snapshot())
-            self.store.clone(name, contract.volume(), GIB)
+            self.store.clone(name, contract.volume(), units.Gi)
         self.assertLess(self.used_bytes() - before, 8 * contract.MIB)
 
     def test_copies_and_deletes_take_no_time(self):
-        name = self.made(2 * GIB)
+        name = self.made(2 * units.Gi)
         chunk = os.urandom(4 * contract.MIB)
         for i in range(256):  # 1 GiB in pieces, to have many extents
             contract.write(self.path(name), chunk, i * 8 * contract.MIB)
@@ -78,7 +82,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         for what, call in (
                 ('snapshot', lambda: self.store.snapshot(name, kept)),
                 ('clone', lambda: self.store.clone(
-                    kept, contract.volume(), 4 * GIB)),
+                    kept, contract.volume(), 4 * units.Gi)),
                 ('delete', lambda: self.store.delete(name))):
             started = time.monotonic()
             call()
@@ -90,7 +94,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         self.assertLess(timed['clone'], 10 * COPY_GOAL_S)
         self.assertLess(timed['delete'], 10 * DELETE_GOAL_S)
 
-    def test_the_room_of_a_deleted_volume_comes_back(self):
+    def test_deleting_a_volume_frees_its_room(self):
         before = self.used_bytes()
         name = self.made(64 * contract.MIB, os.urandom(64 * contract.MIB))
         self.assertGreater(self.used_bytes() - before, 60 * contract.MIB)
@@ -99,7 +103,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
             lambda: self.used_bytes() - before < 8 * contract.MIB,
             'XFS to free the extents', 30)
 
-    def test_a_full_filesystem_is_told_and_left_in_order(self):
+    def test_a_full_filesystem_is_reported_and_stays_intact(self):
         name = self.made(contract.MIB, b'kept')
         with open(self.mount / 'ballast', 'wb') as ballast:
             free = os.statvfs(self.mount)
@@ -117,7 +121,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         self.store.create(other, contract.MIB)
         self.assertEqual(b'kept', contract.read(self.path(name), 4))
 
-    def test_a_kill_at_any_moment_leaves_whole_files_or_none(self):
+    def test_a_kill_at_any_time_leaves_complete_files_or_none(self):
         data = os.urandom(contract.MIB)
         name = self.made(contract.MIB, data)
         for i in range(20):
@@ -127,7 +131,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
                 while True:
                     self.store.clone(name, contract.volume(),
                                      contract.MIB)
-            # However slow the machine is: some work first, then any moment.
+            # Kill it at a random time, but not before its first clone.
             base.process.wait_for(
                 lambda n=before: len(os.listdir(self.folder)) > n,
                 'a clone', 60, poll_s=0.002)
@@ -169,27 +173,27 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
         source.write_bytes(os.urandom(64 * contract.MIB))
         before, name = self.used_bytes(), contract.volume()
         with source.open('rb') as f:
-            self.assertIs(True, self.store.share(f.fileno(), name, GIB))
+            self.assertIs(True, self.store.share(f.fileno(), name, units.Gi))
             with self.assertRaisesRegex(exception.StoreError, 'already'):
-                self.store.share(f.fileno(), name, GIB)
+                self.store.share(f.fileno(), name, units.Gi)
         self.assertLess(self.used_bytes() - before, 8 * contract.MIB)
-        self.assertEqual(GIB, self.store.device(name).size_bytes)
+        self.assertEqual(units.Gi, self.store.device(name).size_bytes)
         self.assertEqual(source.read_bytes(), contract.read(
             self.path(name), 64 * contract.MIB))
         with open('/etc/passwd', 'rb') as f:
             self.assertIs(False, self.store.share(
-                f.fileno(), contract.volume(), GIB))
+                f.fileno(), contract.volume(), units.Gi))
         source.unlink()
-        self.assertEqual(GIB, self.store.device(name).size_bytes)
+        self.assertEqual(units.Gi, self.store.device(name).size_bytes)
         self.store.delete(name)
         # The next test may want to fill the filesystem.
         base.process.wait_for(
             lambda: self.used_bytes() - empty < 8 * contract.MIB,
             'XFS to free the extents', 30)
 
-    def test_what_is_done_outlives_a_lost_mount(self):
-        # `xfs_io -c shutdown` without -f is a power failure to XFS: what is
-        # not in the log is lost.
+    def test_completed_work_survives_a_power_failure(self):
+        # `xfs_io -c shutdown` without -f is like a power failure: XFS loses
+        # what is not in its log.
         name = self.made(contract.MIB)
         kept, copy = contract.snapshot(), contract.volume()
         contract.write(self.path(name), b'guest')
@@ -239,7 +243,7 @@ class ReflinkStoreTest(contract.StoreContract, base.NodeTestCase):
 
 
 class WithoutReflinkTest(base.NodeTestCase):
-    """Filesystems that will not do are refused with the reason."""
+    """Unsuitable filesystems are refused with the reason."""
 
     def setUp(self):
         super().setUp()
@@ -247,14 +251,14 @@ class WithoutReflinkTest(base.NodeTestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def mounted(self, *mkfs):
-        """Return a store on a filesystem made this way."""
+        """Return a store on a filesystem made by a command."""
         base.run(*mkfs, base.DISK)
         base.run('mount', base.DISK, self.folder)
         self.addCleanup(base.run, 'umount', self.folder)
         return reflink.ReflinkStore(str(self.folder))
 
     def refusal(self, store):
-        """Return the text of its refusal."""
+        """Return the text of the error of a check."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             store.check()
         return str(caught.exception)
@@ -272,12 +276,12 @@ class WithoutReflinkTest(base.NodeTestCase):
         record = identity.Record(tempfile.mkdtemp() + '/store')
         self.mounted('mkfs.xfs', '-q', '-f')
         store, name = self.store(record), contract.volume()
-        store.create(name, GIB)
+        store.create(name, units.Gi)
         self.assertEqual((), store.recover())
         base.run('umount', self.folder)
         later = self.store(identity.Record(record.path))
         for call in (lambda: store.delete(name), store.names, later.prepare,
-                     later.check, lambda: later.create(name, GIB)):
+                     later.check, lambda: later.create(name, units.Gi)):
             with self.assertRaisesRegex(exception.ConfigurationError,
                                         'mounted'):
                 call()
@@ -287,7 +291,7 @@ class WithoutReflinkTest(base.NodeTestCase):
             self.assertEqual((name,), each.names())
 
     def store(self, record):
-        """Return a store that remembers where it was."""
+        """Return a store with a record."""
         return reflink.ReflinkStore(str(self.folder), record=record)
 
     def test_a_read_only_mount(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long snapshots and clones take, on both stores in the same run."""
+"""How long snapshots and clones take on both stores, in one run."""
 
 import os
 from pathlib import Path
@@ -7,15 +7,16 @@ import sys
 import tempfile
 import time
 
+from oslo_utils import units
+
 from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.functional import base, lvm
 
-GIB = 1024 ** 3
 MIB = contract.MIB
 
-#: What is reported against; a machine may be busy and its kernel slow.
+#: Goal for an idle machine; the test reports the times.
 GOAL_S = 0.1
 
 
@@ -46,23 +47,23 @@ class TimesTest(base.NodeTestCase):
     def filled(self, store):
         """Return the name of the volume."""
         name, chunk = contract.volume(), os.urandom(4 * MIB)
-        store.create(name, 10 * GIB)
+        store.create(name, 10 * units.Gi)
         for i in range(64):
             contract.write(store.device(name).path, chunk, i * 160 * MIB)
         os.sync()
         return name
 
     def timed(self, store):
-        """Return for each operation: seconds of our own, commands of LVM."""
+        """Return for each operation our own seconds and the LVM commands."""
         name, kept = self.filled(store), contract.snapshot()
         found = {}
         with lvm.timed_commands() as spent:
             for what, call in (
                     ('snapshot', lambda: store.snapshot(name, kept)),
                     ('clone', lambda: store.clone(
-                        kept, contract.volume(), 10 * GIB)),
+                        kept, contract.volume(), 10 * units.Gi)),
                     ('larger clone', lambda: store.clone(
-                        kept, contract.volume(), 11 * GIB)),
+                        kept, contract.volume(), 11 * units.Gi)),
                     ('device', lambda: store.device(name)),
                     ('delete', lambda: store.delete(name))):
                 del spent[:]
@@ -72,7 +73,7 @@ class TimesTest(base.NodeTestCase):
                 found[what] = total_s - sum(spent), len(spent)
                 print(f'{type(store).__name__:14s} {what:12s} '
                       f'ours {found[what][0] * 1e3:8.1f} ms, {len(spent)} '
-                      f'command(s) of LVM {sum(spent) * 1e3:8.1f} ms',
+                      f'LVM command(s) {sum(spent) * 1e3:8.1f} ms',
                       file=sys.stderr)
         return found
 

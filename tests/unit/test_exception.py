@@ -37,6 +37,12 @@ class TextTest(unittest.TestCase):
         self.assertLess(len(str(exception.StoreFull(
             '/srv', 10 ** 5000, 7))), 200)
 
+    def test_both_stores_run_out_of_room_alike(self):
+        for error in (exception.StoreFull('/srv', 2, 1),
+                      exception.PoolFull('vg/p', 'data', 96.0, 95, 'Do.')):
+            self.assertIsInstance(error, exception.NoRoom)
+        self.assertNotIsInstance(error, exception.StoreFull)
+
     def test_shown(self):
         for value, text in (
                 ('short', 'short'),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mydriver import discovery, exception, model, vpd
 from mydriver.cinder_volume import local_image, location
 from mydriver.privileged.initiator import node_record
-from mydriver.stores.lvmthin import pool
+from mydriver.stores.lvmthin import status as thin_status
 from mydriver.target import chap, configfs
 from tests.fakes import hostile
 
@@ -138,7 +138,7 @@ class StatusTest(unittest.TestCase):
                   numbers.map('254:1 254:2 {} 0'.format)))
     def test_status(self, status, table):
         try:
-            found = pool.parse_status(status, table)
+            found = thin_status.parse(status, table)
         except exception.StoreError as e:
             hostile.check_text(e)
             return
@@ -151,7 +151,7 @@ class StatusTest(unittest.TestCase):
 
     def test_figures_of_other_scripts(self):
         with self.assertRaises(exception.StoreError):
-            pool.parse_status('1 1/10 1/\u0661\u0660 - rw',
+            thin_status.parse('1 1/10 1/\u0661\u0660 - rw',
                                   '254:1 254:2 128 0')
 
 

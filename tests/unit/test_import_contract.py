@@ -55,6 +55,8 @@ class TestImportContract(unittest.TestCase):
          'from mydriver.privileged.target import lio', 'layers'),
         ('stores/base.py', 'from mydriver.target import journal', 'Rooms'),
         ('stores/base.py', 'from mydriver.stores import batch', 'layers'),
+        ('stores/lvmthin/names.py',
+         'from mydriver.stores.lvmthin import copies', 'thin pool'),
         ('target/lio.py', 'import rtslib_fb', 'rtslib'),
         ('nova_virt/__init__.py', 'import cinder.volume', 'cinder'),
         ('discovery.py', 'from cinder import exception', 'cinder'),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs over the volumes of a thin pool, and their ways into the kernel."""
+"""Privileged verbs over the volumes of a thin pool, and what they need."""

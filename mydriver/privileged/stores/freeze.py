@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots of several thin volumes as of one moment.
+"""Consistent snapshots of several thin volumes.
 
-LVM snapshots one volume a command and suspends that one alone; when it finds
-it suspended already, it does not tell the pool of the new snapshot and its
-metadata no longer fits the kernel's. So LVM makes the snapshots beforehand,
-inactive, which reserves their names and thin ids, and here the kernel is told
-to make those ids anew, as of the moment when all sources are suspended:
+LVM snapshots one volume per command and suspends only that one. If it is
+suspended already, LVM does not send the pool the message that creates the
+snapshot, and LVM's metadata no longer matches the kernel's. So LVM creates the
+snapshots beforehand, inactive, which reserves their names and device ids.
+Here all sources are suspended and the kernel creates those ids again:
 Documentation/admin-guide/device-mapper/thin-provisioning.rst, "Internal
-snapshots". The pool's transaction id stays as LVM knows it.
+snapshots". The pool's transaction id remains the one that LVM knows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,24 +19,26 @@ import time
 from mydriver import exception
 from mydriver.privileged import dm
 
-#: However it goes, nothing is suspended for longer.
+#: No device stays suspended for longer, whatever happens.
 LIMIT_S = 20.0
 
-# Resumes when the time is up or when its standard input ends, as it does with
-# the process that holds the other end. Resuming what goes on does no harm.
+# Resumes the devices when the time is up or its standard input is closed, as
+# it is when the process at the other end dies. Resuming a device that is not
+# suspended does no harm.
 _GUARD = ('timeout "$1" cat > /dev/null; shift; '
           'for name; do dmsetup resume "$name"; done')
 
 
 def copy_together(pool: str, copies: Sequence[tuple[str, int, int]]) -> float:
-    """Snapshot thin devices, all suspended before the first.
+    """Suspend all sources, then snapshot them one by one.
 
-    Each is resumed as soon as its own snapshot is there.
+    Each is resumed as soon as its own snapshot exists.
 
     :param pool: device-mapper's name of the pool.
-    :param copies: name of the source's device, its id, id of the snapshot.
-    :returns: how long they were suspended, in seconds.
-    :raises StoreError: when it could not be done, or took too long.
+    :param copies: the source's device, its id, and the id of the snapshot.
+    :returns: for how long they were suspended, in seconds.
+    :raises StoreError: when suspending them takes too long.
+    :raises OSError: when device-mapper refuses.
     """
     for _source, _source_id, copy_id in copies:
         _forget(pool, copy_id)
@@ -55,12 +57,12 @@ def copy_together(pool: str, copies: Sequence[tuple[str, int, int]]) -> float:
         return time.monotonic() - started
 
 
-#: Patched out by the test that shows what it is for.
+#: A test replaces it to show what suspending prevents.
 suspend = dm.suspend
 
 
 def _forget(pool: str, thin_id: int) -> None:
-    """Free an id of a pool."""
+    """Free a device id of a pool; it is fine when it is free already."""
     try:
         dm.message(pool, f'delete {thin_id}')
     except OSError as e:
@@ -70,7 +72,7 @@ def _forget(pool: str, thin_id: int) -> None:
 
 @contextlib.contextmanager
 def _guarded(devices: Sequence[str]) -> Iterator[None]:
-    """Resume devices at the end, even if this process does not live on."""
+    """Resume devices at the end, even if this process dies before."""
     with subprocess.Popen(
             ['sh', '-c', _GUARD, 'sh', str(LIMIT_S), *devices],
             stdin=subprocess.PIPE, start_new_session=True,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LVM's commands, which see the physical volumes of one group only.
+"""LVM commands that see only the physical volumes of one group.
 
-LVM looks for groups on every disk of the host, and so on those of guests that
-are attached here: on a host that computes as well, for a backup, or while a
-volume's key is changed. A guest may call its group what it likes. Were that
-ours, LVM would refuse every command that names it. So the disks of the group
-are looked for once, and each command is told of them (``--devices``,
+LVM scans every disk of the host, including volumes of guests that are attached
+here: on a host that is a compute host too, for a backup, or while a volume is
+re-encrypted. A guest can give its volume group any name. If it chose the name
+of ours, LVM would refuse every command for that name. So the disks of our
+group are looked up once, and each command is limited to them (``--devices``,
 lvm(8)).
 """
 
@@ -19,39 +19,44 @@ import subprocess
 from mydriver import exception, model
 from mydriver.privileged import dm, grants
 
-#: A command that takes longer is told to end, never killed: it may have
-#: devices suspended.
+#: A command that takes longer is terminated but never killed: it may have
+#: suspended devices.
 COMMAND_TIMEOUT_S = 240.0
 
-# The groups' own copies of the metadata are enough: a file in /etc/lvm for
-# each snapshot is not wanted. A full pool gives an error at once: a command
-# that waits for a minute makes initiators abort and drop the session. Logical
-# volumes are what guests have written to: nothing is looked for on them.
+# The metadata on the disks is enough; there is no backup in /etc/lvm for each
+# snapshot. A full pool returns errors at once: SCSI commands that wait for a
+# minute make initiators abort and drop the session. Logical volumes are not
+# scanned, since guests write to them.
 _CONFIG = ('backup/backup=0 backup/archive=0 global/notify_dbus=0 '
            'activation/error_when_full=1 devices/scan_lvs=0')
-#: Leaves it to the host's dmeventd to watch the pool.
+#: Leaves the monitoring of the pool to the host's dmeventd.
 _QUIET = ' activation/monitoring=0'
 
 _ENVIRONMENT = {'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1',
                 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'}
 
-#: How LVM says that the kernel module dm-thin-pool cannot be loaded.
+#: How LVM reports that the kernel module dm-thin-pool cannot be loaded.
 _NO_KERNEL = ('not detected in your kernel', 'support missing from kernel')
 
 _SYS = Path('/sys')
 _SESSION = re.compile(r'/(session\d+)/')
 
-#: Path and kernel's folder of each disk, by group.
+#: Path and sysfs folder of each disk, by group.
 _Disks = tuple[tuple[str, str], ...]
 _known: dict[str, _Disks] = {}
 
 
 def report(group: str, command: str, part: str, fields: Sequence[str],
            select: str, *, anew: bool = False) -> list[dict[str, str]]:
-    """Return what LVM says of a group or of what is in it.
+    """Return what LVM reports of a group or its volumes, a row each.
 
-    :param anew: look for the disks of the group again.
-    :returns: nothing where there is no such group.
+    :param command: ``vgs`` or ``lvs``.
+    :param part: name of the list in LVM's JSON, ``vg`` or ``lv``.
+    :param fields: LVM's names of the fields.
+    :param select: LVM's selection criteria, lvmreport(7).
+    :param anew: look up the disks of the group again.
+    :returns: an empty list where there is no such group.
+    :raises StoreError: when the command fails.
     """
     if anew:
         _known.pop(group, None)
@@ -64,7 +69,8 @@ def report(group: str, command: str, part: str, fields: Sequence[str],
 def run(group: str, command: str, *args: str, quiet: bool = True) -> None:
     """Run a command that changes something in a group.
 
-    :raises StoreError: when it fails, with what it said.
+    :param quiet: do not start monitoring.
+    :raises StoreError: when it fails, with LVM's message.
     :raises ConfigurationError: when LVM is not installed.
     """
     disks = _disks(group)
@@ -76,10 +82,10 @@ def run(group: str, command: str, *args: str, quiet: bool = True) -> None:
 
 def _in(group: str, disks: _Disks, command: str, *args: str,
         quiet: bool = True) -> str:
-    """Run a command that sees certain disks; those that there are now.
+    """Run a command that sees certain disks, or else the current ones.
 
-    A group that an administrator has extended is not whole without the new
-    ones, and LVM changes none that is not.
+    A group that an administrator has extended is incomplete without its new
+    disks, and LVM does not change an incomplete group.
     """
     try:
         return _command(command, *_only(disks), *args, quiet=quiet)
@@ -104,10 +110,10 @@ def _rows(part: str, out: str) -> list[dict[str, str]]:
     return rows
 
 
-# -- whose disks
+# -- the disks of a group
 
 def _disks(group: str) -> _Disks:
-    """Return the disks of a group: the known ones if they are still there."""
+    """Return the disks of a group: the known ones if they are unchanged."""
     known = _known.get(group)
     if not known or any(_folder(path) != folder for path, folder in known):
         known = _known[group] = _find(group)
@@ -115,14 +121,14 @@ def _disks(group: str) -> _Disks:
 
 
 def _find(group: str) -> _Disks:
-    """Look for the disks of a group, and leave out those of guests.
+    """Look up the disks of a group, without those of guests.
 
-    :raises StoreError: when several groups may be meant.
+    :raises StoreError: when several groups have the name.
     """
     groups: dict[str, list[str]] = {}
     for row in _rows('pv', _command('pvs', *_reporting(
             ('pv_name', 'vg_uuid'), f'vg_name={group}'))):
-        # LVM says [unknown] of one that is missing.
+        # LVM prints [unknown] for one that is missing.
         if row['pv_name'].startswith('/') and not is_guests(row['pv_name']):
             groups.setdefault(row['vg_uuid'].replace('-', ''), []).append(
                 row['pv_name'])
@@ -142,7 +148,7 @@ def _find(group: str) -> _Disks:
 
 
 def _active(group: str) -> frozenset[str]:
-    """Return the UUID of the group whose pool is active, without hyphens."""
+    """Return the UUIDs, without hyphens, of groups with an active pool."""
     names = (dm.name_of(group, pool) for pool in grants.pools_of(group))
     found = (dm.group_uuid(device) for name in names
              for device in (f'{name}-tpool', name))
@@ -150,17 +156,17 @@ def _active(group: str) -> frozenset[str]:
 
 
 def is_guests(path: str) -> bool:
-    """Tell whether a disk is a volume that one of our targets serves.
+    """Tell whether a disk is a guest's: a volume of one of our backends.
 
-    :param path: of the device, which may be a partition, a multipath map, or
-        whatever else is made of such disks.
+    :param path: of the device, which may be a partition, a multipath map or
+        another device on top of such disks.
     """
     return any(_is_served(leaf) or _is_stored(leaf)
                for leaf in _leaves(_folder(path)))
 
 
 def _folder(path: str) -> str:
-    """Return the kernel's folder of a device; empty where there is none."""
+    """Return the sysfs folder of a device; empty where there is none."""
     try:
         number = os.stat(path).st_rdev
     except OSError:
@@ -170,7 +176,7 @@ def _folder(path: str) -> str:
 
 
 def _leaves(folder: str) -> Iterator[Path]:
-    """Return the kernel's folders of the disks that a device is made of."""
+    """Return the sysfs folders of the disks below a device."""
     here = Path(folder)
     if (here / 'partition').exists():
         here = here.parent
@@ -182,7 +188,7 @@ def _leaves(folder: str) -> Iterator[Path]:
 
 
 def _is_served(folder: Path) -> bool:
-    """Tell whether a disk came by a session with a target of ours."""
+    """Tell whether a disk belongs to a session with a target of ours."""
     session = _SESSION.search(f'{folder}/')
     if not session:
         return False
@@ -194,7 +200,7 @@ def _is_served(folder: Path) -> bool:
 
 
 def _is_stored(folder: Path) -> bool:
-    """Tell whether it is a loop device on a file of a store of ours."""
+    """Tell whether a disk is a loop device on a file of a store of ours."""
     try:
         file = (folder / 'loop/backing_file').read_text().strip()
     except OSError:
@@ -206,15 +212,15 @@ def _is_stored(folder: Path) -> bool:
 # -- one command
 
 def _command(command: str, *args: str, quiet: bool = True) -> str:
-    """Run one of LVM's commands; return what it printed.
+    """Run an LVM command and return its output.
 
-    :raises StoreError: when it fails, with what it said.
+    :raises StoreError: when it fails, with LVM's message.
     :raises ConfigurationError: when LVM is not installed.
     """
     config = _CONFIG + (_QUIET if quiet else '')
     argv = ['lvm', command, '--config', config, *args]
     try:
-        process = subprocess.Popen(  # argv is ours but for checked names
+        process = subprocess.Popen(  # names in argv have been checked
             argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             errors='replace', start_new_session=True)
@@ -225,7 +231,7 @@ def _command(command: str, *args: str, quiet: bool = True) -> str:
     try:
         out, err = process.communicate(timeout=COMMAND_TIMEOUT_S)
     except subprocess.TimeoutExpired as e:
-        process.terminate()  # LVM ends when it has nothing suspended
+        process.terminate()  # LVM exits once it has nothing suspended
         raise exception.StoreError(
             f'run {command}', f'it takes longer than {COMMAND_TIMEOUT_S:.0f} '
             's; see the kernel log for hung tasks') from e
@@ -240,7 +246,7 @@ def _command(command: str, *args: str, quiet: bool = True) -> str:
 
 
 def _said(err: str) -> str:
-    """Return what LVM complains of, without its general warnings."""
+    """Return LVM's messages without its warnings."""
     lines = [line.strip().rstrip('.') for line in err.splitlines()]
     return '; '.join(line for line in lines if line and not
-                     line.startswith('WARNING')) or 'it does not say why'
+                     line.startswith('WARNING')) or 'it gave no reason'

@@ -1,81 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store of logical volumes in an LVM thin pool.
 
-Snapshots and clones are thin snapshots: writable volumes that share what
-they hold with their source and need it no more than it needs them. Each step
-of LVM's is atomic (it commits the group's metadata). Where an operation takes
-two of them, the volume bears a tag meanwhile that says what is still missing,
-and such a volume does not count (:func:`poolcare.is_whole`).
+Snapshots and clones are thin snapshots. Each LVM command is atomic: it commits
+the metadata of the group. Where an operation takes several commands, the
+volume bears a tag that says what is missing, and does not count until then
+(:func:`.names.is_complete`).
 
-No command of LVM's is needed to attach a volume. All volumes are active from
-the start of the service on, so that the kernel has their devices.
+Attaching a volume runs no LVM command: all volumes are active from the start
+of the service on, so that the kernel has a device for each.
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
-
-from oslo_log import log as logging
+from collections.abc import Sequence
 
 from mydriver import exception, model
-from mydriver.stores import base, identity
+from mydriver.stores import base, identity, refusals
+from mydriver.stores.lvmthin import (
+    adoption,
+    copies,
+    listing,
+    lvm,
+    names,
+    repair,
+    room,
+    setup,
+)
 from mydriver.stores.lvmthin import pool as thinpool
-from mydriver.stores.lvmthin import repair, upkeep
 
-LOG = logging.getLogger(__name__)
-
-#: The pool that is made when only a volume group is named.
+#: The pool that is created when only a volume group is named.
 POOL = 'mydriver'
 
 
 class LvmThinStore:
-    """Logical volumes in a thin pool; see :class:`base.VolumeStore`.
+    """Logical volumes in a thin pool; see :class:`.base.VolumeStore`.
 
-    :param path: ``GROUP``, whose pool is made when it is missing, or
+    :param path: ``GROUP``, whose pool is created when it is missing, or
         ``GROUP/POOL``.
     :param pool: for tests: where the volumes are.
     :param record: the id of the pool that was there before.
     """
+
+    # All sources are suspended before the first snapshot, and a snapshot
+    # shares the mapping of its source at once. The work is done in another
+    # process, the privileged daemon.
+    traits = base.Traits(
+        backstore='iblock', consistent_groups=True, thin=True,
+        shares_files=False, copies_hold_writes=False, fixed_block_bytes=None,
+        needs_native_thread=False)
 
     def __init__(self, path: str, pool: thinpool.ThinPool | None = None,
                  record: identity.Record | None = None) -> None:
         group, slash, name = path.partition('/')
         self._makes_pool = not slash
         self._record = record or identity.Record()
-        self._pool = pool or thinpool.LvmPool(group, name or POOL)
+        self._pool = pool or lvm.LvmPool(group, name or POOL)
 
     @property
     def location(self) -> str:
         """The volume group and pool."""
-        return upkeep.place(self._pool)
-
-    @property
-    def consistent_groups(self) -> bool:
-        """Yes: all are suspended before the first snapshot."""
-        return True
+        return listing.location(self._pool)
 
     def block_bytes(self) -> int:
-        """Return that of the pool, which LIO shows of its volumes.
+        """Return that of the pool's device, which LIO reports for volumes.
 
         Source: drivers/target/target_core_iblock.c, iblock_configure_device.
         """
         found = self._pool.block_bytes()
         if found is None:
             raise exception.StoreError(
-                f'see the block size of {self.location}',
+                f'read the block size of {self.location}',
                 'the thin pool is not active')
         return found
 
-    @property
-    def copies_hold_writes(self) -> bool:
-        """No: a thin snapshot shares the whole mapping at once."""
-        return False
-
-    @property
-    def needs_native_thread(self) -> bool:
-        """No: its work is done by the privileged daemon."""
-        return False
-
-    # -- life
+    # -- life of the store
 
     @property
     def is_known(self) -> bool:
@@ -83,282 +79,134 @@ class LvmThinStore:
         return self._record.known() is not None
 
     def prepare(self) -> None:
-        """Make the pool if need be, and bring its volumes up."""
-        upkeep.prepare(self._pool, self._record,
-                         makes_pool=self._makes_pool)
+        """Create the pool if need be, and activate its volumes."""
+        setup.prepare(self._pool, self._record, makes_pool=self._makes_pool)
 
     def check(self) -> None:
-        """See that there is a pool that fits, and that it is in order."""
-        upkeep.check(self._pool, self._record)
+        """Check that there is a suitable pool, and that it works."""
+        setup.check(self._pool, self._record)
 
     def recover(self) -> tuple[str, ...]:
         """Finish or remove what a crash left; remember the pool."""
-        if uuid := upkeep.recognise(self._pool, self._record):
+        if uuid := setup.recognise(self._pool, self._record):
             self._record.write(uuid)
         return repair.recover(self._pool)
 
     # -- volumes
 
     def create(self, name: str, size_bytes: int) -> None:
-        """Make a thin volume."""
-        lv = upkeep.lv_name(name)
-        base.check_size(name, size_bytes)
+        """Create a thin volume."""
+        lv = names.lv_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
         found = self._pool.device(lv)
         if found:
             if found[1] == size_bytes and not self._pool.mapped_bytes(lv):
                 return
-            raise _taken(name)
-        upkeep.check_room(self._pool)
-        with self._unless_taken(name):
+            refusals.refuse_taken(name)
+        room.refuse_when_full(self._pool)
+        with copies.unless_taken(self._pool, name):
             self._pool.create(lv, size_bytes)
 
     def delete(self, name: str) -> None:
-        """Remove the volume; those that share its contents keep them.
+        """Remove the volume; its snapshots and clones keep their data.
 
-        What a failed revert left of it goes first: alone it would be taken
-        for the volume.
+        What a failed revert left of it goes first: on its own it would be
+        taken for the volume.
         """
-        lv, spare = upkeep.lv_name(name), upkeep.spare_name(name)
+        lv, spare = names.lv_name(name), names.spare_name(name)
         if self._pool.device(lv) is None:
-            upkeep.there(self._pool)  # LVM's select finds nothing, too
-        for each in [spare] * bool(self._pool.device(spare)) + [lv]:
-            self._pool.remove([each])
+            # LVM removes nothing, without an error, when the pool is missing.
+            listing.present(self._pool)
+        if self._pool.device(spare):
+            self._pool.remove([spare])
+        self._pool.remove([lv])
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Grow the volume; flush it in any case."""
-        base.check_size(name, size_bytes)
-        lv, current = self._found(name)
-        if current > size_bytes:
-            raise exception.StoreError(
-                f'extend {name} to {size_bytes} bytes',
-                f'it has {current} already, and nothing is ever shrunk')
-        if current < size_bytes:
-            upkeep.check_room(self._pool)
+        """Grow the volume, and flush it in any case."""
+        lv = names.lv_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
+        current_bytes = listing.find(self._pool, name)[1]
+        refusals.refuse_shrinking(name, current_bytes, size_bytes)
+        if current_bytes < size_bytes:
+            room.refuse_when_full(self._pool)
             self._pool.extend(lv, size_bytes)
         self._pool.flush(lv)
 
     def rename(self, old: str, new: str) -> None:
         """Rename the volume."""
-        old_lv, new_lv = upkeep.lv_name(old), upkeep.lv_name(new)
-        have = {v.name for v in upkeep.ours(self._pool)}
+        old_lv, new_lv = names.lv_name(old), names.lv_name(new)
+        have = {v.name for v in listing.ours(self._pool)}
         if old_lv not in have:
             if new_lv not in have:
                 raise exception.BackingNotFound(old, self.location)
             return
         if new_lv in have:
-            raise _taken(new)
+            refusals.refuse_taken(new)
         self._pool.rename(old_lv, new_lv)
 
     # -- copies
 
     def snapshot(self, source: str, name: str) -> None:
-        """Make a thin snapshot."""
-        lv = upkeep.lv_name(name)
-        origin, size_bytes = self._found(source)
-        found = self._pool.device(lv)
-        if found and found[1] == size_bytes:
-            return
-        self._copy(origin, name)
+        """Create a thin snapshot."""
+        copies.snapshot(self._pool, source, name)
+
+    def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Create thin snapshots while all sources are suspended."""
+        copies.snapshot_group(self._pool, pairs)
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
-        """Make a thin snapshot, perhaps larger, that is a volume."""
-        base.check_size(name, size_bytes)
-        lv = upkeep.lv_name(name)
-        origin, current = self._found(source)
-        if current > size_bytes:
-            raise exception.StoreError(
-                f'clone {source} into {size_bytes} bytes',
-                f'it has {current}')
-        if current == size_bytes:
-            self._copy(origin, name)
-            return
-        self._copy(origin, name, [f'{upkeep.SIZE}{size_bytes}'])
-        try:
-            self._pool.extend(lv, size_bytes)
-        except exception.MyDriverError:
-            with contextlib.suppress(exception.MyDriverError):
-                self._pool.remove([lv])
-            raise
+        """Create a thin snapshot that is a volume, and perhaps larger."""
+        refusals.refuse_odd_size(name, size_bytes)
+        copies.clone(self._pool, source, name, size_bytes)
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
-        """Say no: what is in a file has to be copied."""
-        upkeep.lv_name(name)
+        """Return False: a file has no extents that a pool could share."""
+        names.lv_name(name)
         return False
 
     def revert(self, name: str, snapshot: str) -> None:
-        """Put a copy of the snapshot in the volume's place."""
-        lv, kept = upkeep.lv_name(name), upkeep.lv_name(snapshot)
-        spare = upkeep.spare_name(name)
-        if self._pool.device(spare):  # an earlier attempt failed
-            repair.settle(self._pool, spare, lv)
-        size_bytes = self._found(name)[1]
-        kept_bytes = self._found(snapshot)[1]
-        if kept_bytes > size_bytes:
-            raise exception.StoreError(
-                f'revert {name} of {size_bytes} bytes to {snapshot}',
-                f'that has {kept_bytes}')
-        upkeep.check_room(self._pool)
-        self._pool.copy(kept, spare, [f'{upkeep.SIZE}{size_bytes}'])
-        if kept_bytes < size_bytes:
-            self._pool.extend(spare, size_bytes)
-        # From here on a crash leaves a whole copy, whose renaming is made up
-        # for (poolrepair.settle).
-        self._pool.remove([lv])
-        self._pool.rename(spare, lv)
-
-    def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Snapshot all sources as of one moment."""
-        wanted = {upkeep.lv_name(name): self._found(source)
-                  for source, name in pairs}
-        have = {v.name: v.size_bytes for v in upkeep.ours(self._pool)
-                if upkeep.is_whole(v)}
-        todo = [(self._found(source)[0], name) for source, name in pairs
-                if have.get(upkeep.lv_name(name))
-                != wanted[upkeep.lv_name(name)][1]]
-        made: list[str] = []
-        try:
-            for origin, name in todo:
-                self._copy(origin, name, [upkeep.UNFINISHED], active=False)
-                made.append(upkeep.lv_name(name))
-            if made:
-                self._copy_together([origin for origin, _name in todo], made)
-        except exception.MyDriverError:
-            with contextlib.suppress(exception.MyDriverError):
-                self._pool.remove(made)
-            raise
-
-    def _copy_together(self, origins: Sequence[str],
-                       copies: Sequence[str]) -> None:
-        spent_s = self._pool.copy_together(
-            list(zip(origins, copies, strict=True)))
-        self._pool.untag(copies, upkeep.UNFINISHED)
-        self._pool.activate(copies)
-        LOG.info('Snapshots of %d volumes at one moment, for which they were '
-                 'suspended %.1f ms', len(copies), spent_s * 1e3)
-
-    def _copy(self, origin: str, name: str, tags: Sequence[str] = (), *,
-              active: bool = True) -> None:
-        lv = upkeep.lv_name(name)
-        if self._pool.device(lv):
-            raise _taken(name)
-        upkeep.check_room(self._pool)
-        with self._unless_taken(name):
-            self._pool.copy(origin, lv, tags, active=active)
-
-    # -- what there is
-
-    def exists(self, name: str) -> bool:
-        """Tell whether there is such a volume, whole."""
-        upkeep.lv_name(name)
-        return name in self.names()
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of what is ours in the pool, and whole."""
-        return tuple(sorted(v.name.removeprefix('_')
-                            for v in upkeep.ours(self._pool)
-                            if upkeep.is_whole(v)))
-
-    def extents(self, name: str) -> int:
-        """Return 0: they make no difference."""
-        upkeep.lv_name(name)
-        return 0
-
-    def device(self, name: str) -> model.BackingDevice:
-        """Return the block device; no process is started for it."""
-        found = self._pool.device(upkeep.lv_name(name))
-        if found is None:
-            raise self._no_device(name)
-        return model.BackingDevice('iblock', *found)
-
-    def bring_up(self, name: str) -> model.BackingDevice:
-        """Return the device: it is always up."""
-        return self.device(name)
-
-    def let_down(self, name: str) -> None:
-        """Leave the device up."""
-
-    def capacity(self) -> base.Capacity:
-        """Ask the kernel; with no room for metadata there is none for data."""
-        status = upkeep.status(self._pool)
-        free_bytes = status.data_bytes - status.data_used_bytes
-        if status.metadata_percent >= upkeep.METADATA_LIMIT_PERCENT:
-            free_bytes = 0
-        return base.Capacity(
-            status.data_bytes, free_bytes,
-            sum(v.size_bytes for v in upkeep.ours(self._pool)))
+        """Replace the volume by a copy of the snapshot."""
+        copies.revert(self._pool, name, snapshot)
 
     # -- what others made
 
     def foreign(self) -> tuple[base.Foreign, ...]:
         """Return the volumes of the pool that are not ours."""
-        return tuple(sorted(
-            (base.Foreign(v.name, v.size_bytes, _problem_of(v))
-             for v in upkeep.there(self._pool) if self._is_foreign(v)),
-            key=lambda f: f.name))
+        return adoption.foreign(self._pool)
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the volume and rename it."""
-        base.check_source(source)
-        lv = upkeep.lv_name(name)
-        base.check_size(name, size_bytes)
-        there = {v.name: v for v in upkeep.there(self._pool)}
-        own = base.is_name(source)
-        found = there.get(upkeep.lv_name(source) if own else source)
-        if found is None or not (own or self._is_foreign(found)):
-            if lv in there and found is None:
-                return
-            raise exception.BackingNotFound(source, self.location)
-        if lv in there:
-            raise _taken(name)
-        problem = _problem_of(found)
-        if found.size_bytes > size_bytes:
-            problem = f'it has more than {size_bytes} bytes'
-        if problem:
-            raise exception.StoreError(f'take over {source}', problem)
-        self._pool.adopt(found.name, lv, size_bytes)
+        adoption.adopt(self._pool, source, name, size_bytes)
 
-    def _is_foreign(self, volume: thinpool.Volume) -> bool:
-        return (base.is_foreign_name(volume.name)
-                and not upkeep.is_ours(volume.name))
+    # -- what there is
 
-    # -- what these are made of
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such a volume, complete."""
+        names.lv_name(name)
+        return name in listing.backings(self._pool)
 
-    def _found(self, name: str) -> tuple[str, int]:
-        """Return LVM's name and the size of a volume that is there."""
-        lv = upkeep.lv_name(name)
-        found = self._pool.device(lv)
-        if found is None:
-            raise self._no_device(name)
-        return lv, found[1]
+    def names(self) -> tuple[str, ...]:
+        """Return the backings of all our volumes that are complete."""
+        return tuple(sorted(listing.backings(self._pool)))
 
-    def _no_device(self, name: str) -> exception.MyDriverError:
-        if not self.exists(name):
-            return exception.BackingNotFound(name, self.location)
-        return exception.StoreError(
-            f'use {name}', 'its logical volume is not active. Restart '
-            'cinder-volume, or run lvchange -ay -K on '
-            f'{self._pool.group_name}/{upkeep.lv_name(name)}')
+    def extents(self, name: str) -> int:
+        """Return 0: the time that a copy takes does not depend on them."""
+        names.lv_name(name)
+        return 0
 
-    @contextlib.contextmanager
-    def _unless_taken(self, name: str) -> Iterator[None]:
-        """Say so when a name was taken meanwhile."""
-        try:
-            yield
-        except exception.StoreError:
-            if self.exists(name):
-                raise _taken(name) from None
-            raise
+    def device(self, name: str) -> model.BackingDevice:
+        """Return the block device; this reads sysfs only."""
+        path, size_bytes = listing.find(self._pool, name)
+        return model.BackingDevice(self.traits.backstore, path, size_bytes)
 
+    def bring_up(self, name: str) -> model.BackingDevice:
+        """Return the device, which :meth:`prepare` has activated."""
+        return self.device(name)
 
-def _taken(name: str) -> exception.StoreError:
-    return exception.StoreError(
-        f'make {name}', 'something with other contents has that name already')
+    def let_down(self, name: str) -> None:
+        """Do nothing: all volumes stay active."""
+        names.lv_name(name)
 
-
-def _problem_of(volume: thinpool.Volume) -> str | None:
-    """Say why a volume cannot be taken over, None when it can."""
-    if volume.open:
-        return 'it is in use on this host'
-    if not volume.active:
-        return 'it is not active (lvchange -ay -K)'
-    return None
+    def capacity(self) -> base.Capacity:
+        """Return what the kernel says of the pool."""
+        return room.capacity(self._pool)

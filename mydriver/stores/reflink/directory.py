@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of a store: opened for each piece of work, and recognised."""
+"""The directory of a store: opened for each operation, and recognised."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,17 +11,17 @@ from mydriver.stores import identity
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
-#: With less than that free nothing new is made. After a snapshot a guest's
-#: next write to a place that it wrote before takes room as well, so that one
-#: on a full filesystem would break volumes that do no harm.
+#: With less than that free, nothing new is made. After a snapshot, guests need
+#: room to overwrite data as well, so that a snapshot on a nearly full
+#: filesystem would break existing volumes.
 _RESERVED_PERCENT = 5
 _MOST_RESERVED_BYTES = 16 << 30
 
-_REMEDY = 'See that its filesystem is mounted there.'
+_REMEDY = 'Check that its filesystem is mounted there.'
 
 
 class Directory:
-    """A folder that has to stay the same one.
+    """A directory that has to remain the same one.
 
     :param path: absolute path.
     :param record: the id of the store that was there before.
@@ -34,10 +34,13 @@ class Directory:
 
     @contextlib.contextmanager
     def work(self, what: str, needed_bytes: int = 0) -> Iterator[int]:
-        """Give the open folder; turn the system's errors into ours.
+        """Open the directory; turn the system's errors into ours.
 
-        :param what: what is being done, for the error's text.
-        :raises ConfigurationError: when it is not the folder that it was.
+        :param what: the operation, for the text of errors.
+        :param needed_bytes: room that it needs, for the text of StoreFull.
+        :raises ConfigurationError: when it is another directory.
+        :raises StoreFull: when the filesystem is full.
+        :raises StoreError: for any other error of the system.
         """
         try:
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -54,17 +57,17 @@ class Directory:
                 f'{what} in {self.path}', e.strerror or str(e)) from e
 
     def _recognise(self, folder: int) -> None:
-        """Look at the id, unless this very folder was recognised before."""
+        """Compare the id, unless this directory was recognised before."""
         found = os.fstat(folder)
         place = found.st_dev, found.st_ino
         if place == self._recognised:
             return
         self._record.compare(identity.read_marker(folder), self.path, _REMEDY)
-        # Without a record another folder would do as well.
+        # Without a record, any directory is accepted.
         self._recognised = place if self._record.known() else None
 
     def check(self) -> None:
-        """See that it is the folder that it was, where there is one at all.
+        """Check that it is the same directory, if there is one at all.
 
         :raises ConfigurationError: when it is another one.
         """
@@ -73,20 +76,21 @@ class Directory:
             pass
 
     def is_known(self) -> bool:
-        """Tell whether there is a record, or an id in the folder."""
+        """Tell whether there is a record, or an id in the directory."""
         with self.work('look for the id of the store') as folder:
             return bool(self._record.known() or identity.read_marker(folder))
 
     def keep_identity(self) -> None:
-        """From now on no other folder will do."""
+        """Record the id of the directory; create one if it has none."""
         with self.work('give the store an id') as folder:
             self._record.write(identity.read_marker(folder)
                                or identity.make_marker(folder))
 
     def check_room(self, folder: int) -> None:
-        """Refuse to make anything new where little is free.
+        """Refuse to make anything new when little room is free.
 
-        :raises StoreFull: with what has to be free.
+        :param folder: the open directory.
+        :raises StoreFull: with the room that has to be free.
         """
         room = os.fstatvfs(folder)
         reserved_bytes = min(
@@ -98,7 +102,10 @@ class Directory:
 
     @contextlib.contextmanager
     def opened(self, folder: int, name: str, flags: int) -> Iterator[int]:
-        """Open a backing, never through a symbolic link."""
+        """Open a backing, but not through a symbolic link.
+
+        :raises BackingNotFound: when there is none.
+        """
         try:
             fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK,
                          dir_fd=folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many extents a file has, which is what FICLONE takes its time by."""
+"""How many extents a file has, which determines how long FICLONE takes."""
 
 import errno
 import fcntl
@@ -16,12 +16,12 @@ _HEAD = struct.Struct('=QQLLLL')
 def count(fd: int) -> int:
     """Return the number of extents of an open file.
 
-    With room for none the kernel counts them all and copies none
-    (Documentation/filesystems/fiemap.rst). What is not written out yet counts
-    as well; nothing is written out for it.
+    Without room for any extent, the kernel only counts them
+    (Documentation/filesystems/fiemap.rst). Delayed allocations are counted
+    too; nothing is written out.
 
-    :returns: 0 where the filesystem cannot tell. One that can share extents
-        can.
+    :returns: 0 on a filesystem without FIEMAP. All that can share extents
+        have it.
     """
     head = bytearray(_HEAD.pack(0, 2 ** 64 - 1, 0, 0, 0, 0))
     try:

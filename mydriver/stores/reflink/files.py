@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files in an open folder: made whole, named durably, renamed in one step."""
+"""Files in an open directory: published when complete, renamed atomically."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,12 +9,11 @@ import fcntl
 import os
 import stat
 
-from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, names, refusals
 
 MODE = 0o600
 
-#: Begins the name of a file that is about to replace another.
+#: Prefix of the name of a file that is about to replace another.
 _UNFINISHED = '.mydriver-'
 
 #: RENAME_NOREPLACE of include/uapi/linux/fs.h.
@@ -25,7 +24,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def unnamed(folder: int) -> Iterator[int]:
-    """Open a new file in the folder that has no name yet."""
+    """Open a new file in the directory that has no name yet."""
     fd = os.open('.', os.O_TMPFILE | os.O_RDWR, MODE, dir_fd=folder)
     try:
         yield fd
@@ -34,22 +33,24 @@ def unnamed(folder: int) -> Iterator[int]:
 
 
 def publish(fd: int, folder: int, name: str) -> None:
-    """Give a finished file its name, durably; never over another's.
+    """Give a complete file its name, durably; never replace another file.
 
-    ``src_dir_fd`` is of no use for an absolute path, but makes Python call
-    linkat(2) with AT_SYMLINK_FOLLOW, as open(2) has it for O_TMPFILE.
+    ``src_dir_fd`` does nothing for an absolute path, except that it makes
+    Python call linkat(2) with AT_SYMLINK_FOLLOW; see O_TMPFILE in open(2).
+
+    :raises StoreError: when the name is taken.
     """
     os.fsync(fd)
     try:
         os.link(f'/proc/self/fd/{fd}', name, src_dir_fd=folder,
                 dst_dir_fd=folder, follow_symlinks=True)
     except FileExistsError as e:
-        raise taken(name) from e
+        refusals.refuse_taken(name, e)
     os.fsync(folder)
 
 
 def stat_of(folder: int, name: str) -> os.stat_result | None:
-    """Return what is under the name itself, None where there is nothing."""
+    """Return the status of what has the name, None when nothing has."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -57,11 +58,11 @@ def stat_of(folder: int, name: str) -> os.stat_result | None:
 
 
 def replace(fd: int, folder: int, name: str) -> None:
-    """Give a finished file the name of another one, which goes, durably.
+    """Replace a named file by a complete one, durably.
 
-    linkat(2) does not replace, so it takes two steps, and the name between
-    them outlives a crash; see :func:`drop_unfinished`. The lock tells that it
-    is none.
+    linkat(2) does not replace, so the file gets an intermediate name first. A
+    crash leaves it behind; the lock tells :func:`drop_unfinished` that there
+    was none.
     """
     os.fsync(fd)
     fcntl.flock(fd, fcntl.LOCK_EX)
@@ -77,23 +78,23 @@ def replace(fd: int, folder: int, name: str) -> None:
 def drop_unfinished(folder: int) -> tuple[str, ...]:
     """Remove what a crash left in the middle of :func:`replace`.
 
-    The file that was to be replaced is there until the very last step. Where
-    it is not, something else has happened, and what is left may be all that
-    there is of its contents: it stays.
+    The file to be replaced exists until the last step. If it is missing,
+    something else has happened, and the intermediate file may be the only
+    copy of the data: it is kept.
 
-    :returns: what stays, and why. It is not logged here: this runs in native
-        threads, where eventlet's locks must not be waited for.
+    :returns: what is kept, and why. Nothing is logged, since this runs in
+        native threads, which must not wait for eventlet's locks.
     """
     kept: list[str] = []
     for name in os.listdir(folder):
         replaced = name.removeprefix(_UNFINISHED)
-        if replaced == name or not base.is_name(replaced):
+        if replaced == name or not names.is_name(replaced):
             continue
         if stat_of(folder, replaced) is None:
             kept.append(
-                f'{name}, what a revert was about to put in the place of '
-                f'{replaced}, which is missing. Rename it to that when it is '
-                'wanted, or remove it')
+                f'{name}, which was to replace {replaced} in a revert, but '
+                f'{replaced} is missing. Rename the file to that if you need '
+                'it, or remove it')
             continue
         try:
             _drop(folder, name)
@@ -103,7 +104,7 @@ def drop_unfinished(folder: int) -> tuple[str, ...]:
 
 
 def _drop(folder: int, name: str) -> None:
-    # Gone or locked: another process is about to finish it.
+    # Missing or locked: another process is about to complete it.
     with contextlib.suppress(FileNotFoundError, BlockingIOError):
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
                      dir_fd=folder)
@@ -117,7 +118,8 @@ def _drop(folder: int, name: str) -> None:
 def remove(folder: int, name: str) -> None:
     """Remove a file, durably; it is fine when there is none.
 
-    So does what a failed :func:`replace` left of it: it would be in doubt.
+    What a failed :func:`replace` left of it is removed as well; otherwise
+    :func:`drop_unfinished` would keep it.
     """
     for each in (_UNFINISHED + name, name):
         with contextlib.suppress(FileNotFoundError):
@@ -126,45 +128,38 @@ def remove(folder: int, name: str) -> None:
 
 
 def ours(folder: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Return the regular files that are named like ours.
+    """Return the regular files with names of backings.
 
-    A link or a folder of such a name is none of them: whoever put it there
-    has taken the name, and nothing else.
+    A link or directory of such a name occupies the name but is no backing.
     """
     for name in os.listdir(folder):
-        found = stat_of(folder, name) if base.is_name(name) else None
+        found = stat_of(folder, name) if names.is_name(name) else None
         if found is not None and stat.S_ISREG(found.st_mode):
             yield name, found
 
 
 def rename(folder: int, old: str, new: str) -> None:
-    """Rename a file, durably; never over another's name.
+    """Rename a file, durably; never replace another file.
 
-    :raises FileNotFoundError: when there is none.
-    :raises StoreError: when something has the new name.
+    :raises FileNotFoundError: when there is no such file.
+    :raises StoreError: when the new name is taken.
     """
     # Python has no renameat2(2).
     if _LIBC.renameat2(folder, os.fsencode(old), folder, os.fsencode(new),
                        _NOREPLACE):
         number = ctypes.get_errno()
         if number == errno.EEXIST:
-            raise taken(new)
+            refusals.refuse_taken(new)
         raise OSError(number, os.strerror(number), old)
     os.fsync(folder)
 
 
-def taken(name: str) -> exception.StoreError:
-    """Return the error for a name that something else has."""
-    return exception.StoreError(
-        f'make {name}', 'something with other contents has that name already')
-
-
 def foreign(folder: int, name: str) -> base.Foreign | None:
-    """Return a file that could be taken over.
+    """Return a file that others made.
 
-    :returns: None where there is no regular file that others may put there.
+    :returns: None when it is no regular file, or has no such name.
     """
-    if not base.is_foreign_name(name):
+    if not names.is_foreign_name(name):
         return None
     found = stat_of(folder, name)
     if found is None or not stat.S_ISREG(found.st_mode):
@@ -173,12 +168,12 @@ def foreign(folder: int, name: str) -> base.Foreign | None:
 
 
 def problem_of(found: os.stat_result) -> str | None:
-    """Say why a regular file cannot be taken over, None when it can."""
+    """Return why a regular file cannot be adopted, None when it can."""
     if found.st_nlink != 1:
         return 'it has more than one name (hard links)'
     if found.st_uid != os.geteuid():
-        return (f'it belongs to user id {found.st_uid}, cinder-volume is '
-                f'user id {os.geteuid()}')
+        return (f'it belongs to user id {found.st_uid}, but cinder-volume '
+                f'runs as user id {os.geteuid()}')
     if not found.st_size:
         return 'it is empty'
     return None

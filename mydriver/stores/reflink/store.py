@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store of raw sparse files on a filesystem that shares extents.
 
-One folder, one file a backing, on XFS or btrfs. Snapshots and clones share
-their extents with the source (``FICLONE``, ioctl_ficlonerange(2)): they take
-the time of a few metadata writes, whatever the size.
+A backing is a file, and all files are in one directory on XFS or btrfs.
+Snapshots and clones share the extents of their source (``FICLONE``,
+ioctl_ficlonerange(2)), which takes a few metadata writes for any size.
 
-A new file has no name until it is whole: it is made with ``O_TMPFILE``,
-filled, flushed, and then linked into the folder (open(2)). So a crash leaves
-nothing to clean up: the filesystem itself drops files without a name.
+A new file has no name until it is complete: it is opened with ``O_TMPFILE``,
+filled, flushed, and then linked into the directory (open(2)). A crash leaves
+nothing to clean up, because the filesystem drops files without a name.
 
-All of it runs as the service's own user.
+Everything runs as the user of the service.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ import os
 import stat
 
 from mydriver import exception, model
-from mydriver.stores import base, batch, identity
+from mydriver.stores import base, batch, identity, names, refusals
 from mydriver.stores.reflink import directory, extents, files, probe
 
 #: _IOW(0x94, 9, int) of include/uapi/linux/fs.h.
@@ -29,20 +29,27 @@ _FICLONE = 0x40049409
 def ficlone(source_fd: int, target_fd: int) -> None:
     """Let one open file share all extents of another, atomically.
 
-    Dirty pages of the source are written out first, so that what a running
-    guest wrote through the target is in it (fs/remap_range.c).
+    Dirty pages of the source are written out first, so that the copy has what
+    a running guest wrote through the target (fs/remap_range.c).
     """
     fcntl.ioctl(target_fd, _FICLONE, source_fd)
 
 
 class ReflinkStore:
-    """Raw sparse files in one folder; see :class:`base.VolumeStore`.
+    """Raw sparse files in a directory; see :class:`.base.VolumeStore`.
 
-    :param path: absolute path of the folder.
-    :param clone: how contents are shared, for tests on filesystems that
-        cannot.
-    :param record: the id of the store that was in that folder before.
+    :param path: absolute path of the directory.
+    :param clone: replaces :func:`ficlone` in tests on filesystems without
+        shared extents.
+    :param record: the id of the store that was in the directory before.
     """
+
+    # FICLONE works on one file at a time, and keeps it locked while it goes
+    # from extent to extent.
+    traits = base.Traits(
+        backstore='fileio', consistent_groups=False, thin=True,
+        shares_files=True, copies_hold_writes=True,
+        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True)
 
     def __init__(self, path: str, clone: probe.Clone = ficlone,
                  record: identity.Record | None = None) -> None:
@@ -53,61 +60,46 @@ class ReflinkStore:
 
     @property
     def location(self) -> str:
-        """The folder."""
+        """The directory."""
         return self._path
 
-    @property
-    def consistent_groups(self) -> bool:
-        """No: each file is shared at a moment of its own."""
-        return False
-
     def block_bytes(self) -> int:
-        """Return what LIO shows of regular files, whatever disk is below.
+        """Return what LIO reports for regular files on any disk.
 
         Source: drivers/target/target_core_file.h, FD_BLOCKSIZE.
         """
         return base.BLOCK_BYTES
 
     @property
-    def copies_hold_writes(self) -> bool:
-        """Yes: FICLONE goes from extent to extent, with the file locked."""
-        return True
-
-    @property
-    def needs_native_thread(self) -> bool:
-        """Yes: files are flushed."""
-        return True
-
-    @property
     def is_known(self) -> bool:
-        """Whether the folder or the record has an id."""
+        """Whether the directory or the record has an id."""
         return self._directory.is_known()
 
     def prepare(self) -> None:
-        """See that whoever mounts the filesystem has done so."""
+        """Check that the filesystem is mounted, which is up to the host."""
         self._directory.check()
 
     def recover(self) -> tuple[str, ...]:
-        """Drop what was about to replace a file; give the folder an id."""
+        """Remove files of interrupted reverts; give the directory an id."""
         self._directory.keep_identity()
-        with self._directory.work('clear up') as opened:
-            return files.drop_unfinished(opened)
+        with self._directory.work('clean up') as folder:
+            return files.drop_unfinished(folder)
 
     def check(self) -> None:
-        """Try for real what the store needs: write, and share extents."""
+        """Try what the store needs: write, and share extents."""
         self._directory.check()
         probe.check(self._path, self._clone)
 
     def create(self, name: str, size_bytes: int) -> None:
-        """Make a file that is one hole."""
-        base.check_name(name)
-        base.check_size(name, size_bytes)
+        """Create a file that is one hole."""
+        names.check_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'create {name}', size_bytes) as folder:
             found = files.stat_of(folder, name)
             if found and (found.st_size, found.st_blocks) == (size_bytes, 0):
                 return
             if found:
-                raise files.taken(name)
+                refusals.refuse_taken(name)
             self._directory.check_room(folder)
             with files.unnamed(folder) as target:
                 os.ftruncate(target, size_bytes)
@@ -115,21 +107,18 @@ class ReflinkStore:
 
     def delete(self, name: str) -> None:
         """Unlink the file; the filesystem frees its extents later."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'delete {name}') as folder:
             files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
-        """Move the end of the file; flush it in any case."""
-        base.check_name(name)
-        base.check_size(name, size_bytes)
+        """Move the end of the file, and flush it in any case."""
+        names.check_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \
                 self._directory.opened(folder, name, os.O_RDWR) as target:
             current = os.fstat(target).st_size
-            if current > size_bytes:
-                raise exception.StoreError(
-                    f'extend {name} to {size_bytes} bytes',
-                    f'it has {current} already, and nothing is ever shrunk')
+            refusals.refuse_shrinking(name, current, size_bytes)
             if current < size_bytes:
                 self._directory.check_room(folder)
                 os.ftruncate(target, size_bytes)
@@ -145,25 +134,22 @@ class ReflinkStore:
             self._share(folder, origin, name, size_bytes)
 
     def snapshot_group(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Share one source's extents after the other's."""
+        """Share the extents of one source after the other."""
         batch.snapshot_in_turn(self, pairs)
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
-        """Share the source's extents with a new file, perhaps larger."""
-        base.check_size(name, size_bytes)
+        """Share the source's extents with a new file that may be larger."""
+        refusals.refuse_odd_size(name, size_bytes)
         with self._copying(source, name) as (folder, origin):
-            current = os.fstat(origin).st_size
-            if current > size_bytes:
-                raise exception.StoreError(
-                    f'clone {source} into {size_bytes} bytes',
-                    f'it has {current}')
+            refusals.refuse_small_clone(
+                source, os.fstat(origin).st_size, size_bytes)
             self._share(folder, origin, name, size_bytes)
 
     @contextlib.contextmanager
     def _copying(self, source: str, name: str) -> Iterator[tuple[int, int]]:
-        """Give the folder and the source, both open."""
-        base.check_name(source)
-        base.check_name(name)
+        """Open the directory and the source."""
+        names.check_name(source)
+        names.check_name(name)
         with self._directory.work(f'copy {source} to {name}') as folder, \
                 self._directory.opened(folder, source, os.O_RDONLY) as origin:
             yield folder, origin
@@ -171,7 +157,7 @@ class ReflinkStore:
     def _share(self, folder: int, origin: int, name: str,
                size_bytes: int) -> None:
         if files.stat_of(folder, name):
-            raise files.taken(name)
+            refusals.refuse_taken(name)
         self._directory.check_room(folder)
         with files.unnamed(folder) as target:
             self._clone(origin, target)
@@ -179,9 +165,9 @@ class ReflinkStore:
             files.publish(target, folder, name)
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
-        """Share the extents of any file on this filesystem."""
-        base.check_name(name)
-        base.check_size(name, size_bytes)
+        """Share the extents of a file on the same filesystem."""
+        names.check_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'make {name}', size_bytes) as folder:
             try:
                 self._share(folder, source_fd, name, size_bytes)
@@ -192,25 +178,22 @@ class ReflinkStore:
         return True
 
     def revert(self, name: str, snapshot: str) -> None:
-        """Let a file that shares the snapshot's extents take the place."""
+        """Replace the file by one that shares the snapshot's extents."""
         with self._copying(snapshot, name) as (folder, origin), \
                 self._directory.opened(folder, name, os.O_RDONLY) as present, \
                 files.unnamed(folder) as target:
             self._directory.check_room(folder)
             size_bytes = os.fstat(present).st_size
-            kept_bytes = os.fstat(origin).st_size
-            if kept_bytes > size_bytes:
-                raise exception.StoreError(
-                    f'revert {name} of {size_bytes} bytes to {snapshot}',
-                    f'that has {kept_bytes}')
+            refusals.refuse_large_snapshot(
+                name, size_bytes, snapshot, os.fstat(origin).st_size)
             self._clone(origin, target)
             os.ftruncate(target, size_bytes)
             files.replace(target, folder, name)
 
     def rename(self, old: str, new: str) -> None:
         """Rename the file."""
-        base.check_name(old)
-        base.check_name(new)
+        names.check_name(old)
+        names.check_name(new)
         with self._directory.work(f'rename {old} to {new}') as folder:
             self._rename(folder, old, new)
 
@@ -222,17 +205,17 @@ class ReflinkStore:
                 raise exception.BackingNotFound(old, self._path) from e
 
     def foreign(self) -> tuple[base.Foreign, ...]:
-        """Return the regular files that others put into the folder."""
-        with self._directory.work('list what can be taken over') as folder:
+        """Return the regular files that others put into the directory."""
+        with self._directory.work('list foreign files') as folder:
             found = (files.foreign(folder, name)
                      for name in sorted(os.listdir(folder)))
             return tuple(f for f in found if f)
 
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
-        """Extend the file, make it only ours to read, and rename it."""
-        base.check_source(source)
-        base.check_name(name)
-        base.check_size(name, size_bytes)
+        """Extend the file, make it accessible to us alone, and rename it."""
+        names.check_source(source)
+        names.check_name(name)
+        refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'take over {source}', size_bytes) as folder:
             found = files.stat_of(folder, source)
             if found is not None:
@@ -243,11 +226,8 @@ class ReflinkStore:
                    size_bytes: int) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise exception.BackingNotFound(source, self._path)
-        problem = files.problem_of(found)
-        if found.st_size > size_bytes:
-            problem = f'it has more than {size_bytes} bytes'
-        if problem:
-            raise exception.StoreError(f'take over {source}', problem)
+        refusals.refuse_adoption(source, found.st_size, size_bytes,
+                                 files.problem_of(found))
         with self._directory.opened(folder, source, os.O_RDWR) as target:
             os.ftruncate(target, size_bytes)
             os.fchmod(target, files.MODE)
@@ -255,25 +235,25 @@ class ReflinkStore:
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'look for {name}') as folder:
             return files.stat_of(folder, name) is not None
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of our files, and of nothing else there."""
-        with self._directory.work('list its backings') as folder:
+        """Return the names of our files."""
+        with self._directory.work('list backings') as folder:
             return tuple(sorted(name for name, _found in files.ours(folder)))
 
     def extents(self, name: str) -> int:
-        """Let the filesystem count them: a millisecond for each thousand."""
-        base.check_name(name)
+        """Ask the filesystem: a millisecond for each thousand."""
+        names.check_name(name)
         with self._directory.work(f'count the extents of {name}') as folder, \
                 self._directory.opened(folder, name, os.O_RDONLY) as backing:
             return extents.count(backing)
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the file."""
-        base.check_name(name)
+        names.check_name(name)
         with self._directory.work(f'look for {name}') as folder:
             found = files.stat_of(folder, name)
         if found is None:
@@ -282,18 +262,20 @@ class ReflinkStore:
             raise exception.StoreError(
                 f'export {name}', 'it is not a regular file')
         return model.BackingDevice(
-            'fileio', os.path.join(self._path, name), found.st_size)
+            self.traits.backstore, os.path.join(self._path, name),
+            found.st_size)
 
     def bring_up(self, name: str) -> model.BackingDevice:
-        """Return the device: it is always up."""
+        """Return the file, which is always there."""
         return self.device(name)
 
     def let_down(self, name: str) -> None:
-        """Leave the device up."""
+        """Do nothing: the file is always there."""
+        names.check_name(name)
 
     def capacity(self) -> base.Capacity:
-        """Ask the filesystem, and add up what the files show."""
-        with self._directory.work('measure its room') as folder:
+        """Ask the filesystem, and add up the sizes of our files."""
+        with self._directory.work('measure the room') as folder:
             room = os.fstatvfs(folder)
             provisioned_bytes = sum(
                 found.st_size for _name, found in files.ours(folder))

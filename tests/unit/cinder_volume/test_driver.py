@@ -91,7 +91,7 @@ class SetupTest(fakes.CinderTestCase):
         ('mydriver_store_path =', 'mydriver_store_path: it is not set'),
         ('mydriver_store_path = here', "'here' is not an absolute path"),
         ('mydriver_store_path = /nonexistent/x', 'does not exist'),
-        ('mydriver_store_path = /etc/passwd', 'is not a folder'),
+        ('mydriver_store_path = /etc/passwd', 'is not a directory'),
         ('mydriver_state_path = here', 'mydriver_state_path: '),
         ('mydriver_state_path = /proc/nowhere', 'mydriver_state_path: '),
         ('target_prefix = iqn.2026-11.lab:', 'target_prefix: '),

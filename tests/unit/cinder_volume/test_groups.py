@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generic volume groups, in the order of Cinder's manager."""
 
+import dataclasses
 import os
 from unittest import mock
 
@@ -147,7 +148,8 @@ class ConsistentGroupTest(GroupCase):
     def test_a_store_that_can_keeps_it(self):
         self.driver.backend.store._obj.__class__ = type(
             'Consistent', (type(self.driver.backend.store._obj),),
-            {'consistent_groups': True})
+            {'traits': dataclasses.replace(
+                self.driver.backend.store.traits, consistent_groups=True)})
         self.driver.create_group(fakes.context(), self.group)
         self.snapshots()
         pool, = self.driver.get_volume_stats(refresh=True)['pools']

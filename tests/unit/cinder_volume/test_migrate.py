@@ -15,7 +15,7 @@ import ddt
 from oslo_concurrency import processutils
 
 from mydriver import exception
-from mydriver.stores import base, copying
+from mydriver.stores import copying, names
 from mydriver.stores.reflink import store as reflink
 from tests.contract import store as contract
 from tests.fakes import cinder as fakes
@@ -179,7 +179,7 @@ class MigrateTest(fakes.CinderTestCase):
         os.symlink(self.store_path, f'{self.folder}/link')
         volume = self.created()
         with self.assertRaisesRegex(cinder_exception.VolumeDriverException,
-                                    'by another name'):
+                                    'the same place'):
             self.migrate(volume, info=f'LIODriver:{socket.gethostname()}:'
                          f'{self.folder}/link')
         self.assertEqual(b'data', self.read(volume, 4))
@@ -284,7 +284,7 @@ class CopyTest(unittest.TestCase):
         super().setUp()
         self.source = self.store(filesystem.copy)
         self.target = self.store(cannot_share)
-        self.name = base.volume_name(str(uuid.uuid4()))
+        self.name = names.volume_name(str(uuid.uuid4()))
         self.source.create(self.name, 8 * MIB)
         self.path = self.source.device(self.name).path
 

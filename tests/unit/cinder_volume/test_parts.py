@@ -17,6 +17,7 @@ from mydriver.cinder_volume import (
     parts,
     volumes,
 )
+from mydriver.stores import names
 from mydriver.stores.reflink import store as reflink
 from tests.fakes import cinder as fakes
 from tests.fakes import exports as exporting
@@ -78,7 +79,7 @@ class PartsTest(PartCase):
             self.volumes.delete_volume(volume)
         with self.assertRaises(exception.TargetInUse):
             manage.Manage(self.backend, self.connections).unmanage(volume)
-        self.assertEqual([parts.backing(volume)], list(self.store.names()))
+        self.assertEqual([names.of_volume(volume)], list(self.store.names()))
 
     def test_a_group_calls_down_for_each_member(self):
         free, used = self.created(), self.attached()
@@ -88,7 +89,7 @@ class PartsTest(PartCase):
         self.assertEqual('error_deleting', update['status'])
         self.assertEqual({free.id: 'deleted', used.id: 'error_deleting'},
                          {m['id']: m['status'] for m in members})
-        self.assertEqual([parts.backing(used)], list(self.store.names()))
+        self.assertEqual([names.of_volume(used)], list(self.store.names()))
 
     def test_a_declined_migration_withdraws_nothing(self):
         volume = self.created()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments that all commands share."""
+"""The arguments that all commands share."""
 
 import argparse
 import os
@@ -9,9 +9,9 @@ from mydriver.cmd import arguments
 
 
 class ArgumentsTest(unittest.TestCase):
-    """What they are when the commands get them."""
+    """The parsed values."""
 
-    def test_a_file_is_the_same_in_another_folder(self):
+    def test_a_relative_file_becomes_absolute(self):
         parser = argparse.ArgumentParser()
         arguments.add(parser)
         found = parser.parse_args(['--config-file', 'my.conf'])

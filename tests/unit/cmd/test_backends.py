@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command reads cinder.conf as cinder-volume does."""
+"""The commands read cinder.conf the way cinder-volume does."""
 
 import importlib
 import os
@@ -21,7 +21,7 @@ from tests.fakes.devices import FolderDevices
 
 
 class BackendsTest(commands.ConfTestCase):
-    """Which backends, and their settings."""
+    """The selected backends and their settings."""
 
     def test_ours_that_are_enabled(self):
         self.assertEqual(['disks', 'plain'], list(self.read()))
@@ -51,7 +51,7 @@ class BackendsTest(commands.ConfTestCase):
         self.addCleanup(made._journal.close)
         self.assertTrue(os.path.exists(backend.journal_path))
 
-    def test_what_is_not_there_is_named(self):
+    def test_an_unknown_backend_is_named(self):
         for name in ('lvm', 'off', 'nothing'):
             with self.assertRaisesRegex(exception.ConfigurationError,
                                         rf'\[{name}\].*disks, plain'):
@@ -67,7 +67,7 @@ class BackendsTest(commands.ConfTestCase):
             self.read()
 
     def nothing_of_ours(self, text, *named):
-        """See that a configuration is refused; the error names all this."""
+        """Check that a configuration is refused, and what the error names."""
         self.write(text)
         with self.assertRaises(exception.ConfigurationError) as caught:
             self.read()
@@ -82,7 +82,7 @@ class BackendsTest(commands.ConfTestCase):
         self.nothing_of_ours(commands.CONF.replace('= disks,lvm,plain',
                                                    '= lvm'),
                              '[lvm] has volume_driver = cinder.volume.',
-                             '[disks] is ours and not enabled')
+                             '[disks] is a mydriver backend that is not')
 
     def test_a_misspelt_driver(self):
         self.nothing_of_ours(commands.CONF.replace('.LIODriver', '.LioDriver'),
@@ -99,7 +99,7 @@ class BackendsTest(commands.ConfTestCase):
         with mock.patch.object(cfg, 'find_config_files', return_value=[]), \
                 mock.patch.object(cfg, 'find_config_dirs', return_value=[]), \
                 self.assertRaisesRegex(exception.ConfigurationError,
-                                       'no file at all'):
+                                       'no configuration file'):
             backends.read([])
 
     def test_a_folder_of_further_files(self):
@@ -120,7 +120,7 @@ class BackendsTest(commands.ConfTestCase):
         self.assertEqual('doas helper',
                          cfg.CONF.mydriver_privsep_target.helper_command)
 
-    def test_an_enabled_section_that_is_not_there_is_told(self):
+    def test_an_enabled_section_that_does_not_exist_is_logged(self):
         self.write(commands.CONF.replace('= disks,lvm,plain', '= disks,lvmm'))
         with self.assertLogs('mydriver', 'WARNING') as logged:
             self.assertEqual(['disks'], list(self.read()))
@@ -144,10 +144,10 @@ class BackendsTest(commands.ConfTestCase):
 
 
 class SameAsCinderTest(fakes.CinderTestCase):
-    """The declarations are Cinder's, and so is what comes of them."""
+    """The declarations, and the values read with them, match Cinder's."""
 
     def test_declarations(self):
-        # Not at the top: it wants Cinder's objects registered before.
+        # Not at the top: Cinder's objects must be registered first.
         cinder_manager = importlib.import_module('cinder.volume.manager')
         theirs = {o.name: o for o in (
             *cinder_driver.volume_opts, *cinder_manager.volume_manager_opts,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands, on a journal and a target in memory."""
+"""The commands, with a journal on disk and a target in memory."""
 
 import dataclasses
 import errno
@@ -49,11 +49,11 @@ class ShowTest(commands.CommandTestCase):
     def test_a_wrong_backend_is_an_error(self):
         status, out, err = self.run_command('show', 'lvm')
         self.assertEqual((1, ''), (status, out))
-        self.assertIn('[lvm]: there is no such backend of ours', err)
+        self.assertIn('[lvm]: this is not an enabled mydriver backend', err)
 
 
 class WrongUserTest(commands.CommandTestCase):
-    """Who may not look does not hear that there is nothing."""
+    """A user who cannot read the journal gets an error, not "no journal"."""
 
     def test_every_command_fails(self):
         self.fill()
@@ -88,7 +88,7 @@ class WrongUserTest(commands.CommandTestCase):
 
 
 class LinkTest(commands.CommandTestCase):
-    """Root does not follow a link in place of the state's folder."""
+    """Root does not follow a link in place of the state directory."""
 
     def test_every_command_refuses_it(self):
         before = self.replace_state()
@@ -103,7 +103,7 @@ class LinkTest(commands.CommandTestCase):
 
     def test_root_stays_root_for_it(self):
         self.replace_state()
-        identity.assume([os.path.dirname(self.backend.journal_path)])
+        identity.become_owner([os.path.dirname(self.backend.journal_path)])
         self.assertEqual(0, os.geteuid())
 
     def test_root_does_not_open_another_users(self):
@@ -119,16 +119,16 @@ class LinkTest(commands.CommandTestCase):
         os.rename(path, f'{path}.away')
         os.symlink(f'{path}.away', path)
         with self.assertRaisesRegex(exception.ConfigurationError,
-                                    'no regular file'):
+                                    'not a regular file'):
             self.backend.has_journal()
 
 
 class HealthTest(commands.CommandTestCase):
-    """What ``mydriver status`` says, and when."""
+    """The findings of ``mydriver status``."""
 
     def exports(self):
-        """Return part, ok and detail of the exports."""
-        return [(f.part, f.ok, f.detail) for f in health.of_exports(
+        """Return part, ok and detail of each finding on the exports."""
+        return [(f.part, f.ok, f.detail) for f in health.check_exports(
             self.backend, self.target.observe)]
 
     def test_no_journal_yet(self):
@@ -137,7 +137,7 @@ class HealthTest(commands.CommandTestCase):
             [('exports', True, f'there is no journal yet at {path}')],
             self.exports())
 
-    def test_looking_makes_nothing(self):
+    def test_checks_create_no_files(self):
         self.fill()
         before = set(os.listdir(os.path.dirname(self.backend.journal_path)))
         self.exports()
@@ -157,7 +157,7 @@ class HealthTest(commands.CommandTestCase):
         self.target.drop_mapping(placed.export, HOST, placed.mapping.lun)
         self.assertEqual(
             [True, True, False], [ok for _, ok, _ in self.exports()])
-        self.assertIn('1 of 1 are not in the kernel. Run mydriver restore.',
+        self.assertIn('1 of 1 missing in the kernel. Run mydriver restore.',
                       self.exports()[2])
 
     def test_a_mapping_of_another_mode(self):
@@ -174,7 +174,7 @@ class HealthTest(commands.CommandTestCase):
         self.assertEqual(
             [False] * 3, [ok for _, ok, _ in self.exports()])
 
-    def test_more_in_the_kernel_is_no_fault(self):
+    def test_more_in_the_kernel_is_fine(self):
         placed = self.fill()
         self.target.ensure_mapping(model.MappedExport(
             model.Mapping(SECOND, model.Iqn('iqn.2026-11.org.example:x'), 7),
@@ -189,20 +189,20 @@ class HealthTest(commands.CommandTestCase):
         self.assertIn(self.backend.journal_path, detail)
 
     def test_a_missing_store_and_a_host_that_cannot_serve(self):
-        store, host = health.of_host(self.backend)
+        store, host = health.check_host(self.backend)
         self.assertEqual(('store', False), (store.part, store.ok))
         self.assertIn(f'{self.folder}/store does not exist', store.detail)
-        # 192.0.2.1 is an address of nobody (RFC 5737).
+        # 192.0.2.1 is never assigned (RFC 5737).
         self.assertEqual(('host', False), (host.part, host.ok))
 
-    def test_the_volumes_of_the_most_extents(self):
+    def test_volumes_with_the_most_extents(self):
         os.mkdir(os.path.join(self.folder, 'store'))
         for _ in range(5):
             with open(f'{self.folder}/store/volume-{uuid.uuid4()}', 'wb'):
                 pass
         with mock.patch.object(probe, 'check'), mock.patch.object(
                 extents, 'count', side_effect=(7, 31000, 0, 5, 6)):
-            store, found, _host = health.of_host(self.backend)
+            store, found, _host = health.check_host(self.backend)
         self.assertIs(True, store.ok)
         self.assertEqual(('extents', True, True),
                          (found.part, found.ok, found.warning))
@@ -214,7 +214,7 @@ class HealthTest(commands.CommandTestCase):
 class StatusTest(commands.CommandTestCase):
     """``mydriver status``."""
 
-    def test_something_wrong_is_the_exit_status(self):
+    def test_a_problem_sets_the_exit_status(self):
         self.fill()
         status, out, _ = self.run_command('status', 'disks', '-f', 'json')
         self.assertEqual(1, status)
@@ -225,7 +225,7 @@ class StatusTest(commands.CommandTestCase):
         self.assertFalse(configfs.ROOT.joinpath(
             'iscsi', str(TARGET)).exists())
 
-    def test_rivals_come_first_and_are_no_fault(self):
+    def test_rivals_come_first_and_are_warnings(self):
         wants = Path(self.folder, 'etc/systemd/system/multi-user.target.wants')
         wants.mkdir(parents=True)
         for folder in (wants, wants.parent):
@@ -238,16 +238,16 @@ class StatusTest(commands.CommandTestCase):
 
 
 class RestoreTest(commands.CommandTestCase):
-    """``mydriver restore``; what it restores, a kernel node's test says."""
+    """``mydriver restore``; functional tests check what it restores."""
 
-    def test_a_backend_that_is_not_there_any_more(self):
+    def test_a_backend_that_was_removed(self):
         self.fill()
         self.write(commands.CONF.replace('[disks]', '[fast]').replace(
             '= disks,lvm', '= fast,lvm'))
         for name in ('restore', 'status'):
             _status, _, err = self.run_command(name, 'plain')
             self.assertIn(f'{self.backend.journal_path} is the journal of '
-                          '[disks], which is no enabled backend', err)
+                          '[disks], which is not an enabled mydriver', err)
             self.assertEqual(1, err.count('is the journal of'))
 
     def test_no_journal_yet_is_fine(self):
@@ -255,13 +255,13 @@ class RestoreTest(commands.CommandTestCase):
         self.assertEqual(0, status)
         self.assertFalse(os.path.exists(self.backend.journal_path))
 
-    def test_a_host_that_cannot_serve_is_the_exit_status(self):
+    def test_a_host_that_cannot_serve_sets_the_exit_status(self):
         self.fill()
         status, _, err = self.run_command('restore', 'disks')
         self.assertEqual(1, status)
         self.assertIn('Backend disks: ', err)
 
-    def test_a_damaged_journal_is_left_and_is_the_exit_status(self):
+    def test_a_damaged_journal_is_left_and_sets_the_exit_status(self):
         self.fill()
         for end in ('', '-wal'):
             os.truncate(self.backend.journal_path + end, 0)
@@ -272,7 +272,7 @@ class RestoreTest(commands.CommandTestCase):
         self.assertEqual([], [n for n in os.listdir(os.path.dirname(
             self.backend.journal_path)) if 'damaged' in n])
 
-    def test_one_backend_does_not_keep_the_others_down(self):
+    def test_a_wrong_setting_affects_one_backend_only(self):
         self.fill()
         self.write(commands.CONF.replace(
             '[plain]', '[plain]\n    mydriver_state_path = relative'))
@@ -281,7 +281,7 @@ class RestoreTest(commands.CommandTestCase):
         self.assertIn('Backend plain: mydriver_state_path: ', err)
         self.assertIn('Backend disks: ', err)
 
-    def test_any_fault_of_one_backend_is_its_own(self):
+    def test_an_unexpected_error_affects_one_backend_only(self):
         self.fill()
         with mock.patch.object(factory, 'build', side_effect=KeyError('x')):
             status, _, err = self.run_command('restore', 'disks', 'plain')
@@ -289,7 +289,7 @@ class RestoreTest(commands.CommandTestCase):
         self.assertIn('Backend disks cannot be restored', err)
         self.assertIn('Backend plain has no journal yet', err)
 
-    def test_a_state_without_room_does_not_end_it(self):
+    def test_a_full_state_filesystem_does_not_stop_it(self):
         self.fill()
         before = self.target.observe(TARGET)
         self.target.targets.clear()
@@ -313,7 +313,7 @@ class RestoreTest(commands.CommandTestCase):
             self.assertEqual(files[name], os.stat(os.path.join(
                 os.path.dirname(path), name)).st_mtime_ns, name)
 
-    def test_addresses_that_are_late_do_not_end_it(self):
+    def test_late_addresses_do_not_stop_it(self):
         self.fill()
         before = self.target.observe(TARGET)
         self.target.targets.clear()
@@ -327,10 +327,11 @@ class RestoreTest(commands.CommandTestCase):
         self.assertEqual(before, self.target.observe(TARGET))
         self.assertIn('this host has none', err)
 
-    def test_a_fault_of_the_store_does_not_end_it(self):
+    def test_a_failing_store_does_not_stop_it(self):
         self.fill()
-        store = mock.Mock(**{'prepare.side_effect': OSError(5, 'broken')})
-        with mock.patch.object(settings, 'store_of', return_value=store), \
+        with mock.patch.object(
+                settings, 'store_of', return_value=mock.Mock(**{
+                    'prepare.side_effect': OSError(5, 'broken')})), \
                 mock.patch.object(factory, 'build',
                                   side_effect=KeyError('reached')):
             status, _, err = self.run_command('restore', 'disks')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mydriver status`` names those who keep what a setting was."""
+"""``mydriver status`` names initiators that use an earlier setting."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class InitiatorsTest(commands.CommandTestCase):
     """With CHAP off and one portal."""
 
     def kept(self, *kinds):
-        """Map volumes by these kinds; return what is said of them."""
+        """Map volumes with these kinds; return the details reported."""
         self.fill()
         journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         for initiator, kind in zip((HOST, OTHER), kinds, strict=False):
@@ -30,18 +30,18 @@ class InitiatorsTest(commands.CommandTestCase):
         self.assertLessEqual({r['State'] for r in rows}, {'ok'})
         return [r['Detail'] for r in rows]
 
-    def test_who_has_chap_still(self):
+    def test_an_initiator_that_still_uses_chap(self):
         detail, = self.kept(model.NodeKind(chap=True, key='0' * 16),
                             model.NodeKind(chap=False))
         self.assertIn(f'{HOST}: CHAP', detail)
         self.assertNotIn(str(OTHER), detail)
 
-    def test_who_logs_in_elsewhere(self):
+    def test_an_initiator_that_uses_other_portals(self):
         detail, = self.kept(model.NodeKind(
             chap=False, portals=frozenset({'192.0.2.77:3260'})))
         self.assertIn(f'{HOST}: portals', detail)
 
-    def test_who_has_an_earlier_key(self):
+    def test_an_initiator_that_uses_an_earlier_key(self):
         self.write(commands.CONF.replace(
             'use_chap_auth = False', 'use_chap_auth = True'))
         path = os.path.join(self.backend.state_path, chap.KEY_FILE)
@@ -65,5 +65,5 @@ class InitiatorsTest(commands.CommandTestCase):
         self.assertEqual((1, 'wrong'), (status, row['State']))
         self.assertIn(f'chmod 600 {path}', row['Detail'])
 
-    def test_nobody(self):
+    def test_no_initiator(self):
         self.assertEqual([], self.kept(model.NodeKind(chap=False)))

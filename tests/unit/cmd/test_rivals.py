@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rival services are found in systemd's folders; our unit copes with them."""
+"""Rival services are found from systemd's files; our unit survives them."""
 
 from pathlib import Path
 import shutil
@@ -50,8 +50,8 @@ class RivalsTest(unittest.TestCase):
     @ddt.data(*rivals.UNITS)
     def test_an_enabled_one(self, unit):
         self.install(unit)
-        told, = rivals.warnings()
-        self.assertIn(unit, told)
+        warning, = rivals.warnings()
+        self.assertIn(unit, warning)
 
     def test_one_that_is_not_enabled(self):
         self.install(enabled=False)
@@ -68,14 +68,14 @@ class RivalsTest(unittest.TestCase):
         self.assertEqual([], list(rivals.warnings()))
 
     @ddt.data(*rivals.SAVED)
-    def test_what_of_ours_it_saved(self, name):
+    def test_saved_exports_of_this_driver(self, name):
         self.install()
         self.save(name, '{"name": "somebodys-disk"}')
         self.assertEqual(1, len(list(rivals.warnings())))
         self.save(name, '{"name": "mydriver-disks-1"}')
         self.assertIn(name, list(rivals.warnings())[1])
 
-    def test_what_nobody_restores(self):
+    def test_a_saved_configuration_that_is_not_restored(self):
         self.save(rivals.SAVED[0], '{"name": "mydriver-disks-1"}')
         self.assertEqual([], list(rivals.warnings()))
 
@@ -96,12 +96,12 @@ class UnitTest(unittest.TestCase):
                 self.options.setdefault((section, name), []).extend(
                     value.split())
 
-    def test_it_comes_after_its_rivals_and_again_with_them(self):
+    def test_it_is_ordered_after_its_rivals_and_restarts_with_them(self):
         for option in ('After', 'PartOf'):
             self.assertLessEqual({DEBIAN, 'target.service'},
                                  set(self.options['Unit', option]))
 
-    def test_it_is_done_before_cinder_volume(self):
+    def test_it_finishes_before_cinder_volume(self):
         self.assertIn('cinder-volume.service',
                       self.options['Unit', 'Before'])
         self.assertEqual(['oneshot'], self.options['Service', 'Type'])
@@ -109,7 +109,7 @@ class UnitTest(unittest.TestCase):
                          self.options['Service', 'ExecStart'][1:2])
         self.assertEqual(['yes'], self.options['Service', 'RemainAfterExit'])
 
-    def test_it_is_tried_again(self):
+    def test_it_is_retried(self):
         self.assertEqual(['on-failure'], self.options['Service', 'Restart'])
 
     def test_it_can_be_enabled(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several backings at once."""
+"""Operations on several backings."""
 
+import dataclasses
 import unittest
 from unittest import mock
 
@@ -12,23 +13,24 @@ from tests.fakes import filesystem
 
 
 class ConsistentStore(reflink.ReflinkStore):
-    """Stands in for a store that stops the writers of a group.
+    """Simulates a store with consistent groups.
 
-    What its volumes hold once a group's snapshots are taken is not what they
-    held then: only clones of the snapshots are right.
+    The sources change right after the snapshots of a group, so that clones of
+    the sources instead of the snapshots would be wrong.
     """
 
-    consistent_groups = True
+    traits = dataclasses.replace(reflink.ReflinkStore.traits,
+                                 consistent_groups=True)
 
     def snapshot_group(self, pairs):
-        """Take the snapshots, and let the writers go on."""
+        """Take the snapshots, then write to the sources."""
         super().snapshot_group(pairs)
         for source, _name in pairs:
             contract.write(self.device(source).path, b'later')
 
 
-class TogetherTest(unittest.TestCase):
-    """All or none, at one moment where the store can."""
+class BatchTest(unittest.TestCase):
+    """All or nothing, at one point in time if the store can."""
 
     def setUp(self):
         super().setUp()
@@ -36,7 +38,7 @@ class TogetherTest(unittest.TestCase):
         self.use(reflink.ReflinkStore)
 
     def use(self, kind):
-        """Have a store of this kind with two volumes."""
+        """Create a store of this kind with two volumes."""
         self.store = kind(self.folder, filesystem.copy)
         self.sources = [contract.volume(), contract.volume()]
         for source in self.sources:
@@ -45,11 +47,11 @@ class TogetherTest(unittest.TestCase):
         self.before = set(self.store.names())
 
     def wanted(self):
-        """Return what to make of the sources."""
+        """Return the clones to create."""
         return [(s, contract.volume(), 2 * contract.MIB)
                 for s in self.sources]
 
-    def test_clones_of_one_moment(self):
+    def test_clones_are_of_one_point_in_time(self):
         for kind in (reflink.ReflinkStore, ConsistentStore):
             self.use(kind)
             wanted = self.wanted()
@@ -72,7 +74,7 @@ class TogetherTest(unittest.TestCase):
                     clone(self.store, taken)
                 self.assertEqual(self.before, set(self.store.names()))
 
-    def test_the_first_error_is_the_one_that_is_told(self):
+    def test_the_first_error_is_the_one_raised(self):
         wanted = self.wanted()
         taken = [wanted[0], (self.sources[1], self.sources[0], contract.MIB)]
         with mock.patch.object(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lvmthin store on a thin pool in memory.
 
-What only LVM and device-mapper can show is in tests/functional.
+Tests that need LVM and device-mapper are in tests/functional.
 """
 
 import contextlib
@@ -10,32 +10,37 @@ import unittest
 from unittest import mock
 
 import ddt
+from oslo_utils import units
 
 from mydriver import exception, stores
 from mydriver.privileged import grants
 from mydriver.privileged.stores import thin
 from mydriver.stores import base
-from mydriver.stores.lvmthin import pool, upkeep
+from mydriver.stores.lvmthin import names, pool, room, setup, status
 from mydriver.stores.lvmthin import store as lvmthin
 from tests.contract import store as contract
 from tests.fakes import filesystem
 from tests.fakes import thinpool as fake
 
-GIB = 1024 ** 3
-MIB = 1024 ** 2
+GIB = units.Gi
+MIB = units.Mi
 
 REQUEST = 'mydriver.request=0123456789ab'
 
 
 class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
-    """The contract, on files in the place of logical volumes."""
+    """The contract, with files instead of logical volumes."""
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
         self.pool = fake.FakePool(filesystem.folder(self))
-        store = lvmthin.LvmThinStore('vg', self.pool)
+        store = self.reopen()
         store.prepare()
         return store
+
+    def reopen(self) -> base.VolumeStore:
+        """Return a store on the same pool."""
+        return lvmthin.LvmThinStore('vg', self.pool)
 
     def make_foreign(self, name: str, size_bytes: int,
                      data: bytes = b'') -> None:
@@ -47,11 +52,11 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
     def make_odd(self, name: str) -> None:
         """Make a volume that is not active."""
         self.store.create(name, MIB)
-        self.pool._replace(name, active=False)
+        self.pool.change(name, active=False)
 
     @contextlib.contextmanager
     def away(self):
-        """Let LVM not find the group."""
+        """Make the group disappear."""
         self.pool.has_group = False
         yield
         self.pool.has_group = True
@@ -59,7 +64,7 @@ class LvmThinContractTest(contract.StoreContract, unittest.TestCase):
 
 @ddt.ddt
 class LvmThinTest(unittest.TestCase):
-    """What is this store's own."""
+    """What is specific to this store."""
 
     def setUp(self):
         super().setUp()
@@ -68,7 +73,7 @@ class LvmThinTest(unittest.TestCase):
         self.store.prepare()
 
     def problem(self, call=None):
-        """Return the text of the configuration error that it must raise."""
+        """Return the text of the configuration error that a call raises."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             (call or self.store.check)()
         self.assertEqual('mydriver_store_path', caught.exception.option)
@@ -117,8 +122,8 @@ class LvmThinTest(unittest.TestCase):
         ({'zero': False}, 'does not zero'),
         ({'discards': 'nopassdown'}, 'discards nopassdown'))
     @ddt.unpack
-    def test_a_pool_that_will_not_do(self, changes, text):
-        self.pool._replace('mydriver', **changes)
+    def test_an_unsuitable_pool_is_refused(self, changes, text):
+        self.pool.change('mydriver', **changes)
         self.assertIn(text, self.problem())
 
     def test_extents_that_do_not_divide_a_gib(self):
@@ -129,7 +134,7 @@ class LvmThinTest(unittest.TestCase):
               (20 << 40, 256, 10240 * MIB))
     @ddt.unpack
     def test_the_plan_of_a_pool(self, free_bytes, chunk_kib, metadata_bytes):
-        data, metadata, chunk = upkeep.plan(free_bytes)
+        data, metadata, chunk = setup.plan(free_bytes)
         self.assertEqual((chunk_kib, metadata_bytes), (chunk, metadata))
         self.assertLess(data + 3 * metadata, free_bytes)
         self.assertGreater(data, free_bytes * 0.9)
@@ -138,7 +143,7 @@ class LvmThinTest(unittest.TestCase):
 
     # Bringing up and recovery
 
-    def test_a_pool_that_gets_its_first_volume_is_away_for_a_while(self):
+    def test_a_pool_may_have_no_device_for_a_while(self):
         self.pool.away = 3
         name = self.made()
         self.pool.away = 3
@@ -147,11 +152,11 @@ class LvmThinTest(unittest.TestCase):
 
     def test_volumes_are_activated_again(self):
         name = self.made()
-        self.pool._replace(name, active=False)
+        self.pool.change(name, active=False)
         self.pool.is_active = False
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(name)
-        with mock.patch.object(upkeep, 'ABSENCE_S', 0.01), \
+        with mock.patch.object(room, 'ABSENCE_S', 0.01), \
                 self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.capacity()
         self.store.prepare()
@@ -161,11 +166,11 @@ class LvmThinTest(unittest.TestCase):
     def test_one_volume_that_cannot_be_activated(self):
         names = [self.made() for _ in range(3)]
         for name in names:
-            self.pool._replace(name, active=False)
+            self.pool.change(name, active=False)
         self.pool.broken.add(names[1])
         self.pool.suspended.add(names[2])
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0), \
-                self.assertLogs(upkeep.__name__, 'ERROR') as logs:
+        with mock.patch.object(setup, 'PATIENCE_S', 0), \
+                self.assertLogs(setup.__name__, 'ERROR') as logs:
             self.store.prepare()
         self.assertIn(names[1], logs.output[0])
         self.assertNotIn(names[0], logs.output[0])
@@ -176,9 +181,9 @@ class LvmThinTest(unittest.TestCase):
         with self.assertRaisesRegex(exception.StoreError, 'not active'):
             self.store.device(names[1])
 
-    def test_what_stays_suspended_is_resumed(self):
+    def test_suspended_volumes_are_resumed(self):
         self.pool.suspended.add(self.made())
-        with mock.patch.object(upkeep, 'PATIENCE_S', 0.01):
+        with mock.patch.object(setup, 'PATIENCE_S', 0.01):
             self.store.prepare()
         self.assertEqual(set(), self.pool.suspended)
 
@@ -196,7 +201,7 @@ class LvmThinTest(unittest.TestCase):
             before = set(self.store.names())
             for step in range(20):
                 self.pool.fails_in = step
-                # A crash: nothing is cleaned up by the one who crashed.
+                # After a crash nobody cleans up.
                 with mock.patch.object(self.pool, 'remove',
                                        side_effect=exception.StoreError(
                                            'run lvm', 'crashed')):
@@ -217,9 +222,9 @@ class LvmThinTest(unittest.TestCase):
                 for name in names - before:
                     self.store.delete(name)
             else:
-                self.fail('it never came to its end')
+                self.fail('it never succeeded')
 
-    def test_a_revert_that_was_cut_off_is_finished_or_undone(self):
+    def test_an_interrupted_revert_is_finished_or_undone(self):
         name, kept = self.made(b'before'), contract.snapshot()
         self.store.snapshot(name, kept)
         self.store.extend(name, 2 * MIB)
@@ -241,9 +246,9 @@ class LvmThinTest(unittest.TestCase):
             if done:
                 break
         else:
-            self.fail('it never came to its end')
+            self.fail('it never succeeded')
 
-    def test_a_revert_that_was_cut_off_can_be_asked_for_again(self):
+    def test_an_interrupted_revert_can_be_repeated(self):
         name, kept = self.made(b'before'), contract.snapshot()
         self.store.snapshot(name, kept)
         for step in range(5):
@@ -257,9 +262,27 @@ class LvmThinTest(unittest.TestCase):
                 self.store.device(name).path, 6))
         self.assertEqual({name, kept}, set(self.store.names()))
 
-    # What is in doubt
+    def test_questions_change_nothing(self):
+        name, kept = self.made(b'kept'), contract.volume()
+        self.pool.add(kept, MIB, tags=frozenset(['mydriver.unfinished']))
+        self.pool.suspended.add(name)
+        before = dict(self.pool.found)
+        self.pool.fails_in = 0
+        self.assertFalse(self.store.is_known)
+        self.store.check()
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual((), self.store.foreign())
+        self.assertTrue(self.store.exists(name))
+        self.assertEqual(0, self.store.extents(name))
+        self.assertEqual(512, self.store.block_bytes())
+        self.assertTrue(self.store.capacity().total_bytes)
+        self.store.device(name)
+        self.assertEqual(before, self.pool.found)
+        self.assertFalse(self.store.is_known)
 
-    def test_a_pool_that_is_gone_is_not_made_anew(self):
+    # In doubt
+
+    def test_a_missing_pool_is_not_created_again(self):
         self.made(b'kept')
         self.store.recover()
         gone = self.pool.found.pop('mydriver')
@@ -272,11 +295,11 @@ class LvmThinTest(unittest.TestCase):
         self.store.prepare()
         self.store.check()
 
-    def test_the_copy_of_a_revert_is_kept_when_it_is_all_there_is(self):
-        # The volume never goes before its copy is whole: something else has
-        # happened, and what has, only the operator knows.
+    def test_the_only_copy_of_a_revert_is_kept(self):
+        # A volume is never removed before its copy is complete, so something
+        # else has happened that only the operator knows.
         name = contract.volume()
-        spare = upkeep.spare_name(name)
+        spare = names.spare_name(name)
         self.pool.add(spare, MIB, tags=frozenset([f'mydriver.size={2 * MIB}']))
         kept = self.store.recover()
         self.assertIn(spare, self.pool.found)
@@ -284,7 +307,7 @@ class LvmThinTest(unittest.TestCase):
 
     def test_nothing_is_finished_while_disks_are_missing(self):
         name, other = contract.volume(), contract.volume()
-        spare = upkeep.spare_name(name)
+        spare = names.spare_name(name)
         self.pool.add(spare, MIB)
         self.pool.add(other, MIB, tags=frozenset(['mydriver.unfinished']))
         self.pool.room = dataclasses.replace(self.pool.room, missing_disks=1)
@@ -294,15 +317,15 @@ class LvmThinTest(unittest.TestCase):
         self.assertEqual((), self.store.recover())
         self.assertEqual((name,), self.store.names())
 
-    def test_what_somebody_uses_is_not_unfinished(self):
-        # As of a volume that was made smaller by hand long after.
+    def test_a_volume_in_use_is_not_removed_as_incomplete(self):
+        # As after a volume was shrunk by hand.
         name = contract.volume()
         self.pool.add(name, MIB, open=True,
                       tags=frozenset([f'mydriver.size={2 * MIB}']))
         self.assertIn(name, ' '.join(self.store.recover() or ()))
         self.assertIn(name, self.pool.found)
 
-    def test_what_cannot_be_removed_does_not_keep_the_backend_down(self):
+    def test_recovery_goes_on_when_a_volume_cannot_be_removed(self):
         name = contract.volume()
         self.pool.add(name, MIB, tags=frozenset(['mydriver.unfinished']))
         self.pool.fails_in = 0
@@ -329,7 +352,7 @@ class LvmThinTest(unittest.TestCase):
             self.pool.fails_in = None
             if self.store.exists(name):
                 break
-        self.assertIn(upkeep.spare_name(name), self.pool.found)
+        self.assertIn(names.spare_name(name), self.pool.found)
         self.store.delete(name)
         self.store.recover()
         self.assertEqual((kept,), self.store.names())
@@ -362,7 +385,7 @@ class LvmThinTest(unittest.TestCase):
         self.assertEqual(before, self.store.names())
         self.store.delete(name)
 
-    def test_no_room_for_metadata_is_no_room(self):
+    def test_without_room_for_metadata_nothing_is_free(self):
         self.fill(metadata_used_bytes=820 * MIB)
         self.assertEqual(0, self.store.capacity().free_bytes)
         self.fill(metadata_used_bytes=0, data_used_bytes=97 * GIB)
@@ -378,7 +401,7 @@ class LvmThinTest(unittest.TestCase):
 
 @ddt.ddt
 class StatusTest(unittest.TestCase):
-    """What the kernel says of a pool."""
+    """Parsing the state that the kernel reports."""
 
     TABLE = '254:0 254:1 128 0 1 error_if_no_space'
 
@@ -389,7 +412,7 @@ class StatusTest(unittest.TestCase):
     def test_it_is_read(self, mode, check, trouble):
         text = (f'4 421/4096 16/16384 - {mode} discard_passdown '
                 f'error_if_no_space {check} 1024')
-        found = pool.parse_status(text, self.TABLE)
+        found = status.parse(text, self.TABLE)
         self.assertIn(trouble, found.trouble)
         self.assertEqual(bool(trouble), bool(found.trouble))
         self.assertEqual((16384 * 65536, 16 * 65536, 4096 * 4096, 421 * 4096),
@@ -401,15 +424,15 @@ class StatusTest(unittest.TestCase):
     @ddt.data('Fail', 'Error')
     def test_a_failed_pool(self, text):
         self.assertIn('failed',
-                      pool.parse_status(text, self.TABLE).trouble)
+                      status.parse(text, self.TABLE).trouble)
 
     def test_nonsense_is_an_error(self):
         with self.assertRaisesRegex(exception.StoreError, 'nonsense'):
-            pool.parse_status('nonsense', self.TABLE)
+            status.parse('nonsense', self.TABLE)
 
 
 class Ended:
-    """A command of LVM's that has failed."""
+    """An LVM command that has failed."""
 
     returncode = 5
 
@@ -423,7 +446,7 @@ class Ended:
 
 @ddt.ddt
 class VerbsTest(unittest.TestCase):
-    """Privileged verbs take names of ours only, and say what is missing."""
+    """The verbs refuse other names, and report what is missing."""
 
     def setUp(self):
         super().setUp()
@@ -433,7 +456,7 @@ class VerbsTest(unittest.TestCase):
         self.addCleanup(patch.stop)
 
     def run_lvm(self, **popen):
-        """Return the error when the command ends so."""
+        """Return the error when Popen behaves like this."""
         with mock.patch('subprocess.Popen', **popen), \
                 self.assertRaises(exception.MyDriverError) as caught:
             thin.group.args[0]('vg')
@@ -454,7 +477,7 @@ class VerbsTest(unittest.TestCase):
         self.assertIsInstance(error, exception.ConfigurationError)
         self.assertIn('modprobe dm-thin-pool', str(error))
 
-    def test_another_failure_is_told_without_warnings(self):
+    def test_other_failures_are_reported_without_warnings(self):
         error = self.run_lvm(return_value=Ended(
             '  WARNING: all is lost.\n  It is gone.\n  It is.\n'))
         self.assertEqual('The store could not run pvs: It is gone; It is.',
@@ -504,11 +527,11 @@ class VerbsTest(unittest.TestCase):
         self.refused('is not ours', thin.untag, 'vg', [self.VOLUME], bad)
 
     def refused(self, text, verb, *args):
-        """Call a verb as the daemon does; it must start no process."""
+        """Call a verb as the daemon does; it must not start a process."""
         function = verb.args[0]
         with mock.patch('subprocess.Popen',
-                        side_effect=AssertionError('it started one')), \
+                        side_effect=AssertionError('started one')), \
                 mock.patch('mydriver.privileged.dm._call',
-                           side_effect=AssertionError('it asked it')), \
+                           side_effect=AssertionError('asked it')), \
                 self.assertRaisesRegex(exception.StoreError, text):
             function(*args)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reflink store on a folder in memory, with a copying FICLONE.
+"""The reflink store on a tmpfs, with a copy instead of FICLONE.
 
-What only a real filesystem can show is in tests/functional.
+Tests that need a real filesystem are in tests/functional.
 """
 
 import contextlib
@@ -23,26 +23,30 @@ from tests.fakes import filesystem
 
 
 class ReflinkContractTest(contract.StoreContract, unittest.TestCase):
-    """The contract, with copies in the place of shared extents."""
+    """The contract, with copies instead of shared extents."""
 
     def make_store(self) -> base.VolumeStore:
         """Return a store in memory."""
         self.folder = filesystem.folder(self)
+        return self.reopen()
+
+    def reopen(self) -> base.VolumeStore:
+        """Return a store on the same directory."""
         return reflink.ReflinkStore(self.folder, filesystem.copy)
 
     def make_foreign(self, name, size_bytes, data=b''):
-        """Put a file there as an operator does."""
+        """Put a file into the directory."""
         with open(os.path.join(self.folder, name), 'wb') as f:
             f.write(data)
             f.truncate(size_bytes)
 
     def make_odd(self, name):
-        """Make a folder of that name."""
+        """Make a directory of that name."""
         os.mkdir(os.path.join(self.folder, name))
 
     @contextlib.contextmanager
     def away(self):
-        """Let an empty folder be in the place, as of a lost mount."""
+        """Replace the directory by an empty one, as after an unmount."""
         with filesystem.other_folder(self.folder):
             yield
 
@@ -56,7 +60,7 @@ class NoRoomStore(reflink.ReflinkStore):
 
 @ddt.ddt
 class ReflinkTest(unittest.TestCase):
-    """What is this store's own."""
+    """What is specific to this store."""
 
     def setUp(self):
         super().setUp()
@@ -64,7 +68,7 @@ class ReflinkTest(unittest.TestCase):
         self.store = reflink.ReflinkStore(self.path, filesystem.copy)
 
     def problem(self, store):
-        """Return the text of the configuration error that it must raise."""
+        """Return the text of the configuration error of a check."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             store.check()
         self.assertEqual('mydriver_store_path', caught.exception.option)
@@ -74,16 +78,16 @@ class ReflinkTest(unittest.TestCase):
     def test_a_relative_path_is_refused(self):
         self.assertIn('absolute', self.problem(reflink.ReflinkStore('x')))
 
-    def test_a_missing_folder_is_named(self):
+    def test_a_missing_directory_is_named(self):
         missing = os.path.join(self.path, 'missing')
         text = self.problem(reflink.ReflinkStore(missing))
         self.assertIn(f'{missing} does not exist', text)
 
-    def test_a_file_is_no_folder(self):
+    def test_a_file_is_not_a_directory(self):
         path = os.path.join(self.path, 'file')
         with open(path, 'w'):
             pass
-        self.assertIn('is not a folder',
+        self.assertIn('is not a directory',
                       self.problem(reflink.ReflinkStore(path)))
 
     def test_the_kernel_says_whether_extents_can_be_shared(self):
@@ -93,7 +97,7 @@ class ReflinkTest(unittest.TestCase):
         self.assertIn('reflink=1', text)
         self.assertEqual([], os.listdir(self.path))
 
-    def test_a_folder_of_another_user_is_refused(self):
+    def test_a_directory_of_another_user_is_refused(self):
         os.chmod(self.path, 0o555)
         if os.geteuid() == 0:
             os.seteuid(filesystem.NOBODY)
@@ -102,14 +106,14 @@ class ReflinkTest(unittest.TestCase):
         self.assertIn('cannot be written', text)
         self.assertIn(f'user id {os.geteuid()}', text)
 
-    def test_a_broken_filesystem_is_told_apart(self):
+    def test_a_broken_filesystem_is_a_different_error(self):
         text = self.problem(reflink.ReflinkStore(
             self.path, filesystem.failing(errno.EIO)))
         self.assertIn('Input/output error', text)
         self.assertNotIn('reflink=1', text)
 
     @ddt.data(errno.ENOSPC, errno.EDQUOT)
-    def test_a_full_filesystem_is_not_set_wrongly(self, number):
+    def test_a_full_filesystem_is_not_a_configuration_error(self, number):
         store = reflink.ReflinkStore(self.path, filesystem.failing(number))
         with self.assertRaisesRegex(exception.StoreError, self.path):
             store.check()
@@ -178,7 +182,7 @@ class ReflinkTest(unittest.TestCase):
                     call()
                 self.assertEqual(5 << 30, caught.exception.needed_bytes)
                 self.assertEqual(4 << 30, caught.exception.free_bytes)
-            # What is there already was made before, and can go.
+            # Existing backings are kept, and can be deleted.
             self.store.create(name, contract.MIB)
             self.store.snapshot(name, kept)
             self.store.extend(name, contract.MIB)
@@ -187,7 +191,7 @@ class ReflinkTest(unittest.TestCase):
         self.store.extend(name, 2 * contract.MIB)
         self.assertEqual((name,), self.store.names())
 
-    def test_of_a_large_place_16_gib_are_enough(self):
+    def test_16_gib_are_enough_on_a_large_filesystem(self):
         for free_gib, refused in ((15, True), (16, False)):
             with self.room(free_percent=free_gib / 10.24, gib=1024):
                 if refused:
@@ -197,7 +201,7 @@ class ReflinkTest(unittest.TestCase):
                     self.store.create(contract.volume(), contract.MIB)
 
     def room(self, free_percent, gib=100):
-        """Let the filesystem say that so much is free."""
+        """Make the filesystem report that much free room."""
         blocks = gib << 18
         said = os.statvfs_result((
             4096, 4096, blocks, 0, round(blocks * free_percent / 100), 0, 0,
@@ -218,13 +222,13 @@ class ReflinkTest(unittest.TestCase):
         self.assertEqual([source], os.listdir(self.path))
 
     def foreign(self, name='disk.raw', data=b'x' * 1024):
-        """Put a file into the folder; return its path."""
+        """Put a file into the directory; return its path."""
         path = os.path.join(self.path, name)
         with open(path, 'wb') as f:
             f.write(data)
         return path
 
-    def test_what_is_no_plain_file_is_not_to_be_taken(self):
+    def test_only_regular_files_can_be_adopted(self):
         elsewhere = self.foreign('elsewhere')
         os.mkdir(os.path.join(self.path, 'folder'))
         os.mkfifo(os.path.join(self.path, 'pipe'))
@@ -244,7 +248,7 @@ class ReflinkTest(unittest.TestCase):
                     self.store.adopt(name, contract.volume(), contract.MIB)
         self.assertEqual(before, sorted(os.listdir(self.path)))
 
-    def test_hard_links_and_files_of_others_are_not_to_be_taken(self):
+    def test_hard_links_and_files_of_others_cannot_be_adopted(self):
         path = self.foreign('one')
         os.link(path, os.path.join(self.path, 'other'))
         self.foreign('empty', b'')
@@ -261,14 +265,14 @@ class ReflinkTest(unittest.TestCase):
         self.assertGreaterEqual(len(problems), 3)
         self.assertEqual((), self.store.names())
 
-    def test_what_was_taken_over_is_ours_alone_to_read(self):
+    def test_adopted_files_are_readable_by_the_owner_only(self):
         os.chmod(self.foreign(), 0o666)
         name = contract.volume()
         self.store.adopt('disk.raw', name, contract.MIB)
         mode = os.stat(os.path.join(self.path, name)).st_mode
         self.assertEqual(0o600, stat.S_IMODE(mode))
 
-    def test_a_revert_that_was_cut_off_is_cleared_away(self):
+    def test_an_interrupted_revert_is_cleaned_up(self):
         name, kept = contract.volume(), contract.snapshot()
         self.store.create(name, contract.MIB)
         self.store.snapshot(name, kept)
@@ -279,21 +283,38 @@ class ReflinkTest(unittest.TestCase):
         with open(self.foreign(f'.mydriver-{name}')) as busy:
             fcntl.flock(busy, fcntl.LOCK_EX)
             self.store.recover()
-            self.assertTrue(os.path.exists(left), 'another process is at it')
+            self.assertTrue(os.path.exists(left), 'another process has it')
         self.store.check()
         self.assertTrue(os.path.exists(left), 'a check changes nothing')
         self.assertEqual((), self.store.recover())
         self.assertFalse(os.path.exists(left))
         self.assertTrue(os.path.exists(other))
 
-    def test_what_may_be_all_that_is_left_of_a_volume_is_kept(self):
+    def test_questions_change_nothing(self):
+        name = contract.volume()
+        self.store.create(name, contract.MIB)
+        self.foreign(f'.mydriver-{name}')
+        before = sorted(os.listdir(self.path))
+        self.assertFalse(self.store.is_known)
+        self.store.prepare()
+        self.store.check()
+        self.assertEqual((name,), self.store.names())
+        self.assertEqual((), self.store.foreign())
+        self.assertTrue(self.store.exists(name))
+        self.store.extents(name)
+        self.store.capacity()
+        self.store.device(name)
+        self.assertEqual(before, sorted(os.listdir(self.path)))
+        self.assertFalse(self.store.is_known)
+
+    def test_the_only_copy_of_a_volume_is_kept(self):
         name = contract.volume()
         left = self.foreign(f'.mydriver-{name}')
         kept = self.store.recover()
         self.assertTrue(os.path.exists(left))
         self.assertIn(name, ' '.join(kept or ()))
 
-    def test_a_volume_is_deleted_with_what_a_revert_left_of_it(self):
+    def test_delete_removes_what_a_failed_revert_left(self):
         name = contract.volume()
         self.store.create(name, contract.MIB)
         left = self.foreign(f'.mydriver-{name}')
@@ -313,7 +334,7 @@ class ReflinkTest(unittest.TestCase):
             os.path.join(self.path, name), 3))
         self.assertEqual(sorted([name, kept]), sorted(os.listdir(self.path)))
 
-    def test_extents_that_cannot_be_shared_are_told(self):
+    def test_share_reports_extents_that_cannot_be_shared(self):
         real = reflink.ReflinkStore(self.path)  # tmpfs cannot
         with open(self.foreign()) as f:
             self.assertIs(False, real.share(
@@ -326,7 +347,7 @@ class ReflinkTest(unittest.TestCase):
             files.rename(opened, 'a' * 300, 'b')
         self.assertEqual(errno.ENAMETOOLONG, caught.exception.errno)
 
-    def test_a_folder_that_went_away_is_named(self):
+    def test_a_removed_directory_is_named(self):
         gone = reflink.ReflinkStore(os.path.join(self.path, 'gone'))
         for call in (gone.names, gone.capacity,
                      lambda: gone.exists(contract.volume())):
@@ -335,7 +356,7 @@ class ReflinkTest(unittest.TestCase):
 
 
 class BuildTest(unittest.TestCase):
-    """The choice of a store by its name."""
+    """The choice of a store by its kind."""
 
     def test_reflink(self):
         store = stores.build('reflink', '/srv/volumes')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which disks LVM's commands see."""
+"""Which disks LVM commands see."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ STRANGER = 'iqn.2003-01.org.example:stranger'
 
 
 class Host:
-    """A host's disks, and LVM that finds groups on them.
+    """The disks of a host, and LVM that finds groups on them.
 
     :param root: of a sysfs.
     """
@@ -50,12 +50,12 @@ class Host:
         return f'/dev/{name}'
 
     def folder(self, path):
-        """Return the folder of a device."""
+        """Return the sysfs folder of a device."""
         return str(next(iter(self.root.glob(
             f'devices/**/{path.removeprefix("/dev/")}')), ''))
 
     def run(self, command, *args, quiet=True):
-        """Run a command of LVM's."""
+        """Run an LVM command."""
         self.commands.append((command, *args))
         if command != 'pvs':
             seen = args[1].split(',')
@@ -69,7 +69,7 @@ class Host:
 
 
 class DisksTest(unittest.TestCase):
-    """Those of the group, and none that a guest has."""
+    """Those of the group, but not those of guests."""
 
     def setUp(self):
         super().setUp()
@@ -87,7 +87,7 @@ class DisksTest(unittest.TestCase):
             self.host.active if name == 'vg-p-tpool' else ''))
 
     def patch(self, where, name, what):
-        """Put something in another's place."""
+        """Replace an attribute of the module."""
         patch = mock.patch.object(where, name, what)
         patch.start()
         self.addCleanup(patch.stop)
@@ -105,7 +105,7 @@ class DisksTest(unittest.TestCase):
         self.host.groups['[unknown]'] = 'vg', 'AB-1'
         self.assertEqual(['/dev/sda', '/dev/sdb'], self.seen())
 
-    def test_it_is_looked_for_once(self):
+    def test_the_disks_are_looked_up_once(self):
         self.host.groups[self.host.disk('sda')] = 'vg', 'AB-1'
         for _ in range(3):
             self.seen()
@@ -134,7 +134,7 @@ class DisksTest(unittest.TestCase):
         self.host.active = 'CD1'
         self.assertEqual(['/dev/sdb'], self.seen())
 
-    def test_a_disk_that_came_later(self):
+    def test_a_disk_that_was_added_later(self):
         self.host.groups[self.host.disk('sda')] = 'vg', 'AB-1'
         self.seen()
         self.host.groups[self.host.disk('sdb')] = 'vg', 'AB-1'
@@ -144,7 +144,7 @@ class DisksTest(unittest.TestCase):
         with self.assertRaisesRegex(exception.StoreError, 'is missing'):
             self.seen()
 
-    def test_a_name_that_another_disk_has_now(self):
+    def test_a_device_name_that_another_disk_got(self):
         self.host.groups[self.host.disk('sda')] = 'vg', 'AB-1'
         self.seen()
         del self.host.groups['/dev/sda']
@@ -153,7 +153,7 @@ class DisksTest(unittest.TestCase):
         self.host.groups[self.host.disk('sdb')] = 'vg', 'AB-1'
         self.assertEqual(['/dev/sdb'], self.seen())
 
-    def test_no_group_no_change(self):
+    def test_without_a_group_nothing_is_changed(self):
         with self.assertRaisesRegex(exception.StoreError,
                                     'there is no volume group vg'):
             lvm.run('vg', 'lvcreate')

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each side imports only what its extra in pyproject.toml installs."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+import re
+import sys
+import tomllib
+import unittest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+
+#: Modules of one side only, and what the operator has installed there.
+SIDES = {
+    'storage': (('cmd', 'cinder_volume', 'backend', 'stores', 'target',
+                 'privileged/stores', 'privileged/target'),
+                {'cinder', 'eventlet'}),
+    'compute': (('nova_virt', 'initiator', 'privileged/initiator'),
+                {'nova'}),
+}
+
+#: Requirements that nothing imports: pbr reads the version when building.
+NOT_IMPORTED = {'pbr'}
+
+
+def modules(requirements: list[str]) -> set[str]:
+    """Return the modules that requirements install, by their names."""
+    return {re.split('[<>=!~; ]', r)[0].replace('-', '_').replace('.', '_')
+            for r in requirements}
+
+
+def side_of(path: Path) -> str | None:
+    """Return the side that a module belongs to; None for both."""
+    name = path.relative_to(ROOT / 'mydriver').with_suffix('').as_posix()
+    for side, (rooms, _) in SIDES.items():
+        if any(name == room or name.startswith(f'{room}/')
+               for room in rooms):
+            return side
+    return None
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the top-level packages that a module imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (a.name.partition('.')[0] for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield str(node.module).partition('.')[0]
+
+
+def imports_of(side: str | None) -> set[str]:
+    """Return the third-party packages that a side's modules import."""
+    found = {name for path in (ROOT / 'mydriver').rglob('*.py')
+             if side_of(path) == side
+             for name in imported(path.read_text())}
+    return found - sys.stdlib_module_names - {'mydriver'}
+
+
+class RequirementsTest(unittest.TestCase):
+    """``dependencies`` and the extras ``storage`` and ``compute``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.common = modules(PROJECT['dependencies'])
+        self.extras = {name: modules(requirements) for name, requirements
+                       in PROJECT['optional-dependencies'].items()}
+
+    def test_what_both_sides_import(self) -> None:
+        self.assertLessEqual(imports_of(None), self.common)
+
+    def test_what_each_side_imports(self) -> None:
+        for side, (_, installed) in SIDES.items():
+            with self.subTest(side):
+                self.assertLessEqual(
+                    imports_of(side),
+                    self.common | self.extras[side] | installed)
+
+    def test_each_requirement_is_imported(self) -> None:
+        self.assertEqual(set(SIDES), set(self.extras))
+        for side, extra in self.extras.items():
+            with self.subTest(side):
+                self.assertLessEqual(
+                    (self.common - NOT_IMPORTED) | extra,
+                    imports_of(side) | imports_of(None))
+
+    def test_rooms_exist(self) -> None:
+        for rooms, _ in SIDES.values():
+            for room in rooms:
+                path = ROOT / 'mydriver' / room
+                self.assertTrue(
+                    path.is_dir() or path.with_suffix('.py').is_file(), room)
+
+    def test_a_missing_requirement_is_noticed(self) -> None:
+        self.assertIn('cliff', imports_of('storage'))
+        self.assertNotIn('cliff', self.common | self.extras['compute'])
+        self.assertEqual(['os', 'rtslib_fb', 'oslo_log'], list(imported(
+            'import os\nimport rtslib_fb.node\nfrom oslo_log import log\n'
+            'from . import x\n')))

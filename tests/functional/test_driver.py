@@ -160,7 +160,7 @@ class DriverTest(driving.DriverCase):
         self.driver.create_export(None, volume, connector)
         before = self.driver.initialize_connection(volume, connector)
         lio.clear()
-        again = self.new_driver(driving.Driver)
+        again = self.new_driver(driving.kernel_driver)
         again.records.volumes = [fakes.volume(
             id=volume.id, status='in-use',
             volume_attachment=[fakes.attachment()])]

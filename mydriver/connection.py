@@ -37,6 +37,28 @@ _MUTUAL_PASSWORD = 'mydriver_mutual_auth_password'  # noqa: S105 - a key
 _T = TypeVar('_T')
 
 
+def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
+    """Return the name of the connector's initiator.
+
+    :raises InvalidConnector: when there is none, or none that the target
+        accepts.
+    """
+    if not isinstance(connector, Mapping):
+        raise exception.InvalidConnector(
+            f'it is {exception.shown(connector)}, not an object')
+    name = connector.get('initiator')
+    if not name:
+        raise exception.InvalidConnector(
+            'the connector of host '
+            f'{exception.shown(connector.get("host", "?"))} has no initiator '
+            'name. Install open-iscsi there and check '
+            '/etc/iscsi/initiatorname.iscsi')
+    try:
+        return model.Iqn(name)
+    except exception.InvalidIqn as e:
+        raise exception.InvalidConnector(str(e).rstrip('.')) from e
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the connector's host understands beyond stock os-brick.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A SendTargets client: what does a portal show to a given initiator?
+"""A SendTargets client: which targets does a portal show to an initiator?
 
 One discovery session (RFC 7143, 4.3): login without authentication, one Text
-Request ``SendTargets=All`` (RFC 7143, appendix C), logout. Every step shares
-one deadline. It speaks plain TCP as an ordinary user; nothing of the host's
-open-iscsi is used or changed.
+Request ``SendTargets=All`` (RFC 7143, appendix C), logout, all within one
+deadline. It uses plain TCP and no privileges, and neither uses nor changes the
+host's open-iscsi.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,14 +21,14 @@ from mydriver import exception, model
 
 LOG = logging.getLogger(__name__)
 
-#: Most bytes that one answer may have; a target that sends more is broken.
+#: Longest answer, in bytes; a target that sends more is broken.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 #: Serial numbers are 32 bits wide and wrap (RFC 7143, 4.2.2.1; RFC 1982).
 _SERIAL_MASK = 0xffffffff
 
-#: Most PDUs of one answer; 4 MiB in the smallest that a target may send
-#: (MaxRecvDataSegmentLength is 512 bytes at the least).
+#: Most PDUs of one answer: 4 MiB in the smallest that a target may send
+#: (MaxRecvDataSegmentLength is at least 512 bytes).
 _MAX_PARTS = MAX_ANSWER_BYTES // 512
 
 _BHS_BYTES = 48
@@ -38,10 +38,10 @@ _RESPONSE = 0x20
 _OPERATIONAL_TO_FULL_FEATURE = (1 << 2) | 3
 _NO_TAG = 0xffffffff
 
-# Under which name a portal is asked whether it speaks; no target knows it.
+# The initiator name of a probe; no target has a NodeACL for it.
 _PROBE = model.Iqn('iqn.2010-10.org.openstack:mydriver-probe')
 
-# RFC 7143, 11.13.5; what an operator can act on, the rest by number.
+# RFC 7143, 11.13.5: the statuses that an operator can act on.
 _LOGIN_STATUS = {
     (2, 1): 'authentication failed',
     (2, 2): 'the initiator may not log in',
@@ -54,18 +54,18 @@ _AUTHENTICATION_FAILED = (2, 1)
 
 
 class _LoginRefused(OSError):
-    """The target answered, and said no."""
+    """The target answered and refused the login."""
 
 
 class _AuthenticationFailed(_LoginRefused):
-    """The portal is alive, but wants CHAP."""
+    """The portal answered and asked for CHAP."""
 
 
 def _new_isid() -> bytes:
     """Return an ISID of the type "random" (RFC 7143, 11.12.5).
 
-    A fixed one would not do: two sessions of one initiator with the same ISID
-    are one to the target, and the newer ends the older (RFC 7143, 6.3.5).
+    It must not be fixed: a new session of an initiator ends an older one with
+    the same ISID (RFC 7143, 6.3.5).
     """
     return b'\x80' + secrets.token_bytes(5)
 
@@ -84,10 +84,10 @@ class _Session:
              fields: Mapping[int, bytes]) -> None:
         """Send one PDU.
 
-        :param opcode: with the immediate bit.
+        :param opcode: including the immediate bit.
         :param flags: byte 1 of the header.
-        :param data: data segment; padded here.
-        :param fields: further header fields, offset to bytes.
+        :param data: data segment, without padding.
+        :param fields: further header fields, by offset.
         """
         header = bytearray(_BHS_BYTES)
         header[0], header[1] = opcode, flags
@@ -101,9 +101,9 @@ class _Session:
     def receive(self, opcode: int) -> tuple[bytes, bytes]:
         """Receive one PDU.
 
-        :param opcode: the response that is expected.
+        :param opcode: of the request that it answers.
         :returns: header and data segment.
-        :raises OSError: also when something else arrives.
+        :raises OSError: also when another PDU arrives.
         """
         header = self._read(_BHS_BYTES)
         length = int.from_bytes(header[5:8], 'big')
@@ -138,12 +138,12 @@ def discover(portal: model.Portal, initiator: model.Iqn,
              timeout_s: float) -> dict[str, list[str]]:
     """Ask one portal which targets it shows to an initiator.
 
-    :param portal: where to ask.
-    :param initiator: under which name.
-    :param timeout_s: for all of it.
-    :returns: target IQN to its addresses, ``ADDRESS:PORT,TPGT`` each.
+    :param portal: the portal to ask.
+    :param initiator: the name to log in with.
+    :param timeout_s: of the entire session.
+    :returns: addresses, ``ADDRESS:PORT,TPGT`` each, by target.
     :raises DiscoveryChap: when it asks for CHAP.
-    :raises DiscoveryError: when the portal did not answer as it should.
+    :raises DiscoveryError: when it does not answer as it should.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -163,14 +163,14 @@ def discover(portal: model.Portal, initiator: model.Iqn,
 
 def probe(portal: model.Portal, connect_timeout_s: float,
           timeout_s: float) -> None:
-    """See that a portal answers an iSCSI login, be it with a refusal.
+    """Check that a portal answers an iSCSI login, even by refusing it.
 
-    A portal may take TCP connections and then say nothing: the kernel takes
-    them for a program that hangs.
+    An accepted TCP connection is not enough: the kernel accepts connections
+    on behalf of a program that hangs.
 
-    :param portal: where to ask.
-    :param connect_timeout_s: for the TCP connection.
-    :param timeout_s: for all of it.
+    :param portal: the portal to ask.
+    :param connect_timeout_s: of the TCP connection.
+    :param timeout_s: of the entire probe.
     :raises OSError: when it does not answer.
     """
     deadline = time.monotonic() + timeout_s
@@ -190,20 +190,20 @@ def portals_showing(target: model.Iqn, initiator: model.Iqn,
     """Return the portals that show a target to an initiator, in order.
 
     All are asked at the same time. A portal that asks for CHAP in discovery
-    is alive and counts, though what it shows cannot be seen.
+    is included, although it is unknown which targets it shows.
 
     :param target: the target that must be shown.
-    :param initiator: to whom.
-    :param portals: whom to ask.
-    :param timeout_s: for each portal.
-    :raises TargetNotDiscovered: when none does; it has each one's reason.
+    :param initiator: the initiator that must see it.
+    :param portals: the portals to ask.
+    :param timeout_s: of each portal.
+    :raises TargetNotDiscovered: when none does; with the reason for each.
     """
     def ask(portal: model.Portal) -> str | None:
         try:
             shown = discover(portal, initiator, timeout_s)
         except exception.DiscoveryChap as e:
-            LOG.warning('Whether %s sees %s was not checked: %s', initiator,
-                        target, e)
+            LOG.warning('It was not checked whether %s sees %s: %s',
+                        initiator, target, e)
             return None
         except exception.DiscoveryError as e:
             return str(e)
@@ -223,7 +223,8 @@ def portals_showing(target: model.Iqn, initiator: model.Iqn,
         raise exception.TargetNotDiscovered(
             str(target), str(initiator), ' '.join(a for a in answers if a))
     for why in filter(None, answers):
-        LOG.warning('Left out for %s at %s: %s', initiator, target, why)
+        LOG.warning('A portal of %s is not given to %s: %s', target, initiator,
+                    why)
     return good
 
 
@@ -232,7 +233,7 @@ def _log_in(session: _Session, initiator: model.Iqn) -> None:
                  HeaderDigest='None', DataDigest='None',
                  DefaultTime2Wait='0', DefaultTime2Retain='0',
                  ErrorRecoveryLevel='0', MaxRecvDataSegmentLength='262144')
-    for data in (keys, b'', b''):  # a target may want an empty round or two
+    for data in (keys, b'', b''):  # a target may ask for more rounds
         session.send(_LOGIN | _IMMEDIATE,
                      _FINAL | _OPERATIONAL_TO_FULL_FEATURE, data,
                      {8: session.isid})
@@ -265,12 +266,12 @@ def _send_targets(session: _Session) -> bytes:
 
 
 def _log_out(session: _Session) -> None:
-    """End the session in good order; the answer is in hand already."""
+    """Log out; a failure does not matter, since the answer is complete."""
     try:
         session.send(_LOGOUT | _IMMEDIATE, _FINAL, b'',
                      {16: struct.pack('>I', 2)})
         session.receive(_LOGOUT)
-    except OSError:  # nothing depends on it
+    except OSError:
         return
 
 

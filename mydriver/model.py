@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that the rooms hand to each other: small, frozen, checked once."""
+"""The values that all parts share: small, frozen, checked when created."""
 
 import dataclasses
 import ipaddress
@@ -9,7 +9,7 @@ import uuid
 
 from mydriver import exception
 
-#: IEEE company id under which LIO makes its NAA ids: 0x6001405
+#: Prefix of LIO's NAA ids: NAA 6 and an IEEE company id, 0x6001405
 #: (drivers/target/target_core_spc.c, spc_gen_naa_6h_vendor_specific).
 LIO_NAA_PREFIX = '6001405'
 
@@ -17,19 +17,20 @@ LIO_NAA_PREFIX = '6001405'
 ISCSI_PORT = 3260
 
 _PORTAL = re.compile(r'(\[[^]]+\]|[^:]+)(?::([0-9]{1,5}))?\Z')
-#: No address in text form is longer (RFC 4291, 2.2), brackets and port apart.
+#: Longest IP address as text (RFC 4291, 2.2), without brackets and port.
 _ADDRESS_MAX = 45
 _PORTAL_MAX = _ADDRESS_MAX + len('[]:65535')
 
-# What rtslib-fb takes (rtslib_fb.utils.normalize_wwn), with the length limit
-# of RFC 7143, 4.2.7.1. Colons and dots are free after the naming authority.
-# \d and str.lower() reach beyond ASCII, so names are tested for that first.
+# The names that rtslib-fb accepts (rtslib_fb.utils.normalize_wwn), with the
+# length limit of RFC 7143, 4.2.7.1. After the naming authority, colons and
+# dots may be anywhere. \d and str.lower() are not limited to ASCII, so names
+# are tested for that first.
 _IQN = re.compile(r'iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+'
                   r'(\.[a-z0-9-]+)+(:[a-z0-9.:-]*)?\Z')
 _IQN_MAX_BYTES = 223
 
-#: How the name of a target of a pool ends, whatever ``target_prefix`` it
-#: begins with: ``mydriver-HOST-BACKEND-NUMBER``.
+#: The end of the name of a pool's target, after any ``target_prefix``:
+#: ``mydriver-HOST-BACKEND-NUMBER``.
 OUR_TARGET = re.compile(r'mydriver-[a-z0-9][a-z0-9.-]*-[0-9]{1,4}\Z')
 
 
@@ -38,7 +39,7 @@ class Iqn:
     """An iSCSI qualified name, lower case (RFC 7143, 4.2.7.2).
 
     :param name: the name; folded to lower case, as RFC 3722 and LIO do.
-    :raises InvalidIqn: when the kernel target would refuse it.
+    :raises InvalidIqn: when the kernel target would not accept it.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Portal:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``ADDRESS[:PORT]``, an IPv6 address in brackets.
+        """Parse ``ADDRESS[:PORT]``, with an IPv6 address in brackets.
 
         :param text: such as ``192.0.2.1:3260`` or ``[2001:db8::1]:3260``.
         :raises InvalidPortal: when it is not of that form.
@@ -101,7 +102,7 @@ class Portal:
 
     @property
     def host(self) -> str:
-        """The address as it stands in a URL: IPv6 in brackets."""
+        """The address as in a URL: IPv6 in brackets."""
         return f'[{self.address}]' if ':' in self.address else self.address
 
     def __str__(self) -> str:
@@ -109,11 +110,11 @@ class Portal:
 
 
 def _address(text: object) -> str:
-    """Return an IP address in its usual form, without brackets.
+    """Return an IP address in canonical form, without brackets.
 
-    An IPv6 scope (``%eth0``) is refused: it means something on one host only.
+    An IPv6 scope (``%eth0``) is refused: it is valid on one host only.
 
-    :raises InvalidPortal: when it is no address.
+    :raises InvalidPortal: when it is not an address.
     """
     problem = 'it is not an IP address'
     if not isinstance(text, str) or len(text) > _PORTAL_MAX:
@@ -121,7 +122,7 @@ def _address(text: object) -> str:
     bare = text[1:-1] if text[:1] + text[-1:] == '[]' else text
     if '%' in bare:
         raise exception.InvalidPortal(
-            text, 'an address with a scope holds for one host only')
+            text, 'an address with a scope is valid on one host only')
     try:
         address = ipaddress.ip_address(bare)
     except ValueError as e:
@@ -135,9 +136,9 @@ def _address(text: object) -> str:
 class ChapCredentials:
     """CHAP names and secrets of one initiator at one target (RFC 7143, 12.1).
 
-    :param username: the name that the initiator gives.
+    :param username: the name of the initiator.
     :param password: its secret.
-    :param mutual_username: the name that the target gives, or None.
+    :param mutual_username: the name of the target, or None.
     :param mutual_password: the target's secret, or None.
     """
 
@@ -149,9 +150,9 @@ class ChapCredentials:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BackingDevice:
-    """What a store gives the target to export.
+    """A file or block device that a store gives the target to export.
 
-    :param kind: the backstore that serves it.
+    :param kind: the kind of backstore for it.
     :param path: absolute path of the file or block device.
     :param size_bytes: its size, a multiple of 512.
     """
@@ -167,8 +168,8 @@ class Export:
 
     :param volume_id: UUID of the volume, unit serial of the backstore.
     :param device: what is exported.
-    :param target: the target of the pool that carries it.
-    :param lun: LUN number inside of the TPG; not what initiators see.
+    :param target: the target of the pool that it is exported on.
+    :param lun: its LUN in the TPG, which initiators do not see.
     """
 
     volume_id: str
@@ -179,11 +180,11 @@ class Export:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mapping:
-    """An export as one initiator sees it.
+    """The mapping of an export to one initiator.
 
     :param volume_id: UUID of the volume.
-    :param initiator: who may use it.
-    :param lun: the LUN that this initiator sees.
+    :param initiator: name of the initiator.
+    :param lun: the LUN that the initiator sees.
     :param read_only: write-protected at the target.
     """
 
@@ -193,10 +194,64 @@ class Mapping:
     read_only: bool = False
 
 
-def is_our_target(name: object) -> bool:
-    """Tell whether a value is an iSCSI name that a target of a pool can have.
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodeKind:
+    """How an initiator logs in to a target; its sessions depend on it.
 
-    :param name: any value; an :class:`Iqn`'s text in lower case is expected.
+    It is set with the first mapping of the NodeACL and kept until the last
+    one is removed, whatever the settings are by then.
+
+    :param chap: the target asks for CHAP; None when that is not known, as in
+        a journal of version 1.
+    :param mutual: the initiator asks the target for CHAP, too.
+    :param key: fingerprint of the key that the secrets derive from; empty
+        when none of the known keys is.
+    :param portals: where the initiator was told to log in, ``ADDRESS:PORT``.
+    """
+
+    chap: bool | None = None
+    mutual: bool = False
+    key: str = ''
+    portals: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """The NodeACL of an initiator at a target.
+
+    :param initiator: its name.
+    :param target: the target's name.
+    :param kind: how the initiator logs in.
+    """
+
+    initiator: Iqn
+    target: Iqn
+    kind: NodeKind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MappedExport:
+    """A mapping with the export and the NodeACL that it depends on.
+
+    :param mapping: the mapping.
+    :param export: its export.
+    :param kind: how the initiator logs in.
+    :param created: the mapping was created, or revived, by this very call.
+    :param doomed: the attach failed and could not be undone: the mapping is
+        nobody's and is removed at the next opportunity.
+    """
+
+    mapping: Mapping
+    export: Export
+    kind: NodeKind = NodeKind()
+    created: bool = False
+    doomed: bool = False
+
+
+def is_our_target(name: object) -> bool:
+    """Tell whether a value can be the name of a pool's target.
+
+    :param name: any value; a name is expected to be in lower case.
     """
     if not isinstance(name, str) or not name.isascii():
         return False

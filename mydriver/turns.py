@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking turns: a lock that nobody waits for without end.
+"""A lock with a queue and a limited wait.
 
-A lock of :mod:`threading` goes to whoever asks when it is free. That is the
-thread that has just let go of it and does not sleep: under load it comes back
-again and again, and others wait for as long as the load lasts. Handing it on
-to a sleeper each time would be fair, but costs a switch of threads each time.
-So it goes to whoever asks until the first in the queue has waited for a while,
-and to that one then.
+A lock of :mod:`threading` goes to whoever asks while it is free: under load
+that is the thread that has just released it and is still running, again and
+again, and the others wait as long as the load lasts. Handing the lock over to
+a sleeping thread each time would be fair, but costs a thread switch. So here
+it goes to whoever asks until the first thread in the queue has waited for
+some time, and then to that one.
 """
 
 import collections
@@ -35,9 +35,9 @@ class Turns:
     """A reentrant lock with a queue.
 
     :param what: what is waited for, for the error's text.
-    :param timeout_s: how long one may wait for one's turn.
-    :param slots: how many may have their turn at the same time.
-    :param patience_s: who has waited longer, comes next.
+    :param timeout_s: how long a thread may wait for its turn.
+    :param slots: how many threads may have their turn at the same time.
+    :param patience_s: a thread that has waited this long comes next.
     """
 
     def __init__(self, what: str, timeout_s: float, slots: int = 1,
@@ -48,7 +48,7 @@ class Turns:
         self._patience_s = patience_s
         self._guard = threading.Lock()  # never held for long
         self._queue: collections.deque[_Waiter] = collections.deque()
-        #: Whose turn it is, and how many times each took it.
+        #: The threads whose turn it is, and how many times each took it.
         self._depths: dict[int, int] = {}
 
     @property
@@ -57,7 +57,7 @@ class Turns:
         return threading.get_ident() in self._depths
 
     def __enter__(self) -> None:
-        """Wait for one's turn.
+        """Wait for this thread's turn.
 
         :raises WaitTimeout: when it does not come in time.
         """
@@ -72,7 +72,7 @@ class Turns:
     def __exit__(self, kind: type[BaseException] | None,
                  error: BaseException | None,
                  traceback: TracebackType | None) -> None:
-        """Let the next one have it."""
+        """Give the turn to the next thread."""
         me = threading.get_ident()
         self._depths[me] -= 1
         if self._depths[me]:
@@ -82,7 +82,7 @@ class Turns:
             self._call_next()
 
     def _ask(self, me: int) -> _Waiter | None:
-        """Take a free slot, or a place in the queue, which is returned."""
+        """Take a free slot, or return a place in the queue."""
         if len(self._depths) < self._slots and not self._is_impatient():
             self._depths[me] = 0
             return None
@@ -95,7 +95,7 @@ class Turns:
         try:
             while not self._is_up(waiter):
                 pass
-        except BaseException:  # also what ends a green thread from outside
+        except BaseException:  # a green thread may be killed here
             with self._guard:
                 if waiter in self._queue:
                     self._queue.remove(waiter)
@@ -119,11 +119,11 @@ class Turns:
             if woken:
                 return False
             raise exception.WaitTimeout(
-                f'{self._what}; {len(self._queue) - 1} others wait, too',
+                f'{self._what}; {len(self._queue) - 1} others wait',
                 self._timeout_s)
 
     def _call_next(self) -> None:
-        """Wake the first in the queue; it has the slot if it is impatient."""
+        """Wake the first in the queue; if impatient, it gets the slot."""
         if self._queue and len(self._depths) < self._slots:
             impatient = self._is_impatient()
             waiter = self._queue[0]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backend as cinder.conf describes it."""
+"""A backend as cinder.conf describes it: options, settings, devices."""

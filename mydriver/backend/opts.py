@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the Cinder driver, in the section of each backend.
 
-Where Cinder has an option of its own for a thing, that one is used; see
-:data:`USED_OF_CINDER`. Nothing here imports cinder: the sample file and the
-``mydriver`` command do without it.
+Where Cinder has an option for a setting, that one is used; see
+:data:`USED_OF_CINDER`. This module does not import cinder, so that the sample
+file and the ``mydriver`` command do not need it.
 """
 
 from oslo_config import cfg
 
-#: The section whose values all backends share
+#: The section with defaults for all backends
 #: (cinder.volume.configuration.SHARED_CONF_GROUP).
 SHARED_SECTION = 'backend_defaults'
 
@@ -21,7 +21,7 @@ USED_OF_CINDER = (
     'report_discard_supported',
 )
 
-#: Our own.
+#: The driver's own options.
 VOLUME_OPTS = (
     cfg.StrOpt(
         'mydriver_store',
@@ -30,16 +30,16 @@ VOLUME_OPTS = (
             ('reflink',
              ('Raw sparse files in a folder on XFS or btrfs. Snapshots and '
               'clones share extents with their source and are made in '
-              'milliseconds. Needs nothing but the folder.')),
+              'milliseconds. Only needs the folder.')),
             ('lvmthin',
              ('Logical volumes in an LVM thin pool, exported as block '
-              'devices. Snapshots of several volumes are of one moment. Needs '
-              'a volume group, lvm2 and thin-provisioning-tools.')),
+              'devices. Snapshots of a group are consistent with each other. '
+              'Needs a volume group, lvm2 and thin-provisioning-tools.')),
         ],
         help="""
-Kind of store that keeps the bytes of volumes and snapshots.
+Kind of store that holds the data of volumes and snapshots.
 
-It is chosen once: volumes are not carried over when it is changed.
+Choose it once: volumes are not migrated when it changes.
 
 Related options:
 
@@ -53,12 +53,12 @@ Where the store keeps volumes and snapshots. Required.
 For the ``reflink`` store: absolute path of a folder on XFS (made with
 ``reflink=1``, the default of mkfs.xfs) or btrfs. The folder belongs to the
 user that cinder-volume runs as, with mode 0750 or less. Use a filesystem that
-holds nothing else: all of its room is reported to the scheduler.
+holds nothing else: all of its space is reported to the scheduler.
 
-For the ``lvmthin`` store: ``GROUP/POOL``, a volume group of LVM and a thin
-pool in it, which zeroes new chunks and passes discards down; or ``GROUP``
-alone, and a thin pool called ``mydriver`` is made in it, of all of its room
-but what repairs and growth of the pool's metadata need.
+For the ``lvmthin`` store: ``GROUP/POOL``, an LVM volume group and a thin pool
+in it that zeroes new chunks and passes discards down; or only ``GROUP``, in
+which a thin pool ``mydriver`` is created from all of its space except what
+repairs and growth of the pool's metadata need.
 
 Each backend needs a folder, or a pool, of its own.
 
@@ -74,15 +74,15 @@ Related options:
         min=1,
         max=1000000,
         help="""
-Number of extents up to which a volume in use is copied by ``reflink``.
+Most extents of a volume in use that ``reflink`` copies.
 
-A snapshot or clone on the ``reflink`` store takes its time by the extents of
-the volume, not by its size, and all writes to the volume wait meanwhile: about
-1 second at 10,000 extents, 4 at 44,000 and 9 at 150,000. Guests give up on a
-disk after half a minute or so. Random writes of small blocks make extents, and
-so do writes after a snapshot. Above this number, snapshots and clones of a
-volume that is exported are refused; a volume that nobody uses is copied in any
-case. ``mydriver status`` shows the volumes that have the most.
+The duration of a snapshot or clone on the ``reflink`` store depends on the
+number of extents of the volume, not on its size, and all writes to the volume
+wait meanwhile: about 1 second at 10,000 extents, 4 at 44,000 and 9 at 150,000.
+Guests time out after about half a minute. Small random writes create extents,
+and so do writes after a snapshot. Above this number, snapshots and clones of
+an exported volume are refused; a volume that is not in use is always copied.
+``mydriver status`` shows the volumes with the most extents.
 
 Related options:
 
@@ -92,17 +92,17 @@ Related options:
         'mydriver_check_block_size',
         default=True,
         help="""
-Refuse to move bytes to where the logical block size of disks is another.
+Refuse to copy data to disks with another logical block size.
 
-Volumes of the ``reflink`` store show blocks of 512 bytes, those of ``lvmthin``
-the logical blocks of the disks of the volume group, perhaps 4096 bytes.
-Whoever uses a volume directly does not find the partitions of the one on the
-other.
+Volumes of the ``reflink`` store have blocks of 512 bytes, those of ``lvmthin``
+the logical block size of the disks of the volume group, which may be 4096
+bytes. A host that uses a volume directly does not find partitions that were
+written with another block size.
 
-QEMU shows its guests 512-byte blocks in any case, unless a disk is passed
-through (``hw_scsi_model`` and the device type ``lun``). Where all volumes of
-the cloud are used by such guests, the check can be switched off: a warning is
-logged then.
+QEMU always presents 512-byte blocks to its guests, unless a disk is passed
+through (``hw_scsi_model`` and the device type ``lun``). If such guests use all
+volumes of the cloud, the check can be switched off; a warning is then logged
+instead.
 
 Related options:
 
@@ -112,12 +112,12 @@ Related options:
         'mydriver_state_path',
         default='$state_path/mydriver',
         help="""
-Folder under which each backend keeps its state, in a folder of its own name.
+Folder that holds the state of each backend, in a folder of the backend's name.
 
-In it are the journal of exports and mappings, from which ``mydriver restore``
-rebuilds the target after a boot, and the key from which CHAP secrets are
-derived. It is made with mode 0700 when it is missing. Keep it on a disk that
-outlives a reboot, and keep copies of it as secret as passwords.
+The state consists of the journal of exports and mappings, from which
+``mydriver restore`` rebuilds the target after a boot, and of the key that CHAP
+secrets derive from. The folder is created with mode 0700 if it does not exist.
+Keep it on a persistent disk, and keep copies of it as secret as passwords.
 
 Related options:
 
@@ -129,13 +129,13 @@ Related options:
         min=1,
         max=64,
         help="""
-Number of iSCSI targets that a backend spreads its volumes over.
+Number of iSCSI targets that a backend distributes its volumes over.
 
-A compute host has one session (one TCP connection a portal, served by one
-pair of kernel threads) to each target that it uses volumes of. More targets
-let one host move more data at a time; fewer make fewer sessions. Raising the
-number is fine at any time: volumes stay where they are. After lowering it,
-targets that are still in use are kept.
+A compute host has one session (one TCP connection per portal, served by one
+pair of kernel threads) to each target whose volumes it uses. More targets
+increase the throughput of one host; fewer mean fewer sessions. The number can
+be raised at any time: existing volumes stay on their targets. After it is
+lowered, targets that are still in use are kept.
 
 Related options:
 
@@ -150,12 +150,12 @@ Related options:
         min=0.1,
         max=60.0,
         help="""
-Seconds that each portal has to answer when a volume is attached.
+Seconds within which a portal has to answer when a volume is attached.
 
-Before a volume is handed to a compute host, the driver asks every portal, all
-at the same time, whether it offers the volume's target to that host. Portals
-that do not answer in this time are left out of the answer to the host; when
-none answers, the attach fails and is undone.
+Before an attach completes, the driver asks all portals at the same time
+whether they show the volume's target to the compute host. Portals that do not
+answer in this time are left out of the answer to the host; if none answers,
+the attach fails and is undone.
 
 Related options:
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a backend's section of cinder.conf to what the rooms below take.
+"""The settings of a backend, from its section of cinder.conf.
 
-Both the driver and the ``mydriver`` command come through here, so that they
-never disagree about a backend.
+The driver and the ``mydriver`` command both use them, so that they never
+disagree about a backend.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from mydriver import exception, model, stores
 from mydriver.stores import base, identity
 from mydriver.target import addresses, pool, state
 
-#: The name of a backstore, mydriver-SECTION-UUID, is that of a folder.
+#: A backstore, mydriver-SECTION-UUID, is a folder: 255 bytes (configfs).
 _LONGEST_SECTION = 255 - len('mydriver--') - 36
 
 
@@ -22,11 +22,11 @@ class Configuration(Protocol):
     """A backend's options: its own section, then the shared one."""
 
     def safe_get(self, value: str) -> Any:
-        """Return an option's value, None where there is no such option."""
+        """Return an option's value, None when there is no such option."""
 
 
 def of_service(conf: Configuration, backend: str) -> pool.Settings:
-    """Return what the export service needs to know.
+    """Return the settings of the export service.
 
     :param backend: name of the backend's section.
     :raises ConfigurationError: for the first setting that is wrong.
@@ -46,10 +46,10 @@ def of_service(conf: Configuration, backend: str) -> pool.Settings:
 
 
 def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
-    """Return the backend's store, not checked yet.
+    """Return the backend's store, which is not checked yet.
 
     :param backend: name of the backend's section.
-    :raises ConfigurationError: when it is not said where it is.
+    :raises ConfigurationError: when mydriver_store_path is not set.
     """
     path = conf.safe_get('mydriver_store_path')
     if not path:
@@ -63,22 +63,23 @@ def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
 
 
 def prepare_state(path: str) -> None:
-    """Make sure that the state's folder is there and can be used.
+    """Create the state's folder if necessary; check that it can be used.
 
-    :raises ConfigurationError: when it cannot.
+    :param path: of the backend's own folder.
+    :raises ConfigurationError: when it cannot be used.
     """
     state.prepare(path)
 
 
 def _prefix(prefix: str) -> str:
-    """Check that names of targets can begin so."""
+    """Check that target names can have a prefix."""
     with _named('target_prefix', 'It looks like iqn.2010-10.org.openstack:'):
         model.Iqn(f'{prefix}x')
     return prefix
 
 
 def _portals(conf: Configuration) -> tuple[model.Portal, ...]:
-    """Return the portals, the preferred one first, each once."""
+    """Return the portals without duplicates, the preferred one first."""
     port = conf.safe_get('target_port')
     portals = [_portal(addresses.FIRST, conf.safe_get(addresses.FIRST), port)]
     portals += [_portal(addresses.OTHERS, address, port) for address in
@@ -87,7 +88,7 @@ def _portals(conf: Configuration) -> tuple[model.Portal, ...]:
 
 
 def _portal(option: str, address: str, port: int) -> model.Portal:
-    remedy = 'Give addresses of this host, without a port.'
+    remedy = 'Set addresses of this host, without a port.'
     with _named(option, remedy):
         portal = model.Portal(address, port)
     if problem := addresses.unusable(portal.address):
@@ -99,19 +100,19 @@ def _portal(option: str, address: str, port: int) -> model.Portal:
 def state_path(conf: Configuration, backend: str) -> str:
     """Return the backend's own folder below ``mydriver_state_path``.
 
-    :raises ConfigurationError: when there can be none.
+    :raises ConfigurationError: when the section or the path is not usable.
     """
     _check_section(backend)
     path = conf.safe_get('mydriver_state_path')
     if not os.path.isabs(path):
         raise exception.ConfigurationError(
             'mydriver_state_path', f'{path!r} is not an absolute path',
-            'Give the full path of a folder.')
+            'Set the full path of a folder.')
     return os.path.join(path, backend)
 
 
 def _check_section(backend: str) -> None:
-    """See that a folder and backstores can have the name of a section.
+    """Check that the name of a section can name a folder and backstores.
 
     :raises ConfigurationError: names the section.
     """
@@ -119,7 +120,7 @@ def _check_section(backend: str) -> None:
     if (set('/\0') & set(backend) or backend in ('', '.', '..')):
         problem = 'cannot name a folder'
     elif any(ord(c) <= ord(' ') or c == '\x7f' for c in backend):
-        problem = 'has a blank in it, which no backstore can have (rtslib)'
+        problem = 'has white space in it, which rtslib does not accept'
     elif len(os.fsencode(backend)) > _LONGEST_SECTION:
         problem = f'is longer than {_LONGEST_SECTION} bytes'
     if problem:
@@ -130,7 +131,7 @@ def _check_section(backend: str) -> None:
 
 @contextlib.contextmanager
 def _named(option: str, remedy: str) -> Iterator[None]:
-    """Name the option whose value does not make sense."""
+    """Raise an invalid value as an error that names its option."""
     try:
         yield
     except (exception.InvalidIqn, exception.InvalidPortal) as e:

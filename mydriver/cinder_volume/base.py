@@ -10,7 +10,7 @@ from cinder.volume import driver as cinder_driver
 from cinder.volume import volume_utils
 from oslo_config import cfg
 
-from mydriver.backend import opts, settings
+from mydriver.backend import devices, opts, settings
 from mydriver.cinder_volume import (
     database,
     errors,
@@ -21,7 +21,7 @@ from mydriver.cinder_volume import (
     threads,
 )
 from mydriver.stores import base as stores
-from mydriver.target import exports, pool
+from mydriver.target import exports, factory, pool
 
 cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
@@ -32,7 +32,8 @@ class Engine(Protocol):
     def store_of(self, conf: Any, name: str) -> stores.VolumeStore:
         """Return the store of a section of cinder.conf."""
 
-    def exports_of(self, wanted: pool.Settings) -> exports.ExportService:
+    def exports_of(self, wanted: pool.Settings, store: stores.VolumeStore
+                   ) -> exports.ExportService:
         """Return the export service of a backend."""
 
 
@@ -43,9 +44,11 @@ class KernelEngine:
         """See :class:`Engine`."""
         return settings.store_of(conf, name)
 
-    def exports_of(self, wanted: pool.Settings) -> exports.ExportService:
+    def exports_of(self, wanted: pool.Settings, store: stores.VolumeStore
+                   ) -> exports.ExportService:
         """See :class:`Engine`."""
-        return exports.build(wanted, replace_damaged=True)
+        return factory.build(wanted, devices.StoreDevices(store),
+                             replace_damaged=True)
 
 
 class BackendDriver(cinder_driver.VolumeDriver):
@@ -96,12 +99,12 @@ class BackendDriver(cinder_driver.VolumeDriver):
         """Put the parts together; Cinder may try several times."""
         threads.adapt_pool()
         wanted = settings.of_service(self.configuration, self._name)
-        store = self._store_of(self.configuration, self._name)
         if self._backend is None:
             settings.prepare_state(wanted.state_path)
-            exporting = self.engine.exports_of(wanted)
+            store = self._store_of(self.configuration, self._name)
+            exporting = self.engine.exports_of(wanted, store)
         else:
-            exporting = self._backend.exports
+            store, exporting = self._backend.store, self._backend.exports
         self._backend = parts.Backend(
             self._name, self.host, self.configuration, self.records, store,
             exporting, self._store_of)

@@ -5,10 +5,8 @@ from typing import Any
 
 from cinder import coordination
 
-from mydriver import exception
+from mydriver import connection, exception, model
 from mydriver.cinder_volume import attachments, blocks, parts, users
-from mydriver.stores import names
-from mydriver.target import pool
 
 
 class Connections:
@@ -53,24 +51,23 @@ class Connections:
         """
         for initiator in self._in_flight.forget(volume):
             self._exports.terminate_connection(
-                volume.name_id, {'initiator': str(initiator)})
+                volume.name_id, initiator)
         if self._exports.remove_export(volume.name_id):
             return
         # Start-up may have been unable to find out who uses it.
-        self._exports.settle(users.Users(
+        self._exports.reconciler.settle(users.Users(
             self._records, {volume.name_id}).may_use, volume.name_id)
         if not self._exports.remove_export(volume.name_id):
             raise exception.TargetInUse(volume.name_id, 'a host')
 
     def _export(self, volume: Any) -> None:
-        self._exports.create_export(
-            volume.name_id, self._store.device(names.of_volume(volume)))
+        self._exports.create_export(volume.name_id)
 
     # -- connections
 
     def validate_connector(self, connector: dict[str, Any]) -> None:
         """Refuse a connector that cannot be served."""
-        pool.initiator_of(connector)
+        connection.initiator_of(connector)
 
     @coordination.synchronized(parts.LOCK)
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
@@ -79,22 +76,29 @@ class Connections:
 
         :returns: ``driver_volume_type`` and ``data``; it holds secrets.
         """
-        initiator = pool.initiator_of(connector)
+        initiator = connection.initiator_of(connector)
         self._load_admin_metadata(volume)
         if not self._exports.is_exported(volume.name_id):
             # The last other host has detached since our create_export.
             self._export(volume)
-        answer = {
-            'driver_volume_type': 'iscsi',
-            'data': self._exports.initialize_connection(
-                volume.name_id, connector,
-                read_only=attachments.is_read_only(volume, connector),
-                keep_writable=(attachments.access(volume)
-                               is attachments.Access.PER_ATTACHMENT),
-                encrypted=bool(volume.encryption_key_id)),
-        }
+        can = connection.Capabilities.of(connector)
+        read_only = attachments.is_read_only(volume, connector)
+        reached = self._exports.initialize_connection(
+            volume.name_id, initiator, read_only=read_only,
+            keep_writable=(attachments.access(volume)
+                           is attachments.Access.PER_ATTACHMENT),
+            mutual=can.mutual_chap)
         self._in_flight.begin(volume, initiator)
-        return answer
+        return {
+            'driver_volume_type': 'iscsi',
+            'data': connection.Connection(
+                volume_id=volume.name_id,
+                target=reached.mapped.export.target,
+                portals=reached.portals, lun=reached.mapped.mapping.lun,
+                chap=reached.secrets, read_only=read_only,
+                encrypted=bool(volume.encryption_key_id),
+                wwn=model.naa_id(volume.name_id)).to_data(can),
+        }
 
     @coordination.synchronized(parts.LOCK)
     def terminate_connection(self, volume: Any,
@@ -106,10 +110,11 @@ class Connections:
         :returns: True while the volume is still in use, so that its export
             must stay.
         """
+        initiator = None
         if connector is not None:
-            initiator = pool.initiator_of(connector)
+            initiator = connection.initiator_of(connector)
             if attachments.is_shared(volume, initiator):
-                self._protect_rest(volume, connector)
+                self._protect_rest(volume, connector, initiator)
                 self._in_flight.kept(volume, initiator)
                 return True
             if self._in_flight.drop_finished(
@@ -117,14 +122,14 @@ class Connections:
                     lambda: self._records.attachments(volume.id)):
                 self._in_flight.kept(volume, initiator)
                 return True
-        return self._exports.terminate_connection(volume.name_id, connector)
+        return self._exports.terminate_connection(volume.name_id, initiator)
 
-    def _protect_rest(self, volume: Any, connector: dict[str, Any]) -> None:
+    def _protect_rest(self, volume: Any, connector: dict[str, Any],
+                      initiator: model.Iqn) -> None:
         """Write-protect a mapping whose other attachments only read."""
         self._load_admin_metadata(volume)
-        if attachments.rest_reads_only(volume, connector,
-                                       pool.initiator_of(connector)):
-            self._exports.protect(volume.name_id, connector)
+        if attachments.rest_reads_only(volume, connector, initiator):
+            self._exports.protect(volume.name_id, initiator)
 
     def _load_admin_metadata(self, volume: Any) -> None:
         """Load the administrator's metadata, which says who may write.

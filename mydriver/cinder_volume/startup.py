@@ -45,7 +45,7 @@ class Startup:
         for kept in self._store.recover():
             LOG.warning('Keeping %s', kept)
         self._exports.check()
-        self._exports.start()
+        self._exports.reconciler.start()
         self.settle()
 
     def settle(self) -> None:
@@ -56,12 +56,11 @@ class Startup:
         known = users.Users(
             self._records, {e.volume_id for e in self._exports.all()}.union(
                 stored or ()), stored)
-        self._exports.settle(known.may_use)
+        self._exports.reconciler.settle(known.may_use)
         recorded = known.recorded(self._backend.name)
-        self._exports.remake(recorded, lambda volume_id: self._store.device(
-            names.volume_name(volume_id)))
+        self._exports.reconciler.remake(recorded)
         if known.are_known:
-            self._exports.forget_keys(recorded)
+            self._exports.reconciler.forget_keys(recorded)
 
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None when in doubt."""

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from mydriver import connection, exception, model
 from mydriver.cinder_volume import attachments, records
-from mydriver.target import recovery
+from mydriver.target import recorded
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Users:
                         'as it is: %s', volume_id, e)
             return True
 
-    def recorded(self, backend: str) -> list[recovery.Recorded]:
+    def recorded(self, backend: str) -> list[recorded.Recorded]:
         """Return the mappings that Cinder has attachments for.
 
         None when Cinder cannot tell. A volume that Cinder has on another
@@ -74,7 +74,7 @@ class Users:
 
         :param backend: name of the backend that the volumes have to be on.
         """
-        found: list[recovery.Recorded] = []
+        found: list[recorded.Recorded] = []
         try:
             volumes = self._volumes
         except Exception as e:
@@ -162,7 +162,7 @@ def _backend_of(volume: Any) -> str:
     return place.partition('@')[2].partition('#')[0]
 
 
-def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:
+def _recorded(volume: Any, attachment: Any) -> recorded.Recorded | None:
     """Return the mapping that an attachment stands for.
 
     :returns: None where it is not one of ours, or does not tell enough.
@@ -182,6 +182,6 @@ def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:
         attachments.is_read_only(volume, a.connector)
         for a in volume.volume_attachment
         if attachments.initiator_of(a) == initiator)
-    return recovery.Recorded(
+    return recorded.Recorded(
         model.Mapping(told.volume_id, initiator, told.lun, read_only),
         told.target, told.chap, told.portals)

@@ -23,6 +23,7 @@ from oslo_utils import netutils
 from mydriver import exception
 from mydriver.backend import opts, settings
 from mydriver.target import pool, state
+from mydriver.target.journal import sqlite
 
 #: ``volume_driver`` of this driver's backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -119,8 +120,8 @@ class Backend:
 
     @property
     def journal_path(self) -> str:
-        """The path of its journal (see :func:`.exports.build`)."""
-        return os.path.join(self.state_path, 'journal.sqlite')
+        """The path of its journal (see :func:`.factory.build`)."""
+        return os.path.join(self.state_path, sqlite.FILE_NAME)
 
     def has_journal(self) -> bool:
         """Tell whether the backend has a journal that this user can read.
@@ -205,7 +206,8 @@ def _warn_of_orphans(ours: Mapping[str, Backend]) -> None:
     for backend in ours.values():
         with contextlib.suppress(exception.ConfigurationError):
             parents.add(Path(backend.state_path).parent)
-    for path in sorted(p for d in parents for p in d.glob('*/journal.sqlite')):
+    for path in sorted(p for d in parents
+                       for p in d.glob(f'*/{sqlite.FILE_NAME}')):
         if path.parent.name not in ours:
             LOG.warning(
                 '%s is the journal of [%s], which is not an enabled mydriver '

@@ -101,7 +101,8 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
     This is not an error: they get the current setting when they attach again.
     """
     wanted = backend.settings
-    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
+    journal = journals.SqliteJournal(backend.journal_path, 'status',
+                                     read_only=True)
     try:
         nodes = journal.nodes()
     finally:
@@ -197,7 +198,8 @@ def _check_database() -> None:
 
 def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
     """Return the targets, exports and mappings in the journal."""
-    journal = journals.Journal(backend.journal_path, 'status', read_only=True)
+    journal = journals.SqliteJournal(backend.journal_path, 'status',
+                                     read_only=True)
     try:
         return {
             'targets': {(str(t),) for t in journal.targets()},

@@ -7,9 +7,11 @@ from cliff import command
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.backend import settings
+from mydriver.backend import devices, settings
 from mydriver.cmd import arguments, backends, health
+from mydriver.stores import base
 from mydriver.target import exports as service
+from mydriver.target import factory
 
 LOG = logging.getLogger(__name__)
 
@@ -42,14 +44,13 @@ class Restore(command.Command):
                 LOG.info('Backend %s has no journal yet at %s', backend.name,
                          backend.journal_path)
                 return True
-            self._bring_up(backend)
-            exports = self._service(backend)
+            exports = self._service(backend, self._bring_up(backend))
             try:
                 exports.check()
             except exception.NoAddress as e:
                 # The kernel listens as soon as the address appears.
                 LOG.warning('Backend %s: %s', backend.name, e)
-            exports.start()
+            exports.reconciler.start()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
             return False
@@ -62,15 +63,21 @@ class Restore(command.Command):
                       finding.detail)
         return not wrong
 
-    def _bring_up(self, backend: backends.Backend) -> None:
-        """Bring up the store; volumes that stay down are not exported."""
+    def _bring_up(self, backend: backends.Backend) -> base.VolumeStore:
+        """Bring up the store; volumes that stay down are not exported.
+
+        :raises ConfigurationError: when mydriver_store_path is not set.
+        """
+        store = settings.store_of(backend.section, backend.name)
         try:
-            settings.store_of(backend.section, backend.name).prepare()
+            store.prepare()
         except exception.MyDriverError as e:
             LOG.error('Backend %s: %s', backend.name, e)
         except Exception:  # some of its volumes may be usable
             LOG.exception('Backend %s: its store cannot be brought up',
                           backend.name)
+        return store
 
-    def _service(self, backend: backends.Backend) -> service.ExportService:
-        return service.build(backend.settings)
+    def _service(self, backend: backends.Backend, store: base.VolumeStore
+                 ) -> service.ExportService:
+        return factory.build(backend.settings, devices.StoreDevices(store))

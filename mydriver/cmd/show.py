@@ -56,7 +56,8 @@ class Show(lister.Lister):
 
 def rows(backend: backends.Backend) -> Iterator[Row]:
     """Yield the lines of a backend, ordered by volume."""
-    journal = journals.Journal(backend.journal_path, 'show', read_only=True)
+    journal = journals.SqliteJournal(backend.journal_path, 'show',
+                                     read_only=True)
     try:
         mapped: dict[str, list[model.Mapping]] = {}
         for placed in journal.mappings():

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only code that runs as root.
 
-Two privilege separated daemons, one a side, each with the least capabilities.
-Each is started on first use by the service that needs it, by way of
+It runs in two privilege-separated daemons, one for the storage host and one
+for the compute host, each with the fewest capabilities. The service that
+needs a daemon starts it on first use, through
 ``[mydriver_privsep_target] helper_command`` (cinder-volume) or
-``[mydriver_privsep_initiator] helper_command`` (nova-compute); without it,
-oslo.privsep's default, ``sudo privsep-helper``, holds.
+``[mydriver_privsep_initiator] helper_command`` (nova-compute). The default is
+oslo.privsep's, ``sudo privsep-helper``.
 """
 
 from oslo_privsep import capabilities as caps
 
 from mydriver.privileged.context import PrivContext
 
-#: What both daemons keep of root's.
+#: The capabilities that both daemons keep.
 CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
 
-#: cinder-volume's daemon: configfs and the stores' root-only verbs.
+#: cinder-volume's daemon: configfs, and the stores' privileged verbs.
 #: CAP_SYS_ADMIN: CHAP attributes (iscsi_target_configfs.c), device-mapper.
 #: CAP_DAC_OVERRIDE: backing files belong to the service's user.
 target_context = PrivContext(
@@ -26,7 +27,7 @@ target_context = PrivContext(
 )
 
 #: nova-compute's daemon: open-iscsi's records and SCSI devices in sysfs.
-#: CAP_SYS_ADMIN: iscsid's management socket takes root's peers only.
+#: CAP_SYS_ADMIN: iscsid's management socket accepts only root.
 #: CAP_DAC_OVERRIDE: records are 0600.
 initiator_context = PrivContext(
     'mydriver',

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calling a privileged verb when the daemon may die, hang or not start.
+"""Call privileged verbs although the daemon may die, hang or not start.
 
-The verbs are idempotent, so a call whose daemon died is made once more; the
-new call starts a new daemon. An ``OSError`` here is the connection's: those of
-the verbs arrive as errors of ours (:meth:`.PrivContext.entrypoint`).
+The verbs are idempotent, so a call whose daemon died is repeated once, which
+starts a new daemon. An ``OSError`` here is one of the connection: those of the
+verbs arrive as errors of ours (:meth:`.PrivContext.entrypoint`).
 """
 
 import contextlib
@@ -19,19 +19,18 @@ from mydriver.privileged import context
 
 LOG = logging.getLogger(__name__)
 
-#: How long a verb may take. The kernel's own waits, for the last command of
-#: a LUN that goes, are far below it as long as nothing hangs.
+#: How long a verb may take. The kernel's own waits, such as for the last
+#: command to a LUN that is removed, are far shorter unless something hangs.
 TIMEOUT_S = 60.0
 
-#: Verbs of a module that exclude each other in the daemon anyway wait here, in
-#: the order of asking and not for ever. There, they would take all of its
-#: threads (context.THREADS), and let verbs of other modules wait as well. A
-#: second verb is on its way while the first is at work.
+#: Verbs that exclude each other in the daemon anyway queue up here, by their
+#: package, with a limited wait. In the daemon they would occupy all threads
+#: (context.THREADS) and delay the verbs of other packages. One more is let in
+#: than can work, so that the next one is at hand.
 _IN_TURN = {
-    'mydriver.privileged.target.lio':
-        turns.Turns('the kernel target', 20.0, 2),
-    # Commands of LVM take their time; who creates volumes has it.
-    'mydriver.privileged.stores.thin': turns.Turns("LVM's commands", 600.0, 4),
+    'mydriver.privileged.target': turns.Turns('the kernel target', 20.0, 2),
+    # LVM's commands are slow, and creating a volume is not urgent.
+    'mydriver.privileged.stores': turns.Turns("LVM's commands", 600.0, 4),
 }
 
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)
@@ -47,11 +46,12 @@ def run(verb: functools.partial[Any], *args: Any,
     :returns: what the verb returns.
     :raises PrivilegedError: when the daemon does not start, does not answer
         in time, or died twice.
-    :raises WaitTimeout: when other calls do not let it in.
-    :raises MyDriverError: what the verb raises.
+    :raises WaitTimeout: when other calls occupy the daemon for too long.
+    :raises MyDriverError: whatever the verb raises.
     """
     function = verb.args[0]  # partial(PrivContext._wrap, function)
-    with _IN_TURN.get(function.__module__, contextlib.nullcontext()):
+    package = function.__module__.rpartition('.')[0]
+    with _IN_TURN.get(package, contextlib.nullcontext()):
         return _run(verb, function.__name__, timeout_s, *args)
 
 
@@ -60,14 +60,14 @@ def _run(verb: functools.partial[Any], name: str, timeout_s: float,
     try:
         return _once(verb, name, timeout_s, *args)
     except OSError as e:
-        LOG.warning('The privileged daemon was lost during %s (%s): trying '
-                    'once more', name, e)
+        LOG.warning('The privileged daemon was lost during %s (%s): retrying',
+                    name, e)
     for pause_s in _PAUSES_S:
         try:
             return _once(verb, name, timeout_s, *args)
         except BrokenPipeError:
-            # It did not get the call. oslo.privsep starts a new daemon only
-            # when its reading thread has noticed the end of the old one.
+            # The call did not reach it. oslo.privsep starts a new daemon only
+            # once its reader thread has noticed the end of the old one.
             time.sleep(pause_s)
         except OSError as e:
             raise _lost(name, e) from e

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""oslo.privsep's context, made to notice every end of its daemon.
+"""oslo.privsep's context, which notices whenever its daemon ends.
 
-It also keeps the errors of a verb apart from those of the connection.
+It also distinguishes errors of a verb from errors of the connection.
 """
 
 from collections.abc import Callable
@@ -16,29 +16,28 @@ from oslo_privsep import comm, daemon, priv_context
 
 from mydriver import exception
 
-#: A daemon's threads, unless ``thread_pool_size`` says otherwise. The default
-#: of oslo.privsep is one a processor: then an attach would wait while LVM
-#: works for another volume.
+#: Threads of a daemon, unless ``thread_pool_size`` is set. oslo.privsep's
+#: default is one per processor, so that an attach might wait for LVM commands
+#: on other volumes.
 THREADS = 8
 
-#: What a daemon and the programs that it runs have for an environment.
+#: The environment of a daemon and of the programs that it runs.
 ENVIRONMENT = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C'}
 
-# All that a daemon imports for a caller.
+# The only names that a daemon imports for a caller.
 _VERB = re.compile(r'mydriver\.privileged(\.[a-z_]+)+\Z')
 
-# Most that is told of an error that nobody expected; a caller may have sent
-# a megabyte.
+# Longest text of an unexpected error; it may contain what a caller sent.
 _REASON_CHARACTERS = 300
 
 
 class PrivContext(priv_context.PrivContext):
     """A context whose daemon may be killed at any time.
 
-    A daemon that dies with a call unread resets the connection, where
-    oslo.privsep 3.12 knows only an orderly end: its reading thread breaks
-    down, the call waits until its timeout, and no daemon is ever started
-    again. Here a reset is an end like another.
+    A daemon that dies with a call unread resets the connection, but
+    oslo.privsep 3.12 expects an orderly end: its reader thread fails, the
+    call waits until its timeout, and no daemon is ever started again. Here a
+    reset counts as an end.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,11 +47,11 @@ class PrivContext(priv_context.PrivContext):
         self._restart_lock = threading.Lock()
 
     def entrypoint(self, func: Callable[..., Any]) -> functools.partial[Any]:
-        """Make a verb of a function; see oslo.privsep.
+        """Turn a function into a verb; see oslo.privsep.
 
         The daemon's errors are raised again on the client's side under their
-        own class, so an ``OSError`` of the verb would look like a broken
-        connection. Whatever is not an error of ours becomes one here.
+        own class, so an ``OSError`` of the verb would look like one of the
+        connection. Any error that is not ours becomes one here.
 
         :param func: the function.
         """
@@ -73,7 +72,7 @@ class PrivContext(priv_context.PrivContext):
               ) -> None:
         """Start the daemon; see oslo.privsep.
 
-        :param method: how; ours is by ``helper_command``.
+        :param method: how to start it; ours is ``helper_command``.
         """
         if method is not priv_context.Method.ROOTWRAP:
             super().start(method)
@@ -86,9 +85,10 @@ class PrivContext(priv_context.PrivContext):
                     raise daemon.FailedToDropPrivileges(str(e)) from e
 
     def drop_dead(self) -> None:
-        """Let go of a daemon that ended, so that the next call starts one.
+        """Stop using a daemon that ended, so that the next call starts one.
 
-        Alone: a second thread would close what the first has just started.
+        Under a lock: a second thread would close the daemon that the first
+        has just started.
         """
         with self._restart_lock:
             if self.channel is not None and not self.channel.running:
@@ -96,16 +96,16 @@ class PrivContext(priv_context.PrivContext):
 
 
 class _Daemon(daemon.Daemon):
-    """A daemon that takes nothing from whoever has started it.
+    """A daemon that inherits nothing from the process that started it.
 
-    oslo.privsep imports the module of the function that is called before it
-    looks whether that may be called at all, and importing a module runs it.
-    The environment is the caller's as far as sudo lets it pass: without
-    ``secure_path``, the programs that a verb runs would be the caller's.
+    oslo.privsep imports the module of a called function before it checks
+    that the function is an entry point, and importing a module runs it. The
+    environment comes from the caller as far as sudo passes it on: without
+    ``secure_path``, a verb would run the caller's programs.
     """
 
     def run(self) -> None:
-        """Serve until the caller is gone."""
+        """Serve until the client has gone."""
         if isinstance(self.context, PrivContext):
             os.environ.clear()
             os.environ.update(ENVIRONMENT)
@@ -126,8 +126,8 @@ class _Daemon(daemon.Daemon):
         return reply
 
 
-# Both ways to start a daemon take the class by this name; the helper has
-# imported this module by then, since it looked for the context.
+# Both ways to start a daemon look the class up by this name. The helper has
+# imported this module by then, in order to find the context.
 daemon.Daemon = _Daemon  # type: ignore[misc]
 
 
@@ -139,7 +139,7 @@ class _Channel(daemon.RootwrapClientChannel):
 
 
 class _Reader(comm.Deserializer):
-    """Reads messages until the connection ends, in whatever way."""
+    """Reads messages until the connection ends, orderly or not."""
 
     def __next__(self) -> Any:
         try:

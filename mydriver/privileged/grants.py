@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What root allows: the places that its configuration gives to our backends.
+"""The places that root's configuration grants to our backends.
 
-The daemon reads the files that it was started with. Nothing that a caller
-says widens that: it names a backend, a volume group or a pool, and what is
-not in the files is refused. So the files have to be root's, and nobody else
-may be able to write to them or put others in their place.
+The daemon reads the configuration files that it was started with. A caller
+names a backend, a volume group or a pool, and is refused what the files do
+not grant. So the files must belong to root, and nobody else may be able to
+write or replace them.
 
-Of the options, those few are declared here again that say where a backend
-keeps its volumes; a test compares them with what the driver has.
+The few options that say where a backend keeps its volumes are declared here
+again; a test compares them with the driver's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ import stat
 
 from oslo_config import cfg
 
-from mydriver import exception
+from mydriver import exception, folders
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
-#: The pool of a backend that names a volume group alone.
+#: The pool of a backend that only names a volume group.
 POOL = 'mydriver'
 
 _SHARED = 'backend_defaults'
@@ -41,9 +41,6 @@ BACKEND_OPTS = (
 )
 _KINDS = {'reflink': 'fileio', 'lvmthin': 'iblock'}
 
-#: Links that lead to the next one.
-_MOST_LINKS = 40
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grant:
@@ -53,8 +50,8 @@ class Grant:
     :param kind: of its backstores, ``fileio`` or ``iblock``.
     :param place: the folder, or the volume group.
     :param pool: name of the thin pool; empty for a folder.
-    :param makes_pool: the pool may be made.
-    :param port: where its targets listen.
+    :param makes_pool: the pool may be created.
+    :param port: the port that its targets listen at.
     """
 
     backend: str
@@ -68,8 +65,8 @@ class Grant:
 def of_backend(name: str, kind: str) -> Grant:
     """Return the grant of a backend.
 
-    :param kind: that its backstores have to be of.
-    :raises RequestRefused: when there is none.
+    :param kind: of its backstores.
+    :raises RequestRefused: when there is no such grant.
     """
     for grant in current():
         if (grant.backend, grant.kind) == (name, kind):
@@ -97,11 +94,11 @@ def ports() -> frozenset[int]:
 
 
 def current() -> tuple[Grant, ...]:
-    """Return what the files allow.
+    """Return what the files grant.
 
-    They are read again when they are other files or were changed.
+    They are read again when they have changed.
 
-    :raises ConfigurationError: when a file is not root's alone.
+    :raises ConfigurationError: when others than root can change a file.
     """
     global _known
     files = tuple(_all_files())
@@ -118,9 +115,9 @@ _known: tuple[tuple[object, ...] | None, tuple[Grant, ...]] = None, ()
 
 
 def check_owner(path: str) -> None:
-    """See that nobody but root decides what is at a path.
+    """Check that only root decides what is at a path.
 
-    :raises ConfigurationError: with what to do.
+    :raises ConfigurationError: with the remedy.
     """
     for step, found in _steps(path):
         what = None
@@ -131,17 +128,18 @@ def check_owner(path: str) -> None:
                     f'{found.st_mode & 0o7777:o})')
         if what:
             raise exception.ConfigurationError(
-                path, f'{step} {what}, but who can change it decides what '
-                'the privileged daemon does as root', _remedy(step, found))
+                path, f'{step} {what}, but whoever can change it decides '
+                'what the privileged daemon does as root',
+                _remedy(step, found))
 
 
 def _others_may_write(found: os.stat_result) -> bool:
     if stat.S_ISLNK(found.st_mode):
-        return False  # a link's own mode says nothing
+        return False  # a link's own mode has no meaning
     bits = stat.S_IWOTH | (stat.S_IWGRP if found.st_gid else 0)
     if not found.st_mode & bits:
         return False
-    # What is root's in a folder like /tmp stays where it is.
+    # Root's files in a sticky folder, such as /tmp, cannot be replaced.
     return not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
 
 
@@ -156,7 +154,7 @@ def _remedy(path: str, found: os.stat_result) -> str:
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Go to a path by each folder and link; give all of them."""
+    """Yield each folder and link on the way to a path, and the file."""
     rest = list(reversed(Path(os.path.abspath(path)).parts[1:]))
     at, links = '/', 0
     yield at, os.stat(at)
@@ -172,7 +170,7 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
             at = step
             continue
         links += 1
-        if links > _MOST_LINKS:
+        if links > folders.MAX_LINKS:
             raise exception.ConfigurationError(
                 path, 'too many links lead to it', 'Name the file itself.')
         to = Path(os.readlink(step))
@@ -182,51 +180,34 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def open_folder(path: str) -> int:
-    """Open a folder that the files name; close it.
+    """Open a folder that the files name.
 
     Folders on the way may belong to the caller. A link in place of one is
-    followed only where root has put it.
+    followed only when root made it.
 
-    :returns: a descriptor that names can be looked up in.
-    :raises RequestRefused: for another one's link.
+    :returns: a descriptor that names can be looked up in; the caller closes
+        it.
+    :raises RequestRefused: for a link of another user.
+    :raises OSError: when the folder cannot be reached.
     """
-    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd, links = os.open('/', flags), 0
-    rest = list(reversed(Path(path).parts[1:]))
-    try:
-        while rest:
-            part = rest.pop()
-            following = os.open(part, flags, dir_fd=fd)
-            found = os.fstat(following)
-            if not stat.S_ISLNK(found.st_mode):
-                os.close(fd)
-                fd = following
-                continue
-            to = Path(os.readlink('', dir_fd=following))
-            os.close(following)
-            links += 1
-            if found.st_uid or links > _MOST_LINKS:
-                raise exception.RequestRefused(
-                    f'folder {path}', f'{part} is a link of user id '
-                    f'{found.st_uid}')
-            rest += reversed(to.parts[to.is_absolute():])
-            if to.is_absolute():
-                os.close(fd)
-                fd = os.open('/', flags)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    def refuse(part: str, found: os.stat_result, _to: str, _last: bool
+               ) -> None:
+        if found.st_uid:
+            raise exception.RequestRefused(
+                f'folder {path}', f'{part} is a link of user id '
+                f'{found.st_uid}')
+
+    return folders.open_folder(path, refuse)
 
 
 def _all_files() -> Iterator[str]:
-    """Return the files that this process was started with."""
+    """Yield the configuration files that this process was started with."""
     try:
-        files, folders = cfg.CONF.config_file, cfg.CONF.config_dir
+        files, places = cfg.CONF.config_file, cfg.CONF.config_dir
     except cfg.NoSuchOptError:
-        files = folders = None  # nobody has parsed anything
+        files = places = None  # nothing has been parsed
     yield from _several(files)
-    for folder in _several(folders):
+    for folder in _several(places):
         check_owner(folder)
         yield from sorted(str(p) for p in Path(folder).glob('*.conf'))
 
@@ -243,15 +224,15 @@ def _read(files: Iterable[str]) -> Iterator[Grant]:
     conf = cfg.ConfigOpts()
     conf.register_opts(GLOBAL_OPTS)
     try:
-        # The environment is the caller's, who started the helper.
+        # The environment comes from the caller, who started the helper.
         conf([f'--config-file={f}' for f in files], project='mydriver',
              default_config_files=[], default_config_dirs=[], use_env=False)
         names = dict.fromkeys(filter(None, conf.enabled_backends or ()))
     except cfg.Error as e:
         raise exception.ConfigurationError(
-            '--config-file', str(e), 'Mend the file.') from e
+            '--config-file', str(e), 'Correct the file.') from e
     for name in names:
-        # A backend whose values make no sense does not start either.
+        # A backend with invalid values does not start either.
         with contextlib.suppress(cfg.Error):
             grant = _grant(conf, name)
             if grant:

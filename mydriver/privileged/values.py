@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of what a caller hands to a privileged verb.
+"""Checks of the values that a privileged verb is called with.
 
-msgpack carries any type in any place, and the caller may be a service that
-somebody has taken over. Each function returns the value, in the only form
-that the verbs go on with, or raises :class:`exception.RequestRefused`.
+msgpack carries values of any type, and the caller may be a service that an
+attacker has taken over. Each function returns the value in the form that the
+verbs use, or raises :class:`exception.RequestRefused` with a short text that
+shows no secret.
 """
 
 from collections.abc import Sequence
@@ -13,17 +14,17 @@ import uuid
 
 from mydriver import exception, model
 
-#: Sizes are multiples of it (SBC-3, logical blocks).
+#: Sizes are multiples of this (SBC-3, logical blocks).
 BLOCK_BYTES = 512
 #: No file and no logical volume is larger (XFS, lvm(8)).
 MOST_BYTES = 1 << 60
 #: rtslib_fb.target.LUN.MAX_TARGET_LUN.
 MOST_LUN = 65535
 
-#: How much of a value stands in an error.
+#: How much of a value an error shows.
 _SHOWN = 60
 
-# No control characters, no slash: it names a folder in configfs.
+# It names a folder in configfs: no control characters, no slash.
 _BACKSTORE = re.compile(r'mydriver-(?P<backend>[^/\x00-\x1f\x7f]{1,150})-'
                         r'(?P<id>[0-9a-f-]{36})\Z')
 
@@ -37,7 +38,7 @@ def refuse(what: str, problem: str) -> Never:
 
 
 def shown(value: object) -> str:
-    """Return a value for an error's text, never a long one."""
+    """Return a value for an error's text, cut short."""
     text = ascii(value[:_SHOWN] if isinstance(value, str | bytes) else value
                  if isinstance(value, bool | int | float | None)
                  else type(value).__name__)
@@ -48,7 +49,7 @@ def text(value: object, what: str, pattern: re.Pattern[str] | None = None,
          most: int = 255) -> str:
     """Return a text of printable ASCII.
 
-    :param pattern: which it has to match.
+    :param pattern: what the text has to match.
     :param most: how many characters it may have.
     """
     if not isinstance(value, str):
@@ -62,11 +63,19 @@ def text(value: object, what: str, pattern: re.Pattern[str] | None = None,
 
 
 def integer(value: object, what: str, least: int, most: int) -> int:
-    """Return a whole number; True is none."""
+    """Return a whole number; True is not one."""
     if not isinstance(value, int) or isinstance(value, bool):
         refuse(what, f'{shown(value)} is not a whole number')
     if not least <= value <= most:
         refuse(what, f'{shown(value)} is not {least} to {most}')
+    return value
+
+
+def seconds(value: object, what: str, most: float) -> float:
+    """Return a time in seconds, more than 0; NaN is not one."""
+    if (isinstance(value, bool) or not isinstance(value, int | float)
+            or not 0 < value <= most):
+        refuse(what, f'{shown(value)} is not a time up to {most} s')
     return value
 
 
@@ -87,7 +96,7 @@ def items(value: object, what: str, most: int = 1000) -> Sequence[Any]:
 
 
 def fields(value: object, what: str, *names: str) -> dict[str, Any]:
-    """Return those fields of a mapping; all of them have to be there."""
+    """Return the named fields of a mapping, which must have them all."""
     if not isinstance(value, dict):
         refuse(what, f'{shown(value)} is not a mapping')
     for name in names:
@@ -105,7 +114,7 @@ def size_bytes(value: object, what: str = 'a size') -> int:
 
 
 def volume_id(value: object, what: str = 'a volume id') -> str:
-    """Return a UUID in its only spelling."""
+    """Return a UUID in lower case, with hyphens."""
     given = text(value, what, most=36)
     try:
         same = str(uuid.UUID(given)) == given
@@ -133,11 +142,11 @@ def target(value: object) -> str:
 
 
 def backstore(value: object, its_id: str) -> str:
-    """Return the name of a volume's backstore, and see that it is.
+    """Return the name of a volume's backstore.
 
-    :param its_id: UUID of the volume.
+    :param its_id: UUID of the volume, checked.
     """
-    # Sections of cinder.conf may have names beyond ASCII.
+    # Sections of cinder.conf may have non-ASCII names.
     if not isinstance(value, str) or not value.isprintable():
         refuse('a backstore', f'{shown(value)} is not a name')
     found = _BACKSTORE.match(value)
@@ -148,13 +157,13 @@ def backstore(value: object, its_id: str) -> str:
 
 
 def is_backstore(name: str, serial: str) -> bool:
-    """Tell whether a backstore of that name and serial is one of ours."""
+    """Tell whether a name and a unit serial are those of our backstores."""
     found = _BACKSTORE.match(name)
     return bool(found) and found['id'] == serial  # type: ignore[index]
 
 
 def backend_of(name: str) -> str:
-    """Return the backend that a backstore's name names."""
+    """Return the backend in the name of a backstore, which is checked."""
     found = _BACKSTORE.match(name)
     assert found  # noqa: S101  checked by backstore()
     return found['backend']

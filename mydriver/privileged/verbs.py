@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What named verbs have in common: how they tell what went wrong."""
+"""The errors of privileged verbs: the system's and Python's become ours."""
 
 from collections.abc import Callable
 import functools
@@ -9,20 +9,20 @@ from typing import Any
 from mydriver import exception
 from mydriver.privileged import values
 
-#: Takes what could not be done and the reason.
+#: A class of errors with the fields ``what`` and ``reason``.
 Error = (type[exception.TargetError] | type[exception.StoreError]
          | type[exception.InitiatorError])
 
 
-def telling(what: str, error: Error
+def translating_os_errors(what: str, error: Error
             ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn the system's errors into one of ours, and what else there may be.
+    """Decorate a verb so that it raises only errors of ours.
 
-    A verb checks each value. What goes wrong with one all the same must not
-    reach the caller as an error of Python's, which tells of the inside.
+    A verb checks each value. If one causes an error of Python's all the same,
+    that must not reach the caller, since it shows internals.
 
     :param what: what the verb does, for the error's text.
-    :param error: the class of the error.
+    :param error: the class that an ``OSError`` becomes.
     """
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
@@ -36,7 +36,7 @@ def telling(what: str, error: Error
             try:
                 return function(*args, **kwargs)
             except OSError as e:
-                # The path tells the object; never the value that was written.
+                # The path names the object; the value is never shown.
                 where = f' ({e.filename})' if e.filename else ''
                 raise error(
                     what, f'{e.strerror or type(e).__name__}{where}') from e
@@ -46,3 +46,6 @@ def telling(what: str, error: Error
                     f'to {what}', f'it met a {type(e).__name__}') from e
         return wrapper
     return decorate
+
+
+telling = translating_os_errors

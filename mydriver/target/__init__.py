@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backend exports on the kernel target, and to whom."""
+"""The exports of a backend on the kernel target, and their mappings."""

@@ -2,7 +2,7 @@
 """CHAP credentials, derived from one key and never stored.
 
 The secret of an initiator at a target is HMAC-SHA256(backend key, both
-names), so that a database, a journal or a copy of them gives nothing away.
+names), so that neither the journal nor a copy of it reveals a secret.
 """
 
 import base64
@@ -22,8 +22,8 @@ KEY_FILE = 'chap.key'
 
 _KEY_BYTES = 32
 
-#: 16 characters of base64 are 96 bits: what RFC 7143, 9.2.1 asks for at the
-#: least, and not more than initiators take at the most.
+#: 16 characters of base64 are 96 bits: the minimum of RFC 7143, 9.2.1, and
+#: within the maximum of all initiators.
 _SECRET_CHARACTERS = 16
 
 
@@ -35,7 +35,7 @@ class ChapKey:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        #: Names the key and reveals nothing of it.
+        #: Identifies the key without revealing it.
         self.fingerprint = hmac.digest(
             key, b'fingerprint', hashlib.sha256)[:8].hex()
 
@@ -44,11 +44,11 @@ class ChapKey:
 
     @classmethod
     def load(cls, path: str) -> 'ChapKey':
-        """Read the key; make it where there is none.
+        """Read the key; create it when there is none.
 
-        :param path: the key's file; 0600, of the service's user.
-        :raises ConfigurationError: when it is readable by others, damaged or
-            cannot be made.
+        :param path: the key's file; mode 0600, owned by the service's user.
+        :raises ConfigurationError: when others can read it, or it is damaged
+            or cannot be created.
         """
         with _explained(path):
             if not os.path.exists(path):
@@ -57,19 +57,19 @@ class ChapKey:
         if mode & 0o077:
             raise exception.ConfigurationError(
                 'mydriver_state_path', f'{path} can be read by others',
-                f'Run chmod 600 {path}, and consider the key known.')
+                f'Run chmod 600 {path}, and consider the key compromised.')
         if len(key) != _KEY_BYTES:
             raise exception.ConfigurationError(
                 'mydriver_state_path',
                 f'{path} is damaged: {len(key)} bytes, not {_KEY_BYTES}',
-                f'Restore it from a copy, such as {path}.* beside it.')
+                f'Restore it from a copy, such as {path}.* in that folder.')
         return cls(key)
 
     def credentials(self, initiator: model.Iqn, target: model.Iqn,
                     mutual: bool) -> model.ChapCredentials:
         """Return the credentials of an initiator at a target.
 
-        :param mutual: with the target's own, for mutual CHAP.
+        :param mutual: include those of the target, for mutual CHAP.
         """
         return model.ChapCredentials(
             username=str(initiator),
@@ -86,20 +86,21 @@ class ChapKey:
 
 
 class KeyRing:
-    """The key of a backend, and those that it replaced.
+    """The key of a backend, and the keys that it replaced.
 
-    A session logs in anew after each network fault, with the secret that its
-    initiator was told. So the key that this came from is kept in a file of its
-    own, ``chap.key.FINGERPRINT``, until nobody needs it any more.
+    A session logs in again after each network fault, with the secret that its
+    initiator was given. So the key of that secret is kept in a file of its
+    own, ``chap.key.FINGERPRINT``, until no session depends on it.
 
     :param current: the key of new mappings.
-    :param folder: where the others are; None has none.
+    :param folder: of the other keys; None when there are none.
+    :param is_new: the current key has just been created, so that nothing in
+        the kernel derives from it.
     """
 
     def __init__(self, current: ChapKey, folder: str | None = None,
                  is_new: bool = False) -> None:
         self.current = current
-        #: It was made just now: nothing that the kernel has comes from it.
         self.is_new = is_new
         self._folder = folder
 
@@ -108,7 +109,7 @@ class KeyRing:
 
     @classmethod
     def load(cls, folder: str) -> 'KeyRing':
-        """Read the key; make it where there is none.
+        """Read the keys; create the current one when there is none.
 
         :param folder: of the backend's state.
         :raises ConfigurationError: as :meth:`ChapKey.load`.
@@ -119,12 +120,12 @@ class KeyRing:
 
     @classmethod
     def load_kept(cls, folder: str) -> 'KeyRing | None':
-        """Read what is there beside a key that cannot be read.
+        """Read the other keys when the current one cannot be read.
 
-        Sessions depend on it, but nobody can be told anything new.
+        They serve existing sessions; new secrets cannot be derived.
 
         :param folder: of the backend's state.
-        :returns: None where there is no other key.
+        :returns: None when there is no other key.
         """
         for fingerprint in cls._kept_in(folder):
             with contextlib.suppress(exception.ConfigurationError):
@@ -134,7 +135,7 @@ class KeyRing:
         return None
 
     def get(self, fingerprint: str) -> ChapKey | None:
-        """Return a key by its fingerprint, None where it is not there.
+        """Return a key by its fingerprint, None when it is missing.
 
         :raises ConfigurationError: when it cannot be read.
         """
@@ -147,15 +148,16 @@ class KeyRing:
         return key if key.fingerprint == fingerprint else None
 
     def path(self, fingerprint: str) -> str | None:
-        """Return where a key is kept once it is not the current one."""
+        """Return the file of a key that has been replaced."""
         return self._folder and os.path.join(
             self._folder, f'{KEY_FILE}.{fingerprint}')
 
     def source_of(self, told: model.ChapCredentials, initiator: model.Iqn,
                   target: model.Iqn) -> str:
-        """Return the fingerprint of the key that credentials come from.
+        """Return the fingerprint of the key that credentials derive from.
 
-        :returns: the empty string for none of ours.
+        :param told: what the initiator was given.
+        :returns: the empty string when it is none of the known keys.
         """
         for fingerprint in (self.current.fingerprint, *self._kept()):
             key = self.get(fingerprint)
@@ -171,9 +173,9 @@ class KeyRing:
         return set(self._kept()) <= {self.current.fingerprint}
 
     def keep(self) -> None:
-        """Keep the current key for the time after it.
+        """Copy the current key, in case that it is replaced.
 
-        :raises ConfigurationError: when the file cannot be made.
+        :raises ConfigurationError: when the file cannot be created.
         """
         path = self.path(self.current.fingerprint)
         if path is not None and not os.path.exists(path):
@@ -181,7 +183,7 @@ class KeyRing:
                 _create(path, self.current._key)
 
     def forget(self, needed: Collection[str]) -> None:
-        """Remove the keys that nobody needs any more.
+        """Remove replaced keys that no session depends on.
 
         :param needed: fingerprints of the keys that sessions depend on.
         """
@@ -203,7 +205,7 @@ class KeyRing:
 
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Say which file cannot be used, and the remedy."""
+    """Raise the system's errors as ours, with the file and the remedy."""
     try:
         yield
     except OSError as e:
@@ -213,7 +215,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _create(path: str, key: bytes | None = None) -> None:
-    """Make a key's file whole or not at all."""
+    """Create a key's file atomically; an existing one is kept."""
     temporary = f'{path}.{os.getpid()}'
     with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC,
                       0o600), 'wb') as f:
@@ -221,7 +223,7 @@ def _create(path: str, key: bytes | None = None) -> None:
         f.flush()
         os.fsync(f.fileno())
     try:
-        os.link(temporary, path)  # an existing key is never replaced
+        os.link(temporary, path)  # fails when there is a key
     except FileExistsError:
         pass
     finally:

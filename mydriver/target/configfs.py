@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in the kernel target, read without privileges.
+"""The objects of the kernel target, read without privileges.
 
 Layout: Documentation/target/tcm_mod_builder.rst and
 drivers/target/iscsi/iscsi_target_configfs.c. Secrets are not readable here.
@@ -11,7 +11,7 @@ import re
 
 from mydriver import model
 
-#: Where the target's configfs tree begins.
+#: The target's folder in configfs.
 ROOT = Path('/sys/kernel/config/target')
 _TPG = 'tpgt_1'
 _DEVICES = Path('/sys/dev/block')
@@ -25,9 +25,9 @@ class SeenExport:
     :param name: name of the backstore.
     :param kind: ``fileio``, ``iblock`` or another plugin of LIO.
     :param serial: unit serial of the backstore.
-    :param path: what backs it.
-    :param size_bytes: its size as the target has it; 0 where the plugin
-        does not tell.
+    :param path: the file or block device behind it.
+    :param size_bytes: its size as the target has it; 0 when the plugin does
+        not show it.
     """
 
     lun: int
@@ -59,8 +59,8 @@ class SeenTarget:
     """One target's TPG 1.
 
     :param iqn: name of the target.
-    :param enabled: it takes logins.
-    :param portals: where it listens, ``ADDRESS:PORT``.
+    :param enabled: it accepts logins.
+    :param portals: the portals that it listens at, ``ADDRESS:PORT``.
     :param exports: its LUNs.
     :param acls: the initiators that have a NodeACL, with or without LUNs.
     :param mappings: their mapped LUNs.
@@ -83,9 +83,10 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
-    """Return what the kernel has of a target, None where it has none.
+    """Return the objects of a target, None when there is no target.
 
-    Other backends change what is theirs meanwhile: what goes is not there.
+    Other backends may change theirs meanwhile; objects that vanish during
+    the read are left out.
     """
     tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
     if not tpg.is_dir():
@@ -113,10 +114,10 @@ def _target(iqn: model.Iqn, tpg: Path) -> SeenTarget:
 
 
 def _must_authenticate(tpg: Path, acl: Path) -> bool:
-    """Tell whether a NodeACL asks for CHAP, by itself or as its TPG does.
+    """Tell whether a NodeACL asks for CHAP, by itself or through its TPG.
 
     drivers/target/iscsi/iscsi_target_nego.c, iscsi_conn_auth_required; kernels
-    before 6.0 ask the TPG alone.
+    before 6.0 only consult the TPG.
     """
     own = _read(acl / 'attrib/authentication')
     if own in ('', '-1'):
@@ -125,9 +126,9 @@ def _must_authenticate(tpg: Path, acl: Path) -> bool:
 
 
 def is_bound(iqn: model.Iqn, root: Path = ROOT) -> bool:
-    """Tell whether NodeACLs depend on what their TPG says of CHAP.
+    """Tell whether NodeACLs use the CHAP setting of their TPG.
 
-    Those of kernels before 6.0 do, which have no attribute of their own.
+    On kernels before 6.0 they do, since they have no setting of their own.
     """
     acls = root / 'iscsi' / str(iqn) / 'tpgt_1' / 'acls'
     return acls.is_dir() and any(
@@ -136,9 +137,9 @@ def is_bound(iqn: model.Iqn, root: Path = ROOT) -> bool:
 
 
 def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
-    """Return the portals at which a target takes logins, ``ADDRESS:PORT``.
+    """Return the portals at which a target accepts logins, ``ADDRESS:PORT``.
 
-    A few reads, however many LUNs there are.
+    The number of reads does not depend on the number of LUNs.
     """
     tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
     if _read(tpg / 'enable') != '1':
@@ -147,20 +148,20 @@ def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
 
 
 def database(root: Path = ROOT) -> str:
-    """Return the folder of what the kernel keeps of its target on disk.
+    """Return the folder in which the kernel target stores its files.
 
     Persistent reservations are in ``pr`` below it
     (drivers/target/target_core_pr.c, __core_scsi3_write_aptpl_to_file).
 
-    :returns: an absolute path; empty where the kernel has no target.
+    :returns: an absolute path; empty when the target is not loaded.
     """
     return _read(root / 'dbroot')
 
 
 def discovery_chap(root: Path = ROOT) -> Path | None:
-    """Return the attribute that makes discovery ask for CHAP, if it does.
+    """Return the attribute that makes discovery ask for CHAP, if it is set.
 
-    It holds for the whole host, whatever a target's own setting.
+    It applies to all targets of the host, whatever their own settings.
     """
     path = root / 'iscsi/discovery_auth/enforce_discovery_auth'
     return path if _read(path) == '1' else None
@@ -196,7 +197,7 @@ def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
 
 
 def _link(folder: Path) -> Path | None:
-    """Return the link in a LUN's folder, None once it is gone."""
+    """Return the link in a LUN's folder, None when it has gone."""
     try:
         return next((p for p in folder.iterdir() if p.is_symlink()), None)
     except FileNotFoundError:
@@ -215,7 +216,7 @@ def _size(store: Path) -> int:
     info = _read(store / 'info')
     if match := re.search(r'\bSize: (\d+)', info):
         return int(match[1])
-    # iblock names its device and has the size that this has.
+    # iblock shows its device, and has the size of that.
     if match := re.search(r'\bMajor: (\d+) Minor: (\d+)', info):
         sectors = _read(_DEVICES / f'{match[1]}:{match[2]}' / 'size')
         return int(sectors or 0) * 512

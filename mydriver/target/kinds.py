@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What initiators were told at the targets, and are not told anew.
+"""How initiators log in to the targets.
 
-A session logs in again after each network fault, with what its initiator was
-told when it attached: where, by CHAP or not, with which secret. So a NodeACL
-keeps all of this until its last mapping goes, whatever the settings are by
-then.
+A session logs in again after each network fault, in the way that its
+initiator was told when it attached: the portals, CHAP or not, the secret. So
+a NodeACL keeps all of this until its last mapping is removed, whatever the
+settings are by then.
 """
 
 from collections.abc import Collection
@@ -13,9 +13,8 @@ import dataclasses
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import chap, pool
-from mydriver.target import lio as targets
-from mydriver.target.journal import sqlite as journals
+from mydriver.target import chap, kernel, pool
+from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
@@ -23,14 +22,14 @@ LOG = logging.getLogger(__name__)
 class Kinds:
     """The kinds of a backend's NodeACLs.
 
-    :param settings: what new ones are told.
-    :param journal: what the others were told.
-    :param target: where it is found out what no journal tells.
-    :param keys: from which secrets are derived; None where there are none.
+    :param settings: determine the kind of new NodeACLs.
+    :param journal: records the kinds of existing ones.
+    :param target: shows what the journal lacks.
+    :param keys: from which secrets derive; None when there are none.
     """
 
-    def __init__(self, settings: pool.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, keys: chap.KeyRing | None
+    def __init__(self, settings: pool.Settings, journal: base.Journal,
+                 target: kernel.KernelTarget, keys: chap.KeyRing | None
                  ) -> None:
         self._settings = settings
         self._journal = journal
@@ -39,58 +38,58 @@ class Kinds:
         self._portals = frozenset(str(p) for p in settings.portals)
 
     @property
-    def of_new(self) -> journals.Kind:
-        """What a new NodeACL is told, but for mutual CHAP."""
+    def of_new(self) -> model.NodeKind:
+        """The kind of a new NodeACL, except for mutual CHAP."""
         return of_settings(self._settings, self._keys)
 
-    def found(self, asks: bool) -> journals.Kind:
-        """Return what is known of a NodeACL that only the kernel has.
+    def found(self, asks: bool) -> model.NodeKind:
+        """Return what is known about a NodeACL that only the kernel has.
 
         :param asks: it asks for CHAP.
         """
-        # Nothing that there is comes from a key that was made just now; and
-        # where the key was replaced, it may come from any of them.
+        # Nothing in the kernel derives from a key that has just been created;
+        # and if the key was replaced, it may derive from any of them.
         keys = self._keys
         known = asks and keys and keys.is_only and not keys.is_new
-        return journals.Kind(
+        return model.NodeKind(
             chap=asks, portals=self._portals,
             key=keys.current.fingerprint if known and keys else '')
 
-    def secrets(self, placed: journals.Placed
+    def secrets(self, mapped: model.MappedExport
                 ) -> model.ChapCredentials | None:
         """Return the secrets of a mapping.
 
-        :returns: None where there are none, or none that are known.
+        :returns: None when there are none, or their key is unknown.
         """
-        kind = placed.kind
+        kind = mapped.kind
         if not kind.chap or self._keys is None:
             return None
         key = self._keys.get(kind.key)
         if key is None:
             return None
-        return key.credentials(placed.mapping.initiator,
-                               placed.export.target, kind.mutual)
+        return key.credentials(mapped.mapping.initiator,
+                               mapped.export.target, kind.mutual)
 
-    def check(self, placed: journals.Placed) -> None:
-        """See that what the initiator has to be told is known.
+    def check(self, mapped: model.MappedExport) -> None:
+        """Check that the secret of an initiator can be derived.
 
-        :raises KeyLost: when it is not.
+        :raises KeyLost: when its key is missing.
         """
-        if placed.kind.chap and self.secrets(placed) is None:
-            path = self._keys and self._keys.path(placed.kind.key or '*')
+        if mapped.kind.chap and self.secrets(mapped) is None:
+            path = self._keys and self._keys.path(mapped.kind.key or '*')
             raise exception.KeyLost(
-                str(placed.mapping.initiator), str(placed.export.target),
+                str(mapped.mapping.initiator), str(mapped.export.target),
                 path or chap.KEY_FILE)
 
     def source_of(self, told: model.ChapCredentials | None,
                   initiator: model.Iqn, target: model.Iqn) -> str:
-        """Return the fingerprint of the key of credentials, if it is ours."""
+        """Return the fingerprint of the key of credentials, or nothing."""
         if self._keys is None or told is None:
             return ''
         return self._keys.source_of(told, initiator, target)
 
     def learn(self) -> None:
-        """Find out what a journal of version 1 does not tell."""
+        """Find out what a journal of version 1 does not record."""
         for node in self._journal.nodes():
             if node.kind.chap is not None:
                 continue
@@ -102,13 +101,13 @@ class Kinds:
             else:
                 asks = self._settings.chap
             portals = self._target.listening(node.target) | self._portals
-            self._journal.settle_kind(dataclasses.replace(
+            self._journal.set_kind(dataclasses.replace(
                 node, kind=dataclasses.replace(
                     self.found(asks), mutual=node.kind.mutual,
                     portals=portals)))
 
     def more_portals(self) -> dict[model.Iqn, list[model.Portal]]:
-        """Return where targets listen for those that attached before."""
+        """Return the portals that are only kept for existing sessions."""
         found: dict[model.Iqn, set[model.Portal]] = {}
         for node in self._journal.nodes():
             for text in node.kind.portals - self._portals:
@@ -117,21 +116,22 @@ class Kinds:
         return {t: sorted(portals) for t, portals in found.items()}
 
     def keep_key(self) -> None:
-        """Keep the key of new mappings for the time after it."""
+        """Copy the key of new mappings, in case that it is remapped."""
         if self._keys is None:
             return
         try:
             self._keys.keep()
         except exception.ConfigurationError as e:
-            LOG.warning('There is no copy of the CHAP key for the time after '
-                        'it: %s', e)
+            LOG.warning('The CHAP key cannot be copied, in case that it is '
+                        'replaced: %s', e)
 
     def forget_keys(self, also: Collection[str]) -> None:
-        """Forget keys that no session depends on.
+        """Remove keys that no session depends on.
 
-        Of a NodeACL whose key is not known, it may be any of them.
+        A NodeACL whose key is unknown may depend on any of them.
 
-        :param also: fingerprints that are needed beside those of the journal.
+        :param also: fingerprints that are needed in addition to those of the
+            journal.
         """
         kinds = [n.kind for n in self._journal.nodes()]
         if self._keys and all(k.key for k in kinds if k.chap is not False):
@@ -139,25 +139,25 @@ class Kinds:
 
 
 def of_settings(settings: pool.Settings, keys: chap.KeyRing | None
-                ) -> journals.Kind:
-    """Return what a new NodeACL is told, but for mutual CHAP.
+                ) -> model.NodeKind:
+    """Return the kind of a new NodeACL, except for mutual CHAP.
 
-    :param keys: of the backend, None where there are none.
+    :param keys: of the backend, None when there are none.
     """
     key = keys.current.fingerprint if settings.chap and keys else ''
-    return journals.Kind(
+    return model.NodeKind(
         chap=bool(key), key=key,
         portals=frozenset(str(p) for p in settings.portals))
 
 
-def outdated(nodes: list[journals.Node], wanted: journals.Kind
-             ) -> dict[str, list[journals.Node]]:
-    """Return the NodeACLs that are told something else than new ones.
+def outdated(nodes: list[model.Node], wanted: model.NodeKind
+             ) -> dict[str, list[model.Node]]:
+    """Return the NodeACLs whose kind differs from that of new ones.
 
-    :param wanted: what new ones are told.
-    :returns: by what it is that they keep.
+    :param wanted: the kind of new ones.
+    :returns: NodeACLs by what they keep.
     """
-    found: dict[str, list[journals.Node]] = {}
+    found: dict[str, list[model.Node]] = {}
     for node in nodes:
         kind = node.kind
         if kind.chap is not None and kind.chap != wanted.chap:
@@ -165,7 +165,7 @@ def outdated(nodes: list[journals.Node], wanted: journals.Kind
         elif kind.chap and kind.key != wanted.key:
             what = 'secrets of an earlier chap.key'
         elif kind.portals - wanted.portals:
-            what = 'portals that are not configured any more'
+            what = 'portals that are no longer configured'
         else:
             continue
         found.setdefault(what, []).append(node)

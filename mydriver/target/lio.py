@@ -1,27 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan and apply: what the journal says, in the kernel target.
+"""The Linux kernel target (LIO): reads configfs, calls privileged verbs."""
 
-:class:`KernelTarget` is what the service needs of a target; :class:`LioTarget`
-does it with LIO. Both the in-memory one of the tests and LIO pass the same
-contract suite.
-"""
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 import os
-from typing import Any, Protocol
+from typing import Any
 
 from oslo_log import log as logging
 
 from mydriver import exception, model
 from mydriver.privileged import channel
 from mydriver.privileged.target import lio as as_root
-from mydriver.target import addresses, configfs
-from mydriver.target.journal import sqlite
+from mydriver.target import addresses, configfs, kernel
 
 LOG = logging.getLogger(__name__)
 
-#: Attributes of each TPG: real ACLs, and discovery that shows a target to
-#: those only that have one (drivers/target/iscsi/iscsi_target_tpg.c).
+#: Attributes of each TPG: explicit NodeACLs, and discovery that shows a target
+#: only to initiators with one (drivers/target/iscsi/iscsi_target_tpg.c).
 TPG_ATTRIBUTES = {
     'generate_node_acls': 0,
     'cache_dynamic_acls': 0,
@@ -31,143 +25,12 @@ TPG_ATTRIBUTES = {
 }
 
 
-#: Portals beside the configured ones, by target.
-More = Mapping[model.Iqn, Collection[model.Portal]]
-
-
-class KernelTarget(Protocol):
-    """A target that can be told what shall be. Every method is idempotent."""
-
-    def check(self) -> list[str]:
-        """See that the host can serve.
-
-        :returns: what is not as it should be, though it can serve all the
-            same.
-        :raises NoAddress: when it has no address to serve at yet.
-        :raises ConfigurationError: when something is missing.
-        """
-
-    def ensure_pool(self, targets: Sequence[model.Iqn],
-                    more: More | None = None) -> None:
-        """Make the targets of the pool, with their portals.
-
-        What cannot be made is logged and left out.
-
-        :param more: portals that a target has beside the configured ones.
-        :raises TargetError: when no target can be made.
-        """
-
-    def drop_target(self, target: model.Iqn) -> bool:
-        """Remove a target that nobody can be using.
-
-        :returns: False when it has LUNs, NodeACLs or sessions, and stays.
-        :raises TargetError: when the kernel refuses.
-        """
-
-    def ensure_export(self, export: model.Export) -> None:
-        """Make the LUN of a volume.
-
-        :raises ForeignObject: when another object has its place.
-        :raises TargetError: when the kernel refuses.
-        """
-
-    def ensure_mapping(self, placed: sqlite.Placed,
-                       secrets: model.ChapCredentials | None = None) -> None:
-        """Make the LUN of a volume and map it to an initiator.
-
-        :param secrets: None leaves those that the NodeACL has.
-        :raises ForeignObject: when another object has its place.
-        :raises TargetError: when the kernel refuses.
-        """
-
-    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
-                     lun: int) -> None:
-        """Unmap a LUN; the NodeACL goes with the last of its LUNs.
-
-        While its initiator is logged in it stays, so that commands to the
-        LUN fail rather than wait; a later call removes it.
-
-        :raises TargetError: when the kernel refuses.
-        """
-
-    def drop_export(self, export: model.Export) -> None:
-        """Remove the LUN of a volume.
-
-        :raises TargetError: when the kernel refuses, as while it is mapped.
-        """
-
-    def resize(self, export: model.Export) -> None:
-        """Tell initiators the size of the grown device.
-
-        :raises TargetError: when the kernel refuses.
-        """
-
-    def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
-        """Tell whether a NodeACL asks for mutual CHAP.
-
-        :raises TargetError: when there is none.
-        """
-
-    def names(self) -> list[str]:
-        """Return the names of all targets, ours or not."""
-
-    def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
-        """Return what there is of a target, None where it is not."""
-
-    def listening(self, target: model.Iqn) -> frozenset[str]:
-        """Return the portals at which a target takes logins.
-
-        Those whose address this host has lost do not count.
-        """
-
-
-def unknown(seen: configfs.SeenTarget, name_prefix: str,
-            exports: Iterable[model.Export],
-            mappings: Iterable[sqlite.Placed]
-            ) -> tuple[list[model.Export],
-                       list[tuple[model.Export, model.Mapping]]]:
-    """Return what of ours is at a target and not in the journal.
-
-    :param seen: what the kernel has.
-    :param name_prefix: how the names of our backstores begin; LUNs with
-        others, and what is mapped to them, are not ours.
-    :param exports: those of the journal, of any target.
-    :param mappings: those of the journal, of any target.
-    :returns: exports; and mappings with the export that each leads to.
-    """
-    target = model.Iqn(seen.iqn)
-    ours = {e.lun: model.Export(
-        e.serial,
-        model.BackingDevice('iblock' if e.kind == 'iblock' else 'fileio',
-                            e.path, e.size_bytes), target, e.lun)
-            for e in seen.exports if e.name == name_prefix + e.serial}
-    known = {(e.target, e.lun) for e in exports}
-    known_mappings = {(p.export.target, p.mapping.initiator, p.mapping.lun)
-                      for p in mappings}
-    return (
-        [e for e in ours.values() if (target, e.lun) not in known],
-        [(ours[m.tpg_lun], model.Mapping(ours[m.tpg_lun].volume_id, initiator,
-                                         m.lun, m.read_only))
-         for m in seen.mappings if m.tpg_lun in ours
-         and (initiator := _iqn(m.initiator)) is not None
-         and (target, initiator, m.lun) not in known_mappings])
-
-
-def _iqn(name: str) -> model.Iqn | None:
-    """Return the name of a NodeACL; None for one that no driver gave it."""
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        LOG.warning('A NodeACL that somebody else made is left alone: %s', e)
-        return None
-
-
 class LioTarget:
     """The Linux kernel target.
 
     :param backend: name of the backend; backstores are named after it.
-    :param portals: addresses on which the targets listen.
-    :param chap: whether new initiators are asked for CHAP.
+    :param portals: where the targets listen.
+    :param chap: ask new initiators for CHAP.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
@@ -177,7 +40,7 @@ class LioTarget:
         self._chap = chap
 
     def check(self) -> list[str]:
-        """See :meth:`KernelTarget.check`."""
+        """See :meth:`.kernel.KernelTarget.check`."""
         if not os.path.ismount(configfs.ROOT.parent):
             raise exception.ConfigurationError(
                 'Kernel target', f'configfs is not mounted at '
@@ -192,12 +55,12 @@ class LioTarget:
         return [*_absent(self._portals), *_discovery()]
 
     def ensure_pool(self, targets: Sequence[model.Iqn],
-                    more: More | None = None) -> None:
-        """See :meth:`KernelTarget.ensure_pool`."""
+                    more: kernel.More | None = None) -> None:
+        """See :meth:`.kernel.KernelTarget.ensure_pool`."""
         try:
             channel.run(as_root.ensure_database)
         except exception.MyDriverError as e:
-            # Without it all works but for persistent reservations.
+            # Only persistent reservations depend on it.
             LOG.error('%s', e)
         failed = []
         for target in targets:
@@ -209,22 +72,24 @@ class LioTarget:
         if failed and len(failed) == len(targets):
             raise failed[0]
 
-    def _ensure_target(self, target: model.Iqn, more: More | None) -> None:
+    def _ensure_target(self, target: model.Iqn,
+                       more: kernel.More | None) -> None:
         attributes = {**TPG_ATTRIBUTES, 'authentication': int(self._chap)}
         if configfs.is_bound(target):
-            # Live sessions ask the TPG: it stays until they are gone.
+            # Live sessions depend on the TPG's setting until they end.
             del attributes['authentication']
         refused = channel.run(
             as_root.ensure_target, str(target),
             [[p.host, p.port] for p in self._portals], attributes)
         for portal, reason in refused:
-            LOG.warning('Target %s does not listen at %s: %s. Does another '
-                        'program? ss -ltnp tells.', target, portal, reason)
+            LOG.warning('Target %s does not listen at %s: %s. See ss -ltnp '
+                        'for another program that does.', target, portal,
+                        reason)
         for portal in (more or {}).get(target, ()):
             self._ensure_portal(target, portal)
 
     def _ensure_portal(self, target: model.Iqn, portal: model.Portal) -> None:
-        """Have a target listen where it once did, unless that is gone."""
+        """Make a target listen at a portal of existing sessions, if it can."""
         try:
             refused = channel.run(
                 as_root.ensure_target, str(target),
@@ -233,23 +98,23 @@ class LioTarget:
         except exception.TargetError as e:
             reason = str(e)
         if reason:
-            LOG.warning('Hosts that log in to %s at %s cannot do so any '
-                        'more: %s', target, portal, reason)
+            LOG.warning('Hosts can no longer log in to %s at %s: %s', target,
+                        portal, reason)
 
     def drop_target(self, target: model.Iqn) -> bool:
-        """See :meth:`KernelTarget.drop_target`."""
+        """See :meth:`.kernel.KernelTarget.drop_target`."""
         return bool(channel.run(as_root.drop_target, str(target)))
 
     def ensure_export(self, export: model.Export) -> None:
-        """See :meth:`KernelTarget.ensure_export`."""
+        """See :meth:`.kernel.KernelTarget.ensure_export`."""
         channel.run(as_root.ensure_export, self._primitives(export))
 
-    def ensure_mapping(self, placed: sqlite.Placed,
+    def ensure_mapping(self, mapped: model.MappedExport,
                        secrets: model.ChapCredentials | None = None) -> None:
-        """See :meth:`KernelTarget.ensure_mapping`."""
-        mapping, asks = placed.mapping, placed.kind.chap
+        """See :meth:`.kernel.KernelTarget.ensure_mapping`."""
+        mapping, asks = mapped.mapping, mapped.kind.chap
         channel.run(as_root.ensure_mapping,
-                    self._primitives(placed.export),
+                    self._primitives(mapped.export),
                     {'initiator': str(mapping.initiator), 'lun': mapping.lun,
                      'read_only': mapping.read_only,
                      'authentication': -1 if asks is None else int(asks)},
@@ -257,33 +122,33 @@ class LioTarget:
 
     def drop_mapping(self, export: model.Export, initiator: model.Iqn,
                      lun: int) -> None:
-        """See :meth:`KernelTarget.drop_mapping`."""
+        """See :meth:`.kernel.KernelTarget.drop_mapping`."""
         channel.run(as_root.drop_mapping,
                     self._primitives(export), str(initiator), lun)
 
     def drop_export(self, export: model.Export) -> None:
-        """See :meth:`KernelTarget.drop_export`."""
+        """See :meth:`.kernel.KernelTarget.drop_export`."""
         channel.run(as_root.drop_export, self._primitives(export))
 
     def resize(self, export: model.Export) -> None:
-        """See :meth:`KernelTarget.resize`."""
+        """See :meth:`.kernel.KernelTarget.resize`."""
         channel.run(as_root.resize, self._primitives(export))
 
     def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
-        """See :meth:`KernelTarget.is_mutual`."""
+        """See :meth:`.kernel.KernelTarget.is_mutual`."""
         return bool(channel.run(as_root.is_mutual,
                                 str(target), str(initiator)))
 
     def names(self) -> list[str]:
-        """See :meth:`KernelTarget.names`."""
+        """See :meth:`.kernel.KernelTarget.names`."""
         return configfs.names()
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
-        """See :meth:`KernelTarget.observe`."""
+        """See :meth:`.kernel.KernelTarget.observe`."""
         return configfs.target(target)
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
-        """See :meth:`KernelTarget.listening`."""
+        """See :meth:`.kernel.KernelTarget.listening`."""
         return frozenset(p for p in configfs.listening(target)
                          if not addresses.absent(model.Portal.parse(p)))
 
@@ -305,7 +170,7 @@ def _primitives_of(secrets: model.ChapCredentials | None
 
 
 def _absent(portals: Sequence[model.Portal]) -> list[str]:
-    """Tell which portals' addresses this host does not have.
+    """Return a warning for each portal whose address this host lacks.
 
     :raises ConfigurationError: when it has none of them.
     """
@@ -316,20 +181,22 @@ def _absent(portals: Sequence[model.Portal]) -> list[str]:
                               for p in missing})),
             'this host has none of the addresses: ' + ', '.join(
                 f'{p.address} ({why})' for p, why in missing.items()),
-            'Name addresses of this host, and see that their interfaces are '
+            'Set addresses of this host, and check that their interfaces are '
             'up.')
-    return [f'{addresses.option_of(portals, p)}: {p.address} is no address '
-            f'of this host now ({why}). Hosts get the other portals; it is '
-            'served as soon as it is there.' for p, why in missing.items()]
+    return [f'{addresses.option_of(portals, p)}: {p.address} is not an '
+            f'address of this host ({why}). Hosts get the other portals; it '
+            'is served as soon as it is present.'
+            for p, why in missing.items()]
 
 
 def _discovery() -> list[str]:
-    """Tell whether discovery asks for CHAP, which Cinder cannot answer."""
+    """Return a warning if discovery asks for CHAP."""
     enforced = configfs.discovery_chap()
     if enforced is None:
         return []
-    text = ('Discovery asks for CHAP at this host, for every target. Whether '
-            'a host sees its target is not checked then, and stock os-brick '
-            f'does not find all portals. Run echo 0 > {enforced}, which opens '
-            'nothing: a target shows itself to those on its access list.')
+    text = ('Discovery asks for CHAP on this host, for all targets. So it is '
+            'not checked whether a host sees its target, and stock os-brick '
+            f'does not find all portals. Run echo 0 > {enforced}; that grants '
+            'no access: a target is only shown to initiators with a NodeACL.'
+            )
     return [text]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a state's folder and a pool of targets are.
+"""Check that a state's folder and a pool of targets are this backend's.
 
-Two backends that take the same objects for their own cut off each other's
-guests. So what is another's is found before anything is written.
+Two backends that both consider an object theirs cut off each other's guests.
+So objects of others are detected before anything is written.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,20 +13,20 @@ import os
 from pathlib import Path
 import socket
 import sqlite3
-from urllib import parse
 
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import lio as targets
+from mydriver.target import kernel
 from mydriver.target import pool as serving
+from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
-#: The file that says who writes the journal beside it.
+#: The file that records the owner of the state's folder.
 OWNER_FILE = 'owner'
 
-#: How the names of all backends' backstores begin (target.LioTarget).
+#: Prefix of the names of all backends' backstores.
 _BACKSTORE = 'mydriver-'
 
 _MACHINE_ID = Path('/etc/machine-id')
@@ -34,14 +34,14 @@ _MACHINE_ID = Path('/etc/machine-id')
 
 def claim(settings: serving.Settings, host: str | None = None,
           machine_id: Path = _MACHINE_ID) -> None:
-    """See that the state is this backend's, on this host; say so in it.
+    """Check that the state is this backend's on this host, and record that.
 
-    A host is another one when neither its name nor its machine-id(5) is that
-    of the last start: a rename changes only the one, new hardware under the
-    old name only the other.
+    The host is another one when both its name and its machine-id(5) differ
+    from those of the last start: a rename changes only the name, replaced
+    hardware only the id.
 
-    :param host: name of this host, this very one by default.
-    :raises ConfigurationError: when it is another's.
+    :param host: name of this host, by default the system's.
+    :raises ConfigurationError: when the state is another's.
     """
     path = Path(settings.state_path, OWNER_FILE)
     mine = {'backend': settings.backend, 'host': host or socket.gethostname(),
@@ -63,11 +63,11 @@ def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
     if own.name != settings.backend:
         return {}  # not a folder below mydriver_state_path
     found = {}
-    for path in sorted(own.parent.glob('*/journal.sqlite')):
+    for path in sorted(own.parent.glob(f'*/{journals.FILE_NAME}')):
         if path.parent != own:
             try:
-                for iqn, is_used in _targets_in(path):
-                    found[model.Iqn(iqn)] = (path.parent.name, bool(is_used))
+                for iqn, is_used in journals.targets_in(str(path)).items():
+                    found[iqn] = (path.parent.name, is_used)
             except (sqlite3.Error, exception.InvalidIqn) as e:
                 LOG.warning('The journal %s of another backend cannot be '
                             'read: %s', path, e)
@@ -75,13 +75,13 @@ def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
 
 
 def check_pool(settings: serving.Settings, pool: Iterable[model.Iqn],
-               name_prefix: str, target: targets.KernelTarget,
+               name_prefix: str, target: kernel.KernelTarget,
                taken: Mapping[model.Iqn, tuple[str, bool]]) -> None:
-    """See that no other backend serves volumes on targets of a pool.
+    """Check that no other backend serves volumes on targets of a pool.
 
-    :param name_prefix: how the names of our backstores begin.
+    :param name_prefix: prefix of the names of the backend's backstores.
     :param taken: as :func:`others` returns it.
-    :raises ConfigurationError: names both.
+    :raises ConfigurationError: names both backends.
     """
     for iqn in pool:
         other = _exporting(iqn, name_prefix, target)
@@ -89,14 +89,14 @@ def check_pool(settings: serving.Settings, pool: Iterable[model.Iqn],
             other = taken[iqn][0]
         if other is not None:
             raise exception.ConfigurationError(
-                f'[{settings.backend}]', f'its target {iqn} is that of '
+                f'[{settings.backend}]', f'its target {iqn} belongs to '
                 f'backend [{other}], which serves volumes on it',
                 f'Set another target_prefix in [{settings.backend}]; or '
-                'detach its volumes, then start it anew.')
+                'detach its volumes, then restart cinder-volume.')
 
 
 def _exporting(iqn: model.Iqn, name_prefix: str,
-               target: targets.KernelTarget) -> str | None:
+               target: kernel.KernelTarget) -> str | None:
     """Return the name of another backend that has LUNs at a target."""
     seen = target.observe(iqn)
     for export in seen.exports if seen else ():
@@ -107,19 +107,11 @@ def _exporting(iqn: model.Iqn, name_prefix: str,
     return None
 
 
-def _targets_in(path: Path) -> list[tuple[str, int]]:
-    with contextlib.closing(sqlite3.connect(
-            f'file:{parse.quote(str(path))}?mode=ro', uri=True,
-            timeout=10)) as db:
-        return db.execute(
-            'SELECT iqn, EXISTS (SELECT 1 FROM export WHERE target = iqn) '
-            'FROM target').fetchall()
-
-
 def _machine(path: Path) -> str:
-    """Return what identifies this machine; empty where nothing does.
+    """Return an id of this machine; empty when it has none.
 
-    The id itself is to stay on the machine (machine-id(5)).
+    It is hashed, since the machine-id itself must not be shown
+    (machine-id(5)).
     """
     try:
         text = path.read_text().strip()
@@ -158,5 +150,5 @@ def _explained(path: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise exception.ConfigurationError(
             'mydriver_state_path', f'{path} cannot be used: {e}',
-            'Give it to the user that cinder-volume runs as; when it is '
+            'Give it to the user that cinder-volume runs as; if it is '
             'damaged, remove it.') from e

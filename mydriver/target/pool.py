@@ -1,31 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backend serves, on which targets, and whom."""
+"""A backend's target pool: its settings and target names."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 import dataclasses
 import hashlib
 import re
 import socket
-from typing import Any
+import uuid
+import zlib
 
 from mydriver import exception, model
 
-#: Hex digits that tell names apart which would be the same otherwise.
+#: Hex digits that distinguish names that would otherwise be the same.
 _DIGITS = 8
-#: The name of a target ends somewhere (RFC 7143, 4.2.7.1).
+#: The name of a target is limited to 223 bytes (RFC 7143, 4.2.7.1).
 _LONGEST_PART = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What a backend is made of.
+    """The settings of a backend that its exports depend on.
 
     :param backend: its name, the section of cinder.conf.
-    :param target_prefix: how the names of its targets begin.
+    :param target_prefix: prefix of the names of its targets.
     :param portals: at least one; the first is the preferred one.
     :param chap: ask initiators for CHAP.
     :param state_path: folder of the journal and the CHAP key.
-    :param targets: how many targets the pool has.
+    :param targets: number of targets in the pool.
     :param discovery_timeout_s: how long a portal may take to answer.
     """
 
@@ -43,14 +44,14 @@ def pool(settings: Settings, host: str | None = None,
          taken: Collection[model.Iqn] = ()) -> list[model.Iqn]:
     """Return the names of the targets of a backend's pool.
 
-    Two backends have different ones, on whatever hosts they are. What earlier
-    releases called them does not tell all backends apart, and holds only
-    where it is in use.
+    They differ between any two backends, on the same host or not. The names
+    of earlier releases do not always differ, and are kept only while they are
+    in use.
 
-    :param host: name of this host, this very one by default.
+    :param host: name of this host, by default the system's.
     :param in_use: the targets that the backend has already.
-    :param taken: those that other backends of this host have.
-    :raises ConfigurationError: when the prefix makes no valid name.
+    :param taken: the targets of other backends of this host.
+    :raises ConfigurationError: when the prefix leads to no valid name.
     """
     host = host or socket.gethostname()
     plain = _targets(settings, '-'.join(
@@ -63,19 +64,28 @@ def pool(settings: Settings, host: str | None = None,
     apart = _targets(settings, _told_apart(host, settings.backend))
     if not apart:
         raise exception.ConfigurationError(
-            'target_prefix', f'{settings.target_prefix!r} makes no name that '
-            'the target takes', 'Set it to a shorter name, such as '
+            'target_prefix', f'{settings.target_prefix!r} leads to no name '
+            'that the target accepts', 'Set it to a shorter name, such as '
             'iqn.2010-10.org.openstack: .')
     return apart
 
 
+def place(volume_id: str, targets: Sequence[model.Iqn]) -> model.Iqn:
+    """Return the target of a pool that a volume is exported on.
+
+    :param volume_id: UUID of the backing.
+    :param targets: of the pool, in order.
+    """
+    return targets[zlib.crc32(uuid.UUID(volume_id).bytes) % len(targets)]
+
+
 def is_of_a_pool(target: model.Iqn) -> bool:
-    """Tell whether a name is such as the targets of a pool have."""
+    """Tell whether a name has the form of a pool's target."""
     return re.search('mydriver-[a-z0-9-]+-[0-9]+$', str(target)) is not None
 
 
 def _targets(settings: Settings, name: str) -> list[model.Iqn]:
-    """Return the names, none where they would not be valid."""
+    """Return the names, or none if they would not be valid."""
     try:
         return [model.Iqn(f'{settings.target_prefix}mydriver-{name}-{n}')
                 for n in range(settings.targets)]
@@ -84,21 +94,21 @@ def _targets(settings: Settings, name: str) -> list[model.Iqn]:
 
 
 def _words(text: str) -> str:
-    """Return what of a text may be in the name of a target."""
+    """Return the part of a text that the name of a target can contain."""
     return re.sub('[^a-z0-9]+', '-', text.lower()).strip('-')
 
 
 def _is_plain(host: str, backend: str) -> bool:
-    """Tell whether both can be read from a name that has them unchanged.
+    """Tell whether a name made of both unchanged is unambiguous.
 
-    The last hyphen parts them, so there is none in the name of the backend.
+    The last hyphen separates them, so the backend's name must not have one.
     """
     return (_words(host) == host and _words(backend) == backend
             and '' not in (host, backend) and '-' not in backend)
 
 
 def _told_apart(host: str, backend: str) -> str:
-    """Return a name for a backend that no other one has."""
+    """Return a name that no other backend has."""
     digest = hashlib.sha256('\0'.join((host, backend)).encode(
         'utf-8', 'surrogateescape')).hexdigest()
     parts = [_words(part)[:_LONGEST_PART] for part in (host, backend)]
@@ -108,12 +118,12 @@ def _told_apart(host: str, backend: str) -> str:
 def missing_portals(
         settings: Settings, targets: Iterable[model.Iqn],
         listening: Callable[[model.Iqn], frozenset[str]]) -> tuple[str, ...]:
-    """Return the portals at which targets take no logins.
+    """Return the portals at which targets accept no logins.
 
     :param targets: of the pool.
-    :param listening: returns the portals at which a target takes logins.
-    :returns: a text for each portal; those of all targets are named alone.
-    :raises TargetDown: when a target takes none at all.
+    :param listening: returns the portals at which a target accepts logins.
+    :returns: a text for each portal, with the targets unless it is all.
+    :raises TargetDown: when a target accepts none at all.
     """
     wanted = [str(p) for p in settings.portals]
     serves = {t: listening(t) for t in targets}
@@ -129,24 +139,3 @@ def missing_portals(
         elif without:
             found.append(f'{portal} of {" and ".join(without)}')
     return tuple(found)
-
-
-def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
-    """Return the initiator of a connector.
-
-    :raises InvalidConnector: when it has none, or one that the target
-        cannot take.
-    """
-    if not isinstance(connector, Mapping):
-        raise exception.InvalidConnector(
-            f'it is {exception.shown(connector)}, not an object')
-    name = connector.get('initiator')
-    if not name:
-        raise exception.InvalidConnector(
-            'it has no initiator name. Is open-iscsi installed on host '
-            f'{exception.shown(connector.get("host", "?"))}, and /etc/iscsi/'
-            'initiatorname.iscsi there')
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        raise exception.InvalidConnector(str(e).rstrip('.')) from e

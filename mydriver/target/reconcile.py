@@ -1,47 +1,145 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a start finds out about targets and lost mappings."""
+"""Bring the journal, the kernel and Cinder's records together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import dataclasses
 
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import kinds, ownership, recovery
-from mydriver.target import lio as targets
-from mydriver.target import pool as serving
-from mydriver.target.journal import sqlite as journals
+from mydriver.target import (
+    adoption,
+    changes,
+    devices,
+    kernel,
+    kinds,
+    ownership,
+    pool,
+    recorded,
+)
+from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Brings journal, kernel and Cinder's records together.
+    """Repairs what a crash, a reboot or a lost journal left behind.
 
-    :param settings: what the backend is made of.
+    :param settings: of the backend.
     :param journal: the desired state.
-    :param target: where it is made so.
-    :param known: what initiators were told.
-    :param name_prefix: how the names of our backstores begin.
+    :param target: the kernel target that is made to match it.
+    :param known_kinds: how initiators log in.
+    :param change: makes the changes.
+    :param its_devices: brings up what is exported.
+    :param name_prefix: prefix of the names of the backend's backstores.
     """
 
-    def __init__(self, settings: serving.Settings, journal: journals.Journal,
-                 target: targets.KernelTarget, known: kinds.Kinds,
+    def __init__(self, settings: pool.Settings, journal: base.Journal,
+                 target: kernel.KernelTarget, known_kinds: kinds.Kinds,
+                 change: changes.Changes, its_devices: devices.Devices,
                  name_prefix: str) -> None:
         self._settings = settings
         self._journal = journal
         self._target = target
-        self._kinds = known
+        self._kinds = known_kinds
+        self._changes = change
+        self._remaker = recorded.Remaker(
+            settings, journal, target, known_kinds, change, its_devices,
+            name_prefix)
         self._name_prefix = name_prefix
+        #: The targets that new exports are placed on.
+        self.pool = pool.pool(settings)
 
-    def own_targets(self) -> tuple[list[model.Iqn], list[model.Iqn]]:
-        """Settle which targets are this backend's.
+    def start(self) -> None:
+        """Make the kernel match the journal.
 
-        Nothing is written to any before it is known to be ours.
+        Objects that are already correct are left alone. An export that cannot
+        be restored, or whose device cannot be brought up, is logged and left
+        as it is; the others are restored all the same.
 
-        :returns: those of the pool; and all of them, those of earlier names
-            too.
-        :raises ConfigurationError: when one is another's.
+        :raises ConfigurationError: when an object belongs to another backend.
+        :raises TargetError: when the pool of targets cannot be created.
+        """
+        self.pool, known = self._own_targets()
+        self._kinds.learn()
+        # NodeACLs keep their kind before an existing target gets another.
+        existing = set(self._target.names())
+        self._target.ensure_pool([t for t in known if str(t) not in existing],
+                                 self._kinds.more_portals())
+        adoption.adopt(known, self._name_prefix, self._journal, self._target,
+                       self._kinds.found)
+        self._kinds.keep_key()
+        mapped = [m for m in self._journal.mappings()
+                  if not self._changes.drop_if_doomed(m)]
+        self._restore_mappings(mapped)
+        self._target.ensure_pool(known, self._kinds.more_portals())
+        self._restore_exports({m.export.volume_id for m in mapped})
+        self._drop_unused(set(known) - set(self.pool))
+        LOG.info('Backend %s exports %d volumes, %d mappings',
+                 self._settings.backend, len(self._journal.exports()),
+                 len(mapped))
+
+    def settle(self, is_live: Callable[[str, model.Iqn | None], bool],
+               volume_id: str | None = None) -> int:
+        """Remove what earlier runs left and Cinder has no attachment of.
+
+        A crash during an attach leaves such a mapping or export: Cinder has
+        no record of it and will never ask for its removal. An export without
+        a mapping serves nobody; each attach creates it again.
+
+        :param is_live: takes a volume and an initiator, and tells whether
+            the mapping must stay; or a volume and None, and tells whether the
+            export must. In doubt it says so.
+        :param volume_id: of the only volume to look at; its export stays.
+        :returns: how many mappings were found that Cinder does not have.
+        """
+        stale = [m for m in self._journal.earlier_mappings()
+                 if volume_id in (None, m.mapping.volume_id)
+                 and not is_live(m.mapping.volume_id, m.mapping.initiator)]
+        for one in stale:
+            LOG.warning('Volume %s is mapped to %s, but Cinder has no '
+                        'attachment for it: unmapping', one.mapping.volume_id,
+                        one.mapping.initiator)
+            with (changes.failure_logged(one.mapping.volume_id),
+                  self._changes.lock(one.mapping.volume_id)):
+                self._changes.unmap(one)
+        mapped = {m.export.volume_id for m in self._journal.mappings()}
+        for export in self._journal.exports():
+            if not volume_id and export.volume_id not in mapped and (
+                    not is_live(export.volume_id, None)):
+                with changes.failure_logged(export.volume_id):
+                    self._changes.withdraw_unused(export.volume_id)
+        return len(stale)
+
+    def remake(self, attachments: Iterable[recorded.Recorded]) -> int:
+        """Re-create mappings that Cinder has and the journal lost.
+
+        :param attachments: those that Cinder has.
+        :returns: how many mappings were created.
+        """
+        return self._remaker.remake(attachments)
+
+    def forget_keys(self, attachments: Iterable[recorded.Recorded]) -> None:
+        """Remove replaced CHAP keys that no attachment depends on.
+
+        The journal alone is not enough: it may have been lost.
+
+        :param attachments: all that Cinder has.
+        """
+        self._kinds.forget_keys({self._kinds.source_of(
+            one.chap, one.mapping.initiator, one.target)
+            for one in attachments})
+
+    # -- start
+
+    def _own_targets(self) -> tuple[list[model.Iqn], list[model.Iqn]]:
+        """Determine which targets are this backend's.
+
+        Nothing is written to a target before it is known to be ours.
+
+        :returns: those of the pool; and all of them, including those of
+            earlier names.
+        :raises ConfigurationError: when one belongs to another backend.
         """
         ownership.claim(self._settings)
         taken = ownership.others(self._settings)
@@ -49,71 +147,41 @@ class Reconciler:
         for iqn in taken.keys() - used:
             self._journal.remove_target(iqn)
         known = self._journal.targets()
-        more = recovery.unknown_targets(known, self._name_prefix,
+        more = adoption.unknown_targets(known, self._name_prefix,
                                         self._target)
-        pool = serving.pool(self._settings, in_use=[*known, *more],
-                            taken=taken)
-        ownership.check_pool(self._settings, {*pool, *known, *more},
+        names = pool.pool(self._settings, in_use=[*known, *more],
+                          taken=taken)
+        ownership.check_pool(self._settings, {*names, *known, *more},
                              self._name_prefix, self._target, taken)
-        return pool, self._journal.add_targets([*pool, *more])
+        return names, self._journal.add_targets([*names, *more])
 
-    def drop_unused(self, earlier: set[model.Iqn]) -> None:
-        """Remove targets of earlier names of this host that are empty."""
+    def _restore_mappings(self, mapped: Iterable[model.MappedExport]) -> None:
+        """Restore mappings, each volume's device being brought up once."""
+        by_volume: dict[str, list[model.MappedExport]] = {}
+        for one in mapped:
+            by_volume.setdefault(one.export.volume_id, []).append(one)
+        for volume_id, its_mappings in by_volume.items():
+            with changes.failure_logged(volume_id):
+                export = self._changes.refresh(its_mappings[0].export)
+                for one in its_mappings:
+                    with changes.failure_logged(volume_id):
+                        self._changes.map(
+                            dataclasses.replace(one, export=export))
+
+    def _restore_exports(self, but: set[str]) -> None:
+        for export in self._journal.exports():
+            if export.volume_id not in but:
+                with changes.failure_logged(export.volume_id):
+                    self._target.ensure_export(self._changes.refresh(export))
+
+    def _drop_unused(self, earlier: set[model.Iqn]) -> None:
+        """Remove the empty targets of earlier names of this host."""
         used = {e.target for e in self._journal.exports()}
         for iqn in sorted(earlier - used):
             try:
                 if self._target.drop_target(iqn):
                     self._journal.remove_target(iqn)
-                    LOG.info('Removed target %s, which nobody used', iqn)
+                    LOG.info('Removed the unused target %s', iqn)
             except exception.MyDriverError as e:
-                LOG.warning('Target %s, which nobody uses, stays: %s', iqn, e)
-
-    def is_adopted(self, one: recovery.Recorded,
-                   device: Callable[[str], model.BackingDevice]) -> bool:
-        """Write a mapping into the journal, unless its place is taken."""
-        volume_id, target = one.mapping.volume_id, one.target
-        if target not in self._journal.targets():
-            # A volume that moved to another host may have left its backing.
-            here = {p.address for p in self._settings.portals}
-            if not serving.is_of_a_pool(target) or here.isdisjoint(
-                    p.address for p in one.portals):
-                return False
-            ownership.check_pool(
-                self._settings, [target], self._name_prefix, self._target,
-                ownership.others(self._settings))
-            self._journal.add_targets([target])
-            self._target.ensure_pool([target], self._kinds.more_portals())
-        self._withdraw_elsewhere(volume_id, target)
-        export = self._journal.add_export(volume_id, device(volume_id),
-                                          target)
-        return export.target == target and self._journal.adopt_mapping(
-            export, one.mapping, bool(one.chap and one.chap.mutual_username),
-            dataclasses.replace(
-                self._kinds.found(one.chap is not None),
-                portals=frozenset(map(str, one.portals)),
-                key=self._kinds.source_of(one.chap, one.mapping.initiator,
-                                          target)))
-
-    def tell_secrets(self, placed: journals.Placed, one: recovery.Recorded
-                     ) -> None:
-        """Set the secrets of a mapping that no key is known of."""
-        if not placed.kind.chap or placed.kind.key or one.chap is None or (
-                placed.export.target != one.target):
-            return
-        key = self._kinds.source_of(one.chap, one.mapping.initiator,
-                                    one.target)
-        if key:
-            self._journal.settle_kind(journals.Node(
-                one.mapping.initiator, one.target,
-                dataclasses.replace(placed.kind, key=key)))
-        self._target.ensure_mapping(placed, one.chap)
-
-    def _withdraw_elsewhere(self, volume_id: str, target: model.Iqn) -> None:
-        """Withdraw a volume that nobody uses at another target."""
-        try:
-            export = self._journal.export(volume_id)
-        except exception.ExportNotFound:
-            return
-        if export.target != target and not self._journal.mappings(volume_id):
-            self._target.drop_export(export)
-            self._journal.remove_export(volume_id)
+                LOG.warning('The unused target %s could not be removed: %s',
+                            iqn, e)

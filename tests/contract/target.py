@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every kernel target must do: one suite for the fake and for LIO."""
+"""The contract of kernel targets: one suite for the fake and for LIO."""
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING, Any, Protocol
+import unittest
 import uuid
 
 from mydriver import exception, model
-from mydriver.target.journal import sqlite
+from mydriver.target import configfs, kernel
 
 IQN = model.Iqn('iqn.2010-10.org.openstack:mydriver-contract-0')
 INITIATOR = model.Iqn('iqn.1993-08.org.debian:01:contract-a')
@@ -15,8 +17,23 @@ PORTALS = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2', 3261))
 MIB = 1 << 20
 
 
-class TargetMaker:
+if TYPE_CHECKING:
+    _Case = unittest.TestCase
+else:
+    _Case = object
+
+
+class TestedTarget(kernel.KernelTarget, Protocol):
+    """A target, and the prefix of the names of its backstores."""
+
+    name_prefix: str
+
+
+class TargetMaker(_Case):
     """Mix it into a TestCase that sets ``target`` and ``folder``."""
+
+    target: TestedTarget
+    folder: str
 
     def device(self, volume_id: str, size_bytes: int = 16 * MIB
                ) -> model.BackingDevice:
@@ -26,22 +43,22 @@ class TargetMaker:
             f.truncate(size_bytes)
         return model.BackingDevice('fileio', path, size_bytes)
 
-    def export(self, lun: int = 0, **changes: object) -> model.Export:
-        """Return an export that is not made yet."""
+    def export(self, lun: int = 0, **changes: Any) -> model.Export:
+        """Return an export that does not exist yet."""
         volume_id = str(uuid.uuid4())
         return dataclasses.replace(model.Export(
             volume_id, self.device(volume_id), IQN, lun), **changes)
 
-    def placed(self, export: model.Export, lun: int = 1,
+    def mapped(self, export: model.Export, lun: int = 1,
                initiator: model.Iqn = INITIATOR, read_only: bool = False,
-               chap: bool | None = None) -> sqlite.Placed:
-        """Return a mapping that is not made yet."""
-        return sqlite.Placed(
+               chap: bool | None = None) -> model.MappedExport:
+        """Return a mapping that does not exist yet."""
+        return model.MappedExport(
             model.Mapping(export.volume_id, initiator, lun, read_only),
-            export, False, kind=sqlite.Kind(chap))
+            export, kind=model.NodeKind(chap))
 
     def make_stranger(self, iqn: model.Iqn) -> None:
-        """Make a target as somebody else does."""
+        """Create a target as an administrator does."""
         self.target.ensure_pool([iqn])
 
     @staticmethod
@@ -52,35 +69,35 @@ class TargetMaker:
         return model.ChapCredentials(str(INITIATOR), password, *more)
 
     def password(self, initiator: model.Iqn = INITIATOR) -> str | None:
-        """Return what the target keeps for an initiator, if anything."""
+        """Return the password of a NodeACL, if there is one."""
         raise NotImplementedError
 
     def log_in(self, initiator: model.Iqn) -> None:
-        """Make a session of an initiator with the target."""
+        """Log an initiator in to the target."""
         raise NotImplementedError
 
     def log_out(self, initiator: model.Iqn) -> None:
-        """End it, and see it gone at the target."""
+        """Log it out, and wait until the target has noticed."""
         raise NotImplementedError
 
-    def seen(self):
-        """Return what there is of the target."""
+    def seen(self) -> configfs.SeenTarget:
+        """Return the objects of the target."""
         seen = self.target.observe(IQN)
-        self.assertIsNotNone(seen)
+        assert seen is not None
         return seen
 
 
 class TargetContract(TargetMaker):
     """The suite."""
 
-    def test_check_passes(self):
+    def test_check_passes(self) -> None:
         self.assertEqual([], self.target.check())
 
-    def test_unknown_target_is_not_seen(self):
+    def test_unknown_target_is_not_seen(self) -> None:
         self.assertIsNone(self.target.observe(
             model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0')))
 
-    def test_pool_twice(self):
+    def test_pool_twice(self) -> None:
         for _ in range(2):
             self.target.ensure_pool([IQN])
             seen = self.seen()
@@ -89,13 +106,13 @@ class TargetContract(TargetMaker):
                              seen.portals)
             self.assertEqual((), seen.exports)
 
-    def test_it_listens_at_its_portals(self):
+    def test_it_listens_at_its_portals(self) -> None:
         self.assertEqual({'127.0.0.1:3260', '127.0.0.2:3261'},
                          self.target.listening(IQN))
         self.assertEqual(frozenset(), self.target.listening(
             model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0')))
 
-    def test_export_twice(self):
+    def test_export_twice(self) -> None:
         export = self.export(3)
         for _ in range(2):
             self.target.ensure_export(export)
@@ -105,7 +122,7 @@ class TargetContract(TargetMaker):
                  export.volume_id, export.device.path, 16 * MIB),
                 dataclasses.astuple(seen))
 
-    def test_export_at_a_taken_lun_is_refused(self):
+    def test_export_at_a_taken_lun_is_refused(self) -> None:
         first = self.export()
         self.target.ensure_export(first)
         self.assertRaises(exception.ForeignObject, self.target.ensure_export,
@@ -113,7 +130,8 @@ class TargetContract(TargetMaker):
         self.assertEqual([first.volume_id],
                          [e.serial for e in self.seen().exports])
 
-    def test_export_of_another_device_under_the_same_id_is_refused(self):
+    def test_export_of_another_device_under_the_same_id_is_refused(
+            self) -> None:
         first = self.export()
         self.target.ensure_export(first)
         other = dataclasses.replace(
@@ -123,7 +141,7 @@ class TargetContract(TargetMaker):
         self.assertEqual([first.device.path],
                          [e.path for e in self.seen().exports])
 
-    def test_export_without_its_file_is_refused(self):
+    def test_export_without_its_file_is_refused(self) -> None:
         export = self.export()
         os.unlink(export.device.path)
         self.assertRaises(exception.TargetError, self.target.ensure_export,
@@ -131,37 +149,37 @@ class TargetContract(TargetMaker):
         self.assertEqual((), self.seen().exports)
         self.assertFalse(os.path.exists(export.device.path))
 
-    def test_export_of_a_short_file_is_refused(self):
+    def test_export_of_a_short_file_is_refused(self) -> None:
         export = self.export()
         os.truncate(export.device.path, MIB)
         self.assertRaises(exception.TargetError, self.target.ensure_export,
                           export)
         self.assertEqual((), self.seen().exports)
 
-    def test_export_at_an_unknown_target_is_refused(self):
+    def test_export_at_an_unknown_target_is_refused(self) -> None:
         export = self.export(
             target=model.Iqn('iqn.2010-10.org.openstack:mydriver-nowhere-0'))
         self.assertRaises(exception.TargetError, self.target.ensure_export,
                           export)
 
-    def test_drop_export_twice(self):
+    def test_drop_export_twice(self) -> None:
         export = self.export()
         self.target.ensure_export(export)
         for _ in range(2):
             self.target.drop_export(export)
             self.assertEqual((), self.seen().exports)
 
-    def test_drop_export_leaves_another_at_its_lun(self):
+    def test_drop_export_leaves_another_at_its_lun(self) -> None:
         export = self.export()
         self.target.ensure_export(export)
         self.target.drop_export(self.export())
         self.assertEqual([export.volume_id],
                          [e.serial for e in self.seen().exports])
 
-    def test_mapping_makes_all(self):
+    def test_mapping_makes_all(self) -> None:
         export = self.export(7)
         for _ in range(2):
-            self.target.ensure_mapping(self.placed(export, lun=300))
+            self.target.ensure_mapping(self.mapped(export, lun=300))
             seen = self.seen()
             self.assertEqual([(7, export.volume_id)],
                              [(e.lun, e.serial) for e in seen.exports])
@@ -170,43 +188,43 @@ class TargetContract(TargetMaker):
             self.assertEqual((str(INITIATOR), 300, 7, False),
                              dataclasses.astuple(mapping))
 
-    def test_mapping_read_only_and_back(self):
+    def test_mapping_read_only_and_back(self) -> None:
         export = self.export()
         for read_only in (True, False, True):
             self.target.ensure_mapping(
-                self.placed(export, read_only=read_only))
+                self.mapped(export, read_only=read_only))
             self.assertEqual([read_only],
                              [m.read_only for m in self.seen().mappings])
 
-    def test_mapping_at_a_taken_lun_is_refused(self):
+    def test_mapping_at_a_taken_lun_is_refused(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first))
+        self.target.ensure_mapping(self.mapped(first))
         self.assertRaises(exception.ForeignObject,
-                          self.target.ensure_mapping, self.placed(second))
+                          self.target.ensure_mapping, self.mapped(second))
         mapping, = self.seen().mappings
         self.assertEqual(0, mapping.tpg_lun)
 
-    def test_mutual_chap_is_told(self):
+    def test_mutual_chap_is_told(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export), self.secrets(True))
-        self.target.ensure_mapping(self.placed(export, initiator=OTHER),
+        self.target.ensure_mapping(self.mapped(export), self.secrets(True))
+        self.target.ensure_mapping(self.mapped(export, initiator=OTHER),
                                    self.secrets())
         self.assertTrue(self.target.is_mutual(IQN, INITIATOR))
         self.assertFalse(self.target.is_mutual(IQN, OTHER))
 
-    def test_mutual_chap_can_be_taken_back(self):
+    def test_mutual_chap_can_be_taken_back(self) -> None:
         export = self.export()
         for mutual in (True, False):
-            self.target.ensure_mapping(self.placed(export),
+            self.target.ensure_mapping(self.mapped(export),
                                        self.secrets(mutual))
             self.assertEqual(mutual, self.target.is_mutual(IQN, INITIATOR))
 
-    def test_each_acl_has_its_own_kind_of_chap(self):
+    def test_each_acl_has_its_own_kind_of_chap(self) -> None:
         export = self.export()
         for kinds in ((True, False), (False, True)):
             for initiator, chap in zip((INITIATOR, OTHER), kinds,
                                        strict=True):
-                self.target.ensure_mapping(self.placed(
+                self.target.ensure_mapping(self.mapped(
                     export, initiator=initiator, chap=chap), self.secrets())
             self.target.ensure_pool([IQN])
             self.assertEqual(
@@ -214,39 +232,39 @@ class TargetContract(TargetMaker):
                                            strict=True) if chap},
                 self.seen().authenticated)
 
-    def test_an_acl_without_a_kind_has_that_of_its_target(self):
-        self.target.ensure_mapping(self.placed(self.export()))
+    def test_an_acl_without_a_kind_has_that_of_its_target(self) -> None:
+        self.target.ensure_mapping(self.mapped(self.export()))
         self.assertEqual({str(INITIATOR)}, self.seen().authenticated)
 
-    def test_no_secrets_leave_those_that_are_there(self):
-        placed = self.placed(self.export(), chap=True)
+    def test_no_secrets_leave_those_that_are_there(self) -> None:
+        placed = self.mapped(self.export(), chap=True)
         self.target.ensure_mapping(placed, self.secrets())
         self.target.ensure_mapping(placed)
         self.assertEqual('p' * 16, self.password())
 
-    def test_what_is_refused_changes_no_secret(self):
+    def test_what_is_refused_changes_no_secret(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first), self.secrets())
+        self.target.ensure_mapping(self.mapped(first), self.secrets())
         for lun in (0, 1):
             with self.assertRaises(exception.ForeignObject):
                 self.target.ensure_mapping(
-                    self.placed(self.export(lun) if lun == 0 else second),
+                    self.mapped(self.export(lun) if lun == 0 else second),
                     self.secrets(password='q' * 16))
             self.assertEqual('p' * 16, self.password())
 
-    def test_the_acl_of_another_backend_is_left_alone(self):
-        self.target.ensure_mapping(self.placed(self.export()),
+    def test_the_acl_of_another_backend_is_left_alone(self) -> None:
+        self.target.ensure_mapping(self.mapped(self.export()),
                                    self.secrets())
         self.target.name_prefix = 'mydriver-other-'
         before = self.seen()
         with self.assertRaises(exception.ForeignObject) as caught:
-            self.target.ensure_mapping(self.placed(self.export(1), lun=2),
+            self.target.ensure_mapping(self.mapped(self.export(1), lun=2),
                                        self.secrets(password='q' * 16))
         self.assertIn('mydriver-contract-', str(caught.exception))
         self.assertEqual(before, self.seen())
         self.assertEqual('p' * 16, self.password())
 
-    def test_an_unused_target_goes(self):
+    def test_an_unused_target_goes(self) -> None:
         before = self.target.names()
         for _ in range(2):
             self.assertTrue(self.target.drop_target(IQN))
@@ -255,35 +273,35 @@ class TargetContract(TargetMaker):
         self.target.ensure_pool([IQN])
         self.assertEqual((), self.seen().exports)
 
-    def test_a_target_with_anything_stays(self):
+    def test_a_target_with_anything_stays(self) -> None:
         export = self.export()
         self.target.ensure_export(export)
         self.assertFalse(self.target.drop_target(IQN))
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         self.assertFalse(self.target.drop_target(IQN))
         self.assertEqual(1, len(self.seen().mappings))
         self.assertEqual(PORTALS, tuple(sorted(
             model.Portal.parse(p) for p in self.target.listening(IQN))))
 
-    def test_a_target_that_no_backend_made_stays(self):
+    def test_a_target_that_no_backend_made_stays(self) -> None:
         other = model.Iqn('iqn.2003-01.org.linux-iscsi.stranger:disk')
         self.make_stranger(other)
         self.assertRaises(exception.RequestRefused, self.target.drop_target,
                           other)
         self.assertIsNotNone(self.target.observe(other))
 
-    def test_more_portals(self):
+    def test_more_portals(self) -> None:
         more = model.Portal('127.0.0.3', 3262)
         for _ in range(2):
             self.target.ensure_pool([IQN], {IQN: [more]})
             self.assertEqual({str(p) for p in (*PORTALS, more)},
                              self.target.listening(IQN))
 
-    def test_acl_goes_with_its_last_lun(self):
+    def test_acl_goes_with_its_last_lun(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first, lun=1))
-        self.target.ensure_mapping(self.placed(second, lun=2))
-        self.target.ensure_mapping(self.placed(first, initiator=OTHER))
+        self.target.ensure_mapping(self.mapped(first, lun=1))
+        self.target.ensure_mapping(self.mapped(second, lun=2))
+        self.target.ensure_mapping(self.mapped(first, initiator=OTHER))
         self.target.drop_mapping(first, INITIATOR, 1)
         self.assertEqual({str(INITIATOR), str(OTHER)}, self.seen().acls)
         for _ in range(2):
@@ -292,19 +310,19 @@ class TargetContract(TargetMaker):
         self.assertEqual([str(OTHER)],
                          [m.initiator for m in self.seen().mappings])
 
-    def test_acl_of_a_session_stays_until_the_session_ends(self):
-        other = self.placed(self.export(1), initiator=OTHER)
+    def test_acl_of_a_session_stays_until_the_session_ends(self) -> None:
+        other = self.mapped(self.export(1), initiator=OTHER)
 
-        def map_again():
+        def map_again() -> None:
             self.target.ensure_mapping(other)
 
-        def unmap_again():
+        def unmap_again() -> None:
             self.target.drop_mapping(export, INITIATOR, 1)
 
         for later in (unmap_again, map_again,
                       lambda: self.target.ensure_pool([IQN])):
             export = self.export()
-            self.target.ensure_mapping(self.placed(export), self.secrets())
+            self.target.ensure_mapping(self.mapped(export), self.secrets())
             self.log_in(INITIATOR)
             self.target.drop_mapping(export, INITIATOR, 1)
             self.assertEqual([], [m for m in self.seen().mappings
@@ -316,28 +334,28 @@ class TargetContract(TargetMaker):
             self.assertNotIn(str(INITIATOR), self.seen().acls)
             self.target.drop_export(export)
 
-    def test_acl_of_a_session_is_used_again(self):
+    def test_acl_of_a_session_is_used_again(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export), self.secrets())
+        self.target.ensure_mapping(self.mapped(export), self.secrets())
         self.log_in(INITIATOR)
         self.target.drop_mapping(export, INITIATOR, 1)
-        self.target.ensure_mapping(self.placed(export, lun=2))
+        self.target.ensure_mapping(self.mapped(export, lun=2))
         self.log_out(INITIATOR)
         self.target.ensure_pool([IQN])
         self.assertEqual([(str(INITIATOR), 2)], [
             (m.initiator, m.lun) for m in self.seen().mappings])
 
-    def test_drop_mapping_leaves_another_at_its_lun(self):
+    def test_drop_mapping_leaves_another_at_its_lun(self) -> None:
         first, second = self.export(0), self.export(1)
-        self.target.ensure_mapping(self.placed(first))
+        self.target.ensure_mapping(self.mapped(first))
         self.target.ensure_export(second)
         self.target.drop_mapping(second, INITIATOR, 1)
         mapping, = self.seen().mappings
         self.assertEqual((1, 0), (mapping.lun, mapping.tpg_lun))
 
-    def test_drop_export_while_mapped_is_refused(self):
+    def test_drop_export_while_mapped_is_refused(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         self.assertRaises(exception.TargetError, self.target.drop_export,
                           export)
         self.assertEqual(1, len(self.seen().mappings))
@@ -346,9 +364,9 @@ class TargetContract(TargetMaker):
         self.target.drop_export(export)
         self.assertEqual((), self.seen().exports)
 
-    def test_resize(self):
+    def test_resize(self) -> None:
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         os.truncate(export.device.path, 32 * MIB)
         grown = dataclasses.replace(export, device=dataclasses.replace(
             export.device, size_bytes=32 * MIB))
@@ -357,7 +375,7 @@ class TargetContract(TargetMaker):
             self.assertEqual([32 * MIB],
                              [e.size_bytes for e in self.seen().exports])
 
-    def test_resize_beyond_the_file_is_refused(self):
+    def test_resize_beyond_the_file_is_refused(self) -> None:
         export = self.export()
         self.target.ensure_export(export)
         grown = dataclasses.replace(export, device=dataclasses.replace(
@@ -366,7 +384,7 @@ class TargetContract(TargetMaker):
         self.assertEqual([16 * MIB],
                          [e.size_bytes for e in self.seen().exports])
 
-    def test_ensure_export_brings_the_size_up(self):
+    def test_ensure_export_brings_the_size_up(self) -> None:
         export = self.export()
         self.target.ensure_export(export)
         os.truncate(export.device.path, 32 * MIB)

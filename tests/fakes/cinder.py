@@ -22,7 +22,7 @@ from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
 from mydriver import exception, model
-from mydriver.backend import settings
+from mydriver.backend import devices, settings
 from mydriver.cinder_volume import driver
 from mydriver.stores import base
 from mydriver.stores.reflink import probe
@@ -217,7 +217,7 @@ class MemoryEngine:
     :param clone: stands in for FICLONE; None leaves the real one.
     """
 
-    journal: journals.Journal
+    journal: journals.SqliteJournal
     target: fake_target.MemoryTarget
 
     def __init__(self, clone: probe.Clone | None = filesystem.copy) -> None:
@@ -231,9 +231,10 @@ class MemoryEngine:
             store._clone = self.clone
         return store
 
-    def exports_of(self, wanted: pool.Settings) -> exports.ExportService:
+    def exports_of(self, wanted: pool.Settings, store: base.VolumeStore
+                   ) -> exports.ExportService:
         """Return a service on a real journal and a target in memory."""
-        self.journal = journals.Journal(
+        self.journal = journals.SqliteJournal(
             os.path.join(wanted.state_path, 'journal.sqlite'),
             uuid.uuid4().hex)
         self.target = fake_target.MemoryTarget(
@@ -241,7 +242,8 @@ class MemoryEngine:
         keys = chap.KeyRing.load(wanted.state_path) if wanted.chap else None
         return exports.ExportService(
             wanted, self.journal, self.target, keys,
-            self.target.name_prefix, self._discover)
+            self.target.name_prefix, devices.StoreDevices(store),
+            self._discover)
 
     def _discover(self, target: model.Iqn, initiator: model.Iqn,
                   portals: Sequence[model.Portal], timeout_s: float

@@ -92,16 +92,17 @@ class CommandTestCase(ConfTestCase):
         # Otherwise root would run the privileged verbs in this process.
         self.addCleanup(privileged.target_context.set_client_mode, True)
 
-    def fill(self) -> journals.Placed:
+    def fill(self) -> model.MappedExport:
         """Add two exports to journal and target, and map the first one.
 
         :returns: the mapping.
         """
-        journal = journals.Journal(self.backend.journal_path, 'test')
+        journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         self.addCleanup(journal.close)
+        os.makedirs(os.path.join(self.folder, 'store'), exist_ok=True)
         self.target.ensure_pool(journal.add_targets([TARGET]))
         for volume_id in (FIRST, SECOND):
-            path = os.path.join(self.folder, f'volume-{volume_id}')
+            path = os.path.join(self.folder, 'store', f'volume-{volume_id}')
             with open(path, 'w') as f:
                 f.truncate(1024 ** 3)
             self.target.ensure_export(journal.add_export(

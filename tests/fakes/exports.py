@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An export service on a real journal and a target in memory."""
 
+from collections.abc import Sequence
 import os
 import unittest
 import uuid
@@ -11,6 +12,7 @@ from oslo_concurrency import lockutils
 from mydriver import connection, exception, model
 from mydriver.target import chap, exports, pool
 from mydriver.target.journal import sqlite
+from tests.fakes import devices
 from tests.fakes.target import MemoryTarget
 
 ALICE = {'initiator': 'iqn.1993-08.org.debian:01:alice', 'host': 'a'}
@@ -23,7 +25,11 @@ MIB = 1 << 20
 class ServiceCase(unittest.TestCase):
     """A service on a real journal and a target in memory."""
 
-    def setUp(self):
+    reachable: tuple[model.Portal, ...]
+    journal: sqlite.SqliteJournal
+    service: exports.ExportService
+
+    def setUp(self) -> None:
         super().setUp()
         temporary = fixtures.TempDir()
         temporary.setUp()
@@ -35,49 +41,55 @@ class ServiceCase(unittest.TestCase):
             'be', 'iqn.2010-10.org.openstack:', self.portals, True,
             self.folder)
         self.target = MemoryTarget('be', self.portals)
+        self.devices = devices.MemoryDevices()
         self.reachable = self.portals
         self.runs = 0
         self.restart()
 
-    def restart(self):
+    def restart(self) -> None:
         """Start the service anew, on what the earlier run left."""
         self.runs += 1
         if self.runs > 1:
             self.journal.close()
-        self.journal = sqlite.Journal(
+        self.journal = sqlite.SqliteJournal(
             os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
         self.addCleanup(self.journal.close)
         self.keys = chap.KeyRing.load(self.folder)
         self.service = exports.ExportService(
             self.settings, self.journal, self.target, self.keys,
-            self.target.name_prefix, self.discover)
-        self.service.start()
+            self.target.name_prefix, self.devices, self.discover)
+        self.service.reconciler.start()
 
-    def discover(self, target, initiator, portals, timeout_s):
+    def discover(self, target: model.Iqn, initiator: model.Iqn,
+                 portals: Sequence[model.Portal], timeout_s: float
+                 ) -> tuple[model.Portal, ...]:
         """Show a target to those that have a NodeACL there."""
         seen = self.target.observe(target)
-        if not self.reachable or str(initiator) not in seen.acls:
+        if not (seen and self.reachable) or str(initiator) not in seen.acls:
             raise exception.TargetNotDiscovered(
                 str(target), str(initiator), 'Nobody answers.')
         return tuple(p for p in portals if p in self.reachable)
 
-    def volume(self):
+    def volume(self) -> tuple[str, model.BackingDevice]:
         """Return the id and the device of a new volume."""
         path = os.path.join(self.folder, uuid.uuid4().hex)
         with open(path, 'wb') as f:
             f.truncate(MIB)
-        return str(uuid.uuid4()), model.BackingDevice('fileio', path, MIB)
+        volume_id = str(uuid.uuid4())
+        self.devices.known[volume_id] = model.BackingDevice(
+            'fileio', path, MIB)
+        return volume_id, self.devices.known[volume_id]
 
-    def exported(self):
+    def exported(self) -> str:
         """Return the id of a new, exported volume."""
-        volume_id, device = self.volume()
-        self.service.create_export(volume_id, device)
+        volume_id, _device = self.volume()
+        self.service.create_export(volume_id)
         return volume_id
 
-    def seen(self):
+    def seen(self) -> tuple[list[str], list[tuple[str, int, str]], list[str]]:
         """Return volumes, (initiator, LUN, volume) and ACLs in the kernel."""
-        targets = [self.target.observe(i) for i in pool.pool(
-            self.settings)]
+        targets = [t for i in pool.pool(self.settings)
+                   if (t := self.target.observe(i))]
         serials = {(t.iqn, e.lun): e.serial for t in targets
                    for e in t.exports}
         return (sorted(serials.values()),

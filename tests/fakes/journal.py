@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A path for a journal, and what earlier releases made there."""
+"""A test case with a journal, and the schema of the first release."""
 
 import itertools
+from typing import Any
 import unittest
 import uuid
 
 import fixtures
 
 from mydriver import model
-from mydriver.target.journal import sqlite
+from mydriver.target.journal import base, sqlite
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:t-0')
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
 MIB = 1 << 20
 IDS = itertools.count(1)
 
-#: As release 1.0 made it, without a seal.
+#: The tables of release 1.0, which had no seal.
 FIRST_SCHEMA = """
 CREATE TABLE target (
     iqn TEXT PRIMARY KEY) STRICT;
@@ -53,7 +54,7 @@ CREATE TABLE quarantine (
 """
 
 
-def add_export(to):
+def add_export(to: base.Journal) -> model.Export:
     """Add an export to a journal; return it."""
     volume_id = str(uuid.UUID(int=next(IDS)))
     return to.add_export(volume_id, model.BackingDevice(
@@ -63,7 +64,7 @@ def add_export(to):
 class FileCase(unittest.TestCase):
     """A test with a path for a journal."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         super().setUp()
         temporary = fixtures.TempDir()
         temporary.setUp()
@@ -71,8 +72,8 @@ class FileCase(unittest.TestCase):
         self.folder = temporary.path
         self.path = temporary.join('journal.sqlite')
 
-    def open(self, **options):
+    def open(self, **options: Any) -> sqlite.SqliteJournal:
         """Open the journal until the test ends."""
-        opened = sqlite.Journal(self.path, 'run', **options)
+        opened = sqlite.SqliteJournal(self.path, 'run', **options)
         self.addCleanup(opened.close)
         return opened

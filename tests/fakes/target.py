@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel target in memory, for speed; it passes the target's contract."""
+"""A kernel target in memory; it passes the contract suite of targets."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
@@ -7,7 +7,6 @@ import os
 
 from mydriver import exception, model
 from mydriver.target import configfs
-from mydriver.target.journal import sqlite
 
 
 @dataclasses.dataclass
@@ -33,12 +32,12 @@ class _Target:
 
 
 class MemoryTarget:
-    """Keeps what it is told, and refuses what the kernel refuses.
+    """Holds objects in memory, and refuses what the kernel refuses.
 
     :param backend: as for LioTarget.
     :param portals: as for LioTarget.
     :param on_change: called with the verb's name before and after each
-        change; a test raises from it to be the crash.
+        change; a test raises an exception from it to simulate a crash.
     :param chap: as for LioTarget.
     """
 
@@ -54,13 +53,13 @@ class MemoryTarget:
         self._chap = chap
 
     def check(self) -> list[str]:
-        """Always serve, without complaint."""
+        """Find nothing wrong."""
         return []
 
     def ensure_pool(self, targets: Sequence[model.Iqn],
                     more: Mapping[model.Iqn, Collection[model.Portal]]
                     | None = None) -> None:
-        """Make the targets."""
+        """Create the targets."""
         for iqn in targets:
             made = self.targets.setdefault(str(iqn), _Target(frozenset()))
             made.portals |= {str(p) for p in (
@@ -69,7 +68,7 @@ class MemoryTarget:
             self._drop_idle_acls(str(iqn))
 
     def drop_target(self, target: model.Iqn) -> bool:
-        """Forget an unused target."""
+        """Remove an unused target."""
         if 'mydriver-' not in str(target):
             raise exception.RequestRefused('a target', f'{target}')
         kept = self.targets.get(str(target))
@@ -79,7 +78,7 @@ class MemoryTarget:
         return True
 
     def ensure_export(self, export: model.Export) -> None:
-        """Make a LUN."""
+        """Create a LUN."""
         self.on_change('before ensure_export')
         self._ensure_export(export)
         self.on_change('after ensure_export')
@@ -100,16 +99,16 @@ class MemoryTarget:
         target.luns[export.lun] = (name, export)
         return target
 
-    def ensure_mapping(self, placed: sqlite.Placed,
+    def ensure_mapping(self, mapped: model.MappedExport,
                        secrets: model.ChapCredentials | None = None) -> None:
-        """Make a mapped LUN."""
+        """Create a mapped LUN."""
         self.on_change('before ensure_mapping')
-        self._drop_idle_acls(str(placed.export.target))
-        mapping = placed.mapping
-        known = self._target(placed.export.target)
+        self._drop_idle_acls(str(mapped.export.target))
+        mapping = mapped.mapping
+        known = self._target(mapped.export.target)
         acl = known.acls.get(str(mapping.initiator), _Acl())
-        if acl.luns.get(mapping.lun, (placed.export.lun,))[0] != (
-                placed.export.lun):
+        if acl.luns.get(mapping.lun, (mapped.export.lun,))[0] != (
+                mapped.export.lun):
             raise exception.ForeignObject(f'Mapped LUN {mapping.lun}',
                                           'taken')
         for tpg_lun, _read_only in acl.luns.values():
@@ -118,9 +117,9 @@ class MemoryTarget:
                     and not name.startswith(self.name_prefix)):
                 raise exception.ForeignObject(
                     f'NodeACL {mapping.initiator}', f'has {name}')
-        target = self._ensure_export(placed.export)
-        acl.luns[mapping.lun] = (placed.export.lun, mapping.read_only)
-        acl.asks = placed.kind.chap
+        target = self._ensure_export(mapped.export)
+        acl.luns[mapping.lun] = (mapped.export.lun, mapping.read_only)
+        acl.asks = mapped.kind.chap
         acl.secrets = secrets or acl.secrets
         target.acls[str(mapping.initiator)] = acl
         self.on_change('after ensure_mapping')
@@ -155,27 +154,27 @@ class MemoryTarget:
         self.on_change('after drop_export')
 
     def resize(self, export: model.Export) -> None:
-        """Take over the size."""
+        """Set the size."""
         self.on_change('before resize')
         self._ensure_export(export)
         self.on_change('after resize')
 
     def is_mutual(self, target: model.Iqn, initiator: model.Iqn) -> bool:
-        """Tell the kind of CHAP."""
+        """Tell whether a NodeACL uses mutual CHAP."""
         secrets = self._target(target).acls[str(initiator)].secrets
         return bool(secrets and secrets.mutual_username)
 
     def secrets(self, initiator: str) -> list[model.ChapCredentials | None]:
-        """Return what an initiator must know, at each target that has it."""
+        """Return the secrets of an initiator at each target, None for none."""
         return [t.acls[initiator].secrets for t in self.targets.values()
                 if initiator in t.acls]
 
     def names(self) -> list[str]:
-        """List the targets."""
+        """Return the names of the targets."""
         return sorted(self.targets)
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
-        """Show what there is."""
+        """Return the objects of a target."""
         kept = self.targets.get(str(target))
         if kept is None:
             return None
@@ -193,7 +192,7 @@ class MemoryTarget:
                 kept.chap if acl.asks is None else acl.asks)))
 
     def listening(self, target: model.Iqn) -> frozenset[str]:
-        """Show where it listens."""
+        """Return the portals that a target listens at."""
         kept = self.targets.get(str(target))
         return kept.portals if kept and kept.enabled else frozenset()
 

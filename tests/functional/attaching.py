@@ -22,7 +22,8 @@ import rtslib_fb
 
 from mydriver import connection, model, privileged
 from mydriver.nova_virt import connector
-from mydriver.target import exports, pool
+from mydriver.target import factory, pool
+from tests.fakes import connecting, devices
 from tests.functional import base, lio
 
 PATTERN_BYTES = 1 << 20
@@ -59,12 +60,13 @@ class Cloud:
         os_brick.setup(cfg.CONF)
         cfg.CONF.set_override('lock_path', str(self.folder / 'locks'),
                               'os_brick')
-        self.service = exports.build(pool.Settings(
+        self.service = factory.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,
-            str(self.folder), discovery_timeout_s=5.0))
+            str(self.folder), discovery_timeout_s=5.0),
+            devices.FolderDevices(self.folder))
         test.addCleanup(lio.clear)
         self.service.check()
-        self.service.start()
+        self.service.reconciler.start()
 
     def volume(self, size_bytes: int = 16 * MIB) -> str:
         """Make a volume and export it; return its UUID."""
@@ -80,8 +82,7 @@ class Cloud:
 
     def export(self, volume_id: str, size_bytes: int) -> None:
         """Export a volume, as before each attach."""
-        self.service.create_export(volume_id, model.BackingDevice(
-            'fileio', str(self.path(volume_id)), size_bytes))
+        self.service.create_export(volume_id)
 
     def grow(self, volume_id: str, size_bytes: int) -> None:
         """Extend a volume that is in use."""
@@ -93,12 +94,12 @@ class Cloud:
 
         :param marked: whether the connector is that of our Nova side.
         """
-        return self.service.initialize_connection(
-            volume_id, self.connector(marked))
+        return connecting.connect(self.service, volume_id,
+                                  self.connector(marked))
 
     def detach(self, volume_id: str) -> None:
         """Unmap a volume from this node."""
-        self.service.terminate_connection(volume_id, self.connector(False))
+        connecting.disconnect(self.service, volume_id, self.connector(False))
 
     @staticmethod
     def connector(marked: bool) -> dict:

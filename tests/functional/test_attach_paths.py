@@ -209,7 +209,7 @@ class CrowdTest(attaching.AttachTestCase):
             done = list(pool.map(go, volumes))
         print('', *(f'{len(paths)} paths after {spent:.1f} s'
                     for _, paths, spent in done), sep='\n', file=sys.stderr)
-        print(*(line for line in log.lines if 'in vain' in line
+        print(*(line for line in log.lines if 'Timed out' in line
                 or 'only' in line), sep='\n', file=sys.stderr)
         self.assertEqual([2] * 4, [len(paths) for _, paths, _ in done])
         for attachment, _, _ in done:

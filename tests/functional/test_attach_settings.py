@@ -6,7 +6,8 @@ from unittest import mock
 
 from lab import process
 from mydriver import model
-from mydriver.target import configfs, exports, pool
+from mydriver.target import configfs, factory, pool
+from tests.fakes import devices
 from tests.functional import attaching, base, lio
 
 SESSIONS = Path('/sys/class/iscsi_session')
@@ -18,11 +19,12 @@ class SettingsTest(attaching.AttachTestCase):
     def restart(self, *, chap=True, portals=attaching.PORTALS):
         """Start the service anew, with these settings."""
         self.cloud.service._journal.close()
-        self.cloud.service = exports.build(pool.Settings(
+        self.cloud.service = factory.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,
-            str(self.cloud.folder), discovery_timeout_s=5.0))
+            str(self.cloud.folder), discovery_timeout_s=5.0),
+            devices.FolderDevices(self.cloud.folder))
         self.cloud.service.check()
-        self.cloud.service.start()
+        self.cloud.service.reconciler.start()
 
     @staticmethod
     def states():

@@ -16,8 +16,8 @@ import uuid
 from mydriver import discovery, model
 from mydriver.cmd import backends
 from mydriver.stores import names
-from mydriver.target import configfs, pool
-from mydriver.target import exports as service
+from mydriver.target import configfs, factory, pool
+from tests.fakes import connecting, devices
 from tests.functional import base, lio
 
 INITIATOR = 'iqn.1993-08.org.debian:01:host'
@@ -60,11 +60,10 @@ class CommandTest(base.NodeTestCase):
         self.mount_xfs(self.folder / 'store')
 
     def make_volume(self, volume_id):
-        """Return the device of a new volume."""
+        """Make the file of a new volume."""
         path = self.folder / 'store' / names.volume_name(volume_id)
         with path.open('w') as f:
             f.truncate(64 * MIB)
-        return model.BackingDevice('fileio', str(path), 64 * MIB)
 
     def lose_volume(self):
         """Remove a volume's backing; return the volume's id."""
@@ -87,15 +86,18 @@ class CommandTest(base.NodeTestCase):
 
     def fill(self):
         """Export three volumes, two of them mapped; return the secrets."""
-        exports = service.build(self.backend.settings)
-        exports.start()
+        exports = factory.build(
+            self.backend.settings,
+            devices.FolderDevices(self.folder / 'store'))
+        exports.reconciler.start()
         secrets = []
         for i in range(3):
             volume_id = str(uuid.uuid4())
-            exports.create_export(volume_id, self.make_volume(volume_id))
+            self.make_volume(volume_id)
+            exports.create_export(volume_id)
             if i:
-                data = exports.initialize_connection(
-                    volume_id, {'initiator': INITIATOR})
+                data = connecting.connect(exports, volume_id,
+                                          {'initiator': INITIATOR})
                 secrets.append(data['auth_password'])
         exports._journal.close()
         return secrets

@@ -10,7 +10,8 @@ import uuid
 from oslo_concurrency import lockutils
 
 from mydriver import exception, model
-from mydriver.target import configfs, exports, pool
+from mydriver.target import configfs, factory, pool
+from tests.fakes import connecting, devices
 from tests.functional import base, lio
 
 HERE, LATE = model.Portal('127.0.0.1'), model.Portal('192.0.2.7')
@@ -34,12 +35,13 @@ class HostCase(base.NodeTestCase):
 
     def start(self):
         """Start the service, as cinder-volume and mydriver restore do."""
-        built = exports.build(pool.Settings(
+        built = factory.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', self.portals, False,
-            str(self.folder / 'be'), targets=2, discovery_timeout_s=2.0))
+            str(self.folder / 'be'), targets=2, discovery_timeout_s=2.0),
+            devices.FolderDevices(self.folder))
         self.addCleanup(built._journal.close)
         built.check()
-        built.start()
+        built.reconciler.start()
         return built
 
     def attach(self, built):
@@ -48,10 +50,9 @@ class HostCase(base.NodeTestCase):
         path = self.folder / f'volume-{volume_id}'
         with path.open('wb') as f:
             f.truncate(16 * MIB)
-        built.create_export(volume_id, model.BackingDevice(
-            'fileio', str(path), 16 * MIB))
-        return built.initialize_connection(
-            volume_id, {'initiator': base.initiator_name()})
+        built.create_export(volume_id)
+        return connecting.connect(
+            built, volume_id, {'initiator': base.initiator_name()})
 
 
 class PortalsTest(HostCase):

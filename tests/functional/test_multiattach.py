@@ -15,7 +15,8 @@ import unittest
 import ddt
 
 from lab import process as lab_process
-from mydriver import connection
+from mydriver import connection, model
+from tests.fakes import connecting
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB, ours, stock
 
@@ -49,8 +50,8 @@ class SharedCase(attaching.AttachTestCase):
 
     def attach_as(self, volume_id, read_only, kind=ours):
         """Attach as a server of this node."""
-        data = self.cloud.service.initialize_connection(
-            volume_id, self.cloud.connector(kind is ours),
+        data = connecting.connect(
+            self.cloud.service, volume_id, self.cloud.connector(kind is ours),
             read_only=read_only, keep_writable=True)
         connector = kind(False)
         return attaching.Attachment(volume_id, data, connector,
@@ -63,8 +64,8 @@ class SharedCase(attaching.AttachTestCase):
         After this node's own attach, which would use the other's session.
         """
         parsed = connection.Connection.parse(
-            self.cloud.service.initialize_connection(
-                volume_id, {'initiator': OTHER, 'host': 'other'}))
+            connecting.connect(self.cloud.service, volume_id,
+                               {'initiator': OTHER, 'host': 'other'}))
         base.run('iscsiadm', '-m', 'iface', '-I', 'other', '-o', 'new')
         base.run('iscsiadm', '-m', 'iface', '-I', 'other', '-o', 'update',
                  '-n', 'iface.initiatorname', '-v', OTHER)
@@ -127,7 +128,8 @@ class ReadOnlyTest(SharedCase):
         third = self.attach_as(volume_id, True)
         self.assert_is(third.path, volume_id)
         # The writer detached, the readers did not.
-        self.cloud.service.protect(volume_id, self.cloud.connector(True))
+        self.cloud.service.protect(
+            volume_id, model.Iqn(base.initiator_name()))
         self.assertIn('Write protected', sense_of_write(writer.path))
         reader.disconnect()
         self.cloud.detach(volume_id)
@@ -151,8 +153,9 @@ class ReadOnlyTest(SharedCase):
         self.start_multipathd()
         volume_id = self.cloud.volume()
         for read_only in (True, False):
-            data = self.cloud.service.initialize_connection(
-                volume_id, self.cloud.connector(True), read_only=read_only,
+            data = connecting.connect(
+                self.cloud.service, volume_id, self.cloud.connector(True),
+                read_only=read_only,
                 keep_writable=True)
             attachment = attaching.Attachment(
                 volume_id, data, ours(True), ours(True).connect_volume(data))

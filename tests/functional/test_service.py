@@ -17,7 +17,8 @@ from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
-from mydriver.target import configfs, exports, pool, recovery
+from mydriver.target import configfs, factory, pool, recorded
+from tests.fakes import connecting, devices
 from tests.functional import lio
 
 ALICE = model.Iqn('iqn.1993-08.org.debian:01:alice')
@@ -44,12 +45,13 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def build(self, portals=PORTALS, *, replace_damaged=False,
               discovery_timeout_s=2.0):
-        built = exports.build(pool.Settings(
+        built = factory.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, True,
             str(self.folder), discovery_timeout_s=discovery_timeout_s),
+            devices.FolderDevices(self.folder),
             replace_damaged=replace_damaged)
         built.check()
-        built.start()
+        built.reconciler.start()
         return built
 
     def exported(self, size_bytes=16 * MIB):
@@ -57,8 +59,7 @@ class ServiceOnLioTest(unittest.TestCase):
         path = self.folder / f'volume-{volume_id}'
         with path.open('wb') as f:
             f.truncate(size_bytes)
-        self.service.create_export(volume_id, model.BackingDevice(
-            'fileio', str(path), size_bytes))
+        self.service.create_export(volume_id)
         return volume_id
 
     def journal(self):
@@ -71,7 +72,7 @@ class ServiceOnLioTest(unittest.TestCase):
     def assert_refused(self, error, text, volume_id, connector):
         before = self.state()
         with self.assertRaises(error) as caught:
-            self.service.initialize_connection(volume_id, connector)
+            connecting.connect(self.service, volume_id, connector)
         print(f'\n{type(caught.exception).__name__}: {caught.exception}',
               file=sys.stderr)
         self.assertIn(text, str(caught.exception))
@@ -106,12 +107,12 @@ class ServiceOnLioTest(unittest.TestCase):
         volume_id = self.exported()
         for portal in configfs.ROOT.glob('iscsi/*/tpgt_1/np/127.0.0.1:*'):
             portal.rmdir()
-        data = self.service.initialize_connection(volume_id, HOST_A)
+        data = connecting.connect(self.service, volume_id, HOST_A)
         self.assertEqual(PORTALS[1:],
                          connection.Connection.parse(data).portals)
 
     def test_discovery_shows_a_target_to_its_initiator_only(self):
-        data = self.service.initialize_connection(self.exported(), HOST_A)
+        data = connecting.connect(self.service, self.exported(), HOST_A)
         for portal in PORTALS:
             self.assertEqual([data['target_iqn']], list(
                 discovery.discover(portal, ALICE, 2.0)))
@@ -120,7 +121,7 @@ class ServiceOnLioTest(unittest.TestCase):
     def test_secret_is_not_in_the_journal(self):
         marked = {**HOST_A, connection.MARKER:
                   connection.Capabilities(True, True).mark()}
-        data = self.service.initialize_connection(self.exported(), marked)
+        data = connecting.connect(self.service, self.exported(), marked)
         chap = connection.Connection.parse(data).chap
         raw = b''.join(p.read_bytes() for p in self.folder.glob('journal*'))
         self.assertIn(str(ALICE).encode(), raw)
@@ -128,14 +129,14 @@ class ServiceOnLioTest(unittest.TestCase):
             self.assertNotIn(secret.encode(), raw)
 
     def test_restart_disturbs_nothing(self):
-        self.service.initialize_connection(self.exported(), HOST_A)
+        connecting.connect(self.service, self.exported(), HOST_A)
         before = self.state()
         self.service = self.build()
         self.assertEqual(before, self.state())
 
     def test_reboot_brings_all_back(self):
         mapped, exported = self.exported(), self.exported()
-        self.service.initialize_connection(mapped, HOST_A)
+        connecting.connect(self.service, mapped, HOST_A)
         before = lio.dump()
         lio.clear()
         self.assertNotEqual(before, lio.dump())
@@ -149,8 +150,8 @@ class ServiceOnLioTest(unittest.TestCase):
         for volume_id in (*volumes, volumes[0]):
             for host in (HOST_A, HOST_B):
                 told[volume_id, host['host']] = (
-                    self.service.initialize_connection(volume_id, host))
-        self.service.terminate_connection(volumes[2], HOST_A)
+                    connecting.connect(self.service, volume_id, host))
+        connecting.disconnect(self.service, volumes[2], HOST_A)
         del told[volumes[2], 'a']
         before = lio.dump()
         lio.clear()
@@ -159,18 +160,16 @@ class ServiceOnLioTest(unittest.TestCase):
                      *self.folder.glob('chap.key*')]:
             path.unlink()
         self.service = self.build()
-        recorded = []
+        attachments = []
         for (volume_id, host), data in told.items():
             parsed = connection.Connection.parse(data)
-            recorded.append(recovery.Recorded(
+            attachments.append(recorded.Recorded(
                 model.Mapping(volume_id, {'a': ALICE, 'b': BOB}[host],
                               parsed.lun), parsed.target, parsed.chap,
                 parsed.portals))
         for made in (11, 0):
-            self.assertEqual(made, self.service.remake(
-                recorded, lambda volume_id: model.BackingDevice(
-                    'fileio', str(self.folder / f'volume-{volume_id}'),
-                    16 * MIB)))
+            self.assertEqual(made, self.service.reconciler.remake(
+                attachments))
         self.assertEqual(_mapped(before), _mapped(lio.dump()))
         there = {v.strip() for v in lio.dump().values()}
         for data in told.values():
@@ -178,7 +177,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def test_a_host_is_renamed(self):
         volume_id = self.exported()
-        data = self.service.initialize_connection(volume_id, HOST_A)
+        data = connecting.connect(self.service, volume_id, HOST_A)
         before = _mapped(lio.dump())
         names = configfs.names()
         for n in range(3):
@@ -188,7 +187,7 @@ class ServiceOnLioTest(unittest.TestCase):
             self.assertEqual(before, _mapped(lio.dump()))
         self.assertEqual(5, len(configfs.names()))
         self.assertIn(data['target_iqn'], configfs.names())
-        self.service.terminate_connection(volume_id, HOST_A)
+        connecting.disconnect(self.service, volume_id, HOST_A)
         self.service.remove_export(volume_id)
         self.service._journal.close()
         self.service = self.build()
@@ -200,20 +199,20 @@ class ServiceOnLioTest(unittest.TestCase):
         self.assertGreater(len(before), 50)
         self.service = self.build()
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, HOST_A)
+        connecting.connect(self.service, volume_id, HOST_A)
         self.assertEqual(before, _below(lio.dump(), strangers))
-        self.service.settle(lambda _v, _i: False)
-        self.service.terminate_connection(volume_id, HOST_A)
+        self.service.reconciler.settle(lambda _v, _i: False)
+        connecting.disconnect(self.service, volume_id, HOST_A)
         self.service.remove_export(volume_id)
         self.assertEqual(before, _below(lio.dump(), strangers))
 
     def test_nothing_is_left(self):
         before = lio.dump()
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, HOST_A)
-        self.service.initialize_connection(volume_id, HOST_B)
-        self.service.terminate_connection(volume_id, HOST_A)
-        self.service.terminate_connection(volume_id, HOST_B)
+        connecting.connect(self.service, volume_id, HOST_A)
+        connecting.connect(self.service, volume_id, HOST_B)
+        connecting.disconnect(self.service, volume_id, HOST_A)
+        connecting.disconnect(self.service, volume_id, HOST_B)
         self.service.remove_export(volume_id)
         self.assertEqual(before, lio.dump())
 
@@ -232,9 +231,9 @@ class ServiceOnLioTest(unittest.TestCase):
         def work(volume_id):
             try:
                 for _ in range(3):
-                    timed(self.service.initialize_connection, volume_id,
+                    timed(connecting.connect, self.service, volume_id,
                           HOST_A)
-                    timed(self.service.terminate_connection, volume_id,
+                    timed(connecting.disconnect, self.service, volume_id,
                           HOST_A)
             except exception.MyDriverError as e:
                 errors.append(str(e))
@@ -257,7 +256,7 @@ class ServiceOnLioTest(unittest.TestCase):
         self.assertEqual(before, lio.dump())
 
     def test_damaged_journal_is_rebuilt_from_the_kernel(self):
-        self.service.initialize_connection(self.exported(), HOST_A)
+        connecting.connect(self.service, self.exported(), HOST_A)
         before = self.state()
         self.service._journal.close()
         os.truncate(self.folder / 'journal.sqlite', 5000)
@@ -268,7 +267,7 @@ class ServiceOnLioTest(unittest.TestCase):
         # It cannot know which run made a mapping.
         self.assertEqual(
             sorted(before[1]), sorted(line.replace(
-                "'adopted'", f"'{exports.run_id()}'")
+                "'adopted'", f"'{factory.run_id()}'")
                 for line in self.journal()))
         self.assertEqual(1, len(list(self.folder.glob('*.damaged-*Z'))))
 
@@ -288,8 +287,8 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def _fill(self, count):
         for n in range(count):
-            self.service.initialize_connection(
-                self.exported(MIB), (HOST_A, HOST_B)[n % 2])
+            connecting.connect(self.service, self.exported(MIB),
+                               (HOST_A, HOST_B)[n % 2])
 
     def _attach_ms(self):
         spent, speed = [], []
@@ -297,9 +296,9 @@ class ServiceOnLioTest(unittest.TestCase):
             speed.append(_system_calls_ms())
             started = time.perf_counter()
             volume_id = self.exported(MIB)
-            self.service.initialize_connection(volume_id, HOST_A)
+            connecting.connect(self.service, volume_id, HOST_A)
             spent.append((time.perf_counter() - started) * 1e3)
-            self.service.terminate_connection(volume_id, HOST_A)
+            connecting.disconnect(self.service, volume_id, HOST_A)
             self.service.remove_export(volume_id)
             os.unlink(self.folder / f'volume-{volume_id}')
         return statistics.median(spent), statistics.median(speed)

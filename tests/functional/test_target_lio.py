@@ -126,7 +126,7 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
     def test_nothing_is_left_in_core(self):
         before = sorted(os.listdir(configfs.ROOT / 'core'))
         export = self.export()
-        self.target.ensure_mapping(self.placed(export))
+        self.target.ensure_mapping(self.mapped(export))
         self.assertNotEqual(before, sorted(os.listdir(
             configfs.ROOT / 'core')))
         self.target.drop_mapping(export, contract.INITIATOR, 1)
@@ -145,11 +145,11 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         export = self.export()
         credentials = chap.ChapKey(b'k' * 32).credentials(
             contract.INITIATOR, contract.IQN, False)
-        self.target.ensure_mapping(self.placed(export), credentials)
+        self.target.ensure_mapping(self.mapped(export), credentials)
         secret = credentials.password
         self.assertEqual(secret, self.password())
         with self.assertRaises(exception.ForeignObject) as caught:
-            self.target.ensure_mapping(self.placed(self.export(1)),
+            self.target.ensure_mapping(self.mapped(self.export(1)),
                                        credentials)
         self.assertNotIn(secret, repr(caught.exception)
                          + str(caught.exception))

@@ -9,7 +9,6 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import connection, exception, model
-from mydriver.target import pool
 from tests.fakes import hostile
 
 VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
@@ -122,7 +121,7 @@ class ConnectorTest(unittest.TestCase):
         can = connection.Capabilities.of(connector)
         self.assertIs(bool, type(can.mutual_chap))
         try:
-            found = pool.initiator_of(connector)
+            found = connection.initiator_of(connector)
         except exception.InvalidConnector as e:
             hostile.check_text(e)
             return

@@ -84,7 +84,7 @@ class TurnsTest(unittest.TestCase):
             thread.start()
             thread.join()
         self.assertEqual(
-            ['Waited 0.01 s in vain for the thing; 0 others wait, too.'],
+            ['Timed out after 0.01 s waiting for the thing; 0 others wait.'],
             caught)
         self.assertEqual([], self.order)
         with self.turns:  # it is whole
@@ -168,5 +168,5 @@ class GreenTest(unittest.TestCase):
             [sys.executable, '-W', 'ignore', '-c', GREEN], check=True,
             capture_output=True, text=True, timeout=LONG_S)
         self.assertEqual(
-            "True ['Waited 0.01 s in vain for another thing; 0 others wait, "
-            "too.']", done.stdout.strip())
+            "True ['Timed out after 0.01 s waiting for another thing; 0 "
+            "others wait.']", done.stdout.strip())

@@ -19,7 +19,8 @@ class WaitingTest(unittest.TestCase):
         began = time.monotonic()
         with self.assertRaises(exception.WaitTimeout) as caught:
             waiting.wait_for(lambda: None, 'the dust to settle', 0.05)
-        self.assertEqual('Waited 0.1 s in vain for the dust to settle.',
+        self.assertEqual(
+            'Timed out after 0.1 s waiting for the dust to settle.',
                          str(caught.exception))
         self.assertLess(time.monotonic() - began, 5)
 

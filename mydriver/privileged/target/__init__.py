@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs over the kernel target, and what they are checked against."""
+"""Privileged verbs over the kernel target, and the checks behind them."""

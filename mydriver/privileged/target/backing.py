@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backstore serves: a volume's own file or logical volume.
+"""The file or logical volume that a backstore serves.
 
-Where that is comes from the grant of the backend and the id of the volume.
-The caller says it too, and is refused where it says something else.
+Its path follows from the grant of the backend and the id of the volume. The
+caller names it too, and is refused when it names another one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Any
 from mydriver import exception
 from mydriver.privileged import dm, grants, values
 
-#: Begins the alias of a backstore that says which file it has open.
+#: Prefix of a backstore's alias, which records the file it has open.
 IDENTITY = 'mydriver:'
 
 
@@ -23,9 +23,9 @@ IDENTITY = 'mydriver:'
 class Backing:
     """A volume's file or block device.
 
-    :param path: where it is.
+    :param path: its path.
     :param open_path: leads to that very file, whatever is at ``path`` by now.
-    :param identity: another one for each file.
+    :param identity: different for each file.
     """
 
     path: str
@@ -35,11 +35,11 @@ class Backing:
 
 @contextlib.contextmanager
 def opened(export: Mapping[str, Any]) -> Iterator[Backing]:
-    """Find the backing of a volume and hold it while it is handed over.
+    """Open the backing of a volume and keep it open for the block.
 
-    :param export: checked; ``path`` is what the caller says.
-    :raises RequestRefused: when it is not the volume's own.
-    :raises TargetError: when it is not there, or of another size.
+    :param export: checked, except for ``path``, which the caller chose.
+    :raises RequestRefused: when ``path`` is not the volume's own.
+    :raises TargetError: when the backing does not exist or is too small.
     """
     grant = grants.of_backend(values.backend_of(export['name']),
                               export['kind'])
@@ -65,9 +65,9 @@ def opened(export: Mapping[str, Any]) -> Iterator[Backing]:
 @contextlib.contextmanager
 def _file(folder: int, name: str, path: str, size_bytes: int
           ) -> Iterator[Backing]:
-    """Give a regular file that only the store's owner can have put there.
+    """Yield a regular file that only the store's owner can have put there.
 
-    It is opened as a place only (O_PATH): nothing happens to what it is.
+    It is opened with O_PATH, which has no side effects on any kind of file.
     """
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC,
                  dir_fd=folder)
@@ -75,7 +75,7 @@ def _file(folder: int, name: str, path: str, size_bytes: int
         found, owner = os.fstat(fd), os.fstat(folder).st_uid
         problem = None
         if not stat.S_ISREG(found.st_mode):
-            problem = 'it is no regular file'
+            problem = 'it is not a regular file'
         elif found.st_nlink != 1:
             problem = f'it has {found.st_nlink} names (hard links)'
         elif found.st_uid != owner:
@@ -92,16 +92,18 @@ def _file(folder: int, name: str, path: str, size_bytes: int
 
 
 def _check_volume(grant: grants.Grant, name: str, path: str) -> None:
-    """See that a device is a thin volume of the granted pool.
+    """Check that a device is a thin volume of the granted pool.
 
-    Only root makes names in /dev and devices of device-mapper's.
+    Only root creates names in /dev and device-mapper devices.
     """
     found = os.stat(path)
     if not stat.S_ISBLK(found.st_mode):
-        raise exception.TargetError(f'export {path}', 'it is no block device')
+        raise exception.TargetError(f'export {path}',
+                                    'it is not a block device')
     device = dm.volume(grant.place, name)
     if device is None or device.pool != grant.pool:
         raise exception.TargetError(
-            f'export {path}', f'it is no volume of {grant.place}/{grant.pool}')
+            f'export {path}',
+            f'it is not a volume of {grant.place}/{grant.pool}')
     if device.number != f'{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}':
         raise exception.TargetError(f'export {path}', 'it is another device')

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LUNs as configfs has them: folders that hold one symbolic link.
+"""The symbolic links that configfs LUNs consist of.
 
-A LUN of a TPG leads to its backstore, a mapped LUN of a NodeACL to a LUN of
-the TPG (Documentation/target/tcm_mod_builder.rst).
+The folder of a LUN of a TPG holds a link to its backstore, that of a mapped
+LUN of a NodeACL a link to a LUN of the TPG
+(Documentation/target/tcm_mod_builder.rst).
 """
 
 import contextlib
@@ -12,12 +13,12 @@ from pathlib import Path
 
 from mydriver import exception
 
-#: Name of the links that we make; the kernel does not care.
+#: Name of our links; the kernel accepts any.
 LINK = 'mydriver'
 
 
 def target_of(folder: Path) -> Path | None:
-    """Return the symbolic link in a LUN's folder, None if there is none."""
+    """Return the symbolic link in a LUN's folder, None when there is none."""
     if not folder.is_dir():
         return None
     return next((p for p in folder.iterdir() if p.is_symlink()), None)
@@ -31,6 +32,13 @@ def refuse_foreign(folder: Path, to: Path, what: str) -> None:
 
 
 def ensure(folder: Path, to: Path, what: str) -> None:
+    """Create a LUN's folder and its link.
+
+    :param folder: of the LUN.
+    :param to: where the link leads.
+    :param what: names the LUN in an error.
+    :raises ForeignObject: when it leads elsewhere.
+    """
     folder.mkdir(exist_ok=True)
     refuse_foreign(folder, to, what)
     if target_of(folder) is None:
@@ -40,9 +48,9 @@ def ensure(folder: Path, to: Path, what: str) -> None:
 def refuse_if_mapped(lun: Path) -> None:
     """Raise EBUSY while mapped LUNs lead to a LUN.
 
-    The kernel lets the LUN's own link go even then, and with it the data of
-    a live initiator. But its rmdir looks first for links to the folder
-    (EBUSY) and then for links in it (ENOTEMPTY): fs/configfs/dir.c,
+    The kernel lets the LUN's own link be removed even then, which would cut
+    off a live initiator. But rmdir checks for links to the folder first
+    (EBUSY) and for links in it next (ENOTEMPTY): fs/configfs/dir.c,
     configfs_detach_prep.
     """
     try:
@@ -55,6 +63,7 @@ def refuse_if_mapped(lun: Path) -> None:
 
 
 def remove(folder: Path) -> None:
+    """Remove a LUN's link and folder, if they exist."""
     link = target_of(folder)
     if link is not None:
         link.unlink()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What callers say of targets, exports and mappings, checked.
+"""Checks of requests: targets, exports, mappings, CHAP, portals.
 
-What is returned is made of checked values only, so that it can become a path.
+The results consist of checked values only, so that they can become paths.
 """
 
 from typing import Any
@@ -9,16 +9,17 @@ from typing import Any
 from mydriver import model
 from mydriver.privileged import grants, values
 
-#: Of a backstore: what LIO's plugins for files and block devices are called.
+#: Kinds of backstore: LIO's plugins for files and block devices.
 KINDS = frozenset(('fileio', 'iblock'))
-#: What a TPG of ours may be told to be.
+#: The TPG attributes that callers may set.
 _ATTRIBUTES = frozenset((
     'authentication', 'generate_node_acls', 'cache_dynamic_acls',
     'demo_mode_discovery', 'demo_mode_write_protect',
     'prod_mode_write_protect'))
 #: MAX_USER_LEN, MAX_PASS_LEN of include/target/iscsi/iscsi_target_core.h.
 _CHAP_MOST = 255
-#: From here on anybody may listen (net.ipv4.ip_unprivileged_port_start).
+#: Ports from here on are open to any user
+#: (net.ipv4.ip_unprivileged_port_start).
 _FIRST_FREE_PORT = 1024
 
 
@@ -28,7 +29,7 @@ def lun(said: object) -> int:
 
 
 def placed(said: object) -> dict[str, Any]:
-    """Return where the LUN and the backstore of a volume are."""
+    """Return the place of a volume's LUN and backstore."""
     given = values.fields(said, 'an export', 'target', 'lun', 'name',
                           'volume_id', 'kind')
     volume_id = values.volume_id(given['volume_id'])
@@ -41,9 +42,9 @@ def placed(said: object) -> dict[str, Any]:
 
 
 def wanted(said: object) -> dict[str, Any]:
-    """Return what a volume's export has to be.
+    """Return the export of a volume as requested.
 
-    The path is only what the caller says, to be compared with the right one.
+    Its path is unchecked, for comparison with the right one only.
     """
     given = values.fields(said, 'an export', 'path', 'size_bytes')
     return {**placed(said), 'path': given['path'],
@@ -51,9 +52,9 @@ def wanted(said: object) -> dict[str, Any]:
 
 
 def mapping(said: Any) -> dict[str, Any]:
-    """Return who sees a volume, where, and how.
+    """Return a mapping: initiator, LUN, mode, and whether CHAP is asked for.
 
-    What is not said of CHAP is as the TPG has it (-1).
+    Without ``authentication`` the TPG decides (-1).
     """
     given = values.fields(said, 'a mapping', 'initiator', 'lun', 'read_only')
     return {'initiator': values.iqn(given['initiator'], 'an initiator'),
@@ -64,7 +65,7 @@ def mapping(said: Any) -> dict[str, Any]:
 
 
 def chap(said: object) -> dict[str, str] | None:
-    """Return CHAP names and secrets; no error says what they are."""
+    """Return CHAP names and secrets; no error shows them."""
     if said is None:
         return None
     given = values.fields(said, 'CHAP', 'username', 'password',
@@ -78,7 +79,7 @@ def chap(said: object) -> dict[str, str] | None:
 
 
 def portals(said: object) -> list[model.Portal]:
-    """Return where a target listens."""
+    """Return the portals of a target."""
     found = [values.portal(p) for p in values.items(said, 'portals', 64)]
     for portal in found:
         if (portal.port < _FIRST_FREE_PORT
@@ -89,7 +90,7 @@ def portals(said: object) -> list[model.Portal]:
 
 
 def attributes(said: object) -> dict[str, int]:
-    """Return attributes of a TPG and their values."""
+    """Return TPG attributes and their values."""
     given = values.fields(said, 'attributes',
                           *(said if isinstance(said, dict) else ()))
     for name, value in given.items():

@@ -56,7 +56,7 @@ def check(path: str, clone: Clone) -> None:
                 'mounted.') from e
         if e.errno in _NO_ROOM:
             raise exception.StoreError(
-                f'create a file in {path}', e.strerror) from e
+                f'create a file in {path}', str(e.strerror)) from e
         raise _unusable(path, e) from e
     finally:
         os.close(folder)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the journal cannot be used, and what helps: from sqlite's errors."""
+"""Why the journal cannot be used, and the remedy: from sqlite's errors."""
 
+from collections.abc import Iterator
+import contextlib
 import errno
 import os
 import shutil
@@ -8,7 +10,7 @@ import sqlite3
 
 from mydriver import exception
 
-#: With less than this left, an I/O error is one of a full filesystem.
+#: With less room than this, an I/O error means that the file system is full.
 _LITTLE_ROOM_BYTES = 1 << 20
 
 _READ_ONLY = ('Remount its filesystem for writing; the kernel log may say '
@@ -20,19 +22,31 @@ _BUG = 'Please report this, with the log.'
 
 def of(path: str, error: Exception, *, is_whole: bool = True
        ) -> exception.JournalError:
-    """Return our error for one of sqlite's or the system's.
+    """Return our error for one of sqlite's, the system's or a value's.
 
     :param path: of the journal.
-    :param error: what was raised; what is neither sqlite's nor the system's
-        was raised by values that cannot be.
-    :param is_whole: it was seen to be so: an error that says nothing of the
-        file is not one of damage.
+    :param error: what was raised; anything that is neither sqlite's nor the
+        system's is due to an invalid value in the journal.
+    :param is_whole: the journal has been checked, so that an error that says
+        nothing about the file does not mean damage.
     """
     if isinstance(error, OSError):
         return _of_system(path, error)
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(path, error, is_whole)
     return exception.JournalDamaged(path, str(error).rstrip('.'))
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise the errors of sqlite and the system, and of values, as ours.
+
+    :param path: of the journal.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError, ValueError) as e:
+        raise of(path, e) from e
 
 
 def _of_system(path: str, error: OSError) -> exception.JournalError:
@@ -44,10 +58,10 @@ def _of_system(path: str, error: OSError) -> exception.JournalError:
     if error.errno == errno.EROFS:
         return exception.JournalUnwritable(path, reason, _READ_ONLY)
     if error.errno == errno.ENOENT:
-        return exception.JournalError(
+        return exception.JournalUnusable(
             path, reason, 'Check mydriver_state_path, and that its '
             'filesystem is mounted.')
-    return exception.JournalError(path, reason, _DISK)
+    return exception.JournalUnusable(path, reason, _DISK)
 
 
 def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
@@ -62,7 +76,7 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
             and _has_little_room(path)):
         return _full(path, reason)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return exception.JournalError(
+        return exception.JournalUnusable(
             path, reason, 'Another process has held its lock for too long; '
             f'fuser -v {path} shows which one.')
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
@@ -71,10 +85,10 @@ def _of_sqlite(path: str, error: sqlite3.Error, is_whole: bool
             return exception.JournalUnwritable(path, reason, _READ_ONLY)
         return _forbidden(path, reason)
     if code == sqlite3.SQLITE_IOERR:
-        return exception.JournalError(path, reason, _DISK)
+        return exception.JournalUnusable(path, reason, _DISK)
     if not is_whole:
         return exception.JournalDamaged(path, reason)
-    return exception.JournalError(path, reason, _BUG)
+    return exception.JournalUnusable(path, reason, _BUG)
 
 
 def _full(path: str, reason: str) -> exception.JournalError:
@@ -84,7 +98,7 @@ def _full(path: str, reason: str) -> exception.JournalError:
 
 
 def _forbidden(path: str, reason: str) -> exception.JournalError:
-    return exception.JournalError(
+    return exception.JournalUnusable(
         path, reason, f'User id {os.geteuid()} may not use it: give '
         f'{os.path.dirname(path)} and all in it to the user that '
         'cinder-volume runs as.')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which LUN number is next; for :mod:`.journal`, within its transactions."""
+"""The allocation of LUNs, within the transactions of the journal."""
 
 import sqlite3
 from typing import Any
@@ -7,15 +7,15 @@ import uuid
 
 from mydriver import exception, model
 
-#: LUNs that initiators see. 0 stays free: every target answers on it (SAM-5,
-#: 4.7.4). Up to 16383 a LUN is one level, peripheral addressing, in Linux.
+#: LUNs that initiators see. LUN 0 stays free: every target answers on it
+#: (SAM-5, 4.7.4). Up to 16383, a LUN has a single level in Linux.
 FIRST_LUN, LAST_LUN = 1, 16383
 
-#: LUN numbers inside of a TPG: what rtslib takes (rtslib_fb.target.LUN).
+#: The highest LUN in a TPG that rtslib accepts (rtslib_fb.target.LUN).
 LAST_TPG_LUN = 65535
 
-#: A released LUN number is not used again for the same initiator and target
-#: before this time, and not before all higher ones were used.
+#: A released LUN is not given to the same initiator at the same target again
+#: before this time has passed and all higher ones have been used.
 QUARANTINE_S = 24 * 3600
 
 
@@ -23,8 +23,8 @@ def take(db: sqlite3.Connection, initiator: str, target: str,
          now: int) -> int:
     """Return the next LUN for an initiator at a target.
 
-    They rise; once the last one was used, those come back that were released
-    longest ago and are out of quarantine.
+    LUNs ascend. Once the last one has been used, the one that was released
+    longest ago is reused, after its quarantine.
 
     :param now: seconds since the epoch.
     :raises LunsExhausted: when there is none.
@@ -63,8 +63,9 @@ def free_of_tpg(db: sqlite3.Connection, target: str) -> int:
     return int(row[0])
 
 
-def may_be(initiator: Any, target: Any, lun: Any, volume_id: Any) -> bool:
-    """Tell whether values read from a damaged journal may be a mapping."""
+def is_plausible(initiator: Any, target: Any, lun: Any, volume_id: Any
+                 ) -> bool:
+    """Tell whether values read from a damaged journal can be a mapping."""
     try:
         model.Iqn(initiator), model.Iqn(target), uuid.UUID(volume_id)
     except (exception.InvalidIqn, ValueError, AttributeError, TypeError):

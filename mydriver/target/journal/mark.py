@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mark beside a journal: which one it is, and how many changes it had.
+"""The mark of a journal: a file with its id and the number of its changes.
 
-It is written after each commit, so it is never ahead of a database that is
-whole: one that is behind its mark lost its last changes, or is an old copy.
-Whoever writes the journal holds a shared lock on the mark.
+It is written after each commit, so it is never ahead of an intact database:
+one that is behind its mark lost its last changes, or is an old copy. Every
+process that writes to the journal holds a shared lock on the mark.
 """
 
 import fcntl
@@ -17,15 +17,15 @@ from mydriver import exception
 
 LOG = logging.getLogger(__name__)
 
-#: What its name ends in, after the journal's.
+#: Appended to the journal's name.
 END = '.mark'
 
 
 class Mark:
-    """The file of the mark, with a lock on it.
+    """The open file of the mark, with a lock on it.
 
-    Not sqlite's, so that it may be opened as often as one likes; flock's
-    locks belong to the open file.
+    Unlike the database it may be opened and closed at any time: flock's locks
+    belong to the open file.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -35,9 +35,9 @@ class Mark:
     def lock(cls, path: str, *, alone: bool = False) -> Self:
         """Open the mark of a journal, and lock it.
 
-        :param alone: nobody else may have it.
-        :raises JournalError: when somebody has it, or it was set aside at
-            this very moment.
+        :param alone: lock it exclusively.
+        :raises JournalError: when another process holds a lock, or has just
+            set the journal aside.
         """
         mark = cls(os.open(path + END, os.O_RDWR | os.O_CREAT, 0o600))
         try:
@@ -48,7 +48,7 @@ class Mark:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as e:
             mark.close()
-            raise exception.JournalError(
+            raise exception.JournalUnusable(
                 path, 'another process is using it', 'Stop it; fuser -v '
                 f'{path}{END} shows which one it is.') from e
         except BaseException:
@@ -57,26 +57,26 @@ class Mark:
         return mark
 
     def write(self, journal: str, changes: int) -> None:
-        """Remember what was committed."""
+        """Record what was committed."""
         text = f'{journal} {changes:020d} '.encode()
         try:
             os.pwrite(self._descriptor, text + b'%08x\n' % zlib.crc32(text),
                       0)
-        except OSError as e:  # it stays behind, which does no harm
+        except OSError as e:  # it falls behind, which does no harm
             LOG.warning('The mark of the journal cannot be written: %s', e)
 
     def close(self) -> None:
-        """Let go of it; it does no harm to do it again."""
+        """Close the file and release the lock; idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def read(path: str) -> tuple[str, int] | None:
-    """Return which journal it was and how many changes it had at least.
+    """Return the id of the journal and the least number of its changes.
 
-    :returns: None where there is no mark, or none that can be read. Such a
-        journal is not refused: it is whole but, perhaps, for its last changes.
+    :returns: None when there is no readable mark. Such a journal is not
+        refused: at most its last changes are missing.
     """
     try:
         with open(path + END, 'rb') as f:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a journal is whole: what sqlite can tell, and what it cannot.
+"""The journal's seal: a checksum that detects damage that sqlite does not.
 
-sqlite finds damage to its own structure. It does not find another digit in a
-row, nor rows that are gone together with their index entries. So the table
-``seal`` holds a checksum over all rows, brought up to date by triggers within
-each transaction, and one over the schema. The triggers are temporary, made by
-each connection that writes: whoever changes rows by other means breaks the
-seal, and that is to be noticed too.
+sqlite detects damage to its own structure. It does not detect a changed digit
+in a row, nor rows that vanished together with their index entries. So the
+table ``seal`` holds a checksum over all rows, which triggers update within
+each transaction, and one over the schema. The triggers are temporary and
+belong to each connection that writes: rows that are changed by other means
+break the seal, which must be noticed as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,16 +32,16 @@ _APPLICATION_ID = 0x6d796472
 
 _UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
-#: What LUN numbers of any kind have at most (SAM-5, 4.7.7.1).
+#: The highest LUN of any kind (SAM-5, 4.7.7.1).
 _LAST_LUN = 65535
 
 
-class Damaged(Exception):
-    """The journal is not whole; the text says what is wrong."""
+class Damaged(ValueError):
+    """The journal is damaged; the text says how."""
 
 
 def make(db: sqlite3.Connection) -> None:
-    """Seal what a journal holds; within a transaction, after its schema."""
+    """Seal a journal, within a transaction and after its schema is final."""
     if not _is_sealed(db):
         db.execute(_SEAL)
         db.execute(f'PRAGMA application_id = {_APPLICATION_ID}')
@@ -52,7 +52,7 @@ def make(db: sqlite3.Connection) -> None:
 
 
 def keep(db: sqlite3.Connection) -> None:
-    """Keep the seal up to date with what this connection changes."""
+    """Make this connection update the seal with each change."""
     db.create_function('mydriver_seal', -1, _fold, deterministic=True)
     for table in _tables(db):
         columns = _columns(db, table)
@@ -71,16 +71,16 @@ def keep(db: sqlite3.Connection) -> None:
 
 
 def changes(db: sqlite3.Connection) -> tuple[str, int]:
-    """Return which journal it is, and how many changes it had so far."""
+    """Return the id of the journal, and the number of its changes."""
     journal, count = db.execute('SELECT journal, changes FROM seal').fetchone()
     return str(journal), int(count)
 
 
 def verify(db: sqlite3.Connection) -> bool:
-    """See that a journal is whole; within a transaction.
+    """Check that a journal is intact, within a transaction.
 
     :returns: False for one of an earlier release, which has no seal yet.
-    :raises Damaged: when it is not.
+    :raises Damaged: when it is damaged.
     :raises sqlite3.Error: when it cannot be read.
     """
     found = db.execute('PRAGMA integrity_check(1)').fetchone()[0]
@@ -99,7 +99,7 @@ def verify(db: sqlite3.Connection) -> bool:
 
 
 def _is_sealed(db: sqlite3.Connection) -> bool:
-    """Tell whether there is a seal; damage does not make it unsealed."""
+    """Tell whether there is a seal; a damaged one raises Damaged."""
     by_table = db.execute('SELECT count(*) FROM main.sqlite_schema WHERE '
                           "name = 'seal'").fetchone()[0]
     by_header = db.execute('PRAGMA application_id').fetchone()[0]
@@ -131,10 +131,10 @@ def _form(db: sqlite3.Connection) -> int:
 
 def _content(db: sqlite3.Connection, check: Callable[[str, Any], bool]
              = lambda _column, _value: True) -> int:
-    """Return a checksum of all rows, in whatever order.
+    """Return a checksum of all rows that does not depend on their order.
 
-    :param check: tells for a column and a value whether they fit.
-    :raises Damaged: for the first that do not.
+    :param check: takes a column and a value, and tells whether it is valid.
+    :raises Damaged: for the first invalid value.
     """
     content = 0
     for table in _tables(db):
@@ -154,7 +154,7 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _fold(content: int, *row: Any) -> int:
-    """Add a row to a checksum, or take it away: it is its own inverse."""
+    """Add a row to a checksum, or remove it: this is its own inverse."""
     digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=8).digest()
     return content ^ int.from_bytes(digest, 'big', signed=True)
 
@@ -187,7 +187,7 @@ def _up_to(limit: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and 0 <= value <= limit
 
 
-#: What each column holds, in whatever table; others are not looked at.
+#: Checks of the values of columns, in any table; others are not checked.
 _VALUES: dict[str, Callable[[Any], bool]] = {
     'iqn': _is_iqn, 'target': _is_iqn, 'initiator': _is_iqn,
     'volume_id': is_uuid,

@@ -79,7 +79,8 @@ class SettingsTest(unittest.TestCase):
             settings.of_service(options(), name)
 
     @ddt.data(
-        ('ssd fast', 'blank'), ('ssd\tfast', 'blank'), ('x\n', 'blank'),
+        ('ssd fast', 'white space'), ('ssd\tfast', 'white space'),
+        ('x\n', 'white space'),
         ('x' * 300, 'longer than 209 bytes'),
         ('\u30db' * 70, 'longer than 209 bytes'),
     )

@@ -353,7 +353,7 @@ class RestartTest(fakes.CinderTestCase):
         again.do_setup(None)
         self.addCleanup(again.engine.journal.close)
         again.engine.target.targets = self.driver.engine.target.targets
-        again.backend.exports.start()
+        again.backend.exports.reconciler.start()
         with mock.patch.object(
                 again.backend.store._obj, 'names',
                 side_effect=exception.StoreError('list', 'it is away')):
@@ -463,7 +463,7 @@ class RenamedHostTest(managing.ManagerTestCase):
         volume = self.attached()
         # What earlier releases did when the host was renamed.
         self.disks.driver.backend.exports.terminate_connection(
-            volume.id, fakes.connector())
+            volume.id, model.Iqn(fakes.INITIATOR))
         self.disks.driver.backend.exports.remove_export(volume.id)
         self.assertEqual([], self.disks.driver.engine.mapped())
         self.assertEqual([(volume.id, fakes.INITIATOR, False)],

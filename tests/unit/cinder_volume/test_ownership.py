@@ -12,10 +12,11 @@ import fixtures
 from oslo_concurrency import lockutils
 
 from mydriver import exception, model
-from mydriver.target import chap, exports, ownership, recovery
+from mydriver.target import adoption, chap, exports, ownership
 from mydriver.target import pool as serving
 from mydriver.target.journal import sqlite
 from tests.fakes import cinder as fakes
+from tests.fakes import connecting, devices
 from tests.fakes import exports as exporting
 from tests.fakes.target import MemoryTarget
 from tests.unit.target.test_exports import ALICE, BOB
@@ -39,6 +40,7 @@ class HostCase(unittest.TestCase):
         self.folder = self.useFixture(fixtures.TempDir())
         lockutils.set_defaults(self.folder)
         self.targets = {}
+        self.devices = devices.MemoryDevices()
         self.name_host(HOST)
 
     def useFixture(self, fixture):
@@ -57,19 +59,20 @@ class HostCase(unittest.TestCase):
         os.makedirs(path, exist_ok=True)
         target = MemoryTarget(name, PORTALS, chap=True)
         target.targets = self.targets
-        kept = sqlite.Journal(f'{path}/journal.sqlite', os.urandom(4).hex())
+        kept = sqlite.SqliteJournal(f'{path}/journal.sqlite',
+                                     os.urandom(4).hex())
         self.addCleanup(kept.close)
         made = exports.ExportService(
             serving.Settings(name, 'iqn.2010-10.org.openstack:', PORTALS,
                              True, path), kept, target,
-            chap.KeyRing.load(path), target.name_prefix,
+            chap.KeyRing.load(path), target.name_prefix, self.devices,
             lambda _target, _initiator, portals, _timeout_s: tuple(portals))
         made.journal, made.target = kept, target
         return made
 
     def started(self, name):
         made = self.backend(name)
-        made.start()
+        made.reconciler.start()
         return made
 
     def old(self, name):
@@ -77,14 +80,14 @@ class HostCase(unittest.TestCase):
         made = self.backend(name)
         pool = made.journal.add_targets(old_pool(name))
         made.target.ensure_pool(pool)
-        made._pool = pool
+        made.reconciler.pool = pool
         return made
 
     def attached(self, of, connector=ALICE):
         """Return a volume that a host has."""
-        volume_id, device = exporting.ServiceCase.volume(self)
-        of.create_export(volume_id, device)
-        of.initialize_connection(volume_id, connector)
+        volume_id, _device = exporting.ServiceCase.volume(self)
+        of.create_export(volume_id)
+        connecting.connect(of, volume_id, connector)
         return volume_id
 
     def mapped(self):
@@ -97,7 +100,7 @@ class HostCase(unittest.TestCase):
     def assert_refused(self, made, *texts):
         before = repr(self.targets)
         with self.assertRaises(exception.ConfigurationError) as caught:
-            made.start()
+            made.reconciler.start()
         for text in texts:
             self.assertIn(text, str(caught.exception))
         self.assertEqual(before, repr(self.targets))
@@ -168,7 +171,7 @@ class PoolTest(HostCase):
             self.assertEqual({volume_id: used}, self.mapped())
             self.assertEqual(5, len(self.targets), self.targets.keys())
             self.assertEqual(5, len(again.journal.targets()))
-        again.terminate_connection(volume_id, ALICE)
+        connecting.disconnect(again, volume_id, ALICE)
         again.remove_export(volume_id)
         self.started('disks')
         self.assertEqual(4, len(self.targets))
@@ -191,9 +194,9 @@ class PoolTest(HostCase):
         volume_id, device = exporting.ServiceCase.volume(self)
         made.target.ensure_export(model.Export(volume_id, device, stranger,
                                                0))
-        self.assertEqual([], recovery.unknown_targets(
+        self.assertEqual([], adoption.unknown_targets(
             [], made.target.name_prefix, made.target))
-        made.start()
+        made.reconciler.start()
         self.assertNotIn(stranger, made.journal.targets())
 
 

@@ -13,9 +13,10 @@ import ddt
 from mydriver import exception, model
 from mydriver.privileged import channel
 from mydriver.privileged.target import lio
-from mydriver.target import addresses, configfs, exports, pool
+from mydriver.target import addresses, configfs, factory, pool
 from mydriver.target import lio as targets
 from tests.fakes import cinder as fakes
+from tests.fakes import connecting, devices
 from tests.fakes import exports as exporting
 from tests.unit.target.test_exports import ALICE, BOB
 
@@ -28,7 +29,7 @@ class AdoptTest(exporting.ServiceCase):
     def test_one_access_list_that_cannot_be_read(self):
         volumes = [self.exported() for _ in range(2)]
         for volume_id, host in zip(volumes, (ALICE, BOB), strict=True):
-            self.service.initialize_connection(volume_id, host)
+            connecting.connect(self.service, volume_id, host)
         before = self.seen()
         self.journal.close()
         for end in ('', '-wal', '-shm', '.mark'):
@@ -60,9 +61,10 @@ class KeyTest(unittest.TestCase):
 
     def build(self, *, chap, replace_damaged=False):
         """Return a service on the state of a backend."""
-        built = exports.build(pool.Settings(
+        built = factory.build(pool.Settings(
             'disks', 'iqn.2010-10.org.openstack:', PORTALS, chap,
-            self.state), replace_damaged=replace_damaged)
+            self.state), devices.FolderDevices(self.state),
+            replace_damaged=replace_damaged)
         self.addCleanup(built._journal.close)
         return built
 

@@ -7,6 +7,7 @@ from cinder import exception as cinder_exception
 from cinder.volume import driver as cinder_driver
 
 from mydriver import exception
+from mydriver.backend import devices
 from mydriver.cinder_volume import (
     connections,
     driver,
@@ -33,6 +34,8 @@ class PartCase(exporting.ServiceCase):
         self.records = fakes.Records()
         self.store = reflink.ReflinkStore(filesystem.folder(self),
                                           filesystem.copy)
+        self.devices = devices.StoreDevices(self.store)
+        self.restart()
         self.backend = parts.Backend(
             'be', 'host@be', types.SimpleNamespace(
                 mydriver_max_extents=0, mydriver_check_block_size=True),

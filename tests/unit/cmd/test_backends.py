@@ -14,9 +14,10 @@ from oslo_config import cfg
 from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import backends
-from mydriver.target import exports, pool
+from mydriver.target import factory, pool
 from tests.fakes import cinder as fakes
 from tests.fakes import commands
+from tests.fakes.devices import FolderDevices
 
 
 class BackendsTest(commands.ConfTestCase):
@@ -45,7 +46,8 @@ class BackendsTest(commands.ConfTestCase):
 
     def test_the_journal_is_the_services(self):
         backend = self.read()['plain']
-        made = exports.build(backend.settings)
+        made = factory.build(backend.settings,
+                             FolderDevices(self.folder))
         self.addCleanup(made._journal.close)
         self.assertTrue(os.path.exists(backend.journal_path))
 

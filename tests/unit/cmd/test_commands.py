@@ -14,10 +14,8 @@ from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import health, identity, main, show
 from mydriver.stores.reflink import extents, probe
-from mydriver.target import configfs
-from mydriver.target import exports as service
+from mydriver.target import configfs, factory, lio
 from mydriver.target.journal import errors, file
-from mydriver.target.journal import sqlite as journals
 from tests.fakes import commands
 from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 
@@ -34,12 +32,12 @@ class ShowTest(commands.CommandTestCase):
              'WWN': '0x60014050000000000000000000000000',
              'Target': str(TARGET), 'Initiator': str(HOST), 'LUN': 1,
              'Read only': False, 'Size (GiB)': 1.0,
-             'Device': f'{self.folder}/volume-{FIRST}'},
+             'Device': f'{self.folder}/store/volume-{FIRST}'},
             {'Backend': 'disks', 'Volume': SECOND,
              'WWN': '0x60014050000000000000000000000000',
              'Target': str(TARGET), 'Initiator': '', 'LUN': '',
              'Read only': '', 'Size (GiB)': 1.0,
-             'Device': f'{self.folder}/volume-{SECOND}'},
+             'Device': f'{self.folder}/store/volume-{SECOND}'},
         ], json.loads(out))
 
     def test_no_journal_is_no_export_and_is_not_made(self):
@@ -178,9 +176,9 @@ class HealthTest(commands.CommandTestCase):
 
     def test_more_in_the_kernel_is_fine(self):
         placed = self.fill()
-        self.target.ensure_mapping(journals.Placed(
+        self.target.ensure_mapping(model.MappedExport(
             model.Mapping(SECOND, model.Iqn('iqn.2026-11.org.example:x'), 7),
-            placed.export, False))
+            placed.export))
         self.assertEqual([True] * 3, [ok for _, ok, _ in self.exports()])
 
     def test_a_broken_journal(self):
@@ -285,7 +283,7 @@ class RestoreTest(commands.CommandTestCase):
 
     def test_an_unexpected_error_affects_one_backend_only(self):
         self.fill()
-        with mock.patch.object(service, 'build', side_effect=KeyError('x')):
+        with mock.patch.object(factory, 'build', side_effect=KeyError('x')):
             status, _, err = self.run_command('restore', 'disks', 'plain')
         self.assertEqual(1, status)
         self.assertIn('Backend disks cannot be restored', err)
@@ -306,7 +304,7 @@ class RestoreTest(commands.CommandTestCase):
                     errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return real(its_path, schema)
         with mock.patch.object(file, 'open_to_write', full), \
-                mock.patch.object(service.targets, 'LioTarget',
+                mock.patch.object(lio, 'LioTarget',
                                   return_value=self.target):
             _status, _, err = self.run_command('restore', 'disks')
         self.assertEqual(before, self.target.observe(TARGET))
@@ -322,7 +320,7 @@ class RestoreTest(commands.CommandTestCase):
         with mock.patch.object(
                 self.target, 'check', side_effect=exception.NoAddress(
                     'target_ip_address', 'this host has none', 'See.')), \
-                mock.patch.object(service.targets, 'LioTarget',
+                mock.patch.object(lio, 'LioTarget',
                                   return_value=self.target), \
                 mock.patch.object(configfs, 'target', self.target.observe):
             _status, _, err = self.run_command('restore', 'disks')
@@ -331,9 +329,10 @@ class RestoreTest(commands.CommandTestCase):
 
     def test_a_failing_store_does_not_stop_it(self):
         self.fill()
-        with mock.patch.object(settings, 'store_of',
-                               side_effect=OSError(5, 'broken')), \
-                mock.patch.object(service, 'build',
+        with mock.patch.object(
+                settings, 'store_of', return_value=mock.Mock(**{
+                    'prepare.side_effect': OSError(5, 'broken')})), \
+                mock.patch.object(factory, 'build',
                                   side_effect=KeyError('reached')):
             status, _, err = self.run_command('restore', 'disks')
         self.assertEqual(1, status)

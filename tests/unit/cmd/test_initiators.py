@@ -19,7 +19,7 @@ class InitiatorsTest(commands.CommandTestCase):
     def kept(self, *kinds):
         """Map volumes with these kinds; return the details reported."""
         self.fill()
-        journal = journals.Journal(self.backend.journal_path, 'test')
+        journal = journals.SqliteJournal(self.backend.journal_path, 'test')
         for initiator, kind in zip((HOST, OTHER), kinds, strict=False):
             journal.remove_mapping(FIRST, initiator)
             journal.add_mapping(SECOND, initiator, read_only=False,
@@ -31,13 +31,13 @@ class InitiatorsTest(commands.CommandTestCase):
         return [r['Detail'] for r in rows]
 
     def test_an_initiator_that_still_uses_chap(self):
-        detail, = self.kept(journals.Kind(chap=True, key='0' * 16),
-                            journals.Kind(chap=False))
+        detail, = self.kept(model.NodeKind(chap=True, key='0' * 16),
+                            model.NodeKind(chap=False))
         self.assertIn(f'{HOST}: CHAP', detail)
         self.assertNotIn(str(OTHER), detail)
 
     def test_an_initiator_that_uses_other_portals(self):
-        detail, = self.kept(journals.Kind(
+        detail, = self.kept(model.NodeKind(
             chap=False, portals=frozenset({'192.0.2.77:3260'})))
         self.assertIn(f'{HOST}: portals', detail)
 
@@ -47,8 +47,8 @@ class InitiatorsTest(commands.CommandTestCase):
         path = os.path.join(self.backend.state_path, chap.KEY_FILE)
         current = chap.ChapKey.load(path).fingerprint
         detail, = self.kept(
-            journals.Kind(chap=True, key='0' * 16),
-            journals.Kind(chap=True, key=current))
+            model.NodeKind(chap=True, key='0' * 16),
+            model.NodeKind(chap=True, key=current))
         self.assertIn('earlier chap.key', detail)
         self.assertNotIn(str(OTHER), detail)
         self.assertNotIn('0' * 16, detail)
@@ -66,4 +66,4 @@ class InitiatorsTest(commands.CommandTestCase):
         self.assertIn(f'chmod 600 {path}', row['Detail'])
 
     def test_no_initiator(self):
-        self.assertEqual([], self.kept(journals.Kind(chap=False)))
+        self.assertEqual([], self.kept(model.NodeKind(chap=False)))

@@ -69,7 +69,7 @@ class InsideTest(fixtures.TestWithFixtures):
 
     def test_journal_rows(self):
         path = self.folder / 'journal.sqlite'
-        written = sqlite.Journal(str(path), 'run')
+        written = sqlite.SqliteJournal(str(path), 'run')
         self.addCleanup(written.close)
         written.add_targets([TARGET])
         volume_id = str(uuid.uuid4())

@@ -4,6 +4,8 @@
 import collections
 import functools
 import importlib
+import itertools
+import pkgutil
 import threading
 import time
 import unittest
@@ -11,7 +13,7 @@ from unittest import mock
 
 from oslo_privsep import comm, daemon
 
-from mydriver import exception
+from mydriver import exception, privileged
 from mydriver.privileged import channel, context
 
 
@@ -89,6 +91,7 @@ class QueueTest(unittest.TestCase):
         self.inside = collections.Counter()
         self.may_end = threading.Event()
         self.threads = []
+        self.modules = itertools.cycle(('one', 'another'))
         self.addCleanup(self.end)
 
     def end(self):
@@ -96,10 +99,10 @@ class QueueTest(unittest.TestCase):
         for thread in self.threads:
             thread.join()
 
-    def verb(self, module, *, waits=True):
-        """Return a verb of a module; it ends when it may."""
+    def verb(self, package, *, waits=True):
+        """Return a verb of a package; it ends when it may."""
         def wrap(function, *, _wrap_timeout):
-            self.inside[module] += 1
+            self.inside[package] += 1
             if waits:
                 self.may_end.wait(self.LONG_S)
             return function.__name__
@@ -107,44 +110,50 @@ class QueueTest(unittest.TestCase):
         def a_verb():
             raise AssertionError('only its name counts')
 
-        a_verb.__module__ = module
+        a_verb.__module__ = f'{package}.{next(self.modules)}'
         return functools.partial(wrap, a_verb)
 
-    def call_often(self, module):
-        """Call more verbs of a module than the daemon has threads."""
-        queue = channel._IN_TURN[module]
+    def call_often(self, package):
+        """Call more verbs of a package than the daemon has threads."""
+        queue = channel._IN_TURN[package]
         count = 2 * context.THREADS
         self.threads += [threading.Thread(
-            target=channel.run, args=(self.verb(module),))
+            target=channel.run, args=(self.verb(package),))
             for _ in range(count)]
         for thread in self.threads[-count:]:
             thread.start()
         deadline = time.monotonic() + self.LONG_S
-        while len(queue._queue) + self.inside[module] < count:
+        while len(queue._queue) + self.inside[package] < count:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.001)
 
-    def test_the_queues_are_those_of_modules_with_verbs(self):
-        for name in channel._IN_TURN:
-            module = importlib.import_module(name)
-            self.assertTrue([v for v in vars(module).values() if isinstance(
-                v, functools.partial) and v.args
-                and v.args[0].__module__ == name])
+    def test_the_queues_are_those_of_packages_with_verbs(self):
+        found = set()
+        for info in pkgutil.walk_packages(privileged.__path__,
+                                          'mydriver.privileged.'):
+            module = importlib.import_module(info.name)
+            if [v for v in vars(module).values() if isinstance(
+                    v, functools.partial) and v.args
+                    and v.args[0].__module__ == info.name]:
+                found.add(info.name.rpartition('.')[0])
+        # Verbs of the initiator do not exclude each other.
+        self.assertEqual(
+            {*channel._IN_TURN, 'mydriver.privileged.initiator'}, found)
 
     def test_the_daemon_has_threads_for_other_verbs(self):
-        for module in channel._IN_TURN:
-            self.call_often(module)
+        for package in channel._IN_TURN:
+            self.call_often(package)
         self.assertEqual(len(channel._IN_TURN), len(self.inside))
         self.assertLess(self.inside.total(), context.THREADS)
         # Nor do they wait on our side.
         self.assertEqual('a_verb', channel.run(
-            self.verb('mydriver.privileged.dm', waits=False)))
+            self.verb('mydriver.privileged.initiator', waits=False)))
 
     def test_who_does_not_come_in_is_told_for_what_it_waited(self):
-        module = 'mydriver.privileged.target.lio'
-        self.call_often(module)
-        with (mock.patch.object(channel._IN_TURN[module], '_timeout_s', 0.01),
+        package = 'mydriver.privileged.target'
+        self.call_often(package)
+        with (mock.patch.object(channel._IN_TURN[package], '_timeout_s', 0.01),
               self.assertRaises(exception.WaitTimeout) as caught):
-            channel.run(self.verb(module))
-        self.assertIn('the kernel target; 14 others wait, too',
+            channel.run(self.verb(package))
+        self.assertIn('the kernel target; 14 others wait',
                       str(caught.exception))

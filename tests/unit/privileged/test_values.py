@@ -44,6 +44,13 @@ class ValuesTest(unittest.TestCase):
         if not isinstance(odd, bool):
             self.refused(values.boolean, odd, 'x')
 
+    def test_seconds(self):
+        self.assertEqual(1.5, values.seconds(1.5, 'a time', 60))
+        for odd in (True, '1', None, 0, -1, 61, float('nan'), float('inf')):
+            with self.subTest(odd), self.assertRaises(
+                    exception.RequestRefused):
+                values.seconds(odd, 'a time', 60)
+
     def test_true_is_no_number(self):
         self.refused(values.integer, True, 'x', 0, 9)
         self.refused(values.size_bytes, True)

@@ -10,6 +10,7 @@ import unittest
 from mydriver import connection, exception, model
 from mydriver.target import exports, pool
 from mydriver.target.journal import sqlite
+from tests.fakes import connecting
 from tests.fakes import exports as fakes
 from tests.fakes.exports import ALICE, BOB, MIB, OURS
 
@@ -23,26 +24,26 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_attach_and_detach(self):
         volume_id = self.exported()
-        data = self.service.initialize_connection(volume_id, ALICE)
+        data = connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual(([volume_id],
                           [(ALICE['initiator'], 1, volume_id)],
                           [ALICE['initiator']]), self.seen())
         parsed = connection.Connection.parse(data)
         self.assertEqual((volume_id, self.portals, 1),
                          (parsed.volume_id, parsed.portals, parsed.lun))
-        self.assertFalse(self.service.terminate_connection(volume_id, ALICE))
+        self.assertFalse(connecting.disconnect(self.service, volume_id, ALICE))
         self.assertTrue(self.service.remove_export(volume_id))
         self.assertEqual(([], [], []), self.seen())
         self.assertEqual([], self.journal.exports())
 
     def test_stock_host_gets_stock_data(self):
-        data = self.service.initialize_connection(self.exported(), ALICE)
+        data = connecting.connect(self.service, self.exported(), ALICE)
         self.assertEqual([], [k for k in data if k.startswith('mydriver')])
         self.assertEqual('CHAP', data['auth_method'])
 
     def test_our_host_gets_identity_and_mutual_chap(self):
         volume_id = self.exported()
-        data = self.service.initialize_connection(volume_id, OURS)
+        data = connecting.connect(self.service, volume_id, OURS)
         parsed = connection.Connection.parse(data)
         self.assertEqual(model.naa_id(volume_id), parsed.wwn)
         self.assertEqual(str(parsed.target), parsed.chap.mutual_username)
@@ -52,29 +53,29 @@ class ServiceTest(fakes.ServiceCase):
     def test_without_chap_there_is_none(self):
         self.service = exports.ExportService(
             self.settings, self.journal, self.target, None,
-            self.target.name_prefix, self.discover)
-        data = self.service.initialize_connection(self.exported(), OURS)
+            self.target.name_prefix, self.devices, self.discover)
+        data = connecting.connect(self.service, self.exported(), OURS)
         self.assertIsNone(connection.Connection.parse(data).chap)
 
     def test_attach_twice_is_the_same(self):
         volume_id = self.exported()
         self.assertEqual(
-            self.service.initialize_connection(volume_id, ALICE),
-            self.service.initialize_connection(volume_id, ALICE))
+            connecting.connect(self.service, volume_id, ALICE),
+            connecting.connect(self.service, volume_id, ALICE))
         self.assertEqual(1, len(self.seen()[1]))
 
     def test_export_stays_while_another_uses_it(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
-        self.service.initialize_connection(volume_id, BOB)
-        self.assertTrue(self.service.terminate_connection(volume_id, ALICE))
+        connecting.connect(self.service, volume_id, ALICE)
+        connecting.connect(self.service, volume_id, BOB)
+        self.assertTrue(connecting.disconnect(self.service, volume_id, ALICE))
         self.assertFalse(self.service.remove_export(volume_id))
         self.assertEqual([(BOB['initiator'], 1, volume_id)], self.seen()[1])
 
     def test_no_connector_means_all(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
-        self.service.initialize_connection(volume_id, BOB)
+        connecting.connect(self.service, volume_id, ALICE)
+        connecting.connect(self.service, volume_id, BOB)
         self.assertFalse(self.service.terminate_connection(volume_id, None))
         self.assertEqual([], self.seen()[1])
 
@@ -84,53 +85,53 @@ class ServiceTest(fakes.ServiceCase):
         for connector in ({}, {'initiator': ''}, {'initiator': 'iqn.x'},
                           {'initiator': 'iqn.2026-11.a.b:under_score'}):
             with self.assertRaises(exception.InvalidConnector):
-                self.service.initialize_connection(volume_id, connector)
+                connecting.connect(self.service, volume_id, connector)
             self.assertEqual(before, (self.seen(), self.journal.mappings()))
 
     def test_unreachable_portals_roll_back(self):
         volume_id = self.exported()
         self.reachable = ()
         with self.assertRaises(exception.TargetNotDiscovered):
-            self.service.initialize_connection(volume_id, ALICE)
+            connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual(([volume_id], [], []), self.seen())
         self.assertEqual([], self.journal.mappings())
         self.reachable = self.portals
-        data = self.service.initialize_connection(volume_id, ALICE)
+        data = connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual(1, data['target_lun'])
 
     def test_unreachable_portals_keep_a_live_mapping(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
+        connecting.connect(self.service, volume_id, ALICE)
         self.reachable = ()
         with self.assertRaises(exception.TargetNotDiscovered):
-            self.service.initialize_connection(volume_id, ALICE)
+            connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual([(ALICE['initiator'], 1, volume_id)],
                          self.seen()[1])
 
     def test_unreachable_portals_leave_a_mapping_read_only(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE, read_only=True)
+        connecting.connect(self.service, volume_id, ALICE, read_only=True)
         self.reachable = ()
         with self.assertRaises(exception.TargetNotDiscovered):
-            self.service.initialize_connection(volume_id, ALICE)
+            connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual([True], self.protected())
         self.assertEqual([True], [
             p.mapping.read_only for p in self.journal.mappings(volume_id)])
 
     def test_read_only_outlives_a_reboot(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE, read_only=True)
-        self.service.initialize_connection(volume_id, BOB)
+        connecting.connect(self.service, volume_id, ALICE, read_only=True)
+        connecting.connect(self.service, volume_id, BOB)
         self.target.targets.clear()
         self.restart()
         self.assertEqual([True, False], self.protected())
 
     def test_protect_twice_is_once_and_for_one_initiator(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
-        self.service.initialize_connection(volume_id, BOB)
+        connecting.connect(self.service, volume_id, ALICE)
+        connecting.connect(self.service, volume_id, BOB)
         for _ in range(2):
-            self.service.protect(volume_id, ALICE)
+            self.service.protect(volume_id, model.Iqn(ALICE['initiator']))
             self.assertEqual([True, False], self.protected())
 
     def protected(self):
@@ -140,7 +141,7 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_only_answering_portals_are_returned(self):
         self.reachable = self.portals[1:]
-        data = self.service.initialize_connection(self.exported(), ALICE)
+        data = connecting.connect(self.service, self.exported(), ALICE)
         self.assertEqual(self.portals[1:],
                          connection.Connection.parse(data).portals)
 
@@ -148,13 +149,13 @@ class ServiceTest(fakes.ServiceCase):
         volume_id, device = self.volume()
         os.unlink(device.path)
         with self.assertRaises(exception.TargetError):
-            self.service.create_export(volume_id, device)
+            self.service.create_export(volume_id)
         self.assertFalse(self.service.is_exported(volume_id))
 
     def test_resize(self):
         volume_id, device = self.volume()
         self.service.resize(volume_id, 2 * MIB)  # not exported: nothing
-        self.service.create_export(volume_id, device)
+        self.service.create_export(volume_id)
         os.truncate(device.path, 2 * MIB)
         self.service.resize(volume_id, 2 * MIB)
         export = self.journal.export(volume_id)
@@ -164,7 +165,7 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_reboot_brings_all_back(self):
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
+        connecting.connect(self.service, volume_id, ALICE)
         other = self.exported()
         before = self.seen()
         self.target.targets.clear()
@@ -174,7 +175,7 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_one_lost_file_does_not_keep_the_others_down(self):
         lost, device = self.volume()
-        self.service.create_export(lost, device)
+        self.service.create_export(lost)
         good = self.exported()
         os.unlink(device.path)
         self.target.targets.clear()
@@ -183,7 +184,7 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_lost_journal_is_rebuilt_from_the_kernel(self):
         volume_id = self.exported()
-        data = self.service.initialize_connection(volume_id, OURS)
+        data = connecting.connect(self.service, volume_id, OURS)
         before = self.seen()
         self.journal.close()
         for name in os.listdir(self.folder):
@@ -191,17 +192,17 @@ class ServiceTest(fakes.ServiceCase):
                 os.unlink(os.path.join(self.folder, name))
         self.restart()
         self.assertEqual(before, self.seen())
-        self.assertEqual(data, self.service.initialize_connection(
-            volume_id, OURS))
+        self.assertEqual(data, connecting.connect(
+            self.service, volume_id, OURS))
 
     def test_settle_drops_what_cinder_does_not_know(self):
         known, stale = self.exported(), self.exported()
-        self.service.initialize_connection(known, ALICE)
-        self.service.initialize_connection(stale, BOB)
+        connecting.connect(self.service, known, ALICE)
+        connecting.connect(self.service, stale, BOB)
         self.restart()
         current = self.exported()
-        self.service.initialize_connection(current, BOB)
-        self.assertEqual(1, self.service.settle(
+        connecting.connect(self.service, current, BOB)
+        self.assertEqual(1, self.service.reconciler.settle(
             lambda volume_id, initiator: (volume_id, str(initiator)) == (
                 known, ALICE['initiator'])))
         self.assertEqual(sorted([known, current]), self.seen()[0])
@@ -211,10 +212,10 @@ class ServiceTest(fakes.ServiceCase):
 
     def test_settle_drops_exports_that_nobody_uses(self):
         mapped, unused = self.exported(), self.exported()
-        self.service.initialize_connection(mapped, ALICE)
+        connecting.connect(self.service, mapped, ALICE)
         self.restart()
         self.assertIn(unused, self.seen()[0])
-        self.assertEqual(0, self.service.settle(
+        self.assertEqual(0, self.service.reconciler.settle(
             lambda _v, initiator: initiator is not None))
         self.assertEqual([mapped], self.seen()[0])
         self.assertFalse(self.service.is_exported(unused))
@@ -223,16 +224,16 @@ class ServiceTest(fakes.ServiceCase):
         theirs, device = self.volume()
         iqn = pool.pool(self.settings)[0]
         prefix, self.target.name_prefix = self.target.name_prefix, 'x-'
-        placed = sqlite.Placed(
+        placed = model.MappedExport(
             model.Mapping(theirs, model.Iqn(BOB['initiator']), 5),
-            model.Export(theirs, device, iqn, 99), False)
+            model.Export(theirs, device, iqn, 99))
         self.target.ensure_mapping(placed)
         self.target.name_prefix = prefix
         self.restart()
-        self.service.settle(lambda _v, _i: False)
+        self.service.reconciler.settle(lambda _v, _i: False)
         volume_id = self.exported()
-        self.service.initialize_connection(volume_id, ALICE)
-        self.service.terminate_connection(volume_id, ALICE)
+        connecting.connect(self.service, volume_id, ALICE)
+        connecting.disconnect(self.service, volume_id, ALICE)
         self.service.remove_export(volume_id)
         self.assertEqual(([theirs], [(BOB['initiator'], 5, theirs)],
                           [BOB['initiator']]), self.seen())
@@ -269,14 +270,14 @@ class CrashTest(fakes.ServiceCase):
             volume_id, device = self.volume()
 
             def attach(volume_id=volume_id, device=device):
-                self.service.create_export(volume_id, device)
-                return self.service.initialize_connection(volume_id, ALICE)
+                self.service.create_export(volume_id)
+                return connecting.connect(self.service, volume_id, ALICE)
 
             crashed = self.crash_at(step, attach)
             attach()
             self.assertIn((ALICE['initiator'], volume_id),
                           [(i, v) for i, _lun, v in self.seen()[1]])
-            self.service.terminate_connection(volume_id, ALICE)
+            connecting.disconnect(self.service, volume_id, ALICE)
             self.service.remove_export(volume_id)
             self.assertEqual(([], [], []), self.seen())
             if not crashed:
@@ -288,11 +289,11 @@ class CrashTest(fakes.ServiceCase):
             volume_id, device = self.volume()
 
             def attach(volume_id=volume_id, device=device):
-                self.service.create_export(volume_id, device)
-                return self.service.initialize_connection(volume_id, ALICE)
+                self.service.create_export(volume_id)
+                return connecting.connect(self.service, volume_id, ALICE)
 
             crashed = self.crash_at(step, attach)
-            self.service.settle(lambda _v, _i: False)
+            self.service.reconciler.settle(lambda _v, _i: False)
             self.assertEqual(([], [], []), self.seen())
             self.assertEqual([], self.journal.exports())
             if not crashed:
@@ -302,10 +303,10 @@ class CrashTest(fakes.ServiceCase):
     def test_detach_after_a_crash_completes(self):
         for step in range(1, 20):
             volume_id = self.exported()
-            self.service.initialize_connection(volume_id, ALICE)
+            connecting.connect(self.service, volume_id, ALICE)
 
             def detach(volume_id=volume_id):
-                self.service.terminate_connection(volume_id, ALICE)
+                connecting.disconnect(self.service, volume_id, ALICE)
                 self.service.remove_export(volume_id)
 
             crashed = self.crash_at(step, detach)
@@ -333,50 +334,49 @@ class DamagedJournalTest(fakes.ServiceCase):
 
     def test_is_set_aside_and_the_kernel_taken_over(self):
         mapped, exported = self.exported(), self.exported()
-        self.service.initialize_connection(mapped, OURS)
-        self.service.initialize_connection(mapped, BOB)
+        connecting.connect(self.service, mapped, OURS)
+        connecting.connect(self.service, mapped, BOB)
         before, left = self.seen(), self.damage()
-        self.journal = exports.open_journal(self.settings,
-                                            replace_damaged=True)
+        self.journal = sqlite.open_in(self.folder, 'new', replace_damaged=True)
         self.restart()
         self.assertEqual(before, self.seen())
         self.assertEqual({mapped, exported}, {
             e.volume_id for e in self.journal.exports()})
         self.assertEqual({OURS['initiator']: True, BOB['initiator']: False}, {
-            str(p.mapping.initiator): p.mutual
+            str(p.mapping.initiator): p.kind.mutual
             for p in self.journal.mappings()})
         aside, = glob.glob(os.path.join(self.folder, '*.damaged-*Z'))
         with open(aside, 'rb') as f:
             self.assertEqual(left, f.read())
         # Cinder says what is to go, as always.
-        self.assertEqual(0, self.service.settle(lambda _v, _i: True))
+        self.assertEqual(0, self.service.reconciler.settle(
+            lambda _v, _i: True))
         self.assertEqual(before[1], self.seen()[1])
 
     def test_released_luns_are_not_handed_out_again(self):
         volume_id = self.exported()
         for _ in range(3):
-            self.service.initialize_connection(volume_id, ALICE)
-            self.service.terminate_connection(volume_id, ALICE)
-        self.service.initialize_connection(volume_id, ALICE)
+            connecting.connect(self.service, volume_id, ALICE)
+            connecting.disconnect(self.service, volume_id, ALICE)
+        connecting.connect(self.service, volume_id, ALICE)
         self.journal.close()
         with contextlib.closing(sqlite3.connect(self.journal.path)) as db:
             db.execute("UPDATE export SET path = '/another'")
             db.commit()
-        self.journal = exports.open_journal(self.settings,
-                                            replace_damaged=True)
+        self.journal = sqlite.open_in(self.folder, 'new', replace_damaged=True)
         self.restart()
         self.assertEqual([4], [lun for _i, lun, _v in self.seen()[1]])
-        self.service.terminate_connection(volume_id, ALICE)
-        self.service.initialize_connection(volume_id, ALICE)
+        connecting.disconnect(self.service, volume_id, ALICE)
+        connecting.connect(self.service, volume_id, ALICE)
         self.assertEqual([5], [lun for _i, lun, _v in self.seen()[1]])
         for _ in range(4):  # the numbers of both journals
-            self.service.terminate_connection(volume_id, ALICE)
+            connecting.disconnect(self.service, volume_id, ALICE)
 
     def test_is_left_for_those_who_can_ask_cinder(self):
-        self.service.initialize_connection(self.exported(), ALICE)
+        connecting.connect(self.service, self.exported(), ALICE)
         before, left = self.seen(), self.damage()
         with self.assertRaises(exception.JournalDamaged) as caught:
-            exports.open_journal(self.settings, replace_damaged=False)
+            sqlite.open_in(self.folder, 'new', replace_damaged=False)
         self.assertIn('Start cinder-volume', str(caught.exception))
         with open(os.path.join(self.folder, 'journal.sqlite'), 'rb') as f:
             self.assertEqual(left, f.read())

@@ -32,8 +32,8 @@ class JournalTest(unittest.TestCase):
         self.journal = self.open('run-1')
         self.journal.add_targets([TARGET])
 
-    def open(self, run: str) -> sqlite.Journal:
-        opened = sqlite.Journal(self.path, run, lambda: self.now)
+    def open(self, run: str) -> sqlite.SqliteJournal:
+        opened = sqlite.SqliteJournal(self.path, run, lambda: self.now)
         self.addCleanup(opened.close)
         return opened
 
@@ -159,11 +159,11 @@ class JournalTest(unittest.TestCase):
 
     def test_kind_of_chap_stays_with_the_acl(self):
         first, second = self.export(), self.export()
-        self.assertTrue(self.map(first, mutual=True).mutual)
-        self.assertTrue(self.map(second, mutual=False).mutual)
+        self.assertTrue(self.map(first, mutual=True).kind.mutual)
+        self.assertTrue(self.map(second, mutual=False).kind.mutual)
         self.journal.remove_mapping(first.volume_id, ALICE)
         self.journal.remove_mapping(second.volume_id, ALICE)
-        self.assertFalse(self.map(first, mutual=False).mutual)
+        self.assertFalse(self.map(first, mutual=False).kind.mutual)
 
     def test_mappings_of_earlier_runs(self):
         first, second = self.export(), self.export()
@@ -185,7 +185,7 @@ class JournalTest(unittest.TestCase):
         self.assertTrue(self.journal.adopt_mapping(export, mapping, True))
         placed, = self.journal.earlier_mappings()
         self.assertEqual((mapping, export, True),
-                         (placed.mapping, placed.export, placed.mutual))
+                         (placed.mapping, placed.export, placed.kind.mutual))
         self.assertEqual(10, self.map(self.export()).mapping.lun)
 
     def test_adoption_never_overrides(self):
@@ -231,7 +231,7 @@ class JournalTest(unittest.TestCase):
         with open(path, 'w') as f:
             f.write('not a database, but long enough to look at' * 100)
         with self.assertRaises(exception.JournalError) as caught:
-            sqlite.Journal(path, 'run')
+            sqlite.SqliteJournal(path, 'run')
         self.assertIn(path, str(caught.exception))
 
     def test_newer_version_is_refused(self):

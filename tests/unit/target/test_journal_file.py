@@ -13,7 +13,7 @@ import sys
 import fixtures
 
 from mydriver import exception
-from mydriver.target.journal import errors, file
+from mydriver.target.journal import errors, salvage
 from tests.fakes import journal
 from tests.fakes.journal import ALICE, TARGET
 
@@ -151,7 +151,7 @@ class DamageTest(journal.FileCase):
             data = f.read()
         with open(log, 'wb') as f:  # its first half
             f.write(data[:len(data) // 2])
-        self.assert_damaged('If you put back a copy')
+        self.assert_damaged('If you restored a copy')
 
     def test_a_whole_copy_is_taken(self):
         self.journal.close()
@@ -196,14 +196,14 @@ class DamageTest(journal.FileCase):
             with open(self.path, 'w') as f:
                 f.write(f'{n}' * 5000)
             self.assert_damaged('not a database')
-            names.add(file.set_aside(self.path))
+            names.add(salvage.set_aside(self.path))
         self.assertEqual(['0' * 5000, '1' * 5000, '2' * 5000], sorted(
             pathlib.Path(n).read_text() for n in names))
         self.assertEqual([], self.open().targets())
 
     def test_not_set_aside_while_another_writes_to_it(self):
         with self.assertRaises(exception.JournalError) as caught:
-            file.set_aside(self.path)
+            salvage.set_aside(self.path)
         self.assertIn('another process is using it', str(caught.exception))
         self.assertEqual(self.exports, self.journal.exports())
 

@@ -83,7 +83,7 @@ class FuzzTest(journal.FileCase):
             with open(path, 'wb') as f:
                 f.write(data)
             try:
-                opened = sqlite.Journal(
+                opened = sqlite.SqliteJournal(
                     os.path.join(tried, 'journal.sqlite'), 'other')
             except exception.JournalError:
                 return

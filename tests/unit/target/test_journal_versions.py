@@ -62,7 +62,7 @@ class VersionTest(unittest.TestCase):
         db.close()
 
     def read(self):
-        opened = sqlite.Journal(self.path, 'now')
+        opened = sqlite.SqliteJournal(self.path, 'now')
         self.addCleanup(opened.close)
         return opened
 
@@ -77,15 +77,15 @@ class VersionTest(unittest.TestCase):
             placed, = self.read().mappings()
             self.assertEqual(
                 (model.Mapping(VOLUME, ALICE, 9, True), 7, True, False),
-                (placed.mapping, placed.export.lun, placed.mutual,
+                (placed.mapping, placed.export.lun, placed.kind.mutual,
                  placed.doomed))
-            self.assertEqual(sqlite.Kind(None, True), placed.kind)
+            self.assertEqual(model.NodeKind(None, True), placed.kind)
 
     def test_it_is_as_a_new_one(self):
         old = self.read()
         old.doom(VOLUME, ALICE)
         old.add_targets([model.Iqn(f'{TARGET}1')])
-        new = sqlite.Journal(f'{self.path}.new', 'now')
+        new = sqlite.SqliteJournal(f'{self.path}.new', 'now')
         self.addCleanup(new.close)
         columns = [[(r['name'], r['type'], r['notnull']) for r in db._rows(
             f'PRAGMA table_info({table})')] for table in (

@@ -8,7 +8,7 @@ import unittest
 
 from mydriver import connection, exception, model
 from mydriver.target import chap, kinds, pool
-from mydriver.target.journal import sqlite
+from tests.fakes import connecting
 from tests.fakes import exports as exporting
 from tests.unit.target.test_exports import ALICE, BOB, OURS
 
@@ -49,7 +49,7 @@ class KindsTest(exporting.ServiceCase):
 
     def attach(self, volume_id, connector=ALICE):
         return connection.Connection.parse(
-            self.service.initialize_connection(volume_id, connector))
+            connecting.connect(self.service, volume_id, connector))
 
     def test_chap_turned_on(self):
         self.change(chap=False)
@@ -67,7 +67,7 @@ class KindsTest(exporting.ServiceCase):
             self.assertEqual(told.password,
                              self.password(second, BOB['initiator']))
         for volume_id in (first, second):
-            self.service.terminate_connection(volume_id, ALICE)
+            connecting.disconnect(self.service, volume_id, ALICE)
         told = self.attach(first).chap
         self.assertTrue(self.asks(first))
         self.assertEqual(told.password, self.password(first))
@@ -80,7 +80,7 @@ class KindsTest(exporting.ServiceCase):
             self.assertTrue(self.asks(volume_id))
             self.assertEqual(told.password, self.password(volume_id))
             self.assertEqual(told, self.attach(volume_id).chap)
-        self.service.terminate_connection(volume_id, ALICE)
+        connecting.disconnect(self.service, volume_id, ALICE)
         self.assertIsNone(self.attach(volume_id).chap)
         self.assertFalse(self.asks(volume_id))
 
@@ -98,11 +98,11 @@ class KindsTest(exporting.ServiceCase):
             self.assertNotEqual(told.password,
                                 self.attach(second, BOB).chap.password)
         for volume_id in (first, second):
-            self.service.terminate_connection(volume_id, OURS)
+            connecting.disconnect(self.service, volume_id, OURS)
         self.assertNotEqual(told, self.attach(first, OURS).chap)
         self.change()
         self.assertEqual(3, len(self.keys_there()))
-        self.service.forget_keys([])
+        self.service.reconciler.forget_keys([])
         self.assertEqual(
             ['chap.key', f'chap.key.{self.keys.current.fingerprint}'],
             self.keys_there())
@@ -137,7 +137,7 @@ class KindsTest(exporting.ServiceCase):
         self.assertIn('chap.key.', str(caught.exception))
         self.assertEqual([(ALICE['initiator'], 1, first)], self.seen()[1])
         self.attach(second, BOB)
-        self.service.terminate_connection(first, ALICE)
+        connecting.disconnect(self.service, first, ALICE)
         self.assertNotEqual(told, self.attach(second).chap)
 
     def test_portals_change(self):
@@ -151,7 +151,7 @@ class KindsTest(exporting.ServiceCase):
         self.assertEqual({str(new[0])}, set().union(*(
             self.target.listening(t) for t in pool.pool(self.settings)
             if t != iqn)))
-        self.service.terminate_connection(volume_id, ALICE)
+        connecting.disconnect(self.service, volume_id, ALICE)
         self.reachable = new
         self.assertEqual(new, self.attach(volume_id).portals)
         self.change(rebooted=True)
@@ -202,7 +202,7 @@ class KindsTest(exporting.ServiceCase):
             self.assertEqual(told, self.attach(volume_id))
         node, = self.journal.nodes()
         self.assertEqual(
-            sqlite.Kind(True, False, self.keys.current.fingerprint,
+            model.NodeKind(True, False, self.keys.current.fingerprint,
                          frozenset(str(p) for p in self.portals)), node.kind)
 
     def test_who_keeps_an_old_kind(self):

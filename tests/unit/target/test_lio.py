@@ -5,7 +5,7 @@ import unittest
 
 import fixtures
 
-from mydriver.target import lio
+from mydriver.target import kernel
 from tests.contract import target as contract
 from tests.fakes.target import MemoryTarget
 
@@ -41,23 +41,23 @@ class UnknownTest(MemoryTargetCase):
     """What is in the kernel and not in the journal."""
 
     def unknown(self, exports, placed):
-        return lio.unknown(self.seen(), self.target.name_prefix, exports,
+        return kernel.unknown(self.seen(), self.target.name_prefix, exports,
                               placed)
 
     def test_all_known(self):
-        placed = self.placed(self.export())
+        placed = self.mapped(self.export())
         self.target.ensure_mapping(placed)
         self.assertEqual(([], []), self.unknown([placed.export], [placed]))
 
     def test_nothing_known(self):
-        placed = self.placed(self.export(5), lun=9, read_only=True)
+        placed = self.mapped(self.export(5), lun=9, read_only=True)
         self.target.ensure_mapping(placed)
         self.assertEqual(
             ([placed.export], [(placed.export, placed.mapping)]),
             self.unknown([], []))
 
     def test_an_initiator_that_somebody_else_named(self):
-        placed = self.placed(self.export(5), lun=9)
+        placed = self.mapped(self.export(5), lun=9)
         self.target.ensure_mapping(placed)
         acls = self.target.targets[str(contract.IQN)].acls
         acls['eui.02004567a425678d'] = acls[str(contract.INITIATOR)]
@@ -68,7 +68,7 @@ class UnknownTest(MemoryTargetCase):
         self.assertIn('eui.02004567a425678d', logged.output[0])
 
     def test_foreign_objects_are_not_ours(self):
-        placed = self.placed(self.export())
+        placed = self.mapped(self.export())
         ours, self.target.name_prefix = self.target.name_prefix, 'theirs-'
         self.target.ensure_mapping(placed)
         self.target.name_prefix = ours

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state's folder and files, which nobody can put others in place of."""
+"""The state's folder and files, and who can replace them."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,9 @@ import unittest
 
 from mydriver import exception
 from mydriver.backend import settings
-from mydriver.target import chap, exports, pool, state
+from mydriver.target import chap, factory, pool, state
 from tests.fakes import filesystem
+from tests.fakes.devices import FolderDevices
 
 NOBODY = filesystem.NOBODY
 
@@ -83,10 +84,10 @@ class OwnerTest(StateCase):
             os.chown(path, 0, 0)
         self.assertEqual((0, 0), state.owner(str(self.state)))
         self.state.parent.chmod(0o777)
-        self.refused('belongs to root', 'anybody can put')
+        self.refused('belongs to root', 'any user can replace')
         os.chown(self.state.parent, 0, NOBODY)
         self.state.parent.chmod(0o775)
-        self.refused('belongs to root', f'group id {NOBODY} can put')
+        self.refused('belongs to root', f'group id {NOBODY} can replace')
         self.state.parent.chmod(0o1777)
         self.assertEqual((0, 0), state.owner(str(self.state)))
 
@@ -112,9 +113,9 @@ class PrepareTest(StateCase):
 
     def test_both_folders_are_private(self):
         made = self.folder / 'new' / 'disks'
-        exports.build(pool.Settings(
+        factory.build(pool.Settings(
             'disks', 'iqn.2010-10.org.openstack:', (), False,
-            str(made)))._journal.close()
+            str(made)), FolderDevices(made))._journal.close()
         self.assertEqual([0o700, 0o700], [
             p.stat().st_mode & 0o777 for p in (made.parent, made)])
 
@@ -153,7 +154,7 @@ class KeyTest(StateCase):
 
     def test_a_fifo_does_not_block(self):
         os.mkfifo(self.path, 0o600)
-        self.refused('no regular file')
+        self.refused('not a regular file')
 
     def test_another_users(self):
         self.path.write_bytes(b'x' * 32)

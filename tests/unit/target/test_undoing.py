@@ -2,6 +2,7 @@
 """A step fails, and its undoing too."""
 
 from mydriver import exception
+from tests.fakes import connecting
 from tests.fakes import exports as exporting
 from tests.unit.target.test_exports import ALICE, BOB
 
@@ -27,7 +28,7 @@ class UndoingTest(exporting.ServiceCase):
         self.reachable = ()
         self.broken('drop_mapping')
         with self.assertRaises(exception.TargetNotDiscovered):
-            self.service.initialize_connection(self.volume_id, connector)
+            connecting.connect(self.service, self.volume_id, connector)
         self.reachable = self.portals
         self.assertIn((connector['initiator'], self.volume_id),
                       [(i, v) for i, _lun, v in self.seen()[1]])
@@ -48,24 +49,24 @@ class UndoingTest(exporting.ServiceCase):
         self.assertTrue(self.service.remove_export(self.volume_id))
 
     def test_it_is_no_user(self):
-        self.service.initialize_connection(self.volume_id, BOB)
+        connecting.connect(self.service, self.volume_id, BOB)
         self.fail_to_attach()
         self.broken()
-        self.assertFalse(self.service.terminate_connection(
-            self.volume_id, BOB))
+        self.assertFalse(connecting.disconnect(
+            self.service, self.volume_id, BOB))
         self.assertEqual([], self.seen()[1])
 
     def test_another_host_attaches(self):
         self.fail_to_attach()
         self.broken()
-        self.service.initialize_connection(self.volume_id, BOB)
+        connecting.connect(self.service, self.volume_id, BOB)
         self.assertEqual([(BOB['initiator'], 1, self.volume_id)],
                          self.seen()[1])
 
     def test_the_same_host_attaches_meanwhile(self):
         self.fail_to_attach()
         self.broken()
-        self.service.initialize_connection(self.volume_id, ALICE)
+        connecting.connect(self.service, self.volume_id, ALICE)
         self.assertFalse(self.service.remove_export(self.volume_id))
         self.restart()
         self.assertEqual([(ALICE['initiator'], 1, self.volume_id)],
@@ -80,8 +81,8 @@ class UndoingTest(exporting.ServiceCase):
     def test_a_writable_one_does_not_come_back_as_such(self):
         self.fail_to_attach()
         self.broken()
-        self.service.initialize_connection(
-            self.volume_id, ALICE, read_only=True, keep_writable=True)
+        connecting.connect(self.service, self.volume_id, ALICE,
+                           read_only=True, keep_writable=True)
         placed, = self.journal.mappings()
         self.assertTrue(placed.mapping.read_only)
 
@@ -94,7 +95,7 @@ class UndoingTest(exporting.ServiceCase):
 
     def test_a_start_goes_on_without_it(self):
         other = self.exported()
-        self.service.initialize_connection(other, BOB)
+        connecting.connect(self.service, other, BOB)
         self.fail_to_attach()
         self.restart()
         self.assertEqual(2, len(self.seen()[1]))
@@ -103,18 +104,18 @@ class UndoingTest(exporting.ServiceCase):
         self.assertEqual([(BOB['initiator'], 1, other)], self.seen()[1])
 
     def test_an_export_that_cannot_be_made_nor_withdrawn(self):
-        volume_id, device = self.volume()
+        volume_id, _device = self.volume()
         self.broken('ensure_export', 'drop_export')
         with self.assertRaises(exception.PrivilegedError) as caught:
-            self.service.create_export(volume_id, device)
+            self.service.create_export(volume_id)
         self.assertEqual(GONE.args, caught.exception.args)
         self.broken()
-        self.service.create_export(volume_id, device)
+        self.service.create_export(volume_id)
         self.assertTrue(self.service.remove_export(volume_id))
         self.assertEqual([self.volume_id], self.seen()[0])
 
     def test_a_mapping_that_cannot_be_protected_again(self):
-        self.service.initialize_connection(self.volume_id, ALICE,
+        connecting.connect(self.service, self.volume_id, ALICE,
                                            read_only=True)
         self.reachable = ()
         calls = []
@@ -125,7 +126,7 @@ class UndoingTest(exporting.ServiceCase):
                 raise GONE
         self.target.on_change = on_change
         with self.assertRaises(exception.TargetNotDiscovered):
-            self.service.initialize_connection(self.volume_id, ALICE)
+            connecting.connect(self.service, self.volume_id, ALICE)
         self.broken()
         self.restart()
         placed, = self.journal.mappings()

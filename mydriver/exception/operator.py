@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors that an operator has to resolve: settings, rights, room, keys."""
+
+from mydriver.exception import base
+
+
+class OperatorError(base.MyDriverError):
+    """An operator has to change something; retrying alone does not help."""
+
+
+class ConfigurationError(OperatorError):
+    """A setting is wrong; the text names it and the remedy."""
+
+    option: str
+    problem: str
+    remedy: str
+    template = '{option}: {problem}. {remedy}'
+
+
+class NoAddress(ConfigurationError):
+    """The host has none of the portals' addresses yet."""
+
+
+class PrivilegedError(OperatorError):
+    """The privileged daemon does not start, or does not answer."""
+
+    verb: str
+    reason: str
+    template = 'The privileged daemon cannot do {verb}: {reason}.'
+
+
+class TargetDown(OperatorError):
+    """A target of the pool accepts no logins at any portal."""
+
+    missing: str
+    template = ('The kernel target does not serve {missing}. Check that the '
+                'host has the addresses, and run mydriver restore or restart '
+                'cinder-volume.')
+
+
+class ForeignObject(OperatorError):
+    """An object in configfs that is not ours is in the way."""
+
+    what: str
+    problem: str
+    template = ('{what} exists and is not ours: {problem}. It was left as it '
+                'is; remove or rename it by hand.')
+
+
+class KeyLost(OperatorError):
+    """The key that the CHAP secret of a live NodeACL derives from is lost."""
+
+    initiator: str
+    target: str
+    path: str
+    template = ('{initiator} has volumes of {target} with a CHAP secret of an '
+                'earlier key, which is missing. Restore that key as {path}, '
+                'or detach those volumes first.')
+
+
+# -- the journal
+
+class JournalError(OperatorError):
+    """The journal cannot be used."""
+
+    path: str
+    reason: str
+
+
+class JournalUnusable(JournalError):
+    """The journal cannot be used; the remedy depends on the reason."""
+
+    remedy: str
+    template = 'The journal {path} cannot be used: {reason}. {remedy}'
+
+
+class JournalUnwritable(JournalUnusable):
+    """The journal is intact, but its file system cannot be written."""
+
+
+class JournalDamaged(JournalError):
+    """The journal is damaged; nothing in it is trusted."""
+
+    template = (
+        'The journal {path} is damaged: {reason}. Start cinder-volume: it '
+        'moves the journal aside and rebuilds it from the kernel and from '
+        "Cinder's records. If you restored a copy, restore its -wal, -shm "
+        'and .mark files with it, or remove those that exist.')
+
+
+# -- room
+
+class NoRoom(OperatorError):
+    """A store has too little room."""
+
+    where: str
+
+
+class StoreFull(NoRoom):
+    """The place of a store has too little free space."""
+
+    needed_bytes: int
+    free_bytes: int
+    template = ('{where} has {free_bytes} bytes free, {needed_bytes} are '
+                'needed. Add space or delete volumes.')
+
+
+class PoolFull(NoRoom):
+    """A thin pool is too full for anything new."""
+
+    part: str
+    used_percent: float
+    limit_percent: float
+    remedy: str
+    template = ('The {part} of thin pool {where} is {used_percent} % full; '
+                'nothing new is created above {limit_percent} %. {remedy}')
+
+
+class LunsExhausted(OperatorError):
+    """No LUN is free: each is in use or in quarantine."""
+
+    what: str
+    limit: int
+    template = ('No free LUN for {what}: all {limit} are in use or in '
+                'quarantine.')

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a folder without being led elsewhere by another user's link."""
+
+from collections.abc import Callable
+import errno
+import os
+import stat
+
+#: As many links as the kernel follows (fs/namei.c, MAXSYMLINKS).
+MAX_LINKS = 40
+
+_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: Takes a link's name in the path, its status, where it leads, and whether
+#: it is the last part of the path; raises an error to refuse it.
+OnLink = Callable[[str, os.stat_result, str, bool], None]
+
+
+def open_folder(path: str, on_link: OnLink,
+                on_step: Callable[[int], None] | None = None) -> int:
+    """Open a folder step by step, asking about each link on the way.
+
+    :param path: absolute path.
+    :param on_link: called for each link, before it is followed.
+    :param on_step: called with the descriptor of each folder on the way,
+        before a name is looked up in it.
+    :returns: a descriptor (O_PATH); the caller closes it. It may be one of
+        another file than a folder.
+    :raises OSError: when it cannot be reached.
+    """
+    found, rest, links = os.open('/', _FLAGS), _split(path), 0
+    try:
+        while rest:
+            if on_step is not None:
+                on_step(found)
+            part = rest.pop(0)
+            opened = os.open(part, _FLAGS, dir_fd=found)
+            status = os.fstat(opened)
+            if not stat.S_ISLNK(status.st_mode):
+                os.close(found)
+                found = opened
+                continue
+            try:
+                to = os.readlink('', dir_fd=opened)
+            finally:
+                os.close(opened)
+            links += 1
+            if links > MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            on_link(part, status, to, not rest)
+            if to.startswith('/'):
+                os.close(found)
+                found = os.open('/', _FLAGS)
+            rest = _split(to) + rest
+    except BaseException:
+        os.close(found)
+        raise
+    return found
+
+
+def _split(path: str) -> list[str]:
+    return [part for part in path.split('/') if part not in ('', '.')]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a folder: each link on the way is asked about."""
+
+import errno
+import os
+from pathlib import Path
+import tempfile
+import unittest
+
+from mydriver import folders
+
+
+class OpenFolderTest(unittest.TestCase):
+    """What is opened, and what is asked."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name).resolve()
+        self.real = self.folder / 'real'
+        self.real.mkdir()
+        self.asked = []
+
+    def opened(self, path, **options):
+        fd = folders.open_folder(
+            str(path), lambda *said: self.asked.append(
+                (said[0], said[2], said[3])), **options)
+        self.addCleanup(os.close, fd)
+        return fd
+
+    def assert_real(self, fd):
+        self.assertTrue(os.path.samestat(os.fstat(fd), self.real.stat()))
+
+    def test_without_links(self):
+        self.assert_real(self.opened(f'{self.folder}/.//real/'))
+        self.assertEqual([], self.asked)
+
+    def test_links_that_are_accepted_are_followed(self):
+        (self.folder / 'relative').symlink_to('real/../real')
+        (self.folder / 'absolute').symlink_to(self.folder)
+        self.assert_real(self.opened(self.folder / 'absolute/relative'))
+        self.assertEqual([('absolute', str(self.folder), False),
+                          ('relative', 'real/../real', True)], self.asked)
+
+    def test_a_link_that_is_refused_is_not_followed(self):
+        (self.folder / 'link').symlink_to('real')
+
+        def refuse(*_said):
+            raise PermissionError
+        before = len(os.listdir('/proc/self/fd'))
+        with self.assertRaises(PermissionError):
+            folders.open_folder(f'{self.folder}/link', refuse)
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+    def test_links_without_end(self):
+        (self.folder / 'loop').symlink_to('loop')
+        before = len(os.listdir('/proc/self/fd'))
+        with self.assertRaises(OSError) as caught:
+            self.opened(self.folder / 'loop')
+        self.assertEqual(errno.ELOOP, caught.exception.errno)
+        self.assertEqual(folders.MAX_LINKS, len(self.asked))
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+    def test_what_is_missing(self):
+        with self.assertRaises(FileNotFoundError):
+            self.opened(self.folder / 'nothing')
+
+    def test_each_folder_on_the_way_is_shown(self):
+        seen = []
+        self.opened(self.real, on_step=lambda fd: seen.append(
+            os.readlink(f'/proc/self/fd/{fd}')))
+        self.assertEqual(
+            ['/', *(str(p) for p in reversed(self.real.parents))][1:], seen)

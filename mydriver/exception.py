@@ -106,8 +106,16 @@ class InvalidPortal(MyDriverError):
 class InvalidConnector(MyDriverError):
     """The connector that the compute host sent cannot be served."""
 
-    fields = ('problem',)
+    fields: ClassVar[tuple[str, ...]] = ('problem',)
     template = 'The connector cannot be served: {problem}.'
+
+
+class NoInitiatorName(InvalidConnector):
+    """The compute host has no iSCSI initiator name."""
+
+    fields = ('host',)
+    template = ('The connector of host {host} has no initiator name. Install '
+                'open-iscsi there and check /etc/iscsi/initiatorname.iscsi.')
 
 
 class InvalidConnectionData(MyDriverError):

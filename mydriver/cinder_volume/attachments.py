@@ -25,7 +25,8 @@ from typing import Any, Protocol
 
 from oslo_log import log as logging
 
-from mydriver import connection, exception, model
+from mydriver import exception, model
+from mydriver.connection import iscsi
 from mydriver.target import recovery
 
 LOG = logging.getLogger(__name__)
@@ -260,16 +261,19 @@ def _recorded(volume: Any, attachment: Any) -> recovery.Recorded | None:
             or data.get('driver_volume_type') != 'iscsi'):
         return None
     try:
-        told = connection.Connection.parse(data)
+        told = iscsi.Connection.parse(data)
     except (exception.MyDriverError, KeyError, TypeError, ValueError):
         return None
     if told.volume_id != volume.name_id:
         return None  # of the backing before a migration, or another driver's
+    if len({(p.target, p.lun) for p in told.paths}) > 1:
+        return None  # another driver's: we map a volume at one target
+    path = told.paths[0]
     read_only = all(is_read_only(volume, a.connector) for a in
                     volume.volume_attachment if _initiator(a) == initiator)
     return recovery.Recorded(
-        model.Mapping(told.volume_id, initiator, told.lun, read_only),
-        told.target, told.chap, told.portals)
+        model.Mapping(told.volume_id, initiator, path.lun, read_only),
+        path.target, told.chap, told.portals)
 
 
 def _initiator(attachment: Any) -> model.Iqn | None:

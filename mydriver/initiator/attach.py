@@ -9,11 +9,11 @@ import os
 import time
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection, Path
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
 from mydriver.initiator.host import Host, naa_of, quietly
-from mydriver.model import Portal
+from mydriver.model import Iqn
 
 LOG = logging.getLogger(__name__)
 
@@ -62,50 +62,56 @@ class Attacher:
         return attached
 
     def _connect_one(self, connection: Connection, naa: str) -> Attached:
-        """Take the first portal that works.
+        """Bring up the first path that works.
 
-        While there is another one, none is waited for long. A session that
-        was coming back meanwhile gets its time at last.
+        As long as there is another path, none is waited for long. A path
+        whose session is still recovering is tried again at the end, with
+        more patience.
         """
         patient_s = sessions.RECOVERY_TIMEOUT_S
-        portals = self._host.sessions.in_order(connection.portals)
-        short_s = (patient_s if len(portals) == 1
+        paths = self._host.sessions.in_order(connection.paths)
+        short_s = (patient_s if len(paths) == 1
                    else sessions.PATH_RECOVERY_TIMEOUT_S)
         errors: list[Exception] = []
-        todo = [(portal, short_s) for portal in portals]
-        for portal, patience_s in todo:
+        # Where a LUN is another volume the mapping is wrong, so that no other
+        # portal of the target can help; another target may.
+        wrong: set[tuple[Iqn, int]] = set()
+        todo = [(path, short_s) for path in paths]
+        for path, patience_s in todo:
+            if (path.target, path.lun) in wrong:
+                continue
             try:
-                found = self._path(connection, naa, portal, patience_s)
+                found = self._path(connection, naa, path, patience_s)
                 return Attached(found.name, naa, False)
-            except exception.WrongDevice:
-                raise       # the mapping is wrong, not the way to it
             except exception.MyDriverError as e:
                 LOG.warning('No path to volume %s by %s: %s',
-                            connection.volume_id, portal, e)
+                            connection.volume_id, path, e)
                 errors.append(e)
+                if isinstance(e, exception.WrongDevice):
+                    wrong.add((path.target, path.lun))
                 if (isinstance(e, exception.LoginError)
                         and patience_s < patient_s
                         and self._host.sysfs.session(
-                            connection.target, portal)):
-                    todo.append((portal, patient_s))
-        raise errors[0]
+                            path.target, path.portal)):
+                    todo.append((path, patient_s))
+        raise _worst(errors)
 
     def _connect_all(self, connection: Connection, naa: str) -> Attached:
         """Take all portals at once; one that works is enough."""
         self._host.multipath.claim(naa)
         found: list[Found] = []
         errors: list[Exception] = []
-        with futures.ThreadPoolExecutor(len(connection.portals)) as pool:
+        with futures.ThreadPoolExecutor(len(connection.paths)) as pool:
             paths = {pool.submit(
-                self._path, connection, naa, portal,
-                sessions.PATH_RECOVERY_TIMEOUT_S): portal
-                for portal in connection.portals}
-            for path in futures.as_completed(paths):
+                self._path, connection, naa, path,
+                sessions.PATH_RECOVERY_TIMEOUT_S): path
+                for path in connection.paths}
+            for done in futures.as_completed(paths):
                 try:
-                    found.append(path.result())
+                    found.append(done.result())
                 except Exception as e:
                     LOG.warning('No path to volume %s by %s: %s',
-                                connection.volume_id, paths[path], e)
+                                connection.volume_id, paths[done], e)
                     errors.append(e)
         try:
             if not found:
@@ -122,7 +128,7 @@ class Attacher:
         :raises WrongDevice: when a path in the map is another volume.
         """
         disks = sorted(f.name for f in found)
-        for f in self._host.devices.of_volume(str(connection.target), naa):
+        for f in self._host.devices.of_volume(connection.paths, naa):
             # By a portal that is not in use any more: the map has it still.
             if f.name not in disks and self._host.sysfs.works(f.session):
                 quietly(self._host.verbs.rescan, f.device, naa)
@@ -133,35 +139,37 @@ class Attacher:
                         disks, connection.volume_id)
             return Attached(disks[0], naa, False)
         known = {f.name for f in self._host.devices.of_volume(
-            str(connection.target), naa)}
+            connection.paths, naa)}
         if strange := self._host.sysfs.paths(name) - known:
             raise exception.WrongDevice(
                 f'path {sorted(strange)} of {name}', naa, 'something else')
         return Attached(name, naa, True)
 
-    def _path(self, connection: Connection, naa: str, portal: Portal,
+    def _path(self, connection: Connection, naa: str, path: Path,
               patience_s: float) -> Found:
         """Bring up one path.
 
         :param patience_s: see :meth:`.Sessions.used`.
         :raises MyDriverError: when there is none; nothing is left of it.
         """
-        target = connection.target
         try:
             for last in (False, True):
-                with self._host.sessions.used(target, portal, connection.chap,
-                                         patience_s) as session:
+                with self._host.sessions.used(
+                        path.target, path.portal, connection.chap,
+                        patience_s) as session:
                     try:
                         return self._host.devices.find(
-                            session, connection.lun, naa)
+                            session, path.lun, naa)
                     except exception.MyDriverError:
                         # os-brick in another service may have ended it.
-                        if last or self._host.sysfs.session(target, portal):
+                        if last or self._host.sysfs.session(
+                                path.target, path.portal):
                             raise
                         LOG.warning('%s went away, trying again', session)
             raise AssertionError('not reached')
         except BaseException:
-            quietly(self._host.sessions.release, target, portal)
+            quietly(self._host.sessions.release, path.target,
+                    path.portal)
             raise
 
     def _undo(self, connection: Connection, naa: str,
@@ -174,8 +182,8 @@ class Attacher:
         for f in found:
             if f.ours:
                 quietly(self._host.devices.remove, f.device, naa)
-        for portal in connection.portals:
-            quietly(self._host.sessions.release, connection.target, portal)
+        for path in connection.paths:
+            quietly(self._host.sessions.release, path.target, path.portal)
 
     def check(self, connection: Connection, path: str) -> None:
         """Check that a device which somebody else attached is the volume.
@@ -187,7 +195,7 @@ class Attacher:
         naa = naa_of(connection)
         name = os.path.basename(os.path.realpath(path))
         disks = {f.name for f in self._host.devices.of_volume(
-            str(connection.target), naa)
+            connection.paths, naa)
             if self._host.devices.ask(f.device) == naa}
         is_map = (name == self._host.sysfs.multipath_map(naa)
                   and self._host.sysfs.paths(name) <= disks)

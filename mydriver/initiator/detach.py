@@ -7,11 +7,11 @@ import logging
 import time
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
 from mydriver.initiator.host import Host, naa_of, quietly
-from mydriver.model import Portal
+from mydriver.model import Iqn, Portal
 from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Detacher:
                 errors.append(e)
 
         found = self._host.devices.of_volume(
-            str(connection.target), naa, None if force else connection.lun)
+            connection.paths, naa, strict=not force)
         users = self._users(naa, found, force)
         answers = self._write_out(naa, found, force)
         was_multipath = self._host.sysfs.multipath_map(naa) is not None
@@ -99,18 +99,18 @@ class Detacher:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
         else:       # multipathd may have made no map of what was claimed
             quietly(self._host.verbs.multipath_unclaim, naa)
-        portals = {*connection.portals, *(
-            f.session.portal for f in found if f.session.portal)}
-        carried = {f.session.portal for f in found}
+        carried = {(Iqn(f.session.target), f.session.portal)
+                   for f in found if f.session.portal}
 
-        def release(portal: Portal) -> None:
-            # What fails at a portal that had no device of this volume is no
-            # fault of this detach.
-            (step if portal in carried else quietly)(
-                self._host.sessions.release, connection.target, portal)
+        def release(session: tuple[Iqn, Portal]) -> None:
+            # A session that had no device of this volume is no part of this
+            # detach: if its logout fails, the detach does not.
+            (step if session in carried else quietly)(
+                self._host.sessions.release, *session)
 
-        with futures.ThreadPoolExecutor(len(portals)) as pool:
-            list(pool.map(release, sorted(portals)))
+        ends = {*carried, *((p.target, p.portal) for p in connection.paths)}
+        with futures.ThreadPoolExecutor(len(ends)) as pool:
+            list(pool.map(release, sorted(ends)))
         return errors
 
     def _users(self, naa: str, found: Sequence[Found],

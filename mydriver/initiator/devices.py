@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCSI devices: found by one LUN, believed by their identity only."""
 
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import logging
 import time
 
 from mydriver import exception
+from mydriver.connection.iscsi import Path
 from mydriver.initiator.sysfs import ScsiDevice, Session, Sysfs
 from mydriver.initiator.verbs import Verbs
 from mydriver.waiting import wait_for
@@ -195,24 +197,31 @@ class Devices:
         return wait_for(look, f'a block device for LUN {lun} of {session}',
                         timeout_s)
 
-    def of_volume(self, target: str, naa: str,
-                  lun: int | None = None) -> list[Found]:
+    def of_volume(self, paths: Sequence[Path], naa: str, *,
+                  strict: bool = False) -> list[Found]:
         """Return the devices that came up as a volume, over any portal.
 
-        :param target: IQN of the target.
+        :param paths: to the volume. The sessions with their targets are
+            searched, at other portals as well.
         :param naa: NAA id of the volume.
-        :param lun: the volume's LUN, where none of its devices may be missed.
-        :raises NoAnswer: when the kernel has no identity of a device with
-            that LUN, and it cannot be asked.
+        :param strict: none of its devices may be missed.
+        :raises NoAnswer: if the kernel has no identity of a device that may
+            be the volume by its target and LUN, and the device cannot be
+            asked; only with ``strict``.
         """
+        luns: dict[str, set[int]] = {}
+        for path in paths:
+            luns.setdefault(str(path.target), set()).add(path.lun)
         return [Found(device, session, False,
                       self._sysfs.remembered_naa(device))
+                for target in luns
                 for session in self._sysfs.sessions(target)
                 for device in self._sysfs.devices(session)
-                if self._came_up_as(device, session, naa, lun)]
+                if self._came_up_as(device, session, naa,
+                                    strict and device.lun in luns[target])]
 
     def _came_up_as(self, device: ScsiDevice, session: Session, naa: str,
-                    lun: int | None) -> bool:
+                    must_tell: bool) -> bool:
         if remembered := self._sysfs.remembered_naa(device):
             return remembered == naa
         # The kernel could not read its identity when it came up.
@@ -223,7 +232,7 @@ class Devices:
                     f'ask {device} which volume it is', f'{session} is down')
             return self.ask(device, 0) == naa
         except exception.NoAnswer as e:
-            if device.lun == lun:
+            if must_tell:
                 raise
             LOG.warning('%s may be a path of %s; it stays: %s', device, naa,
                         e)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import logging
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator.devices import Found
 from mydriver.initiator.host import Host, naa_of
 from mydriver.waiting import wait_for
@@ -38,10 +38,11 @@ class Extender:
         naa = naa_of(connection)
         with self._host.locks.volume(naa):
             found = self._host.devices.of_volume(
-                str(connection.target), naa, connection.lun)
+                connection.paths, naa, strict=True)
             if not found:
+                first = connection.paths[0]
                 raise exception.DeviceNotFound(
-                    str(connection.target), connection.lun,
+                    str(first.target), first.lun,
                     'it is not attached to this host')
             for f in found:
                 if not self._host.sysfs.works(f.session):

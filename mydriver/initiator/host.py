@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator.devices import Devices
 from mydriver.initiator.locks import SessionLocks
 from mydriver.initiator.multipath import Multipath

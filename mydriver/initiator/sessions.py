@@ -9,6 +9,7 @@ import threading
 import time
 
 from mydriver import exception, model
+from mydriver.connection.iscsi import Path
 from mydriver.initiator.locks import SessionLocks
 from mydriver.initiator.sysfs import Session, Sysfs
 from mydriver.initiator.verbs import Verbs
@@ -53,9 +54,9 @@ class Sessions:
         self._entering: collections.Counter[str] = collections.Counter()
         self._entering_lock = threading.Lock()
 
-    def in_order(self, portals: Sequence[model.Portal]) -> list[model.Portal]:
-        """Return portals as they come, those that failed lately last."""
-        return sorted(portals, key=self._failed_lately)
+    def in_order(self, paths: Sequence[Path]) -> list[Path]:
+        """Return paths in their order, those at failing portals last."""
+        return sorted(paths, key=lambda p: self._failed_lately(p.portal))
 
     def _failed_lately(self, portal: model.Portal) -> bool:
         failed = self._failed.get(portal)

@@ -15,8 +15,8 @@ from os_brick import utils
 from os_brick.initiator.connectors import iscsi
 from oslo_config import cfg
 
-from mydriver import connection as grammar
 from mydriver import exception
+from mydriver.connection import iscsi as grammar
 from mydriver.initiator.attach import Attacher
 from mydriver.initiator.detach import Detacher
 from mydriver.initiator.extend import Extender

@@ -20,6 +20,7 @@ from oslo_log import log as logging
 from oslo_utils import excutils
 
 from mydriver import connection, discovery, exception, model
+from mydriver.connection import iscsi
 from mydriver.target import chap, kinds, pool, reconcile, recovery, state
 from mydriver.target import lio as targets
 from mydriver.target.journal import file
@@ -275,8 +276,8 @@ class ExportService:
         :raises TargetNotDiscovered: when no portal shows the target to the
             initiator; all is as before then.
         """
-        initiator = pool.initiator_of(connector)
-        can = connection.Capabilities.of(connector)
+        host = connection.Connector.parse(connector)
+        initiator, can = host.require_initiator(), host.capabilities
         with self._lock(volume_id), _timed(
                 'Mapped volume %s to %s', volume_id, initiator):
             was_read_only = any(
@@ -301,9 +302,10 @@ class ExportService:
                         self._take_back(placed)
                     elif was_read_only:
                         self._undo(volume_id, self._protect, placed)
-        return connection.Connection(
-            volume_id=volume_id, target=placed.export.target,
-            portals=portals, lun=placed.mapping.lun,
+        return iscsi.Connection(
+            volume_id=volume_id,
+            paths=iscsi.paths(placed.export.target, portals,
+                              placed.mapping.lun),
             chap=self._kinds.secrets(placed), read_only=read_only,
             encrypted=encrypted, wwn=model.naa_id(volume_id)).to_data(can)
 

@@ -8,7 +8,7 @@ import re
 import socket
 from typing import Any
 
-from mydriver import exception, model
+from mydriver import connection, exception, model
 
 #: Hex digits that tell names apart which would be the same otherwise.
 _DIGITS = 8
@@ -137,16 +137,4 @@ def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
     :raises InvalidConnector: when it has none, or one that the target
         cannot take.
     """
-    if not isinstance(connector, Mapping):
-        raise exception.InvalidConnector(
-            f'it is {exception.shown(connector)}, not an object')
-    name = connector.get('initiator')
-    if not name:
-        raise exception.InvalidConnector(
-            'it has no initiator name. Is open-iscsi installed on host '
-            f'{exception.shown(connector.get("host", "?"))}, and /etc/iscsi/'
-            'initiatorname.iscsi there')
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        raise exception.InvalidConnector(str(e).rstrip('.')) from e
+    return connection.Connector.parse(connector).require_initiator()

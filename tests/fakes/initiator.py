@@ -10,7 +10,7 @@ import threading
 from typing import Self
 
 from mydriver import exception, model
-from mydriver.connection import Connection
+from mydriver.connection import iscsi
 from mydriver.initiator.sysfs import ScsiDevice, Session
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
@@ -46,7 +46,9 @@ class Lun:
 class FakeHost:
     """An :class:`.verbs.Verbs` and its sysfs, below ``root``.
 
-    :ivar luns: what the storage has mapped, by LUN.
+    :ivar luns: what the storage has mapped, by LUN, at each target that has
+        no entry in ``luns_at``.
+    :ivar luns_at: the same for one target each, by its IQN.
     :ivar down: portals that take no connection.
     :ivar silent: portals that take one and then say nothing.
     :ivar waited_s: how long such were waited for, by portal.
@@ -67,6 +69,7 @@ class FakeHost:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.luns: dict[int, Lun] = {}
+        self.luns_at: dict[str, dict[int, Lun]] = {}
         self.down: set[model.Portal] = set()
         self.silent: set[model.Portal] = set()
         self.waited_s: list[tuple[model.Portal, float]] = []
@@ -95,11 +98,12 @@ class FakeHost:
 
     def connection(self, volume_id: str = VOLUME, lun: int = 1,
                    portals: tuple[model.Portal, ...] = PORTALS,
-                   size_bytes: int = 16 * MIB) -> Connection:
+                   size_bytes: int = 16 * MIB) -> iscsi.Connection:
         """Map a volume and return how to reach it."""
         self.luns[lun] = Lun.of(volume_id, size_bytes)
-        return Connection(volume_id, TARGET, portals, lun,
-                          wwn=model.naa_id(volume_id))
+        return iscsi.Connection(
+            volume_id, iscsi.paths(TARGET, portals, lun),
+            wwn=model.naa_id(volume_id))
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder of sysfs."""
@@ -189,9 +193,9 @@ class FakeHost:
         with self._lock:
             hctl = f'{session.host}:0:0:{lun}'
             link = self.root / 'bus/scsi/devices' / hctl
-            if lun not in self.luns or link.is_symlink():
+            mapped = self._mapped(session.sid, lun)
+            if not mapped or link.is_symlink():
                 return
-            mapped = self.luns[lun]
             name = next(self.disk_names)
             below = (f'devices/platform/host{session.host}/'
                      f'session{session.sid}/target{session.host}:0:0/{hctl}')
@@ -209,6 +213,18 @@ class FakeHost:
         if not link.is_symlink():
             link.symlink_to(self.root / 'block' / name)
 
+    def _mapped(self, sid: int, lun: int) -> Lun | None:
+        """Return what the target of a session has mapped at a LUN.
+
+        Hosts have the numbers of their sessions here.
+        """
+        target = (self.root / f'class/iscsi_session/session{sid}'
+                  / 'targetname').read_text().strip()
+        return self.luns_at.get(target, self.luns).get(lun)
+
+    def _mapped_to(self, device: ScsiDevice) -> Lun | None:
+        return self._mapped(device.hctl[0], device.lun)
+
     def _folder(self, device: ScsiDevice) -> Path:
         return (self.root / 'bus/scsi/devices'
                 / ':'.join(str(n) for n in device.hctl))
@@ -218,14 +234,15 @@ class FakeHost:
         if self.speechless.get(device.lun, 0):
             self.speechless[device.lun] -= 1
             raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
-        mapped = self.luns.get(device.lun)
+        mapped = self._mapped_to(device)
         return mapped.naa if mapped and self._folder(device).exists() else ''
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """See Verbs."""
-        mapped = self.luns[device.lun]
-        if mapped.naa != naa:
-            raise exception.WrongDevice(str(device), naa, mapped.naa)
+        mapped = self._mapped_to(device)
+        if mapped is None or mapped.naa != naa:
+            raise exception.WrongDevice(
+                str(device), naa, mapped.naa if mapped else 'nothing')
         self._disk(device.name or '', mapped.size_bytes)
         (self._folder(device) / 'vpd_pg83').write_bytes(page83(mapped.naa))
 
@@ -312,8 +329,9 @@ class FakeHost:
         if name in self.blacklisted:
             return 'blacklisted'
         for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
-            mapped = self.luns[int(link.parent.parent.name.split(':')[3])]
-            if self.multipathd and mapped.naa in self.claimed:
+            host, _, _, lun = link.parent.parent.name.split(':')
+            mapped = self._mapped(int(host), int(lun))
+            if self.multipathd and mapped and mapped.naa in self.claimed:
                 self._add_to_map(name, mapped)
         return 'ok'
 

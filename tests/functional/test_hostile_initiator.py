@@ -10,7 +10,8 @@ import tempfile
 
 import rtslib_fb
 
-from mydriver import connection, privileged
+from mydriver import privileged
+from mydriver.connection import iscsi
 from tests.functional import attaching, base, hostile
 
 MIB = 1 << 20
@@ -35,8 +36,9 @@ class HostileInitiatorTest(attaching.AttachTestCase):
     def clear(self):
         """Detach, whatever is left of it."""
         base.subprocess.run(
-            ['iscsiadm', '-m', 'node', '-T', self.parsed().target.name,
-             '--logout'], check=False, capture_output=True)
+            ['iscsiadm', '-m', 'node', '-T',
+             str(self.parsed().paths[0].target), '--logout'],
+            check=False, capture_output=True)
 
     def stranger(self):
         """Mount a disk of a target that has nothing to do with us."""
@@ -86,7 +88,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
 
     def parsed(self):
         """Return what the attach was told."""
-        return connection.Connection.parse(self.attachment.data)
+        return iscsi.Connection.parse(self.attachment.data)
 
     # -- what is outside
 
@@ -94,7 +96,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
         """Return all that the caller has no business with."""
         (self.mount / 'probe').write_text('still written')
         os.sync()
-        ours = str(self.parsed().target)
+        ours = str(self.parsed().paths[0].target)
         device = Path('/sys/bus/scsi/devices', ':'.join(map(str, self.hctl)))
         return {
             'session': self.session_of(STRANGER),
@@ -133,9 +135,9 @@ class HostileInitiatorTest(attaching.AttachTestCase):
     def valid(self):
         """Return what each verb takes, by its name and parameter."""
         told = self.parsed()
-        target = {'target': str(told.target)}
+        target = {'target': str(told.paths[0].target)}
         portal = {'address': '127.0.0.1', 'port': 3260}
-        sid = self.session_of(str(told.target))
+        sid = self.session_of(str(told.paths[0].target))
         name, hctl = self.disk_of(sid)
         naa = {'naa': told.wwn}
         chap = told.chap

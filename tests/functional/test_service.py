@@ -17,6 +17,7 @@ from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
+from mydriver.connection import iscsi
 from mydriver.target import configfs, exports, pool, recovery
 from tests.functional import lio
 
@@ -108,7 +109,7 @@ class ServiceOnLioTest(unittest.TestCase):
             portal.rmdir()
         data = self.service.initialize_connection(volume_id, HOST_A)
         self.assertEqual(PORTALS[1:],
-                         connection.Connection.parse(data).portals)
+                         iscsi.Connection.parse(data).portals)
 
     def test_discovery_shows_a_target_to_its_initiator_only(self):
         data = self.service.initialize_connection(self.exported(), HOST_A)
@@ -121,7 +122,7 @@ class ServiceOnLioTest(unittest.TestCase):
         marked = {**HOST_A, connection.MARKER:
                   connection.Capabilities(True, True).mark()}
         data = self.service.initialize_connection(self.exported(), marked)
-        chap = connection.Connection.parse(data).chap
+        chap = iscsi.Connection.parse(data).chap
         raw = b''.join(p.read_bytes() for p in self.folder.glob('journal*'))
         self.assertIn(str(ALICE).encode(), raw)
         for secret in (chap.password, chap.mutual_password):
@@ -161,10 +162,11 @@ class ServiceOnLioTest(unittest.TestCase):
         self.service = self.build()
         recorded = []
         for (volume_id, host), data in told.items():
-            parsed = connection.Connection.parse(data)
+            parsed = iscsi.Connection.parse(data)
+            path = parsed.paths[0]
             recorded.append(recovery.Recorded(
                 model.Mapping(volume_id, {'a': ALICE, 'b': BOB}[host],
-                              parsed.lun), parsed.target, parsed.chap,
+                              path.lun), path.target, parsed.chap,
                 parsed.portals))
         for made in (11, 0):
             self.assertEqual(made, self.service.remake(

@@ -12,7 +12,9 @@ from mydriver import discovery, exception
 from mydriver.initiator.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.model import ChapCredentials, Portal
 from mydriver.privileged import channel
-from mydriver.privileged.initiator import sessions as as_root
+from mydriver.privileged.initiator import devices as root_devices
+from mydriver.privileged.initiator import multipath as root_multipath
+from mydriver.privileged.initiator import sessions as root_sessions
 
 #: Abstract socket of multipathd (multipath-tools, multipathd.socket);
 #: connecting needs no privileges, nor do its ``show`` commands.
@@ -95,42 +97,43 @@ class PrivilegedVerbs:
               chap: ChapCredentials | None, timeout_s: float) -> None:
         """See :class:`Verbs`."""
         channel.run(
-            as_root.login, target, portal.address, portal.port,
+            root_sessions.login, target, portal.address, portal.port,
             [chap.username, chap.password, chap.mutual_username,
              chap.mutual_password] if chap else [], timeout_s)
 
     def logout(self, session: Session) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.logout, session.sid, session.target)
+        channel.run(root_sessions.logout, session.sid, session.target)
 
     def forget(self, target: str, portal: Portal) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.forget, target, portal.address, portal.port)
+        channel.run(root_sessions.forget, target, portal.address, portal.port)
 
     def scan(self, session: Session, lun: int) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.scan, session.host, CHANNEL, session.target_id,
-                    lun)
+        channel.run(root_devices.scan, session.host, CHANNEL,
+                    session.target_id, lun)
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See :class:`Verbs`."""
-        return str(channel.run(as_root.read_naa, list(device.hctl)))
+        return str(channel.run(root_devices.read_naa, list(device.hctl)))
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.rescan_device, list(device.hctl), naa)
+        channel.run(root_devices.rescan, list(device.hctl), naa)
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.delete_device, list(device.hctl), naa)
+        channel.run(root_devices.delete, list(device.hctl), naa)
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
         """See :class:`Verbs`."""
-        return bool(channel.run(as_root.is_claimed, list(device.hctl), naa))
+        return bool(channel.run(
+            root_devices.is_claimed, list(device.hctl), naa))
 
     def flush(self, name: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.flush, name)
+        channel.run(root_devices.flush, name)
 
     def multipath_paths(self) -> set[str] | None:
         """See :class:`Verbs`."""
@@ -145,27 +148,27 @@ class PrivilegedVerbs:
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_claim, naa)
+        channel.run(root_multipath.multipath_claim, naa)
 
     def multipath_unclaim(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_unclaim, naa)
+        channel.run(root_multipath.multipath_unclaim, naa)
 
     def multipath_add_path(self, name: str) -> str:
         """See :class:`Verbs`."""
-        return str(channel.run(as_root.multipath_add_path, name))
+        return str(channel.run(root_multipath.multipath_add_path, name))
 
     def multipath_del_path(self, name: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_del_path, name)
+        channel.run(root_multipath.multipath_del_path, name)
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_remove_map, naa, force)
+        channel.run(root_multipath.multipath_remove_map, naa, force)
 
     def multipath_resize_map(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_resize_map, naa)
+        channel.run(root_multipath.multipath_resize_map, naa)
 
 
 def _ask_multipathd(command: str, address: str) -> str:

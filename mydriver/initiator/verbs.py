@@ -4,24 +4,16 @@
 The use cases know the Protocol; tests give them a host made of a folder.
 """
 
-import socket
-import sys
 from typing import Protocol
 
-from mydriver import discovery, exception
+from mydriver import discovery
+from mydriver.initiator import multipathd
 from mydriver.initiator.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.model import ChapCredentials, Portal
 from mydriver.privileged import channel
 from mydriver.privileged.initiator import devices as root_devices
 from mydriver.privileged.initiator import multipath as root_multipath
 from mydriver.privileged.initiator import sessions as root_sessions
-
-#: Abstract socket of multipathd (multipath-tools, multipathd.socket);
-#: connecting needs no privileges, nor do its ``show`` commands.
-_MULTIPATHD = '\0/org/kernel/linux/storage/multipathd'
-_MULTIPATHD_TIMEOUT_S = 10
-#: A line for each path; far more than any host has.
-_MULTIPATHD_MAX_BYTES = 16 * 1024 ** 2
 
 #: Until a portal takes a TCP connection.
 CONNECT_TIMEOUT_S = 5
@@ -137,14 +129,7 @@ class PrivilegedVerbs:
 
     def multipath_paths(self) -> set[str] | None:
         """See :class:`Verbs`."""
-        try:
-            return set(_ask_multipathd(
-                'show paths raw format %d', _MULTIPATHD).split())
-        except (ConnectionRefusedError, FileNotFoundError):
-            return None     # nobody listens
-        except OSError as e:
-            raise exception.InitiatorError(
-                'ask multipathd for its paths', str(e)) from e
+        return multipathd.paths()
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Verbs`."""
@@ -169,33 +154,3 @@ class PrivilegedVerbs:
     def multipath_resize_map(self, naa: str) -> None:
         """See :class:`Verbs`."""
         channel.run(root_multipath.multipath_resize_map, naa)
-
-
-def _ask_multipathd(command: str, address: str) -> str:
-    """Send multipathd a command that anybody may give.
-
-    :param command: such as ``show paths``.
-    :param address: of its socket.
-    :returns: its answer.
-    :raises OSError: when there is no multipathd, or it does not answer.
-    """
-    # Both ways: length as a size_t, then a C string (libmpathcmd/mpath_cmd.c).
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(_MULTIPATHD_TIMEOUT_S)
-        s.connect(address)
-        text = command.encode() + b'\0'
-        s.sendall(len(text).to_bytes(8, sys.byteorder) + text)
-        size = int.from_bytes(_receive(s, 8), sys.byteorder)
-        return _receive(s, size).rstrip(b'\0').decode(errors='replace')
-
-
-def _receive(s: socket.socket, size: int) -> bytes:
-    """Read exactly so many bytes."""
-    if size > _MULTIPATHD_MAX_BYTES:
-        raise ConnectionError(f'multipathd announced {size} bytes')
-    data = b''
-    while len(data) < size:
-        if not (part := s.recv(size - len(data))):
-            raise ConnectionResetError('multipathd hung up')
-        data += part
-    return data

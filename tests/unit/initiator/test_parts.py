@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 from mydriver import exception, model
-from mydriver.initiator import locks, sysfs, verbs
+from mydriver.initiator import locks, multipathd, sysfs, verbs
 from tests.fakes.initiator import PORTALS, TARGET, VOLUME, FakeHost
 
 KEY = f'{PORTALS[0]}-{TARGET}'
@@ -208,26 +208,28 @@ class MultipathdTest(FolderTestCase):
 
     def test_paths(self):
         address = self.serve(self.reply(b'sda\nsdb\n'))
-        with mock.patch.object(verbs, '_MULTIPATHD', address):
+        with mock.patch.object(multipathd, 'ADDRESS', address):
             self.assertEqual({'sda', 'sdb'},
                              verbs.PrivilegedVerbs().multipath_paths())
         self.assertEqual([b'show paths raw format %d\0'], self.asked)
 
     def test_hangs_up(self):
         address = self.serve(b'\1\0\0')
-        with (mock.patch.object(verbs, '_MULTIPATHD', address),
-              self.assertRaisesRegex(exception.InitiatorError, 'hung up')):
+        with (mock.patch.object(multipathd, 'ADDRESS', address),
+              self.assertRaisesRegex(exception.InitiatorError, 'closed the connection')):
             verbs.PrivilegedVerbs().multipath_paths()
 
     def test_answer_that_is_too_large_to_be_one(self):
         """Anybody may listen at an abstract address that is free."""
         for size in (2 ** 64 - 1, 2 ** 40):
             address = self.serve(size.to_bytes(8, sys.byteorder))
-            with self.subTest(size), self.assertRaises(OSError):
-                verbs._ask_multipathd('show paths', address)
+            with (self.subTest(size),
+                  mock.patch.object(multipathd, 'ADDRESS', address),
+                  self.assertRaisesRegex(OSError, 'announced')):
+                multipathd.ask('show paths')
             os.unlink(address)
 
     def test_does_not_run(self):
-        with mock.patch.object(verbs, '_MULTIPATHD',
+        with mock.patch.object(multipathd, 'ADDRESS',
                                str(self.folder / 'none')):
             self.assertIsNone(verbs.PrivilegedVerbs().multipath_paths())

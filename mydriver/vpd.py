@@ -16,6 +16,24 @@ _TYPE_NAA = 3
 _NAA_BYTES = (8, 16)
 
 
+def wwid(naa: str) -> str:
+    """Return the name under which udev and multipathd know a volume.
+
+    :param naa: its NAA id. scsi_id puts the type of the designator, 3 for
+        NAA, in front of it (systemd, src/udev/scsi_id/scsi_serial.c).
+    """
+    return f'{_TYPE_NAA}{naa}'
+
+
+def map_uuid(naa: str) -> str:
+    """Return the device-mapper UUID of a volume's multipath map.
+
+    :param naa: its NAA id (multipath-tools, libmultipath/devmapper.h,
+        UUID_PREFIX).
+    """
+    return f'mpath-{wwid(naa)}'
+
+
 def naa_of_page(page: bytes) -> str:
     """Return the NAA id of the logical unit that a page 0x83 names.
 

@@ -206,7 +206,8 @@ class Sysfs:
         kpartx gives partitions of a map the UUID ``partN-`` and the map's.
         """
         uuid = _text(self._root / 'class/block' / name / 'dm/uuid')
-        return bool(re.fullmatch(rf'(part\d+-)?mpath-3{naa}', uuid))
+        return bool(re.fullmatch(
+            r'(part\d+-)?' + re.escape(vpd.map_uuid(naa)), uuid))
 
     def multipath_map(self, naa: str) -> str | None:
         """Return the name (``dm-3``) of a volume's multipath map.
@@ -215,7 +216,7 @@ class Sysfs:
             ``mpath-3`` and that id (libmultipath/devmapper.h).
         """
         for dm in _children(self._root / 'block', re.compile(r'dm-\d+\Z')):
-            if _text(dm / 'dm/uuid') == f'mpath-3{naa}':
+            if _text(dm / 'dm/uuid') == vpd.map_uuid(naa):
                 return dm.name
         return None
 

@@ -15,7 +15,7 @@ from os_brick import utils
 from os_brick.initiator.connectors import iscsi
 from oslo_config import cfg
 
-from mydriver import exception
+from mydriver import exception, vpd
 from mydriver.connection import iscsi as grammar
 from mydriver.initiator.attach import Attacher
 from mydriver.initiator.detach import Detacher
@@ -115,7 +115,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             self._wants_multipath(connection_properties))
         if connection_properties.get('encrypted'):
             _await_links(attached.device)
-        wwid = f'3{attached.naa}'
+        wwid = vpd.wwid(attached.naa)
         result = {'type': 'block', 'path': f'/dev/{attached.device}',
                   'scsi_wwn': wwid}
         if attached.multipath:

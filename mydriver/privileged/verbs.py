@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What named verbs have in common: how they tell what went wrong."""
+"""What the verbs have in common: how they report errors."""
 
 from collections.abc import Callable
 import functools
@@ -9,20 +9,22 @@ from typing import Any
 from mydriver import exception
 from mydriver.privileged import values
 
-#: Takes what could not be done and the reason.
+#: Classes of error that take what could not be done and the reason.
 Error = (type[exception.TargetError] | type[exception.StoreError]
          | type[exception.InitiatorError])
 
 
-def telling(what: str, error: Error
-            ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn the system's errors into one of ours, and what else there may be.
+def translating_os_errors(
+        what: str, error: Error
+        ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a verb so that all of its errors are ours.
 
-    A verb checks each value. What goes wrong with one all the same must not
-    reach the caller as an error of Python's, which tells of the inside.
+    An ``OSError`` becomes ``error``. A verb checks its values; if one of them
+    leads to an error of Python's nevertheless, that becomes
+    :class:`.RequestRefused`, since it would tell the caller about the inside.
 
     :param what: what the verb does, for the error's text.
-    :param error: the class of the error.
+    :param error: the class for the system's errors.
     """
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
@@ -36,13 +38,14 @@ def telling(what: str, error: Error
             try:
                 return function(*args, **kwargs)
             except OSError as e:
-                # The path tells the object; never the value that was written.
+                # The path names the object. The value written is not shown.
                 where = f' ({e.filename})' if e.filename else ''
                 raise error(
                     what, f'{e.strerror or type(e).__name__}{where}') from e
             except (TypeError, ValueError, LookupError, AttributeError,
                     ArithmeticError, RecursionError) as e:
                 raise exception.RequestRefused(
-                    f'to {what}', f'it met a {type(e).__name__}') from e
+                    f'to {what}',
+                    f'the call failed with {type(e).__name__}') from e
         return wrapper
     return decorate

@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 from mydriver import model, privileged
-from mydriver.privileged.initiator import inquiry, node_record, owned
+from mydriver.privileged.initiator import inquiry, node_record, usage
 from tests.fakes.initiator import VOLUME, page83
 
 STRANGER = 'iqn.2003-01.org.example:stranger'
@@ -110,11 +110,12 @@ class PrivilegedTestCase(unittest.TestCase):
         return folder
 
     def use(self, mounts='', swaps=''):
-        for name, text in (('MOUNTS', mounts),
-                           ('SWAPS', 'Filename\n' + swaps)):
-            file = self.folder / name
-            file.write_text(text)
-            self.enterContext(mock.patch.object(owned, name, file))
+        """Make a procfs with mounts and swap space."""
+        (self.folder / 'proc/self').mkdir(parents=True)
+        (self.folder / 'proc/self/mountinfo').write_text(mounts)
+        (self.folder / 'proc/swaps').write_text('Filename\n' + swaps)
+        self.enterContext(mock.patch.object(
+            usage, 'PROC', self.folder / 'proc'))
 
     def map(self, naa=NAA):
         self.write('block/dm-7/dm/uuid', f'mpath-3{naa}\n')

@@ -210,7 +210,8 @@ class RoughTest(attaching.AttachTestCase):
                 (multipath.multipath_remove_map, naa, True)):
             try:
                 verb(*args)
-            except exception.InitiatorError as e:
+            except (exception.InitiatorError,
+                    exception.RequestRefused) as e:
                 print(f'{verb.args[0].__name__}: {e}', file=sys.stderr)
             else:
                 done.append((verb.args[0].__name__, args))

@@ -22,37 +22,38 @@ LOG = logging.getLogger(__name__)
 # open-iscsi's include/iscsi_err.h
 _ISCSI_ERR_IDBM = 6
 _ISCSI_ERR_SESS_EXISTS = 15
-# ISCSI_ERR_ISCSID_NOTCONN, as iscsiadm says it.
+# ISCSI_ERR_ISCSID_NOTCONN, as iscsiadm prints it.
 _ISCSID_IS_DOWN = '20 - '
 _ISCSI_ERR_NO_OBJS_FOUND = 21
 
-# Two iscsiadm that make and delete records of one target at a time can fail
-# with ISCSI_ERR_IDBM: one looks through the folder that the other removes.
+# Two iscsiadm processes that make and delete records of one target at the same
+# time can fail with ISCSI_ERR_IDBM: one reads the folder that the other
+# removes.
 _RECORDS = threading.Lock()
 _RECORDS_ATTEMPTS = 6
 _RECORDS_PAUSE_S = 0.05
 
-# How often iscsid tries a first login, and the most that one attempt may take,
-# seconds (DEF_LOGIN_TIMEO of open-iscsi): it then gives up, and the session
-# goes. As a rule iscsid.conf has it try for two minutes, during which nobody
-# can end the session.
+# How often iscsid tries a first login, and how long one attempt may take,
+# seconds (DEF_LOGIN_TIMEO of open-iscsi); then it gives up and the session
+# goes. The defaults of iscsid.conf make it try for two minutes, during which
+# the session cannot be ended.
 _LOGIN_TIMEOUT = 'node.conn[0].timeo.login_timeout'
 _LOGIN_ATTEMPTS = 1
 _LOGIN_ATTEMPT_S = 15
 
-# Until a session that was logged out is gone from sysfs.
+# How long a session may stay in sysfs after its logout, seconds.
 _LOGGED_OUT_S = 2
 
 
 @privileged.initiator_context.entrypoint
-@verbs.telling('log in to a target', exception.InitiatorError)
+@verbs.translating_os_errors('log in to a target', exception.InitiatorError)
 def login(target: str, address: str, port: int, chap: Sequence[str | None],
           timeout_s: float) -> None:
-    """Log in to a target at a portal; a session that is there is kept.
+    """Log in to a target at a portal; an existing session is kept.
 
-    The node record is made if there is none, with the administrator's
-    settings of ``iscsid.conf``, and set to manual start and manual scan: what
-    is attached is for nova-compute to say, not for the host's boot.
+    If there is no node record, one is made with the administrator's settings
+    of ``iscsid.conf``. It is set to manual start and manual scan: nova-compute
+    decides what is attached, not the host's boot.
 
     :param target: iSCSI name.
     :param address: IP address of the portal, without brackets.
@@ -60,12 +61,12 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
     :param chap: name, secret, the target's name and the target's secret; the
         last two None without mutual CHAP; empty without CHAP.
     :param timeout_s: how long iscsiadm may take.
-    :raises LoginError: with what iscsiadm said.
-    :raises InitiatorError: when the record cannot be written.
+    :raises LoginError: with the reason that iscsiadm gives.
+    :raises InitiatorError: if the record cannot be written.
     """
     iqn, portal = values.target(target), values.portal(address, port)
     settings = _settings(values.chap(chap))
-    patience_s = values.seconds(timeout_s, 'log in')
+    patience_s = values.seconds(timeout_s)
     records = node_record.find(iqn, portal.address, portal.port)
     new = not records
     before: dict[Path, str] = {}
@@ -78,19 +79,19 @@ def login(target: str, address: str, port: int, chap: Sequence[str | None],
         _log_in(iqn, portal, patience_s)
     except BaseException:
         if new:
-            _quietly(_forget, iqn, portal)
-            _quietly(node_record.prune, iqn)
+            _log_and_continue(_forget, iqn, portal)
+            _log_and_continue(node_record.prune, iqn)
         else:
             for record, text in before.items():
-                _quietly(node_record.write, record, text)
+                _log_and_continue(node_record.write, record, text)
         raise
 
 
 def _make_record(target: str, portal: Portal) -> list[Path]:
-    """Make a node record; return its file.
+    """Make a node record and return its file.
 
-    :raises InitiatorError: when there is none then; on a full file system
-        iscsiadm leaves an empty file.
+    :raises InitiatorError: if it was not made. On a full file system iscsiadm
+        leaves an empty file, which counts as a record here.
     """
     what = 'make a node record'
     _change_record(what, target, portal, 'new')
@@ -102,8 +103,8 @@ def _make_record(target: str, portal: Portal) -> list[Path]:
     return records
 
 
-def _quietly(step: Callable[..., object], *args: object) -> None:
-    """Do one step of a clean-up after an error, which stays the error."""
+def _log_and_continue(step: Callable[..., object], *args: object) -> None:
+    """Do one step of a clean-up; an error of it must not hide the first."""
     try:
         step(*args)
     except (exception.MyDriverError, OSError) as e:
@@ -111,7 +112,7 @@ def _quietly(step: Callable[..., object], *args: object) -> None:
 
 
 def _settings(chap: Sequence[str | None]) -> dict[str, str | None]:
-    """Return the settings of a record of ours."""
+    """Return the settings that a node record of ours has."""
     settings: dict[str, str | None] = {
         'node.startup': 'manual',
         'node.conn[0].startup': 'manual',
@@ -130,9 +131,9 @@ def _settings(chap: Sequence[str | None]) -> dict[str, str | None]:
 
 
 def _log_in(target: str, portal: Portal, timeout_s: float) -> None:
-    """Run the login proper.
+    """Have iscsiadm log in with the record.
 
-    :raises LoginError: with what iscsiadm said.
+    :raises LoginError: with the reason that iscsiadm gives.
     """
     error: exception.InitiatorError | None = None
     try:
@@ -145,22 +146,22 @@ def _log_in(target: str, portal: Portal, timeout_s: float) -> None:
         error, said = e, str(e).rstrip('.')
     if not owned.is_logged_in(target, portal):
         raise exception.LoginError(target, str(portal), said) from error
-    # As when it could not write down afterwards that it did, or was slow.
-    LOG.warning('Logged in to %s at %s, though iscsiadm says: %s', target,
+    # iscsiadm was slow, or failed to update the record after the login.
+    LOG.warning('Logged in to %s at %s, although iscsiadm reports: %s', target,
                 portal, said)
 
 
 @privileged.initiator_context.entrypoint
-@verbs.telling('log out of a session', exception.InitiatorError)
+@verbs.translating_os_errors('log out of a session', exception.InitiatorError)
 def logout(sid: int, target: str) -> None:
-    """End a session; one that is gone already is no error.
+    """End a session; it may be gone already.
 
     :param sid: number of the session in sysfs.
     :param target: the target that it must belong to.
-    :raises InitiatorError: when it is another target's, or stays.
+    :raises InitiatorError: if it is another target's, has devices, or stays.
     """
     iqn = values.target(target)
-    number = values.number(sid, 2 ** 32 - 1, 'log out of a session')
+    number = values.session(sid)
     what = f'log out of session {number}'
     found = owned.session_target(number)
     if found is None:
@@ -175,23 +176,24 @@ def logout(sid: int, target: str) -> None:
             'iscsiadm', '-m', 'session', '-r', str(number), '--logout'))
     except exception.InitiatorError as e:
         said = str(e).rstrip('.')
-    # Its exit status is not to be relied on: it is 21 without iscsid.
+    # The exit status tells nothing: without iscsid it is 21, as if there were
+    # no session.
     deadline = time.monotonic() + _LOGGED_OUT_S
     while owned.session_target(number) is not None:
         if time.monotonic() > deadline:
             raise exception.InitiatorError(
                 what, f'it is still there; iscsiadm: {said}; '
                 + ('start iscsid' if said.startswith(_ISCSID_IS_DOWN)
-                   else 'iscsid may be trying to log in still'))
+                   else 'iscsid may still be trying to log in'))
         time.sleep(_RECORDS_PAUSE_S)
 
 
 @privileged.initiator_context.entrypoint
-@verbs.telling('delete a node record', exception.InitiatorError)
+@verbs.translating_os_errors('delete a node record', exception.InitiatorError)
 def forget(target: str, address: str, port: int) -> None:
     """Delete the node record of a target at a portal, if there is one.
 
-    :raises InitiatorError: when it stays.
+    :raises InitiatorError: if it stays.
     """
     iqn, portal = values.target(target), values.portal(address, port)
     if node_record.find(iqn, portal.address, portal.port):
@@ -203,22 +205,23 @@ def _forget(target: str, portal: Portal) -> None:
         _change_record('delete a node record', target, portal, 'delete')
     except _DatabaseFailed as e:
         LOG.warning('%s Removing the file.', e)
-    # iscsiadm passes over what it cannot read, or fails over it, such as a
-    # record that it made itself on a full file system.
+    # iscsiadm skips records that it cannot read, or fails on them, such as
+    # the empty one that it makes on a full file system.
     for record in node_record.find(target, portal.address, portal.port):
         node_record.remove(record)
     node_record.clear(target)
 
 
 class _DatabaseFailed(exception.InitiatorError):
-    """iscsiadm has trouble with some record, not always with that one."""
+    """iscsiadm reports trouble with its database, maybe another record."""
 
 
 def _change_record(what: str, target: str, portal: Portal,
                    operation: str) -> None:
-    """Make or delete a node record, alone or in spite of another service.
+    """Make or delete a node record, although others may do the same.
 
-    :raises InitiatorError: when iscsiadm refused, again and again.
+    :raises InitiatorError: if iscsiadm refuses.
+    :raises _DatabaseFailed: if its database fails at every attempt.
     """
     for attempt in range(_RECORDS_ATTEMPTS):
         with _RECORDS:

@@ -13,7 +13,6 @@ device-mapper directly (:mod:`dm`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-import fcntl
 import functools
 import os
 import re
@@ -22,7 +21,7 @@ import threading
 from typing import Any
 
 from mydriver import exception, privileged
-from mydriver.privileged import dm, grants, values, verbs
+from mydriver.privileged import blockdev, dm, grants, values, verbs
 from mydriver.privileged.stores import freeze, lvm
 
 COMMAND_TIMEOUT_S = lvm.COMMAND_TIMEOUT_S
@@ -37,16 +36,14 @@ _TAG = re.compile(r'mydriver\.[a-z0-9.=]+\Z')
 #: Of a volume that a group's snapshot is being made of.
 _UNFINISHED = 'mydriver.unfinished'
 
-#: BLKFLSBUF of include/uapi/linux/fs.h: write out and forget cached pages.
-_BLKFLSBUF = 0x1261
-
 _LV_FIELDS = ('lv_name', 'lv_size', 'pool_lv', 'lv_active', 'lv_tags',
               'segtype', 'zero', 'discards', 'thin_id', 'lv_device_open',
               'lv_uuid')
 _VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size',
               'vg_missing_pv_count')
 
-_told = functools.partial(verbs.telling, error=exception.StoreError)
+_told = functools.partial(verbs.translating_os_errors,
+                          error=exception.StoreError)
 
 # One change at a time: what a verb has seen of a volume still holds when it
 # acts. LVM's lock of the group would do it one command at a time anyway.
@@ -304,8 +301,7 @@ def flush(vg: str, lv: str) -> None:
                 or volume.number != number):
             raise exception.StoreError(
                 f'flush {vg}/{lv}', f'{device} is another device')
-        os.fsync(fd)
-        fcntl.ioctl(fd, _BLKFLSBUF, 0)
+        blockdev.flush(fd)
     finally:
         os.close(fd)
 

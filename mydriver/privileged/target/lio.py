@@ -54,7 +54,7 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     :param what: what the verb does, for the error's text.
     """
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @verbs.telling(what, exception.TargetError)
+        @verbs.translating_os_errors(what, exception.TargetError)
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:

@@ -216,4 +216,4 @@ class DaemonTest(unittest.TestCase):
         reply = self.daemon._process_cmd(
             'id', comm.Message.CALL,
             'mydriver.privileged.initiator.sessions.logout', (-1, 'x'), {})
-        self.assertEqual('mydriver.exception.InitiatorError', reply[1])
+        self.assertEqual('mydriver.exception.RequestRefused', reply[1])

@@ -36,7 +36,8 @@ class DevicesTest(PrivilegedTestCase):
         self.session()
         self.write('class/scsi_host/host4/scan', '')
         scan = self.write('class/scsi_host/host3/scan', '')
-        with self.assertRaises(exception.InitiatorError):
+        with self.assertRaises((exception.InitiatorError,
+                                exception.RequestRefused)):
             devices.scan(*hctl)
         self.assertEqual('', scan.read_text())
 
@@ -87,6 +88,7 @@ class DevicesTest(PrivilegedTestCase):
             self.sys / 'block/dm-7')
         self.write(folder / 'block/sda/sda1/partition', '1')
         self.write(folder / 'block/sda/sda1/dev', '8:1')
+        (self.sys / 'class/block/sda1').symlink_to(folder / 'block/sda/sda1')
         self.use(f'29 1 {number} / /srv/data rw - btrfs /dev/dm-7 rw\n'
                  if number == '0:99' else
                  f'29 1 {number} / /srv/data rw shared:1 - xfs /dev/x rw\n')
@@ -115,7 +117,7 @@ class DevicesTest(PrivilegedTestCase):
     def test_delete_of_what_somebody_claimed(self):
         folder = self.device()
         self.write(folder / 'state', 'running\n')
-        self.enterContext(mock.patch.object(owned, '_CLAIMS_PAUSE_S', 0))
+        self.enterContext(mock.patch.object(owned, '_CLAIM_PAUSE_S', 0))
         self.enterContext(mock.patch.object(
             inquiry, 'open_block_device', side_effect=OSError(16, 'busy')))
         with self.assertRaisesRegex(exception.InitiatorError, 'claimed sda'):
@@ -146,13 +148,29 @@ class DevicesTest(PrivilegedTestCase):
             devices.delete(HCTL, '')
         self.assertEqual('', (folder / 'delete').read_text())
 
+    def test_delete_while_the_mounts_cannot_be_read(self):
+        """What cannot be looked at may be mounted."""
+        folder = self.device()
+        self.use()
+        read_text = Path.read_text
+
+        def refuse(path, *args, **kwargs):
+            if path.name == 'mountinfo':
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return read_text(path, *args, **kwargs)
+
+        with (mock.patch.object(Path, 'read_text', refuse),
+              self.assertRaisesRegex(exception.InitiatorError, 'Too many')):
+            devices.delete(HCTL, NAA)
+        self.assertEqual('', (folder / 'delete').read_text())
+
     def test_delete_of_what_is_gone(self):
         devices.delete(HCTL, NAA)
 
     @ddt.data(['..', 0, 0, 0], [1, 2, 3], [0, 0, 0, '1/../x'], None, '3:0',
               [3, 0, 0, True], [3, 0, 0, -1], {})
     def test_delete_of_what_is_no_device(self, hctl):
-        with self.assertRaises(exception.InitiatorError):
+        with self.assertRaises(exception.RequestRefused):
             devices.delete(hctl, NAA)
 
     def test_rescan_of_what_does_not_answer(self):
@@ -183,7 +201,7 @@ class DevicesTest(PrivilegedTestCase):
 
     @ddt.data('sda/../sdb', '../mem', 'sda1', 'nvme0n1', '', 'dm-', 'sda\n')
     def test_flush_of_what_is_no_disk(self, name):
-        with self.assertRaisesRegex(exception.InitiatorError, 'not a valid'):
+        with self.assertRaisesRegex(exception.RequestRefused, 'not a valid'):
             devices.flush(name)
 
     def test_flush_of_a_disk_that_is_not_there(self):

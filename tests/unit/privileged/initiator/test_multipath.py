@@ -45,7 +45,7 @@ class MultipathTest(PrivilegedTestCase):
         for verb in (multipath.multipath_claim, multipath.multipath_unclaim,
                      multipath.multipath_resize_map):
             with self.assertRaisesRegex(
-                    exception.InitiatorError, 'not an NAA id'):
+                    exception.RequestRefused, 'not an NAA id'):
                 verb(naa)
         self.assertEqual('', self.calls.read_text())
 
@@ -74,7 +74,7 @@ class MultipathTest(PrivilegedTestCase):
             self.calls.read_text())
         for verb in (multipath.multipath_add_path,
                      multipath.multipath_del_path):
-            with self.assertRaises(exception.InitiatorError):
+            with self.assertRaises(exception.RequestRefused):
                 verb('dm-0')
 
     def test_strangers_paths(self):

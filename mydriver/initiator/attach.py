@@ -12,7 +12,7 @@ from mydriver import exception
 from mydriver.connection.iscsi import Connection, Path
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
-from mydriver.initiator.host import Host, naa_of, quietly
+from mydriver.initiator.host import Host, log_and_continue, naa_of
 from mydriver.model import Iqn
 
 LOG = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Attacher:
         for f in self._host.devices.of_volume(connection.paths, naa):
             # By a portal that is not in use any more: the map has it still.
             if f.name not in disks and self._host.sysfs.works(f.session):
-                quietly(self._host.verbs.rescan, f.device, naa)
+                log_and_continue(self._host.verbs.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
             LOG.warning('multipathd makes no device of %s for volume %s; it '
@@ -168,7 +168,7 @@ class Attacher:
                         LOG.warning('%s went away, trying again', session)
             raise AssertionError('not reached')
         except BaseException:
-            quietly(self._host.sessions.release, path.target,
+            log_and_continue(self._host.sessions.release, path.target,
                     path.portal)
             raise
 
@@ -176,14 +176,15 @@ class Attacher:
               found: Sequence[Found]) -> None:
         """Take back what this attach brought up, and nothing else."""
         if all(f.ours for f in found):
-            quietly(self._host.multipath.remove, naa, True)
-            quietly(self._host.multipath.let_go, naa,
+            log_and_continue(self._host.multipath.remove, naa, True)
+            log_and_continue(self._host.multipath.let_go, naa,
                           [f.name for f in found])
         for f in found:
             if f.ours:
-                quietly(self._host.devices.remove, f.device, naa)
+                log_and_continue(self._host.devices.remove, f.device, naa)
         for path in connection.paths:
-            quietly(self._host.sessions.release, path.target, path.portal)
+            log_and_continue(self._host.sessions.release, path.target,
+                             path.portal)
 
     def check(self, connection: Connection, path: str) -> None:
         """Check that a device which somebody else attached is the volume.

@@ -10,7 +10,7 @@ from mydriver import exception
 from mydriver.connection.iscsi import Connection
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
-from mydriver.initiator.host import Host, naa_of, quietly
+from mydriver.initiator.host import Host, log_and_continue, naa_of
 from mydriver.model import Iqn, Portal
 from mydriver.waiting import wait_for
 
@@ -83,14 +83,14 @@ class Detacher:
         if not force:
             self._host.multipath.remove(naa, not answers)
         elif not users:
-            quietly(self._host.multipath.remove, naa, True,
+            log_and_continue(self._host.multipath.remove, naa, True,
                     FORCED_REMOVAL_TIMEOUT_S)
         for f in found:
             step(self._host.devices.remove, f.device, f.naa)
         if users:
             errors.insert(0, users)
             # It fails the users' commands from now on, and stays.
-            quietly(self._host.multipath.remove, naa, True, 0)
+            log_and_continue(self._host.multipath.remove, naa, True, 0)
         else:
             # By force, a map may go once that its paths are gone.
             step(self._host.multipath.remove, naa, force, *(
@@ -98,14 +98,14 @@ class Detacher:
         if was_multipath:
             step(self._host.multipath.let_go, naa, [f.name for f in found])
         else:       # multipathd may have made no map of what was claimed
-            quietly(self._host.verbs.multipath_unclaim, naa)
+            log_and_continue(self._host.verbs.multipath_unclaim, naa)
         carried = {(Iqn(f.session.target), f.session.portal)
                    for f in found if f.session.portal}
 
         def release(session: tuple[Iqn, Portal]) -> None:
             # A session that had no device of this volume is no part of this
             # detach: if its logout fails, the detach does not.
-            (step if session in carried else quietly)(
+            (step if session in carried else log_and_continue)(
                 self._host.sessions.release, *session)
 
         ends = {*carried, *((p.target, p.portal) for p in connection.paths)}

@@ -78,7 +78,7 @@ class Devices:
         """
         self._drop_old_luns(session, lun, naa)
         there = self._sysfs.device(session, lun)
-        if there and self._still_good(there, naa):
+        if there and self._keep_or_remove(there, naa):
             return Found(self._named(session, lun), session, False, naa)
         found = ''
         for attempt in ('first', 'second'):
@@ -148,13 +148,14 @@ class Devices:
                 LOG.warning('Removing %s, an old path of %s', device, naa)
                 self.remove(device, naa)
 
-    def _still_good(self, device: ScsiDevice, naa: str) -> bool:
-        """Tell whether a device that was there already is the volume.
+    def _keep_or_remove(self, device: ScsiDevice, naa: str) -> bool:
+        """Keep a device that was there before if it is the volume.
 
-        One that is not and that nobody can be using is removed.
+        One that is not, and that nobody can be using, is removed.
 
-        :raises WrongDevice: when it is another volume.
-        :raises NoAnswer: when it does not say what it is; it stays.
+        :returns: whether it is the volume.
+        :raises WrongDevice: if it is another volume; it stays.
+        :raises NoAnswer: if it does not answer; it stays.
         """
         remembered = self._sysfs.remembered_naa(device)
         present = self.ask(device)

@@ -49,7 +49,7 @@ def naa_of(connection: Connection) -> str:
     return connection.wwn
 
 
-def quietly(step: Callable[..., object], *args: object) -> None:
+def log_and_continue(step: Callable[..., object], *args: object) -> None:
     """Do one step of a clean-up after an error, which stays the error."""
     try:
         step(*args)

@@ -68,7 +68,7 @@ class Multipath:
                             '%s', naa, said)
                 return None
         # It refuses a path for good that came while the size was another.
-        resized = self._fit(naa, name, disks)
+        resized = self._resize_to_paths(naa, name, disks)
         self._take_in(name, disks, 0 if resized else PATHS_TIMEOUT_S)
         # Another server of this host had the volume for reading only, and
         # multipathd follows its paths by udev's events.
@@ -77,7 +77,8 @@ class Multipath:
             f'{name} to become writable, as its paths are', MAP_TIMEOUT_S)
         return name
 
-    def _fit(self, naa: str, name: str, disks: Collection[str]) -> bool:
+    def _resize_to_paths(self, naa: str, name: str,
+                         disks: Collection[str]) -> bool:
         """Make a map that was there already as large as its paths.
 
         The volume may have grown, or become smaller, since it was made, and

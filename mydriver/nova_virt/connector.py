@@ -20,7 +20,7 @@ from mydriver.connection import iscsi as grammar
 from mydriver.initiator.attach import Attacher
 from mydriver.initiator.detach import Detacher
 from mydriver.initiator.extend import Extender
-from mydriver.initiator.host import Host, quietly
+from mydriver.initiator.host import Host, log_and_continue
 from mydriver.initiator.verbs import PrivilegedVerbs
 from mydriver.waiting import wait_for
 
@@ -81,7 +81,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         except exception.MyDriverError:
             raise               # nothing is left of it
         except Exception:
-            quietly(functools.partial(
+            log_and_continue(functools.partial(
                 self._disconnect_ours, connection_properties, None,
                 force=True, ignore_errors=True))
             raise
@@ -96,7 +96,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             Attacher(self.host).check(grammar.Connection.parse(properties),
                                 result['path'])
         except exception.MyDriverError:
-            quietly(functools.partial(
+            log_and_continue(functools.partial(
                 super().disconnect_volume, properties, result, force=True,
                 ignore_errors=True))
             raise

@@ -173,7 +173,27 @@ class LocksTest(FolderTestCase):
 
     def test_name_that_is_a_path(self):
         with self.locks.attaching('../../x'):
-            self.assertEqual(['mydriver-session-.._.._x'],
+            self.assertEqual(['mydriver-session-..%2F..%2Fx'],
+                             os.listdir(self.folder / 'locks'))
+
+    def test_each_session_has_a_lock_of_its_own(self):
+        """Whatever is in the names, and however long they are."""
+        iqn = 'iqn.2010-10.org.openstack:' + 'x' * 196
+        sessions = ['a/b', 'a_b', 'a%2Fb', 'a b', KEY,
+                    '[2001:db8::1]:3260-iqn', '_2001:db8::1_:3260-iqn',
+                    f'192.0.2.1:3260-{iqn}a', f'192.0.2.1:3260-{iqn}b']
+        for session in sessions:
+            with self.locks.attaching(session):
+                for other in sessions:
+                    with self.locks.idle(other) as idle:
+                        self.assertEqual(session != other, idle, other)
+        self.assertEqual(len(sessions),
+                         len(os.listdir(self.folder / 'locks')))
+
+    def test_name_is_that_of_the_previous_release(self):
+        """So that both releases can work on one host."""
+        with self.locks.attaching(KEY):
+            self.assertEqual([f'mydriver-session-{KEY}'],
                              os.listdir(self.folder / 'locks'))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring a volume to the compute host: the order of the steps."""
+"""Attach a volume to the compute host: the order of the steps."""
 
 from collections.abc import Sequence
 from concurrent import futures
@@ -20,11 +20,11 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attached:
-    """A volume on this host.
+    """A volume that is attached to this host.
 
     :param device: name of the block device, ``sda`` or ``dm-3``.
-    :param naa: its NAA id, which was read from the device.
-    :param multipath: whether it is a multipath map.
+    :param naa: its NAA id, as read from the device.
+    :param multipath: whether the device is a multipath map.
     """
 
     device: str
@@ -33,7 +33,7 @@ class Attached:
 
 
 class Attacher:
-    """Brings volumes to this host.
+    """Attaches volumes to this host.
 
     :param host: this host.
     """
@@ -42,14 +42,14 @@ class Attacher:
         self._host = host
 
     def connect(self, connection: Connection, multipath: bool) -> Attached:
-        """Bring a volume to this host; doing it again changes nothing.
+        """Attach a volume; a volume that is attached already stays so.
 
         :param connection: how to reach it, with its NAA id.
-        :param multipath: over all portals, as one device of multipathd.
-        :returns: a device whose identity was seen.
-        :raises LoginError: when no portal let us in.
-        :raises WrongDevice: when the LUN is another volume.
-        :raises DeviceNotFound: when no device came up.
+        :param multipath: use all paths, as one multipath map.
+        :returns: a device whose identity was verified.
+        :raises LoginError: if no portal accepts a login.
+        :raises WrongDevice: if the LUN is another volume.
+        :raises DeviceNotFound: if no device comes up.
         """
         naa = naa_of(connection)
         began = time.monotonic()
@@ -73,8 +73,8 @@ class Attacher:
         short_s = (patient_s if len(paths) == 1
                    else sessions.PATH_RECOVERY_TIMEOUT_S)
         errors: list[Exception] = []
-        # Where a LUN is another volume the mapping is wrong, so that no other
-        # portal of the target can help; another target may.
+        # A LUN that is another volume is mapped wrongly, so another portal of
+        # its target cannot help. Another target may.
         wrong: set[tuple[Iqn, int]] = set()
         todo = [(path, short_s) for path in paths]
         for path, patience_s in todo:
@@ -84,7 +84,7 @@ class Attacher:
                 found = self._path(connection, naa, path, patience_s)
                 return Attached(found.name, naa, False)
             except exception.MyDriverError as e:
-                LOG.warning('No path to volume %s by %s: %s',
+                LOG.warning('No path to volume %s over %s: %s',
                             connection.volume_id, path, e)
                 errors.append(e)
                 if isinstance(e, exception.WrongDevice):
@@ -97,7 +97,7 @@ class Attacher:
         raise _worst(errors)
 
     def _connect_all(self, connection: Connection, naa: str) -> Attached:
-        """Take all portals at once; one that works is enough."""
+        """Bring up all paths at once; one that works is enough."""
         self._host.multipath.claim(naa)
         found: list[Found] = []
         errors: list[Exception] = []
@@ -110,39 +110,40 @@ class Attacher:
                 try:
                     found.append(done.result())
                 except Exception as e:
-                    LOG.warning('No path to volume %s by %s: %s',
+                    LOG.warning('No path to volume %s over %s: %s',
                                 connection.volume_id, paths[done], e)
                     errors.append(e)
         try:
             if not found:
                 raise _worst(errors)
-            return self._assembled(connection, naa, found)
+            return self._assemble(connection, naa, found)
         except BaseException:
             self._undo(connection, naa, found)
             raise
 
-    def _assembled(self, connection: Connection, naa: str,
+    def _assemble(self, connection: Connection, naa: str,
                    found: Sequence[Found]) -> Attached:
-        """Return the map of the paths, or one of them if there is none.
+        """Return the map of the paths; one path if multipathd makes no map.
 
-        :raises WrongDevice: when a path in the map is another volume.
+        :raises WrongDevice: if a path of the map is another volume.
         """
         disks = sorted(f.name for f in found)
         for f in self._host.devices.of_volume(connection.paths, naa):
-            # By a portal that is not in use any more: the map has it still.
+            # A path over a portal that is no longer in use; it is still part
+            # of the map.
             if f.name not in disks and self._host.sysfs.works(f.session):
                 log_and_continue(self._host.verbs.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
-            LOG.warning('multipathd makes no device of %s for volume %s; it '
-                        'has a single path now. See its configuration.',
-                        disks, connection.volume_id)
+            LOG.warning('multipathd makes no map of %s for volume %s, which '
+                        'has a single path now. Check the configuration of '
+                        'multipathd.', disks, connection.volume_id)
             return Attached(disks[0], naa, False)
         known = {f.name for f in self._host.devices.of_volume(
             connection.paths, naa)}
-        if strange := self._host.sysfs.paths(name) - known:
+        if foreign := self._host.sysfs.paths(name) - known:
             raise exception.WrongDevice(
-                f'path {sorted(strange)} of {name}', naa, 'something else')
+                f'path {sorted(foreign)} of {name}', naa, 'something else')
         return Attached(name, naa, True)
 
     def _path(self, connection: Connection, naa: str, path: Path,
@@ -150,7 +151,7 @@ class Attacher:
         """Bring up one path.
 
         :param patience_s: see :meth:`.Sessions.used`.
-        :raises MyDriverError: when there is none; nothing is left of it.
+        :raises MyDriverError: if it does not come up; nothing is left of it.
         """
         try:
             for last in (False, True):
@@ -165,20 +166,20 @@ class Attacher:
                         if last or self._host.sysfs.session(
                                 path.target, path.portal):
                             raise
-                        LOG.warning('%s went away, trying again', session)
+                        LOG.warning('%s ended, trying again', session)
             raise AssertionError('not reached')
         except BaseException:
             log_and_continue(self._host.sessions.release, path.target,
-                    path.portal)
+                             path.portal)
             raise
 
     def _undo(self, connection: Connection, naa: str,
               found: Sequence[Found]) -> None:
-        """Take back what this attach brought up, and nothing else."""
+        """Remove what this attach brought up, and nothing else."""
         if all(f.ours for f in found):
             log_and_continue(self._host.multipath.remove, naa, True)
-            log_and_continue(self._host.multipath.let_go, naa,
-                          [f.name for f in found])
+            log_and_continue(self._host.multipath.forget, naa,
+                             [f.name for f in found])
         for f in found:
             if f.ours:
                 log_and_continue(self._host.devices.remove, f.device, naa)
@@ -187,11 +188,11 @@ class Attacher:
                              path.portal)
 
     def check(self, connection: Connection, path: str) -> None:
-        """Check that a device which somebody else attached is the volume.
+        """Verify that a device which os-brick attached is the volume.
 
-        :param connection: how it was reached, with its NAA id.
+        :param connection: how the volume was reached, with its NAA id.
         :param path: path of a disk or of a multipath map.
-        :raises WrongDevice: when it is not.
+        :raises WrongDevice: if it is not the volume.
         """
         naa = naa_of(connection)
         name = os.path.basename(os.path.realpath(path))
@@ -205,7 +206,7 @@ class Attacher:
 
 
 def _worst(errors: Sequence[Exception]) -> Exception:
-    """Return the error to tell: a wrong volume before a path that is down."""
+    """Return the error to raise: a wrong volume before a path that is down."""
     for error in errors:
         if isinstance(error, exception.WrongDevice):
             return error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have the compute host see that a volume grew: the order of the steps."""
+"""Extend an attached volume on the compute host: the order of the steps."""
 
 from collections.abc import Sequence
 import logging
@@ -12,12 +12,12 @@ from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until all paths show the size that the first one shows.
+#: How long the paths may take to have one size.
 RESIZE_TIMEOUT_S = 30
 
 
 class Extender:
-    """Looks at the size of volumes on this host.
+    """Makes this host use the new size of volumes.
 
     :param host: this host.
     """
@@ -26,14 +26,14 @@ class Extender:
         self._host = host
 
     def extend(self, connection: Connection) -> int:
-        """Have this host see the size that a volume has now.
+        """Make this host use the size that a volume has now.
 
-        :param connection: how it is reached, with its NAA id.
-        :returns: size of its device, in bytes.
-        :raises DeviceNotFound: when it is not on this host.
-        :raises InitiatorError: when a path is down, since a map must not grow
-            beyond one of its paths.
-        :raises WrongDevice: when a path is no longer the volume.
+        :param connection: how the volume is reached, with its NAA id.
+        :returns: size of its device, bytes.
+        :raises DeviceNotFound: if it is not attached to this host.
+        :raises InitiatorError: if a path is down, since a map must not be
+            larger than one of its paths.
+        :raises WrongDevice: if a path is no longer the volume.
         """
         naa = naa_of(connection)
         with self._host.locks.volume(naa):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The typed front of what runs as root, and the edge of this process.
+"""The typed front of what runs as root.
 
-The use cases know the Protocol; tests give them a host made of a folder.
+The engine knows the Protocol only; tests give it a host that is a folder.
 """
 
 from typing import Protocol
@@ -15,71 +15,90 @@ from mydriver.privileged.initiator import devices as root_devices
 from mydriver.privileged.initiator import multipath as root_multipath
 from mydriver.privileged.initiator import sessions as root_sessions
 
-#: Until a portal takes a TCP connection.
+#: How long a portal may take to accept a TCP connection.
 CONNECT_TIMEOUT_S = 5
 
 
 class Verbs(Protocol):
-    """What the compute host does for a volume; errors are ours."""
+    """What the engine does to the compute host.
+
+    All verbs can be repeated. Errors are ours, except in :meth:`reach`.
+    """
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
-        """See that a portal answers a login; OSError when it does not."""
+        """Check that a portal answers a login.
+
+        :raises OSError: if it does not, within ``timeout_s``.
+        """
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
-        """Make a session, LoginError when it cannot."""
+        """Make a session, unless there is one.
+
+        :raises LoginError: if that fails; no node record is left then.
+        """
 
     def logout(self, session: Session) -> None:
-        """End a session."""
+        """End a session without devices; it may be gone already."""
 
     def forget(self, target: str, portal: Portal) -> None:
-        """Delete the node record."""
+        """Delete a node record; it may be gone already."""
 
     def scan(self, session: Session, lun: int) -> None:
-        """Look for one LUN."""
+        """Make the kernel look for one LUN of a session."""
 
     def read_naa(self, device: ScsiDevice) -> str:
-        """Ask the device which volume it is; empty without an answer."""
+        """Ask a device which volume it is.
+
+        :returns: NAA id; empty if there is no such device or LUN.
+        :raises NoAnswer: if the device could not be asked.
+        """
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
-        """Read the device's size again."""
+        """Make the kernel read a device's size and identity again.
+
+        :raises WrongDevice: if it is not the volume with that NAA id.
+        """
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
-        """Remove the device that the kernel knows under that NAA id."""
+        """Remove a device; it may be gone already.
+
+        :raises WrongDevice: if the kernel knows it under another NAA id.
+        """
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
-        """Tell whether somebody on this host has the disk for himself."""
+        """Tell whether something on this host has claimed a disk."""
 
     def flush(self, name: str) -> None:
-        """Write out the page cache of a block device."""
+        """Write out and drop the page cache of a disk or map."""
 
     def multipath_paths(self) -> set[str] | None:
-        """Return the disks that multipathd knows, None if it is not there.
+        """Return the disks that multipathd knows; None if it does not run.
 
-        :raises InitiatorError: when it is there and does not answer.
+        :raises InitiatorError: if it runs and does not answer.
         """
 
     def multipath_claim(self, naa: str) -> None:
-        """Tell multipathd that a volume is multipath."""
+        """Add a volume to those that multipathd takes as multipath."""
 
     def multipath_unclaim(self, naa: str) -> None:
-        """Take that back."""
+        """Remove a volume from those that multipathd takes as multipath."""
 
     def multipath_add_path(self, name: str) -> str:
-        """Make multipathd look at a disk again; return what it said."""
+        """Make multipathd look at a disk again; return its answer."""
 
     def multipath_del_path(self, name: str) -> None:
-        """Make multipathd let go of a disk."""
+        """Make multipathd forget a disk."""
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
-        """Remove a volume's map."""
+        """Remove a volume's map; it may be gone already."""
 
     def multipath_resize_map(self, naa: str) -> None:
         """Make a volume's map as large as its paths."""
 
 
 class PrivilegedVerbs:
-    """The real one, by way of the privileged daemon."""
+    """The verbs of this host, called in the privileged daemon."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
         """See :class:`Verbs`."""

@@ -713,7 +713,7 @@ class MultipathTest(AttachTestCase):
         self.host.blacklisted = {'sdb'}
         with self.assertLogs(multipath.LOG, 'WARNING') as log:
             self.connect(self.host.connection(), True)
-        self.assertIn("dm-0 has the paths ['sda'] only", log.output[0])
+        self.assertIn("dm-0 has only the paths ['sda']", log.output[0])
         self.assertIn('sdb (16777216 bytes): blacklisted', log.output[0])
 
     def test_multipathd_that_does_not_answer_counts_as_running(self):

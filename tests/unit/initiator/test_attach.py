@@ -242,7 +242,7 @@ class SinglePathTest(AttachTestCase):
         def end_first(session, lun):
             if not once:
                 once.append(session)
-                self.host.logout(session)
+                self.host.drop_session(session)
             else:
                 scan(session, lun)
 
@@ -896,7 +896,7 @@ class DetachTest(AttachTestCase):
         connection = self.host.connection()
         self.connect(connection, False)
         for session in sysfs.Sysfs(self.host.root).sessions(TARGET):
-            self.host.logout(session)
+            self.host.drop_session(session)
         self.disconnect(connection)
         self.assertEqual({}, self.host.left)
 

@@ -85,7 +85,7 @@ class Detacher:
             self._host.multipath.remove(naa, not answers)
         elif not users:
             log_and_continue(self._host.multipath.remove, naa, True,
-                    FORCED_REMOVAL_TIMEOUT_S)
+                             FORCED_REMOVAL_TIMEOUT_S)
         for f in found:
             step(self._host.devices.remove, f.device, f.naa)
         if users:

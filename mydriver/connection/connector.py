@@ -19,7 +19,7 @@ MARKER = 'mydriver'
 #: Version of the mark, and of the keys of ``connection_info['data']``.
 VERSION = 1
 
-#: The longest host name that is kept whole (RFC 1035, 2.3.4).
+#: Longer host names are cut (RFC 1035, 2.3.4).
 _HOST_CHARACTERS = 255
 
 

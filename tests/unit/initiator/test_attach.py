@@ -46,11 +46,11 @@ class AttachTestCase(unittest.TestCase):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
         kernel = sysfs.Sysfs(folder / 'sys')
-        whole = host.Host(self.host, folder / 'locks', kernel,
-                          usage.Usage(kernel, folder / 'proc'))
-        self.connect = attach.Attacher(whole).connect
-        self.disconnect = detach.Detacher(whole).disconnect
-        self.extend = extend.Extender(whole).extend
+        compute = host.Host(self.host, folder / 'locks', kernel,
+                            usage.Usage(kernel, folder / 'proc'))
+        self.connect = attach.Attacher(compute).connect
+        self.disconnect = detach.Detacher(compute).disconnect
+        self.extend = extend.Extender(compute).extend
         for module, name in (
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
@@ -721,9 +721,9 @@ class MultipathTest(AttachTestCase):
             raise exception.InitiatorError('ask multipathd', 'timed out')
 
         connection = self.host.connection()
-        whole = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
+        maps = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
         self.host.multipath_paths = refuse
-        self.assertTrue(whole.runs())
+        self.assertTrue(maps.runs())
         told = []
         self.host.multipath_del_path = told.append
         self.connect(connection, True)

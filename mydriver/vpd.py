@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SCSI's device identification page, which says which volume a device is."""
+"""The SCSI device identification page, which says which volume a disk is."""
 
 from collections.abc import Iterator
 
@@ -11,20 +11,38 @@ _HEADER_BYTES = 4
 _CODE_SET_BINARY = 1
 _ASSOCIATION_LOGICAL_UNIT = 0
 _TYPE_NAA = 3
-#: Of an NAA designator: 8, and 16 for "IEEE registered extended" (SPC-4,
-#: 7.8.6.6).
+#: Lengths of an NAA designator: 8, and 16 for "IEEE registered extended"
+#: (SPC-4, 7.8.6.6).
 _NAA_BYTES = (8, 16)
 
 
-def naa_of_page(page: bytes) -> str:
-    """Return the NAA id of the logical unit that a page 0x83 names.
+def wwid(naa: str) -> str:
+    """Return the name under which udev and multipathd know a volume.
 
-    Designators of ports and target devices, which the page lists as well, are
-    passed over (SPC-4, 7.8.6.1).
+    :param naa: its NAA id. scsi_id puts the type of the designator, 3 for
+        NAA, in front of it (systemd, src/udev/scsi_id/scsi_serial.c).
+    """
+    return f'{_TYPE_NAA}{naa}'
+
+
+def map_uuid(naa: str) -> str:
+    """Return the device-mapper UUID of a volume's multipath map.
+
+    :param naa: its NAA id (multipath-tools, libmultipath/devmapper.h,
+        UUID_PREFIX).
+    """
+    return f'mpath-{wwid(naa)}'
+
+
+def naa_of_page(page: bytes) -> str:
+    """Return the NAA id of the logical unit in a page 0x83.
+
+    The page also lists designators of ports and target devices; these are
+    skipped (SPC-4, 7.8.6.1).
 
     :param page: the page with its header of four bytes.
     :returns: hex digits without prefix, as :func:`mydriver.model.naa_id`
-        makes them; empty where the page is not one or names none.
+        makes them; empty if the page is not one or has none.
     """
     if len(page) < _HEADER_BYTES or page[1] != DEVICE_IDENTIFICATION:
         return ''

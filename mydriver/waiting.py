@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for the kernel, a few milliseconds at a time.
+"""Poll for a condition, with growing pauses.
 
-sysfs has no events for most of what is waited for here (a block device below
-a SCSI device, a slave below a map), and what there is usually comes within a
-few milliseconds. So look often at first and more seldom later.
+sysfs sends no events for most conditions (a block device below a SCSI device,
+a slave below a map), and most are met within a few milliseconds. So poll often
+at first and less often later.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,12 @@ def wait_for(probe: Callable[[], T | None], what: str,
              timeout_s: float) -> T:
     """Call ``probe`` until it returns something true.
 
-    :param probe: looks once, without blocking.
-    :param what: what is waited for, for the error's text.
-    :param timeout_s: how long; ``probe`` is called once more at the end.
+    :param probe: checks once, without blocking.
+    :param what: the condition, for the error: "waiting for {what}".
+    :param timeout_s: how long to poll; ``probe`` is called once more at the
+        end.
     :returns: what ``probe`` returned.
-    :raises WaitTimeout: when time is up.
+    :raises WaitTimeout: if the time is up.
     """
     deadline = time.monotonic() + timeout_s
     pause_s = _FIRST_S

@@ -7,6 +7,10 @@ from cinder import coordination
 
 from mydriver import connection, exception, model
 from mydriver.cinder_volume import attachments, blocks, parts, users
+from mydriver.connection import iscsi
+
+#: What a backend offers to hosts, the preferred protocol first.
+OFFERED = (connection.Protocol.ISCSI,)
 
 
 class Connections:
@@ -50,8 +54,7 @@ class Connections:
         :raises TargetInUse: when a host may be using it.
         """
         for initiator in self._in_flight.forget(volume):
-            self._exports.terminate_connection(
-                volume.name_id, initiator)
+            self._exports.terminate_connection(volume.name_id, initiator)
         if self._exports.remove_export(volume.name_id):
             return
         # Start-up may have been unable to find out who uses it.
@@ -67,7 +70,8 @@ class Connections:
 
     def validate_connector(self, connector: dict[str, Any]) -> None:
         """Refuse a connector that cannot be served."""
-        connection.initiator_of(connector)
+        host = connection.Connector.parse(connector)
+        connection.choose(host, OFFERED)
 
     @coordination.synchronized(parts.LOCK)
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
@@ -76,12 +80,14 @@ class Connections:
 
         :returns: ``driver_volume_type`` and ``data``; it holds secrets.
         """
-        initiator = connection.initiator_of(connector)
+        host = connection.Connector.parse(connector)
+        protocol = connection.choose(host, OFFERED)
+        initiator = host.require_initiator()
         self._load_admin_metadata(volume)
         if not self._exports.is_exported(volume.name_id):
             # The last other host has detached since our create_export.
             self._export(volume)
-        can = connection.Capabilities.of(connector)
+        can = host.capabilities
         read_only = attachments.is_read_only(volume, connector)
         reached = self._exports.initialize_connection(
             volume.name_id, initiator, read_only=read_only,
@@ -90,11 +96,12 @@ class Connections:
             mutual=can.mutual_chap)
         self._in_flight.begin(volume, initiator)
         return {
-            'driver_volume_type': 'iscsi',
-            'data': connection.Connection(
+            'driver_volume_type': str(protocol),
+            'data': iscsi.Connection(
                 volume_id=volume.name_id,
-                target=reached.mapped.export.target,
-                portals=reached.portals, lun=reached.mapped.mapping.lun,
+                paths=iscsi.paths(reached.mapped.export.target,
+                                  reached.portals,
+                                  reached.mapped.mapping.lun),
                 chap=reached.secrets, read_only=read_only,
                 encrypted=bool(volume.encryption_key_id),
                 wwn=model.naa_id(volume.name_id)).to_data(can),
@@ -112,7 +119,8 @@ class Connections:
         """
         initiator = None
         if connector is not None:
-            initiator = connection.initiator_of(connector)
+            host = connection.Connector.parse(connector)
+            initiator = host.require_initiator()
             if attachments.is_shared(volume, initiator):
                 self._protect_rest(volume, connector, initiator)
                 self._in_flight.kept(volume, initiator)

@@ -16,7 +16,7 @@ from mydriver import exception
 
 _CINDERS: tuple[tuple[type[exception.MyDriverError],
                       type[cinder_exception.CinderException]], ...] = (
-    (exception.InvalidConnector, cinder_exception.InvalidConnectorException),
+    (exception.ConnectorError, cinder_exception.InvalidConnectorException),
     (exception.InvalidIqn, cinder_exception.InvalidConnectorException),
     (exception.ConfigurationError,
      cinder_exception.InvalidConfigurationValue),

@@ -13,6 +13,7 @@ from oslo_log import log as logging
 
 from mydriver import connection, exception, model
 from mydriver.cinder_volume import attachments, records
+from mydriver.connection import iscsi
 from mydriver.target import recorded
 
 LOG = logging.getLogger(__name__)
@@ -170,18 +171,21 @@ def _recorded(volume: Any, attachment: Any) -> recorded.Recorded | None:
     initiator = attachments.initiator_of(attachment)
     data = attachment.connection_info
     if (initiator is None or not data
-            or data.get('driver_volume_type') != 'iscsi'):
+            or data.get('driver_volume_type') != connection.Protocol.ISCSI):
         return None
     try:
-        told = connection.Connection.parse(data)
+        told = iscsi.Connection.parse(data)
     except (exception.MyDriverError, KeyError, TypeError, ValueError):
         return None
     if told.volume_id != volume.name_id:
         return None  # of the backing before a migration, or another driver's
+    if len({(p.target, p.lun) for p in told.paths}) > 1:
+        return None  # another driver's: ours maps a volume at one target
+    path = told.paths[0]
     read_only = all(
         attachments.is_read_only(volume, a.connector)
         for a in volume.volume_attachment
         if attachments.initiator_of(a) == initiator)
     return recorded.Recorded(
-        model.Mapping(told.volume_id, initiator, told.lun, read_only),
-        told.target, told.chap, told.portals)
+        model.Mapping(told.volume_id, initiator, path.lun, read_only),
+        path.target, told.chap, told.portals)

@@ -27,11 +27,23 @@ class InvalidPortal(CallerError):
     template = 'Not a valid iSCSI portal: {text!r}: {problem}.'
 
 
-class InvalidConnector(CallerError):
+class ConnectorError(CallerError):
+    """The host of a connector cannot attach the volume."""
+
+
+class InvalidConnector(ConnectorError):
     """The connector that the compute host sent is not usable."""
 
     problem: str
     template = 'The connector cannot be served: {problem}.'
+
+
+class NoInitiatorName(ConnectorError):
+    """The compute host has no iSCSI initiator name."""
+
+    host: str
+    template = ('The connector of host {host} has no initiator name. Install '
+                'open-iscsi there and check /etc/iscsi/initiatorname.iscsi.')
 
 
 class InvalidConnectionData(CallerError):

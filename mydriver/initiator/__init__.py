@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compute host: sessions, devices and multipath maps of our volumes."""
+"""Attach, detach and extend our volumes on a compute host."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring a volume to the compute host: the order of the steps."""
+"""Attach a volume to the compute host: the order of the steps."""
 
 from collections.abc import Sequence
 from concurrent import futures
@@ -9,22 +9,22 @@ import os
 import time
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection, Path
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
-from mydriver.initiator.host import Host, naa_of, quietly
-from mydriver.model import Portal
+from mydriver.initiator.host import Host, log_and_continue, naa_of
+from mydriver.model import Iqn
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attached:
-    """A volume on this host.
+    """A volume that is attached to this host.
 
     :param device: name of the block device, ``sda`` or ``dm-3``.
-    :param naa: its NAA id, which was read from the device.
-    :param multipath: whether it is a multipath map.
+    :param naa: its NAA id, as read from the device.
+    :param multipath: whether the device is a multipath map.
     """
 
     device: str
@@ -33,7 +33,7 @@ class Attached:
 
 
 class Attacher:
-    """Brings volumes to this host.
+    """Attaches volumes to this host.
 
     :param host: this host.
     """
@@ -42,14 +42,14 @@ class Attacher:
         self._host = host
 
     def connect(self, connection: Connection, multipath: bool) -> Attached:
-        """Bring a volume to this host; doing it again changes nothing.
+        """Attach a volume; a volume that is attached already stays so.
 
         :param connection: how to reach it, with its NAA id.
-        :param multipath: over all portals, as one device of multipathd.
-        :returns: a device whose identity was seen.
-        :raises LoginError: when no portal let us in.
-        :raises WrongDevice: when the LUN is another volume.
-        :raises DeviceNotFound: when no device came up.
+        :param multipath: use all paths, as one multipath map.
+        :returns: a device whose identity was verified.
+        :raises LoginError: if no portal accepts a login.
+        :raises WrongDevice: if the LUN is another volume.
+        :raises DeviceNotFound: if no device comes up.
         """
         naa = naa_of(connection)
         began = time.monotonic()
@@ -62,132 +62,142 @@ class Attacher:
         return attached
 
     def _connect_one(self, connection: Connection, naa: str) -> Attached:
-        """Take the first portal that works.
+        """Bring up the first path that works.
 
-        While there is another one, none is waited for long. A session that
-        was coming back meanwhile gets its time at last.
+        As long as there is another path, none is waited for long. A path
+        whose session is still recovering is tried again at the end, with
+        more patience.
         """
         patient_s = sessions.RECOVERY_TIMEOUT_S
-        portals = self._host.sessions.in_order(connection.portals)
-        short_s = (patient_s if len(portals) == 1
+        paths = self._host.sessions.in_order(connection.paths)
+        short_s = (patient_s if len(paths) == 1
                    else sessions.PATH_RECOVERY_TIMEOUT_S)
         errors: list[Exception] = []
-        todo = [(portal, short_s) for portal in portals]
-        for portal, patience_s in todo:
+        # A LUN that is another volume is mapped wrongly, so another portal of
+        # its target cannot help. Another target may.
+        wrong: set[tuple[Iqn, int]] = set()
+        todo = [(path, short_s) for path in paths]
+        for path, patience_s in todo:
+            if (path.target, path.lun) in wrong:
+                continue
             try:
-                found = self._path(connection, naa, portal, patience_s)
+                found = self._path(connection, naa, path, patience_s)
                 return Attached(found.name, naa, False)
-            except exception.WrongDevice:
-                raise       # the mapping is wrong, not the way to it
             except exception.MyDriverError as e:
-                LOG.warning('No path to volume %s by %s: %s',
-                            connection.volume_id, portal, e)
+                LOG.warning('No path to volume %s over %s: %s',
+                            connection.volume_id, path, e)
                 errors.append(e)
+                if isinstance(e, exception.WrongDevice):
+                    wrong.add((path.target, path.lun))
                 if (isinstance(e, exception.LoginError)
                         and patience_s < patient_s
                         and self._host.sysfs.session(
-                            connection.target, portal)):
-                    todo.append((portal, patient_s))
-        raise errors[0]
+                            path.target, path.portal)):
+                    todo.append((path, patient_s))
+        raise _worst(errors)
 
     def _connect_all(self, connection: Connection, naa: str) -> Attached:
-        """Take all portals at once; one that works is enough."""
+        """Bring up all paths at once; one that works is enough."""
         self._host.multipath.claim(naa)
         found: list[Found] = []
         errors: list[Exception] = []
-        with futures.ThreadPoolExecutor(len(connection.portals)) as pool:
+        with futures.ThreadPoolExecutor(len(connection.paths)) as pool:
             paths = {pool.submit(
-                self._path, connection, naa, portal,
-                sessions.PATH_RECOVERY_TIMEOUT_S): portal
-                for portal in connection.portals}
-            for path in futures.as_completed(paths):
+                self._path, connection, naa, path,
+                sessions.PATH_RECOVERY_TIMEOUT_S): path
+                for path in connection.paths}
+            for done in futures.as_completed(paths):
                 try:
-                    found.append(path.result())
+                    found.append(done.result())
                 except Exception as e:
-                    LOG.warning('No path to volume %s by %s: %s',
-                                connection.volume_id, paths[path], e)
+                    LOG.warning('No path to volume %s over %s: %s',
+                                connection.volume_id, paths[done], e)
                     errors.append(e)
         try:
             if not found:
                 raise _worst(errors)
-            return self._assembled(connection, naa, found)
+            return self._assemble(connection, naa, found)
         except BaseException:
             self._undo(connection, naa, found)
             raise
 
-    def _assembled(self, connection: Connection, naa: str,
+    def _assemble(self, connection: Connection, naa: str,
                    found: Sequence[Found]) -> Attached:
-        """Return the map of the paths, or one of them if there is none.
+        """Return the map of the paths; one path if multipathd makes no map.
 
-        :raises WrongDevice: when a path in the map is another volume.
+        :raises WrongDevice: if a path of the map is another volume.
         """
         disks = sorted(f.name for f in found)
-        for f in self._host.devices.of_volume(str(connection.target), naa):
-            # By a portal that is not in use any more: the map has it still.
+        for f in self._host.devices.of_volume(connection.paths, naa):
+            # A path over a portal that is no longer in use; it is still part
+            # of the map.
             if f.name not in disks and self._host.sysfs.works(f.session):
-                quietly(self._host.verbs.rescan, f.device, naa)
+                log_and_continue(self._host.verbs.rescan, f.device, naa)
         name = self._host.multipath.assemble(naa, disks)
         if not name:
-            LOG.warning('multipathd makes no device of %s for volume %s; it '
-                        'has a single path now. See its configuration.',
-                        disks, connection.volume_id)
+            LOG.warning('multipathd makes no map of %s for volume %s, which '
+                        'has a single path now. Check the configuration of '
+                        'multipathd.', disks, connection.volume_id)
             return Attached(disks[0], naa, False)
         known = {f.name for f in self._host.devices.of_volume(
-            str(connection.target), naa)}
-        if strange := self._host.sysfs.paths(name) - known:
+            connection.paths, naa)}
+        if foreign := self._host.sysfs.paths(name) - known:
             raise exception.WrongDevice(
-                f'path {sorted(strange)} of {name}', naa, 'something else')
+                f'path {sorted(foreign)} of {name}', naa, 'something else')
         return Attached(name, naa, True)
 
-    def _path(self, connection: Connection, naa: str, portal: Portal,
+    def _path(self, connection: Connection, naa: str, path: Path,
               patience_s: float) -> Found:
         """Bring up one path.
 
         :param patience_s: see :meth:`.Sessions.used`.
-        :raises MyDriverError: when there is none; nothing is left of it.
+        :raises MyDriverError: if it does not come up; nothing is left of it.
         """
-        target = connection.target
         try:
             for last in (False, True):
-                with self._host.sessions.used(target, portal, connection.chap,
-                                         patience_s) as session:
+                with self._host.sessions.used(
+                        path.target, path.portal, connection.chap,
+                        patience_s) as session:
                     try:
                         return self._host.devices.find(
-                            session, connection.lun, naa)
+                            session, path.lun, naa)
                     except exception.MyDriverError:
                         # os-brick in another service may have ended it.
-                        if last or self._host.sysfs.session(target, portal):
+                        if last or self._host.sysfs.session(
+                                path.target, path.portal):
                             raise
-                        LOG.warning('%s went away, trying again', session)
+                        LOG.warning('%s ended, trying again', session)
             raise AssertionError('not reached')
         except BaseException:
-            quietly(self._host.sessions.release, target, portal)
+            log_and_continue(self._host.sessions.release, path.target,
+                             path.portal)
             raise
 
     def _undo(self, connection: Connection, naa: str,
               found: Sequence[Found]) -> None:
-        """Take back what this attach brought up, and nothing else."""
+        """Remove what this attach brought up, and nothing else."""
         if all(f.ours for f in found):
-            quietly(self._host.multipath.remove, naa, True)
-            quietly(self._host.multipath.let_go, naa,
-                          [f.name for f in found])
+            log_and_continue(self._host.multipath.remove, naa, True)
+            log_and_continue(self._host.multipath.forget, naa,
+                             [f.name for f in found])
         for f in found:
             if f.ours:
-                quietly(self._host.devices.remove, f.device, naa)
-        for portal in connection.portals:
-            quietly(self._host.sessions.release, connection.target, portal)
+                log_and_continue(self._host.devices.remove, f.device, naa)
+        for path in connection.paths:
+            log_and_continue(self._host.sessions.release, path.target,
+                             path.portal)
 
     def check(self, connection: Connection, path: str) -> None:
-        """Check that a device which somebody else attached is the volume.
+        """Verify that a device which os-brick attached is the volume.
 
-        :param connection: how it was reached, with its NAA id.
+        :param connection: how the volume was reached, with its NAA id.
         :param path: path of a disk or of a multipath map.
-        :raises WrongDevice: when it is not.
+        :raises WrongDevice: if it is not the volume.
         """
         naa = naa_of(connection)
         name = os.path.basename(os.path.realpath(path))
         disks = {f.name for f in self._host.devices.of_volume(
-            str(connection.target), naa)
+            connection.paths, naa)
             if self._host.devices.ask(f.device) == naa}
         is_map = (name == self._host.sysfs.multipath_map(naa)
                   and self._host.sysfs.paths(name) <= disks)
@@ -196,7 +206,7 @@ class Attacher:
 
 
 def _worst(errors: Sequence[Exception]) -> Exception:
-    """Return the error to tell: a wrong volume before a path that is down."""
+    """Return the error to raise: a wrong volume before a path that is down."""
     for error in errors:
         if isinstance(error, exception.WrongDevice):
             return error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take a volume away from the compute host: the order of the steps."""
+"""Detach a volume from the compute host: the order of the steps."""
 
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -7,27 +7,28 @@ import logging
 import time
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
-from mydriver.initiator.host import Host, naa_of, quietly
-from mydriver.model import Portal
+from mydriver.initiator.host import Host, log_and_continue, naa_of
+from mydriver.model import Iqn, Portal
 from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until a device says which volume it is, where a detach is forced.
+#: How long a forced detach waits for a device to say which volume it is.
 FORCED_ANSWER_TIMEOUT_S = 2
-#: Until a map goes, where a detach is forced: before its paths, and after.
+#: How long a forced detach waits for a map to go: before its paths are
+#: removed, and again afterwards.
 FORCED_REMOVAL_TIMEOUT_S = 5
-#: Until others on this host let go of the disk. What scans a disk (udev,
-#: blkid, pvscan) opens it and claims nothing; a device that stands on it
-#: stays until somebody takes it down.
+#: How long others on this host may take to close the disk. What scans a disk
+#: (udev, blkid, pvscan) opens it without a claim; a device that stands on it
+#: stays until somebody removes it.
 USERS_TIMEOUT_S = 1
 
 
 class Detacher:
-    """Takes volumes away from this host.
+    """Detaches volumes from this host.
 
     :param host: this host.
     """
@@ -36,19 +37,19 @@ class Detacher:
         self._host = host
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
-        """Take a volume away from this host; doing it again changes nothing.
+        """Detach a volume; a volume that is not attached stays so.
 
-        Only devices that came up as this volume are touched. A session goes
+        Only devices that came up as this volume are removed. A session ends
         with its last device.
 
-        :param connection: how it was reached, with its NAA id.
-        :param force: go on when the volume no longer takes what is cached,
-            and when others on this host use it.
-        :raises DeviceInUse: names who else on this host uses it. Without
-            ``force``, nothing was done.
-        :raises MyDriverError: when something could not be done. Without
-            ``force``, nothing was removed if writing out or removing the map
-            failed; all that follows is done in any case.
+        :param connection: how the volume was reached, with its NAA id.
+        :param force: go on if cached data cannot be written to the volume, or
+            if something on this host uses it.
+        :raises DeviceInUse: names what else on this host uses the volume.
+            Without ``force``, nothing was done.
+        :raises MyDriverError: if a step failed. Without ``force``, nothing is
+            removed if the flush or the removal of the map fails; the later
+            steps are all done, whether or not one of them fails.
         """
         naa = naa_of(connection)
         began = time.monotonic()
@@ -63,7 +64,7 @@ class Detacher:
                     force: bool) -> list[Exception]:
         """Do the steps in order.
 
-        :returns: errors that did not keep the other steps from being done.
+        :returns: the errors of steps after which the others were still done.
         """
         errors: list[Exception] = []
 
@@ -76,89 +77,91 @@ class Detacher:
                 errors.append(e)
 
         found = self._host.devices.of_volume(
-            str(connection.target), naa, None if force else connection.lun)
+            connection.paths, naa, strict=not force)
         users = self._users(naa, found, force)
-        answers = self._write_out(naa, found, force)
+        answers = self._flush(naa, found, force)
         was_multipath = self._host.sysfs.multipath_map(naa) is not None
         if not force:
             self._host.multipath.remove(naa, not answers)
         elif not users:
-            quietly(self._host.multipath.remove, naa, True,
-                    FORCED_REMOVAL_TIMEOUT_S)
+            log_and_continue(self._host.multipath.remove, naa, True,
+                             FORCED_REMOVAL_TIMEOUT_S)
         for f in found:
             step(self._host.devices.remove, f.device, f.naa)
         if users:
             errors.insert(0, users)
-            # It fails the users' commands from now on, and stays.
-            quietly(self._host.multipath.remove, naa, True, 0)
+            # The map stays, and fails the users' commands from now on.
+            log_and_continue(self._host.multipath.remove, naa, True, 0)
         else:
-            # By force, a map may go once that its paths are gone.
+            # If forced, a map may be removable once its paths are gone.
             step(self._host.multipath.remove, naa, force, *(
                 [FORCED_REMOVAL_TIMEOUT_S] if force else []))
         if was_multipath:
-            step(self._host.multipath.let_go, naa, [f.name for f in found])
-        else:       # multipathd may have made no map of what was claimed
-            quietly(self._host.verbs.multipath_unclaim, naa)
-        portals = {*connection.portals, *(
-            f.session.portal for f in found if f.session.portal)}
-        carried = {f.session.portal for f in found}
+            step(self._host.multipath.forget, naa, [f.name for f in found])
+        else:       # it may be claimed, although multipathd made no map
+            log_and_continue(self._host.verbs.multipath_unclaim, naa)
+        carried = {(Iqn(f.session.target), f.session.portal)
+                   for f in found if f.session.portal}
 
-        def release(portal: Portal) -> None:
-            # What fails at a portal that had no device of this volume is no
-            # fault of this detach.
-            (step if portal in carried else quietly)(
-                self._host.sessions.release, connection.target, portal)
+        def release(session: tuple[Iqn, Portal]) -> None:
+            # The detach does not fail if the logout fails from a session that
+            # had no device of this volume.
+            (step if session in carried else log_and_continue)(
+                self._host.sessions.release, *session)
 
-        with futures.ThreadPoolExecutor(len(portals)) as pool:
-            list(pool.map(release, sorted(portals)))
+        ends = {*carried, *((p.target, p.portal) for p in connection.paths)}
+        with futures.ThreadPoolExecutor(len(ends)) as pool:
+            list(pool.map(release, sorted(ends)))
         return errors
 
     def _users(self, naa: str, found: Sequence[Found],
                force: bool) -> exception.DeviceInUse | None:
-        """Look for others on this host that use the volume.
+        """Look for what else on this host uses the volume.
 
-        :raises DeviceInUse: names them, unless ``force``.
-        :returns: the same, with ``force``.
+        :returns: an error that names the users, with ``force``; None if there
+            are none.
+        :raises DeviceInUse: the same, without ``force``.
         """
         def free() -> bool:
             users[:] = self._host.usage.of_volume(
                 naa, [f.name for f in found])
-            # A map claims its paths, and cannot be removed while claimed.
+            # A map claims its paths itself, and stays while it is claimed.
             if not users and not self._host.sysfs.multipath_map(naa) and any(
                     self._host.verbs.is_claimed(f.device, f.naa)
                     for f in found):
-                users.append('somebody who cannot be seen from here, such as '
-                             'a mount in a container')
+                users.append('something that is not visible from here, such '
+                             'as a mount in a container')
             return not users
 
         users: list[str] = []
         try:
-            wait_for(free, f'the users of {naa} to let go', USERS_TIMEOUT_S)
+            wait_for(free, f'the users of {naa} to release it',
+                     USERS_TIMEOUT_S)
         except exception.WaitTimeout:
             error = exception.DeviceInUse(
                 self._host.sysfs.multipath_map(naa) or found[0].name,
                 ', '.join(users))
             if not force:
                 raise error from None
-            LOG.warning('Detaching by force: %s', error)
+            LOG.warning('Forced detach: %s', error)
             return error
         return None
 
-    def _write_out(self, naa: str, found: Sequence[Found],
+    def _flush(self, naa: str, found: Sequence[Found],
                    force: bool) -> bool:
-        """Flush the map, or each path where there is none.
+        """Flush the map, or each path if there is no map.
 
-        :param force: do not wait for a session that is down, and take it that
-            writing out may fail.
-        :returns: whether the volume is still there; where the target says
-            that it is not, there is nothing to flush to.
-        :raises NoAnswer: when no path could be asked, unless ``force``.
-        :raises InitiatorError: when that failed, unless ``force``.
+        :param force: do not wait for a session that is down, and only log if
+            the flush fails.
+        :returns: whether the volume is still mapped. If the target says that
+            it is not, there is nothing to flush to.
+        :raises NoAnswer: if no path could be asked, unless ``force``.
+        :raises InitiatorError: if the flush failed, unless ``force``.
         """
         answering = self._answering(found, naa, force)
         if found and not answering:
-            LOG.warning('Nothing is flushed to volume %s: none of %s says '
-                        'that it is the volume', naa,
+            LOG.warning('Volume %s is not flushed: none of %s identifies '
+                        'itself as the volume', naa,
                         ', '.join(str(f.device) for f in found))
         name = self._host.sysfs.multipath_map(naa)
         try:
@@ -168,15 +171,15 @@ class Detacher:
         except exception.InitiatorError as e:
             if not force:
                 raise
-            LOG.warning('What was cached of volume %s is lost: %s', naa, e)
+            LOG.warning('Cached data of volume %s is lost: %s', naa, e)
         return bool(answering)
 
     def _answering(self, found: Sequence[Found], naa: str,
                    force: bool) -> list[Found]:
-        """Return the devices that say that they are the volume.
+        """Return the devices that identify themselves as the volume.
 
-        :raises NoAnswer: when there is none, and one could not be asked,
-            unless ``force``.
+        :raises NoAnswer: if there is none, and one could not be asked, unless
+            ``force``.
         """
         answering: list[Found] = []
         silent: list[exception.NoAnswer] = []
@@ -195,16 +198,16 @@ class Detacher:
 
     def _working(self, found: Sequence[Found], naa: str,
                  force: bool) -> list[Found]:
-        """Return the devices whose session works.
+        """Return the devices whose session is up.
 
         :param force: do not wait until there is one.
-        :raises WaitTimeout: when there are devices, but none works.
+        :raises WaitTimeout: if there are devices, but no session is up.
         """
         def look() -> list[Found]:
             return [f for f in found if self._host.sysfs.works(f.session)]
 
         if force or not found:
             return look()
-        return wait_for(look, f'a session with {found[0].session.target} that '
-                        f'works, to write out volume {naa}',
+        return wait_for(look, f'a session with {found[0].session.target} to '
+                        f'recover, to flush volume {naa}',
                         sessions.RECOVERY_TIMEOUT_S)

@@ -1,40 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SCSI devices: found by one LUN, believed by their identity only."""
+"""SCSI devices: found by their LUN, trusted by their identity only."""
 
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import logging
 import time
 
 from mydriver import exception
+from mydriver.connection.iscsi import Path
 from mydriver.initiator.sysfs import ScsiDevice, Session, Sysfs
 from mydriver.initiator.verbs import Verbs
 from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until a LUN that is mapped shows as a block device.
+#: How long a mapped LUN may take to become a block device.
 DEVICE_TIMEOUT_S = 30
-#: Until the kernel let go of a device; one with commands under way on a dead
-#: path takes as long as the SCSI error handler.
+#: How long the kernel may take to remove a device. With commands in flight on
+#: a dead path, that is as long as the SCSI error handler takes.
 REMOVAL_TIMEOUT_S = 60
-# How long one scan's device is waited for before the LUN is scanned again.
-# The target maps a LUN before anybody is told of it, so once is the rule.
+# How long to wait for the device before the LUN is scanned again. The target
+# maps a LUN before its host hears of it, so one scan is the rule.
 _SCAN_AGAIN_S = 2
-#: Until a disk that the kernel shows says which volume it is. It can be asked
-#: a moment after it shows; a busy host makes the moment longer.
+#: How long a new disk may take to say which volume it is. It can be asked a
+#: moment after it appears in sysfs, and later on a busy host.
 ANSWER_TIMEOUT_S = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """A device that was seen to be the volume.
+    """A device that is the volume.
 
     :param device: the device, with the name of its block device.
-    :param session: the session that it came over.
-    :param ours: whether it was not there before.
-    :param naa: NAA id under which the kernel knows it; empty where it could
-        not read one when the device came up.
+    :param session: the session that it is on.
+    :param ours: whether this attach brought it up.
+    :param naa: NAA id under which the kernel knows it; empty if the kernel
+        could not read one when the device came up.
     """
 
     device: ScsiDevice
@@ -51,8 +53,8 @@ class Found:
 class Devices:
     """The SCSI devices of this host.
 
-    :param verbs: what may change them.
-    :param sysfs: what shows them.
+    :param verbs: change them.
+    :param sysfs: shows them.
     """
 
     def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:
@@ -60,24 +62,24 @@ class Devices:
         self._sysfs = sysfs
 
     def find(self, session: Session, lun: int, naa: str) -> Found:
-        """Return the device of a LUN once it was seen to be the volume.
+        """Return the device of a LUN once it is known to be the volume.
 
-        What an earlier mapping left behind on the LUN is removed. A device
-        that the kernel and the target agree on to be another volume is left
-        as it is: somebody may be using it.
+        Stale devices of earlier mappings are removed. If the kernel and the
+        target agree that the device is another volume, it is left alone:
+        somebody may be using it.
 
         :param session: the session to look on.
         :param lun: the LUN that this initiator sees.
         :param naa: NAA id of the volume.
-        :raises WrongDevice: when the LUN is another volume.
-        :raises NoAnswer: when a device does not say what it is; one that was
-            there already stays.
-        :raises DeviceNotFound: when no device comes up.
+        :raises WrongDevice: if the LUN is another volume.
+        :raises NoAnswer: if the device does not answer; one that was there
+            before stays.
+        :raises DeviceNotFound: if no device comes up.
         """
-        self._drop_old_luns(session, lun, naa)
+        self._remove_stale_luns(session, lun, naa)
         there = self._sysfs.device(session, lun)
-        if there and self._still_good(there, naa):
-            return Found(self._named(session, lun), session, False, naa)
+        if there and self._keep_or_remove(there, naa):
+            return Found(self._with_disk(session, lun), session, False, naa)
         found = ''
         for attempt in ('first', 'second'):
             device = self._scanned(session, lun)
@@ -91,22 +93,22 @@ class Devices:
                 if not self._sysfs.remembered_naa(device):
                     self._verbs.rescan(device, naa)
                 return Found(device, session, True, naa)
-            LOG.warning('%s (LUN %d of %s) says that it is %s, expected %s, '
-                        'at the %s scan; removing it', device, lun, session,
-                        found or 'nothing', naa, attempt)
+            LOG.warning('%s (LUN %d of %s) identifies itself as %s, expected '
+                        '%s, after the %s scan; removing it', device, lun,
+                        session, found or 'nothing', naa, attempt)
             self.remove(device, self._sysfs.remembered_naa(device))
         raise exception.WrongDevice(
             f'LUN {lun} of {session}', naa, found or 'nothing')
 
     def ask(self, device: ScsiDevice,
             timeout_s: float | None = None) -> str:
-        """Return which volume a device says that it is.
+        """Ask a device which volume it is.
 
-        :param timeout_s: how long to go on while it cannot be asked;
+        :param timeout_s: how long to try again while it does not answer;
             ``ANSWER_TIMEOUT_S`` by default.
-        :returns: NAA id; empty where the target says that there is none, or
-            the kernel has no such device any more.
-        :raises NoAnswer: when it could not be asked. That says nothing.
+        :returns: NAA id; empty if the target says that there is no such LUN,
+            or the kernel no longer has the device.
+        :raises NoAnswer: if it could not be asked. It may be the volume.
         """
         if timeout_s is None:
             timeout_s = ANSWER_TIMEOUT_S
@@ -120,17 +122,17 @@ class Devices:
                     raise
                 return None
             except exception.PrivilegedError as e:
-                # As when its session has just lost its connection.
+                # Its session may have just lost its connection.
                 raise exception.NoAnswer(
                     f'ask {device} which volume it is',
                     str(e).rstrip('.')) from e
 
-        return wait_for(look, f'{device} to say what it is', timeout_s)[0]
+        return wait_for(look, f'{device} to identify itself', timeout_s)[0]
 
-    def _drop_old_luns(self, session: Session, lun: int, naa: str) -> None:
-        """Remove what is left of the volume under LUNs that it no longer has.
+    def _remove_stale_luns(self, session: Session, lun: int, naa: str) -> None:
+        """Remove devices of the volume under LUNs that it no longer has.
 
-        multipathd would take it for a path of the volume.
+        multipathd would use them as paths of the volume.
         """
         for device in self._sysfs.devices(session):
             if (device.lun == lun
@@ -139,20 +141,21 @@ class Devices:
             try:
                 present = self.ask(device)
             except exception.NoAnswer as e:
-                LOG.warning('%s may be an old path of %s; it stays: %s',
+                LOG.warning('%s may be a stale path of %s; it stays: %s',
                             device, naa, e)
                 continue
             if present != naa:
-                LOG.warning('Removing %s, an old path of %s', device, naa)
+                LOG.warning('Removing %s, a stale path of %s', device, naa)
                 self.remove(device, naa)
 
-    def _still_good(self, device: ScsiDevice, naa: str) -> bool:
-        """Tell whether a device that was there already is the volume.
+    def _keep_or_remove(self, device: ScsiDevice, naa: str) -> bool:
+        """Keep a device that was there before if it is the volume.
 
-        One that is not and that nobody can be using is removed.
+        One that is not, and that nobody can be using, is removed.
 
-        :raises WrongDevice: when it is another volume.
-        :raises NoAnswer: when it does not say what it is; it stays.
+        :returns: whether it is the volume.
+        :raises WrongDevice: if it is another volume; it stays.
+        :raises NoAnswer: if it does not answer; it stays.
         """
         remembered = self._sysfs.remembered_naa(device)
         present = self.ask(device)
@@ -169,23 +172,23 @@ class Devices:
         return False
 
     def _scanned(self, session: Session, lun: int) -> ScsiDevice:
-        """Scan for a LUN until its block device is there."""
+        """Scan for a LUN until it has a block device."""
         scans = max(1, DEVICE_TIMEOUT_S // _SCAN_AGAIN_S)
         for _ in range(scans):
             self._verbs.scan(session, lun)
             try:
-                return self._named(session, lun, DEVICE_TIMEOUT_S / scans)
+                return self._with_disk(session, lun, DEVICE_TIMEOUT_S / scans)
             except exception.WaitTimeout:
                 if not self._sysfs.works(session):
                     break
         raise exception.DeviceNotFound(
             session.target, lun, f'no block device on {session} within '
             f'{DEVICE_TIMEOUT_S} s' if self._sysfs.works(session)
-            else f'{session} broke down')
+            else f'{session} failed')
 
-    def _named(self, session: Session, lun: int,
+    def _with_disk(self, session: Session, lun: int,
                timeout_s: float = DEVICE_TIMEOUT_S) -> ScsiDevice:
-        """Wait for the block device, which the sd driver makes on its own."""
+        """Wait for the block device, which the sd driver adds later."""
         def look() -> ScsiDevice | None:
             device = self._sysfs.device(session, lun)
             return device if (device and device.name
@@ -195,46 +198,53 @@ class Devices:
         return wait_for(look, f'a block device for LUN {lun} of {session}',
                         timeout_s)
 
-    def of_volume(self, target: str, naa: str,
-                  lun: int | None = None) -> list[Found]:
+    def of_volume(self, paths: Sequence[Path], naa: str, *,
+                  strict: bool = False) -> list[Found]:
         """Return the devices that came up as a volume, over any portal.
 
-        :param target: IQN of the target.
+        :param paths: to the volume. The sessions with their targets are
+            searched, at other portals as well.
         :param naa: NAA id of the volume.
-        :param lun: the volume's LUN, where none of its devices may be missed.
-        :raises NoAnswer: when the kernel has no identity of a device with
-            that LUN, and it cannot be asked.
+        :param strict: none of its devices may be missed.
+        :raises NoAnswer: if the kernel has no identity of a device that may
+            be the volume by its target and LUN, and the device cannot be
+            asked; only with ``strict``.
         """
+        luns: dict[str, set[int]] = {}
+        for path in paths:
+            luns.setdefault(str(path.target), set()).add(path.lun)
         return [Found(device, session, False,
                       self._sysfs.remembered_naa(device))
+                for target in luns
                 for session in self._sysfs.sessions(target)
                 for device in self._sysfs.devices(session)
-                if self._came_up_as(device, session, naa, lun)]
+                if self._came_up_as(device, session, naa,
+                                    strict and device.lun in luns[target])]
 
     def _came_up_as(self, device: ScsiDevice, session: Session, naa: str,
-                    lun: int | None) -> bool:
+                    must_tell: bool) -> bool:
         if remembered := self._sysfs.remembered_naa(device):
             return remembered == naa
-        # The kernel could not read its identity when it came up.
+        # The kernel could not read its identity when the device came up.
         try:
             if not self._sysfs.works(session):
-                # The answer would come when the session is given up.
+                # It would answer only once the session is given up.
                 raise exception.NoAnswer(
                     f'ask {device} which volume it is', f'{session} is down')
             return self.ask(device, 0) == naa
         except exception.NoAnswer as e:
-            if device.lun == lun:
+            if must_tell:
                 raise
             LOG.warning('%s may be a path of %s; it stays: %s', device, naa,
                         e)
             return False
 
     def remove(self, device: ScsiDevice, naa: str) -> None:
-        """Remove a device and see it go.
+        """Remove a device and wait until it is gone.
 
         :param naa: NAA id under which the kernel knows it.
-        :raises WaitTimeout: when it stays.
+        :raises WaitTimeout: if it stays.
         """
         self._verbs.delete(device, naa)
         wait_for(lambda: not self._sysfs.exists(device),
-                 f'the kernel to let go of {device}', REMOVAL_TIMEOUT_S)
+                 f'the kernel to remove {device}', REMOVAL_TIMEOUT_S)

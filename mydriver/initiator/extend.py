@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have the compute host see that a volume grew: the order of the steps."""
+"""Extend an attached volume on the compute host: the order of the steps."""
 
 from collections.abc import Sequence
 import logging
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator.devices import Found
 from mydriver.initiator.host import Host, naa_of
 from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until all paths show the size that the first one shows.
+#: How long the paths may take to have one size.
 RESIZE_TIMEOUT_S = 30
 
 
 class Extender:
-    """Looks at the size of volumes on this host.
+    """Makes this host use the new size of volumes.
 
     :param host: this host.
     """
@@ -26,22 +26,23 @@ class Extender:
         self._host = host
 
     def extend(self, connection: Connection) -> int:
-        """Have this host see the size that a volume has now.
+        """Make this host use the size that a volume has now.
 
-        :param connection: how it is reached, with its NAA id.
-        :returns: size of its device, in bytes.
-        :raises DeviceNotFound: when it is not on this host.
-        :raises InitiatorError: when a path is down, since a map must not grow
-            beyond one of its paths.
-        :raises WrongDevice: when a path is no longer the volume.
+        :param connection: how the volume is reached, with its NAA id.
+        :returns: size of its device, bytes.
+        :raises DeviceNotFound: if it is not attached to this host.
+        :raises InitiatorError: if a path is down, since a map must not be
+            larger than one of its paths.
+        :raises WrongDevice: if a path is no longer the volume.
         """
         naa = naa_of(connection)
         with self._host.locks.volume(naa):
             found = self._host.devices.of_volume(
-                str(connection.target), naa, connection.lun)
+                connection.paths, naa, strict=True)
             if not found:
+                first = connection.paths[0]
                 raise exception.DeviceNotFound(
-                    str(connection.target), connection.lun,
+                    str(first.target), first.lun,
                     'it is not attached to this host')
             for f in found:
                 if not self._host.sysfs.works(f.session):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compute host, whole: what shows it, what changes it, who may when."""
+"""The compute host: what reads it, what changes it, and its locks."""
 
 from collections.abc import Callable
 import logging
 from pathlib import Path
 
 from mydriver import exception
-from mydriver.connection import Connection
+from mydriver.connection.iscsi import Connection
 from mydriver.initiator.devices import Devices
 from mydriver.initiator.locks import SessionLocks
 from mydriver.initiator.multipath import Multipath
@@ -21,10 +21,10 @@ LOG = logging.getLogger(__name__)
 class Host:
     """What attach, detach and extend work with.
 
-    :param verbs: what may change the host.
-    :param lock_folder: where lock files are.
-    :param sysfs: what shows the host.
-    :param usage: who else on the host uses a disk.
+    :param verbs: change the host.
+    :param lock_folder: folder of the lock files.
+    :param sysfs: shows the host.
+    :param usage: shows what else on the host uses a disk.
     """
 
     def __init__(self, verbs: Verbs, lock_folder: Path,
@@ -42,15 +42,15 @@ class Host:
 def naa_of(connection: Connection) -> str:
     """Return the NAA id of the volume that a connection leads to.
 
-    :raises InvalidConnectionData: when it has none.
+    :raises InvalidConnectionData: if it has none.
     """
     if not connection.wwn:
         raise exception.InvalidConnectionData('the NAA id is missing')
     return connection.wwn
 
 
-def quietly(step: Callable[..., object], *args: object) -> None:
-    """Do one step of a clean-up after an error, which stays the error."""
+def log_and_continue(step: Callable[..., object], *args: object) -> None:
+    """Do one step of a clean-up; an error of it must not hide the first."""
     try:
         step(*args)
     except Exception as e:

@@ -1,35 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may log in to a session, use it and log out of it, and when.
+"""Locks on the sessions and volumes of this host.
 
-A session carries the LUNs of many volumes, so an attach must not be held up
-by another one, yet nobody may log out between an attach's login and its
-device. Per session there are two locks, both in files, since os-brick in
-another service (cinder-volume for an image) may use the same session:
+A session carries the LUNs of many volumes. Attaches must not wait for each
+other, yet nobody may log out between an attach's login and its device. So each
+session has two locks. Both are files, since os-brick in another service
+(cinder-volume for an image) may use the same session:
 
-* *use*, shared by all attaches under way, held alone by a logout;
-* *decision*, held while somebody looks whether there is a session and then
-  logs in or out. Its name is the one that os-brick takes for a login.
+* *use* is shared by all attaches in progress; a logout takes it exclusively;
+* *decision* is held while somebody checks whether there is a session, and then
+  logs in or out. It has the name of the lock that os-brick takes for a login.
 
-The order is use, then decision. A logout holds decision first, but only tries
-use: when an attach is under way, the session stays.
+The order is use, then decision. A logout takes decision first and only tries
+use: while an attach is in progress, the session stays.
 """
 
 from collections.abc import Iterator
 import contextlib
 import fcntl
+import hashlib
 import os
 from pathlib import Path
-import re
+from urllib import parse
 
 from oslo_concurrency import lockutils
 
 _PREFIX = 'os-brick-'
+#: The longest name of a use lock, within what file systems take (NAME_MAX).
+_NAME_CHARACTERS = 200
 
 
 class SessionLocks:
     """The locks of the sessions of this host.
 
-    :param folder: where lock files are, os-brick's ``lock_path``.
+    :param folder: folder of the lock files, os-brick's ``lock_path``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +40,7 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def attaching(self, session: str) -> Iterator[None]:
-        """Keep the session from being logged out; waits for a logout.
+        """Keep the session from being logged out; wait for a logout.
 
         :param session: portal and target, ``ADDRESS:PORT-IQN``.
         """
@@ -47,7 +50,7 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def deciding(self, session: str) -> Iterator[None]:
-        """Be the only one to log in or out."""
+        """Keep all others from logging in or out."""
         with lockutils.lock(f'connect_to_iscsi_portal-{session}', _PREFIX,
                             external=True, lock_path=str(self._folder),
                             do_log=False):
@@ -55,7 +58,7 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def idle(self, session: str) -> Iterator[bool]:
-        """Yield whether no attach is under way, and see that none begins."""
+        """Yield whether no attach is in progress, and let none begin."""
         with self._use(session) as fd:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,18 +69,27 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def volume(self, naa: str) -> Iterator[None]:
-        """Be the only one in this process to work on a volume."""
+        """Let nobody else in this process work on a volume."""
         with lockutils.lock(f'mydriver-volume-{naa}', do_log=False):
             yield
 
     @contextlib.contextmanager
     def _use(self, session: str) -> Iterator[int]:
-        """Open the file of the use lock; closing it lets go."""
-        name = re.sub(r'[^A-Za-z0-9.:_-]', '_', session)
+        """Open the file of the use lock; closing it releases the lock."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._folder / f'mydriver-session-{name}',
+        fd = os.open(self._folder / _use_name(session),
                      os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             yield fd
         finally:
             os.close(fd)
+
+
+def _use_name(session: str) -> str:
+    """Return the file name of a use lock, another one for each session."""
+    name = f'mydriver-session-{parse.quote(session, safe=":")}'
+    if len(name) <= _NAME_CHARACTERS:
+        return name
+    # An IQN alone may have 223 characters.
+    digest = hashlib.sha256(session.encode()).hexdigest()
+    return f'{name[:_NAME_CHARACTERS - len(digest) - 1]}_{digest}'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several paths as one device, by way of multipathd and dm-multipath."""
+"""Multipath maps: several paths as one device, made by multipathd."""
 
 from collections.abc import Collection
 import logging
@@ -12,26 +12,27 @@ from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until multipathd made a map of the first path, without and with a hint.
+#: How long multipathd may take to make a map of the first path after it was
+#: asked to, and before.
 MAP_TIMEOUT_S = 10
 _UNASKED_S = 2
-#: Until it took in the other paths that are up; then it is asked to, and
-#: again after as long.
+#: How long it may take to add the other paths; then it is asked to, and asked
+#: again after the same time.
 PATHS_TIMEOUT_S = 5
-#: Until it counts as unwilling: its own limit for a map that udev is not done
-#: with (multipath.conf(5), missing_uev_wait_timeout).
+#: How long it is asked: its own limit for a map that udev is still processing
+#: (multipath.conf(5), missing_uev_wait_timeout).
 ASKED_PATHS_TIMEOUT_S = 30
-#: Until it forgot the paths of a volume that goes.
+#: How long it may take to forget the paths of a removed volume.
 FORGET_TIMEOUT_S = 5
-#: Until a map that udev is just looking at can be removed.
+#: How long udev may hold a map open that is to be removed.
 REMOVAL_TIMEOUT_S = 30
 
 
 class Multipath:
     """The multipath maps of this host.
 
-    :param verbs: what may change them.
-    :param sysfs: what shows them.
+    :param verbs: change them.
+    :param sysfs: shows them.
     """
 
     def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:
@@ -39,11 +40,11 @@ class Multipath:
         self._sysfs = sysfs
 
     def runs(self) -> bool:
-        """Tell whether there is a multipathd, be it one that is busy."""
+        """Tell whether multipathd runs; one that does not answer does."""
         try:
             return self._verbs.multipath_paths() is not None
         except exception.InitiatorError as e:
-            LOG.warning('It counts as running: %s', e)
+            LOG.warning('multipathd counts as running: %s', e)
             return True
 
     def claim(self, naa: str) -> None:
@@ -51,41 +52,42 @@ class Multipath:
         self._verbs.multipath_claim(naa)
 
     def assemble(self, naa: str, disks: Collection[str]) -> str | None:
-        """Wait for the map of a volume and for its paths in there.
+        """Wait until the map of a volume has all of its paths.
 
         :param naa: NAA id of the volume.
-        :param disks: names of the paths, each seen to be the volume.
-        :returns: name of the map, such as ``dm-3``; None where multipathd
-            makes none, as when its configuration leaves out these devices.
-        :raises WaitTimeout: when the map takes no writes and its paths do.
+        :param disks: names of the paths, each known to be the volume.
+        :returns: name of the map, such as ``dm-3``; None if multipathd makes
+            none, for example because its configuration excludes the devices.
+        :raises WaitTimeout: if the map is read-only and its paths are not.
         """
         name = self._live_map(naa, _UNASKED_S)
         if not name:
-            said = {disk: self._ask_for(disk) for disk in sorted(disks)}
+            answers = {disk: self._ask_for(disk) for disk in sorted(disks)}
             name = self._live_map(naa, MAP_TIMEOUT_S)
             if not name:
-                LOG.warning('Asked for a map of volume %s, multipathd said: '
-                            '%s', naa, said)
+                LOG.warning('multipathd made no map of volume %s and '
+                            'answered: %s', naa, answers)
                 return None
-        # It refuses a path for good that came while the size was another.
-        resized = self._fit(naa, name, disks)
-        self._take_in(name, disks, 0 if resized else PATHS_TIMEOUT_S)
-        # Another server of this host had the volume for reading only, and
-        # multipathd follows its paths by udev's events.
+        # multipathd refuses for good a path that came with another size.
+        resized = self._resize_to_paths(naa, name, disks)
+        self._add_paths(name, disks, 0 if resized else PATHS_TIMEOUT_S)
+        # The volume may have been attached read-only before; multipathd
+        # follows its paths when udev's events arrive.
         wait_for(lambda: not self._sysfs.is_read_only(name) or any(
             self._sysfs.is_read_only(d) for d in disks),
             f'{name} to become writable, as its paths are', MAP_TIMEOUT_S)
         return name
 
-    def _fit(self, naa: str, name: str, disks: Collection[str]) -> bool:
-        """Make a map that was there already as large as its paths.
+    def _resize_to_paths(self, naa: str, name: str,
+                         disks: Collection[str]) -> bool:
+        """Make a map that was there before as large as its paths.
 
-        The volume may have grown, or become smaller, since it was made, and
-        multipathd takes no new path into a map of another size
-        (multipathd/main.c, ev_add_path).
+        The size of the volume may have changed since the map was made, and
+        multipathd adds no path to a map of another size (multipathd/main.c,
+        ev_add_path).
 
-        :param disks: paths to come; all paths were scanned again just now.
-        :returns: whether it has another size now.
+        :param disks: paths to be added; all paths have just been rescanned.
+        :returns: whether the map was resized.
         """
         sizes = {disk: size
                  for disk in sorted({*self._sysfs.paths(name), *disks})
@@ -96,15 +98,15 @@ class Multipath:
         if len(set(sizes.values())) > 1:
             LOG.warning(
                 'The paths of %s differ in size (%s bytes), so it keeps its '
-                '%d bytes. A path whose portal is down shows an old size; '
-                'attach or extend the volume again once that it is up.', name,
+                '%d bytes. A path whose portal is down shows a stale size; '
+                'attach or extend the volume again once it is up.', name,
                 ', '.join(f'{d} {s}' for d, s in sizes.items()), has_bytes)
             return False
         size_bytes = min(sizes.values())
         try:
             self.resize(naa, size_bytes)
         except exception.MyDriverError as e:
-            # The guest can work with the old size; it cannot without a disk.
+            # The guest can work with the old size, but not without a disk.
             LOG.warning('%s keeps its %d bytes, its paths have %d: %s', name,
                         has_bytes, size_bytes, e)
             return False
@@ -112,15 +114,15 @@ class Multipath:
                     has_bytes, size_bytes)
         return True
 
-    def _take_in(self, name: str, disks: Collection[str],
+    def _add_paths(self, name: str, disks: Collection[str],
                  unasked_s: float) -> None:
-        """Wait until all paths are in the map; ask for those that are not.
+        """Wait until the map has all paths; ask for those that are missing.
 
-        multipathd takes in no further path of a map that it just made until
-        udev is done with the map (multipathd/main.c, ev_add_path,
-        wait_for_udev), which a busy host's udev takes its time for.
+        multipathd adds no path to a new map until udev has processed the map
+        (multipathd/main.c, ev_add_path, wait_for_udev), which takes a while on
+        a busy host.
 
-        :param unasked_s: until it is asked.
+        :param unasked_s: how long to wait before multipathd is asked.
         """
         def missing() -> set[str]:
             return set(disks) - self._sysfs.paths(name)
@@ -134,24 +136,26 @@ class Multipath:
 
         deadline = time.monotonic() + ASKED_PATHS_TIMEOUT_S
         while not are_in(unasked_s):
-            said = {disk: self._ask_for(disk) for disk in sorted(missing())}
-            LOG.info('Asked multipathd to take paths into %s: %s', name, said)
-            # "fail" may mean that udev is not done with the path either.
-            hopeless = set(said.values()) == {'blacklisted'}
+            answers = {disk: self._ask_for(disk) for disk in sorted(missing())}
+            LOG.info('Asked multipathd to add paths to %s: %s', name, answers)
+            # "fail" may also mean that udev still processes the path.
+            hopeless = set(answers.values()) == {'blacklisted'}
             if (hopeless or time.monotonic() > deadline) and not are_in(0):
                 LOG.warning(
-                    '%s has the paths %s only. Asked for the rest, multipathd '
-                    'said: %s. See its log for the cause; it may add them '
+                    '%s has only the paths %s. For the others, multipathd '
+                    'answered: %s. See its log for the cause; it may add them '
                     'later.', name, sorted(self._sysfs.paths(name)),
                     ', '.join(f'{disk} ({self._sysfs.size_bytes(disk)} bytes)'
-                              f': {answer}' for disk, answer in said.items()))
+                              f': {answer}'
+                              for disk, answer in answers.items()))
                 return
             unasked_s = PATHS_TIMEOUT_S
 
     def _ask_for(self, disk: str) -> str:
-        """Ask multipathd to take a path; return what it said, if anything.
+        """Ask multipathd to add a path and return its answer.
 
-        One that does not answer must not cost the volume the paths that work.
+        If it does not answer, the volume must keep the paths that work, so
+        that is no error.
         """
         try:
             return self._verbs.multipath_add_path(disk)
@@ -170,12 +174,12 @@ class Multipath:
 
     def remove(self, naa: str, force: bool,
                timeout_s: float | None = None) -> None:
-        """Remove the map of a volume and see it go; none is no error.
+        """Remove the map of a volume and wait until it is gone.
 
-        :param naa: NAA id of the volume.
-        :param force: have it fail what waits for a path.
-        :param timeout_s: how long to go on; ``REMOVAL_TIMEOUT_S`` by default.
-        :raises WaitTimeout: when it stays, as while somebody has it open.
+        :param naa: NAA id of the volume; it may have no map.
+        :param force: make the map fail the commands that wait for a path.
+        :param timeout_s: how long to try; ``REMOVAL_TIMEOUT_S`` by default.
+        :raises WaitTimeout: if the map stays, as while it is open.
         """
         refused: list[exception.InitiatorError] = []
 
@@ -197,11 +201,11 @@ class Multipath:
         except exception.WaitTimeout as e:
             raise e from (refused[0] if refused else None)
 
-    def let_go(self, naa: str, disks: Collection[str]) -> None:
-        """See that multipathd forgets a volume and the paths that it had.
+    def forget(self, naa: str, disks: Collection[str]) -> None:
+        """Make multipathd forget a volume and the paths that it had.
 
-        A path that it still knows when its name comes up again, for another
-        volume, would end in the old volume's map.
+        If it still knows a path when another volume gets that disk name, it
+        would add the disk to the old volume's map.
 
         :param naa: NAA id of the volume.
         :param disks: names that its paths had.
@@ -217,7 +221,7 @@ class Multipath:
             wait_for(forgotten, f'multipathd to forget {sorted(disks)}',
                      FORGET_TIMEOUT_S)
         except exception.WaitTimeout as e:
-            LOG.warning('%s Telling it.', e)
+            LOG.warning('%s Asking it to.', e)
             for disk in disks:
                 self._verbs.multipath_del_path(disk)
         self._verbs.multipath_unclaim(naa)
@@ -226,16 +230,16 @@ class Multipath:
         """Make the map of a volume as large as its paths.
 
         :param naa: NAA id of the volume.
-        :param size_bytes: size that the paths have.
-        :returns: name of the map; None where there is none.
-        :raises InitiatorError: when multipathd refused.
-        :raises WaitTimeout: when the map keeps its size.
+        :param size_bytes: size of the paths.
+        :returns: name of the map; None if there is none.
+        :raises InitiatorError: if multipathd refuses.
+        :raises WaitTimeout: if the map keeps its size.
         """
         name = self._sysfs.multipath_map(naa)
         refused: list[exception.InitiatorError] = []
 
         def resized() -> bool:
-            # It refuses while udev is not done with a new map.
+            # multipathd refuses while udev processes a new map.
             try:
                 self._verbs.multipath_resize_map(naa)
             except exception.InitiatorError as e:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""iSCSI sessions: made when missing, shared, ended when nobody needs them."""
+"""iSCSI sessions: made on demand, shared, ended with their last user."""
 
 import collections
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ import threading
 import time
 
 from mydriver import exception, model
+from mydriver.connection.iscsi import Path
 from mydriver.initiator.locks import SessionLocks
 from mydriver.initiator.sysfs import Session, Sysfs
 from mydriver.initiator.verbs import Verbs
@@ -16,31 +17,31 @@ from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: Until a portal answers a login at all, asked before iscsid is: one that says
-#: nothing would otherwise cost every attach all of iscsid's patience.
-#: The kernel's target serves one login at a time and waits 15 s for an
-#: initiator that says nothing (TA_LOGIN_TIMEOUT, iscsi_target_core.h).
+#: How long a portal may take to answer a login of ours, which comes before
+#: iscsid's: at a silent portal each attach would wait for iscsid to give up.
+#: The kernel target serves one login at a time and waits 15 s for a silent
+#: initiator (TA_LOGIN_TIMEOUT, iscsi_target_core.h).
 ANSWER_TIMEOUT_S = 16
-#: The same for a portal that failed within the last while, if there may be
-#: another path; and how long that while is.
+#: The same for a portal that has failed recently, if there may be another
+#: path; and for how long a failure is recent.
 AGAIN_TIMEOUT_S = 1
 FAILED_LATELY_S = 60
-#: Until the login is finished; more than iscsid's own patience (see
-#: ``privileged/initiator``), less than a call to the privileged daemon may
+#: How long a login may take: longer than iscsid tries (see
+#: ``privileged/initiator/sessions.py``), shorter than a privileged call may
 #: take.
 LOGIN_TIMEOUT_S = 45
-#: Until a session that lost its connection has it again.
+#: How long a session that lost its connection may take to recover.
 RECOVERY_TIMEOUT_S = 30
-#: The same, where there may be another path.
+#: The same, if there may be another path.
 PATH_RECOVERY_TIMEOUT_S = 5
 
 
 class Sessions:
     """The sessions of this host.
 
-    :param verbs: what may change them.
-    :param sysfs: what shows them.
-    :param locks: who may when.
+    :param verbs: change them.
+    :param sysfs: shows them.
+    :param locks: order logins, attaches and logouts.
     """
 
     def __init__(self, verbs: Verbs, sysfs: Sysfs,
@@ -49,13 +50,13 @@ class Sessions:
         self._sysfs = sysfs
         self._locks = locks
         self._failed: dict[model.Portal, float] = {}
-        # Attaches that have no session yet, by session.
+        # Number of attaches that wait for a login, by session.
         self._entering: collections.Counter[str] = collections.Counter()
         self._entering_lock = threading.Lock()
 
-    def in_order(self, portals: Sequence[model.Portal]) -> list[model.Portal]:
-        """Return portals as they come, those that failed lately last."""
-        return sorted(portals, key=self._failed_lately)
+    def in_order(self, paths: Sequence[Path]) -> list[Path]:
+        """Return paths in their order, those at failing portals last."""
+        return sorted(paths, key=lambda p: self._failed_lately(p.portal))
 
     def _failed_lately(self, portal: model.Portal) -> bool:
         failed = self._failed.get(portal)
@@ -66,15 +67,15 @@ class Sessions:
     def used(self, target: model.Iqn, portal: model.Portal,
              chap: model.ChapCredentials | None,
              patience_s: float = RECOVERY_TIMEOUT_S) -> Iterator[Session]:
-        """Yield a working session, which nobody logs out meanwhile.
+        """Yield a session that works; nobody logs out of it meanwhile.
 
         :param target: IQN of the target.
-        :param portal: where it is.
-        :param chap: for a login, if one is needed.
+        :param portal: where the target listens.
+        :param chap: credentials, in case a login is needed.
         :param patience_s: how long a portal may take to answer, or a session
-            to get its connection back; less than RECOVERY_TIMEOUT_S where
-            there may be another path.
-        :raises LoginError: when there is no session to be had.
+            to recover; less than RECOVERY_TIMEOUT_S if there may be another
+            path.
+        :raises LoginError: if there is no session and none can be made.
         """
         key, came = _key(target, portal), time.monotonic()
         with self._locks.attaching(key):
@@ -86,7 +87,7 @@ class Sessions:
 
     @contextlib.contextmanager
     def _enters(self, key: str) -> Iterator[None]:
-        """Count an attach that waits for its login, or for another one's."""
+        """Count an attach that waits for its own or another's login."""
         with self._entering_lock:
             self._entering[key] += 1
         try:
@@ -99,9 +100,9 @@ class Sessions:
     def _log_in(self, target: model.Iqn, portal: model.Portal,
                 chap: model.ChapCredentials | None,
                 patience_s: float, came: float) -> None:
-        """Log in, with less patience for a portal that has just failed.
+        """Log in; a portal that has just failed gets less time.
 
-        :param came: since when this attach waits for its turn.
+        :param came: when this attach began to wait for its turn.
         """
         answer_s = min(patience_s, ANSWER_TIMEOUT_S)
         if ((patience_s < RECOVERY_TIMEOUT_S and self._failed_lately(portal))
@@ -125,7 +126,7 @@ class Sessions:
                  timeout_s: float) -> Session:
         """Wait until the session is logged in.
 
-        :raises LoginError: when it does not get there.
+        :raises LoginError: if it is not in time.
         """
         def look() -> Session | None:
             session = self._sysfs.session(target, portal)
@@ -140,17 +141,17 @@ class Sessions:
                 str(target), str(portal), str(e).rstrip('.')) from e
 
     def release(self, target: model.Iqn, portal: model.Portal) -> bool:
-        """Log out and delete the node record, unless somebody needs them.
+        """Log out and delete the node record, unless they are needed.
 
-        A session is needed while it has a SCSI device or while an attach on
-        it is under way; the last one to let go ends it. An attach that waits
-        for a login is not waited for: a silent portal takes its time, and
-        that attach releases the session itself when it fails.
+        A session is needed while it has a SCSI device or while an attach uses
+        it; whoever finishes last ends it. This does not wait for an attach
+        that waits for a login, which takes long at a silent portal: that
+        attach releases the session itself if it fails.
 
         :param target: IQN of the target.
-        :param portal: where it is.
+        :param portal: where the target listens.
         :returns: whether there is no session now.
-        :raises InitiatorError: when it could not be ended.
+        :raises InitiatorError: if the session could not be ended.
         """
         key = _key(target, portal)
         if self._entering[key]:
@@ -169,5 +170,5 @@ class Sessions:
 
 
 def _key(target: model.Iqn, portal: model.Portal) -> str:
-    """Return the name of a session as os-brick forms it for its lock."""
+    """Return the name that os-brick's lock has for a session."""
     return f'{portal}-{target}'

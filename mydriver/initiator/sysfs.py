@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel shows of iSCSI sessions, SCSI devices and multipath maps.
+"""What sysfs shows of iSCSI sessions, SCSI devices and multipath maps.
 
-Reading only, and without privileges. Things come and go while they are looked
-at: what vanished halfway is treated as not there. What could not be looked at
-is an error: a host that ran out of file descriptors has not lost its disks.
+Read-only and without privileges. Objects may vanish while they are read; then
+they count as absent. An object that cannot be read is an error: a process that
+ran out of file descriptors has not lost its disks.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,15 @@ from mydriver import exception, model, vpd
 _SESSION = re.compile(r'session(\d+)\Z')
 _HOST = re.compile(r'host(\d+)\Z')
 _HCTL = re.compile(r'(\d+):(\d+):(\d+):(\d+)\Z')
-_SECTOR_BYTES = 512      # of sysfs's ``size``, whatever the device has
+# Unit of ``size`` in sysfs, whatever the device's block size is.
+_SECTOR_BYTES = 512
 
-#: State of a session over which commands can pass; else FAILED or FREE
+#: State of a session that carries commands; the others are FAILED and FREE
 #: (drivers/scsi/scsi_transport_iscsi.c, iscsi_session_state_names).
 LOGGED_IN = 'LOGGED_IN'
 
-# How the kernel says that something went away (fs/kernfs/file.c); also what a
-# device without capacity or a session without a connection says of itself.
+# Errors that mean that an object is gone (fs/kernfs/file.c), that a device has
+# no capacity, or that a session has no connection.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO,
          errno.EINVAL, errno.ENOTCONN)
 
@@ -39,8 +40,8 @@ class Session:
 
     :param sid: its number.
     :param target: IQN of the target.
-    :param portal: the portal that was asked for, before any redirection; None
-        where it is not an IP address.
+    :param portal: the configured portal, before any redirection; None if it
+        is not an IP address.
     :param host: number of the SCSI host.
     :param target_id: SCSI target number of the session on that host.
     """
@@ -60,8 +61,8 @@ class ScsiDevice:
     """A SCSI device below a session.
 
     :param hctl: host, channel, target and LUN.
-    :param name: of the block device, such as ``sda``; None while there is
-        none yet.
+    :param name: of the block device, such as ``sda``; None as long as there
+        is none.
     """
 
     hctl: tuple[int, int, int, int]
@@ -78,7 +79,7 @@ class ScsiDevice:
 
 
 class Sysfs:
-    """The kernel's view, below ``root``.
+    """Reads sysfs.
 
     :param root: where sysfs is mounted.
     """
@@ -100,14 +101,14 @@ class Sysfs:
 
     def session(self, target: model.Iqn | str,
                 portal: model.Portal) -> Session | None:
-        """Return the session with a target at a portal, None without one."""
+        """Return the session with a target at a portal, if there is one."""
         for session in self.sessions(target):
             if session.portal == portal:
                 return session
         return None
 
     def works(self, session: Session) -> bool:
-        """Tell whether commands can pass over a session now."""
+        """Tell whether a session carries commands now."""
         return _text(self._root / 'class/iscsi_session'
                      / f'session{session.sid}' / 'state') == LOGGED_IN
 
@@ -137,7 +138,7 @@ class Sysfs:
             for folder in _children(self._target(session), _HCTL))
 
     def device(self, session: Session, lun: int) -> ScsiDevice | None:
-        """Return the SCSI device with a LUN on a session, None without one."""
+        """Return the SCSI device of a LUN on a session, if there is one."""
         hctl = (session.host, CHANNEL, session.target_id, lun)
         folder = self._target(session) / ':'.join(str(n) for n in hctl)
         if not folder.is_dir():
@@ -157,7 +158,7 @@ class Sysfs:
     def remembered_naa(self, device: ScsiDevice) -> str:
         """Return the NAA id that the kernel read when it found the device.
 
-        :returns: hex digits; empty where it has none.
+        :returns: hex digits; empty if the kernel has none.
         """
         return vpd.naa_of_page(_bytes(self._scsi(device) / 'vpd_pg83'))
 
@@ -173,16 +174,16 @@ class Sysfs:
     # Block devices
 
     def size_bytes(self, name: str) -> int:
-        """Return the size of a block device, 0 where there is none."""
+        """Return the size of a block device; 0 if there is none."""
         return _SECTOR_BYTES * int(
             _text(self._root / 'class/block' / name / 'size') or 0)
 
     def is_read_only(self, name: str) -> bool:
-        """Tell whether the kernel takes no writes for a block device."""
+        """Tell whether a block device is read-only."""
         return _text(self._root / 'class/block' / name / 'ro') == '1'
 
     def number(self, name: str) -> str:
-        """Return major and minor, ``MAJOR:MINOR``; empty without a device."""
+        """Return ``MAJOR:MINOR`` of a device; empty if there is none."""
         return _text(self._root / 'class/block' / name / 'dev')
 
     def partitions(self, name: str) -> list[str]:
@@ -192,12 +193,12 @@ class Sysfs:
             if (p / 'partition').exists()]
 
     def holders(self, name: str) -> list[str]:
-        """Return the names of the block devices that stand on a device."""
+        """Return the names of the block devices on top of a device."""
         return [p.name for p in _children(
             self._root / 'class/block' / name / 'holders', re.compile(''))]
 
     def dm_name(self, name: str) -> str:
-        """Return device-mapper's name of a device; empty for another's."""
+        """Return the device-mapper name of a device; empty if it has none."""
         return _text(self._root / 'class/block' / name / 'dm/name')
 
     def is_of_map(self, name: str, naa: str) -> bool:
@@ -206,34 +207,34 @@ class Sysfs:
         kpartx gives partitions of a map the UUID ``partN-`` and the map's.
         """
         uuid = _text(self._root / 'class/block' / name / 'dm/uuid')
-        return bool(re.fullmatch(rf'(part\d+-)?mpath-3{naa}', uuid))
+        return bool(re.fullmatch(
+            r'(part\d+-)?' + re.escape(vpd.map_uuid(naa)), uuid))
 
     def multipath_map(self, naa: str) -> str | None:
         """Return the name (``dm-3``) of a volume's multipath map.
 
-        :param naa: NAA id of the volume; device-mapper's UUID of the map is
-            ``mpath-3`` and that id (libmultipath/devmapper.h).
+        :param naa: NAA id of the volume; see :func:`mydriver.vpd.map_uuid`.
         """
         for dm in _children(self._root / 'block', re.compile(r'dm-\d+\Z')):
-            if _text(dm / 'dm/uuid') == f'mpath-3{naa}':
+            if _text(dm / 'dm/uuid') == vpd.map_uuid(naa):
                 return dm.name
         return None
 
     def is_live(self, dm: str) -> bool:
-        """Tell whether a map has a table and lets commands through."""
+        """Tell whether a map has a table and is not suspended."""
         suspended = _text(self._root / 'block' / dm / 'dm/suspended')
         return suspended == '0' and self.size_bytes(dm) > 0
 
     def paths(self, dm: str) -> set[str]:
-        """Return the names of the disks that a map stands on."""
+        """Return the names of the disks that are paths of a map."""
         return {p.name for p in _children(
             self._root / 'block' / dm / 'slaves', re.compile(''))}
 
 
 def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    """Yield the entries of a folder whose names match, none if it is gone.
+    """Yield the entries of a folder whose names match; none if it is gone.
 
-    :raises InitiatorError: when it cannot be looked at.
+    :raises InitiatorError: if it cannot be read.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -246,9 +247,9 @@ def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
 
 
 def _bytes(file: Path) -> bytes:
-    """Return what is in a file, nothing if it is gone.
+    """Return the contents of a file; nothing if it is gone.
 
-    :raises InitiatorError: when it cannot be read.
+    :raises InitiatorError: if it cannot be read.
     """
     try:
         return file.read_bytes()
@@ -264,7 +265,7 @@ def _text(file: Path) -> str:
 def _unless_gone(e: OSError) -> None:
     if e.errno not in _GONE:
         raise exception.InitiatorError(
-            f'look at {e.filename}', e.strerror or str(e)) from e
+            f'read {e.filename}', e.strerror or str(e)) from e
 
 
 def _numbers(name: str) -> tuple[int, int, int, int]:

@@ -1,91 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The typed front of what runs as root, and the edge of this process.
+"""The typed front of what runs as root.
 
-The use cases know the Protocol; tests give them a host made of a folder.
+The engine knows the Protocol only; tests give it a host that is a folder.
 """
 
-import socket
-import sys
 from typing import Protocol
 
-from mydriver import discovery, exception
+from mydriver import discovery
+from mydriver.initiator import multipathd
 from mydriver.initiator.sysfs import CHANNEL, ScsiDevice, Session
 from mydriver.model import ChapCredentials, Portal
 from mydriver.privileged import channel
-from mydriver.privileged.initiator import sessions as as_root
+from mydriver.privileged.initiator import devices as root_devices
+from mydriver.privileged.initiator import multipath as root_multipath
+from mydriver.privileged.initiator import sessions as root_sessions
 
-#: Abstract socket of multipathd (multipath-tools, multipathd.socket);
-#: connecting needs no privileges, nor do its ``show`` commands.
-_MULTIPATHD = '\0/org/kernel/linux/storage/multipathd'
-_MULTIPATHD_TIMEOUT_S = 10
-#: A line for each path; far more than any host has.
-_MULTIPATHD_MAX_BYTES = 16 * 1024 ** 2
-
-#: Until a portal takes a TCP connection.
+#: How long a portal may take to accept a TCP connection.
 CONNECT_TIMEOUT_S = 5
 
 
 class Verbs(Protocol):
-    """What the compute host does for a volume; errors are ours."""
+    """What the engine does to the compute host.
+
+    All verbs can be repeated. Errors are ours, except in :meth:`reach`.
+    """
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
-        """See that a portal answers a login; OSError when it does not."""
+        """Check that a portal answers a login.
+
+        :raises OSError: if it does not, within ``timeout_s``.
+        """
 
     def login(self, target: str, portal: Portal,
               chap: ChapCredentials | None, timeout_s: float) -> None:
-        """Make a session, LoginError when it cannot."""
+        """Make a session, unless there is one.
+
+        :raises LoginError: if that fails; no node record is left then.
+        """
 
     def logout(self, session: Session) -> None:
-        """End a session."""
+        """End a session without devices; it may be gone already."""
 
     def forget(self, target: str, portal: Portal) -> None:
-        """Delete the node record."""
+        """Delete a node record; it may be gone already."""
 
     def scan(self, session: Session, lun: int) -> None:
-        """Look for one LUN."""
+        """Make the kernel look for one LUN of a session."""
 
     def read_naa(self, device: ScsiDevice) -> str:
-        """Ask the device which volume it is; empty without an answer."""
+        """Ask a device which volume it is.
+
+        :returns: NAA id; empty if there is no such device or LUN.
+        :raises NoAnswer: if the device could not be asked.
+        """
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
-        """Read the device's size again."""
+        """Make the kernel read a device's size and identity again.
+
+        :raises WrongDevice: if it is not the volume with that NAA id.
+        """
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
-        """Remove the device that the kernel knows under that NAA id."""
+        """Remove a device; it may be gone already.
+
+        :raises WrongDevice: if the kernel knows it under another NAA id.
+        """
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
-        """Tell whether somebody on this host has the disk for himself."""
+        """Tell whether something on this host has claimed a disk."""
 
     def flush(self, name: str) -> None:
-        """Write out the page cache of a block device."""
+        """Write out and drop the page cache of a disk or map."""
 
     def multipath_paths(self) -> set[str] | None:
-        """Return the disks that multipathd knows, None if it is not there.
+        """Return the disks that multipathd knows; None if it does not run.
 
-        :raises InitiatorError: when it is there and does not answer.
+        :raises InitiatorError: if it runs and does not answer.
         """
 
     def multipath_claim(self, naa: str) -> None:
-        """Tell multipathd that a volume is multipath."""
+        """Add a volume to those that multipathd takes as multipath."""
 
     def multipath_unclaim(self, naa: str) -> None:
-        """Take that back."""
+        """Remove a volume from those that multipathd takes as multipath."""
 
     def multipath_add_path(self, name: str) -> str:
-        """Make multipathd look at a disk again; return what it said."""
+        """Make multipathd look at a disk again; return its answer."""
 
     def multipath_del_path(self, name: str) -> None:
-        """Make multipathd let go of a disk."""
+        """Make multipathd forget a disk."""
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
-        """Remove a volume's map."""
+        """Remove a volume's map; it may be gone already."""
 
     def multipath_resize_map(self, naa: str) -> None:
         """Make a volume's map as large as its paths."""
 
 
 class PrivilegedVerbs:
-    """The real one, by way of the privileged daemon."""
+    """The verbs of this host, called in the privileged daemon."""
 
     def reach(self, portal: Portal, timeout_s: float) -> None:
         """See :class:`Verbs`."""
@@ -95,104 +108,68 @@ class PrivilegedVerbs:
               chap: ChapCredentials | None, timeout_s: float) -> None:
         """See :class:`Verbs`."""
         channel.run(
-            as_root.login, target, portal.address, portal.port,
+            root_sessions.login, target, portal.address, portal.port,
             [chap.username, chap.password, chap.mutual_username,
              chap.mutual_password] if chap else [], timeout_s)
 
     def logout(self, session: Session) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.logout, session.sid, session.target)
+        channel.run(root_sessions.logout, session.sid, session.target)
 
     def forget(self, target: str, portal: Portal) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.forget, target, portal.address, portal.port)
+        channel.run(root_sessions.forget, target, portal.address, portal.port)
 
     def scan(self, session: Session, lun: int) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.scan, session.host, CHANNEL, session.target_id,
-                    lun)
+        channel.run(root_devices.scan, session.host, CHANNEL,
+                    session.target_id, lun)
 
     def read_naa(self, device: ScsiDevice) -> str:
         """See :class:`Verbs`."""
-        return str(channel.run(as_root.read_naa, list(device.hctl)))
+        return str(channel.run(root_devices.read_naa, list(device.hctl)))
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.rescan_device, list(device.hctl), naa)
+        channel.run(root_devices.rescan, list(device.hctl), naa)
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.delete_device, list(device.hctl), naa)
+        channel.run(root_devices.delete, list(device.hctl), naa)
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
         """See :class:`Verbs`."""
-        return bool(channel.run(as_root.is_claimed, list(device.hctl), naa))
+        return bool(channel.run(
+            root_devices.is_claimed, list(device.hctl), naa))
 
     def flush(self, name: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.flush, name)
+        channel.run(root_devices.flush, name)
 
     def multipath_paths(self) -> set[str] | None:
         """See :class:`Verbs`."""
-        try:
-            return set(_ask_multipathd(
-                'show paths raw format %d', _MULTIPATHD).split())
-        except (ConnectionRefusedError, FileNotFoundError):
-            return None     # nobody listens
-        except OSError as e:
-            raise exception.InitiatorError(
-                'ask multipathd for its paths', str(e)) from e
+        return multipathd.paths()
 
     def multipath_claim(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_claim, naa)
+        channel.run(root_multipath.multipath_claim, naa)
 
     def multipath_unclaim(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_unclaim, naa)
+        channel.run(root_multipath.multipath_unclaim, naa)
 
     def multipath_add_path(self, name: str) -> str:
         """See :class:`Verbs`."""
-        return str(channel.run(as_root.multipath_add_path, name))
+        return str(channel.run(root_multipath.multipath_add_path, name))
 
     def multipath_del_path(self, name: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_del_path, name)
+        channel.run(root_multipath.multipath_del_path, name)
 
     def multipath_remove_map(self, naa: str, force: bool) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_remove_map, naa, force)
+        channel.run(root_multipath.multipath_remove_map, naa, force)
 
     def multipath_resize_map(self, naa: str) -> None:
         """See :class:`Verbs`."""
-        channel.run(as_root.multipath_resize_map, naa)
-
-
-def _ask_multipathd(command: str, address: str) -> str:
-    """Send multipathd a command that anybody may give.
-
-    :param command: such as ``show paths``.
-    :param address: of its socket.
-    :returns: its answer.
-    :raises OSError: when there is no multipathd, or it does not answer.
-    """
-    # Both ways: length as a size_t, then a C string (libmpathcmd/mpath_cmd.c).
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(_MULTIPATHD_TIMEOUT_S)
-        s.connect(address)
-        text = command.encode() + b'\0'
-        s.sendall(len(text).to_bytes(8, sys.byteorder) + text)
-        size = int.from_bytes(_receive(s, 8), sys.byteorder)
-        return _receive(s, size).rstrip(b'\0').decode(errors='replace')
-
-
-def _receive(s: socket.socket, size: int) -> bytes:
-    """Read exactly so many bytes."""
-    if size > _MULTIPATHD_MAX_BYTES:
-        raise ConnectionError(f'multipathd announced {size} bytes')
-    data = b''
-    while len(data) < size:
-        if not (part := s.recv(size - len(data))):
-            raise ConnectionResetError('multipathd hung up')
-        data += part
-    return data
+        channel.run(root_multipath.multipath_resize_map, naa)

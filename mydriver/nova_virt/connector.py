@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""os-brick's iSCSI connector, with our way to attach our volumes.
+"""os-brick's iSCSI connector, with our engine for our volumes.
 
-Volumes of other backends take os-brick's own way, unchanged; so do ours over
-an interface other than plain TCP, but then the identity is checked behind it.
+Volumes of other backends are left to os-brick, unchanged. So are ours over an
+interface other than plain TCP, but then the identity of the device is verified
+afterwards.
 """
 
 import functools
@@ -15,12 +16,12 @@ from os_brick import utils
 from os_brick.initiator.connectors import iscsi
 from oslo_config import cfg
 
-from mydriver import connection as grammar
-from mydriver import exception
+from mydriver import exception, vpd
+from mydriver.connection import iscsi as grammar
 from mydriver.initiator.attach import Attacher
 from mydriver.initiator.detach import Detacher
 from mydriver.initiator.extend import Extender
-from mydriver.initiator.host import Host, quietly
+from mydriver.initiator.host import Host, log_and_continue
 from mydriver.initiator.verbs import PrivilegedVerbs
 from mydriver.waiting import wait_for
 
@@ -29,7 +30,7 @@ LOG = logging.getLogger(__name__)
 #: Where os-brick puts the link of an encrypted volume
 #: (os_brick.utils.CUSTOM_LINK_PREFIX).
 BY_ID = Path('/dev/disk/by-id')
-#: Until udev has made its links of a new disk.
+#: How long udev may take to make the links of a new disk.
 LINKS_TIMEOUT_S = 30
 
 #: Values of ``[libvirt] iscsi_iface`` that mean plain TCP.
@@ -37,12 +38,12 @@ _PLAIN = ('default', 'tcp')
 
 
 class ISCSIConnector(iscsi.ISCSIConnector):
-    """Attach iSCSI volumes, ours faster and with their identity verified.
+    """Attaches iSCSI volumes; ours faster, and with their identity verified.
 
-    No method here is traced with ``os_brick.utils.trace``, which logs its
+    No method here is traced with ``os_brick.utils.trace``, which logs
     arguments.
 
-    :param host: by default, this one.
+    :param host: the compute host; this one by default.
     :param kwargs: as os-brick's.
     """
 
@@ -53,7 +54,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
 
     @property
     def host(self) -> Host:
-        """The host, made on first use: before, there is no lock path."""
+        """The host, made on first use: the lock path is not set earlier."""
         if not self._host:
             self._host = Host(PrivilegedVerbs(), _lock_folder())
         return self._host
@@ -67,7 +68,7 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         """Attach a volume, see os-brick.
 
         :param connection_properties: ``connection_info['data']``.
-        :returns: ``type``, ``path``, ``scsi_wwn`` and, where it is one,
+        :returns: ``type``, ``path``, ``scsi_wwn`` and, for a multipath map,
             ``multipath_id``.
         """
         if not grammar.is_ours(connection_properties):
@@ -79,24 +80,24 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         try:
             return dict(self._connect_ours(connection_properties))
         except exception.MyDriverError:
-            raise               # nothing is left of it
+            raise               # nothing was left behind
         except Exception:
-            quietly(functools.partial(
+            log_and_continue(functools.partial(
                 self._disconnect_ours, connection_properties, None,
                 force=True, ignore_errors=True))
             raise
 
     def _checked(self, properties: dict[str, Any],
                  result: dict[str, Any]) -> dict[str, Any]:
-        """Return what os-brick returned, if it is the volume.
+        """Return the result of os-brick if its device is the volume.
 
-        :raises WrongDevice: when it is not; it was detached again.
+        :raises WrongDevice: if it is not; it has been detached again.
         """
         try:
             Attacher(self.host).check(grammar.Connection.parse(properties),
                                 result['path'])
         except exception.MyDriverError:
-            quietly(functools.partial(
+            log_and_continue(functools.partial(
                 super().disconnect_volume, properties, result, force=True,
                 ignore_errors=True))
             raise
@@ -107,15 +108,15 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             self, connection_properties: dict[str, Any]) -> dict[str, Any]:
         """Attach a volume of ours.
 
-        The decorator gives the encryptors of an encrypted volume a link that
-        they may replace.
+        The decorator makes a link for encrypted volumes, which the encryptor
+        may replace.
         """
         attached = Attacher(self.host).connect(
             grammar.Connection.parse(connection_properties),
             self._wants_multipath(connection_properties))
         if connection_properties.get('encrypted'):
             _await_links(attached.device)
-        wwid = f'3{attached.naa}'
+        wwid = vpd.wwid(attached.naa)
         result = {'type': 'block', 'path': f'/dev/{attached.device}',
                   'scsi_wwn': wwid}
         if attached.multipath:
@@ -123,10 +124,10 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         return result
 
     def _wants_multipath(self, properties: dict[str, Any]) -> bool:
-        """Tell whether to use several paths.
+        """Tell whether to use multipath.
 
-        :raises BrickException: when that is enforced and multipathd does not
-            run, as os-brick does.
+        :raises BrickException: if multipath is enforced and multipathd does
+            not run, as os-brick does.
         """
         if not self.use_multipath:
             return False
@@ -139,16 +140,16 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             self, connection_properties: dict[str, Any],
             device_info: dict[str, Any] | None = None, force: bool = False,
             ignore_errors: bool = False) -> None:
-        """Detach a volume, see os-brick; doing it again changes nothing.
+        """Detach a volume, see os-brick; it may be detached already.
 
         :param connection_properties: ``connection_info['data']``.
         :param device_info: what :meth:`connect_volume` returned, or None.
-        :param force: go on when the volume no longer takes what is cached.
-        :param ignore_errors: with ``force``: log what went wrong instead.
+        :param force: go on if cached data cannot be written to the volume.
+        :param ignore_errors: with ``force``: log errors instead of raising.
         """
         if 'target_iqn' not in connection_properties and ignore_errors:
             # os_brick.utils.connect_volume_prepare_result passes the result
-            # of connect_volume, when it could not make the link.
+            # of connect_volume if it could not make the link.
             return
         if not self._is_ours(connection_properties):
             super().disconnect_volume(connection_properties, device_info,
@@ -169,13 +170,13 @@ class ISCSIConnector(iscsi.ISCSIConnector):
         except exception.MyDriverError as e:
             if not (force and ignore_errors):
                 raise
-            LOG.warning('Ignored on a forced detach: %s', e)
+            LOG.warning('Ignored in a forced detach: %s', e)
 
     def extend_volume(
             self, connection_properties: dict[str, Any]) -> int | None:
-        """Have the host see a volume's new size, see os-brick.
+        """Make the host use a volume's new size, see os-brick.
 
-        :returns: size in bytes.
+        :returns: size, bytes.
         """
         if not self._is_ours(connection_properties):
             size: int | None = super().extend_volume(connection_properties)
@@ -188,10 +189,11 @@ class ISCSIConnector(iscsi.ISCSIConnector):
 
 
 def _await_links(device: str) -> None:
-    """Wait until udev has linked a disk, and so made the folder of links.
+    """Wait until udev has linked a disk, and thus made the folder of links.
 
     udev removes the folder with its last link, and os-brick does not make it.
-    The kernel's own device node, by which we go, is there before.
+    The kernel's device node, which is what we wait for otherwise, comes
+    earlier.
     """
     def linked() -> bool:
         return BY_ID.is_dir() and any(
@@ -205,9 +207,9 @@ def _await_links(device: str) -> None:
 
 
 def _lock_folder() -> Path:
-    """Return where os-brick has its lock files.
+    """Return the folder of os-brick's lock files.
 
-    :raises ConfigurationError: when no folder is configured.
+    :raises ConfigurationError: if no folder is configured.
     """
     folder = cfg.CONF.os_brick.lock_path
     if not folder:

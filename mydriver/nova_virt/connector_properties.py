@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""os-brick's connector properties, kept while the host stays as it is.
+"""Cache of os-brick's connector properties.
 
-Collecting them asks each of os-brick's connectors, which fork commands as
-root; on a busy host that takes a second or two of each attach. They come from
-files that hardly ever change, so they are kept until one of these does, and
-for a quarter of an hour at most, for what no file shows.
+To collect them, os-brick asks each of its connectors, which fork commands as
+root; on a busy host that costs each attach a second or two. The properties
+come from files that hardly ever change, so they are kept until one of these
+files changes, and for 15 minutes at most, since some come from no file.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,19 +15,19 @@ import threading
 import time
 from typing import Any
 
-#: What the properties are made of: initiator name, NVMe host, FC adapters.
+#: Sources of the properties: initiator name, NVMe host, FC adapters.
 INPUTS = tuple(Path(p) for p in (
     '/etc/iscsi/initiatorname.iscsi', '/etc/nvme/hostnqn', '/etc/nvme/hostid',
     '/sys/class/fc_host'))
 
-#: How long they are kept, seconds.
+#: How long the properties are kept, seconds.
 MAX_AGE_S = 900
 
 
 class ConnectorProperties:
-    """The properties of this host; safe to use from several threads.
+    """The properties of this host; thread-safe.
 
-    :param inputs: files and folders whose change makes them stale.
+    :param inputs: files and folders; a change of one makes them stale.
     :param max_age_s: how long they are kept without a change.
     """
 
@@ -43,8 +43,8 @@ class ConnectorProperties:
     def get(self, collect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the properties; the caller may change the dict.
 
-        :param collect: asks os-brick. What it returns without an initiator
-            name is not kept, since open-iscsi may just be starting.
+        :param collect: asks os-brick. A result without an initiator name is
+            not kept, since open-iscsi may just be starting.
         """
         with self._lock:
             signature = tuple(_signature(path) for path in self._inputs)
@@ -61,7 +61,7 @@ class ConnectorProperties:
 
 
 def _signature(path: Path) -> object:
-    """Return something that differs when a file or folder has changed."""
+    """Return a value that changes with a file or folder."""
     try:
         seen = path.stat()
         names = sorted(os.listdir(path)) if path.is_dir() else []

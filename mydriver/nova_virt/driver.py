@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``compute_driver = mydriver.LibvirtDriver``: nova's, with our volumes."""
+"""``compute_driver = mydriver.LibvirtDriver``: nova's, for our volumes."""
 
 import logging
 from typing import Any
@@ -31,7 +31,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         self._connector_properties = ConnectorProperties()
 
     def init_host(self, host: str) -> None:
-        """Make the volume drivers now, so that a broken one stops the start.
+        """Make the volume drivers, so that a broken one stops the service.
 
         :param host: name of this host.
         """
@@ -53,7 +53,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         return super()._get_volume_driver(connection_info)
 
     def get_volume_connector(self, instance: Any) -> dict[str, Any]:
-        """Say who this host is, to Cinder, and what it can do.
+        """Return the connector of this host, marked with what it can do.
 
         :param instance: not used.
         """

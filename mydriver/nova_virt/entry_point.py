@@ -2,13 +2,13 @@
 """How an unmodified nova-compute finds ``compute_driver = mydriver.*``.
 
 nova imports ``nova.virt.`` and the option's value, and has no hook for a
-driver from elsewhere. What it does load from elsewhere, before the compute
-driver, are the plugins of os-vif (nova/cmd/compute.py). Ours plugs nothing:
-when it is loaded, it adds a finder for the one name ``nova.virt.mydriver``.
+driver of another package. Before the compute driver, it loads the plugins of
+os-vif (nova/cmd/compute.py). Ours plugs nothing: when it is loaded, it adds an
+import finder for the one name ``nova.virt.mydriver``.
 
-Other services load os-vif's plugins as well, where there may be no nova. So
-nothing of nova is imported here, and the finder does nothing until somebody
-imports that name.
+Other services load os-vif's plugins too, and nova may not be installed there.
+So nothing of nova is imported here, and the finder does nothing until that
+name is imported.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from os_vif.objects import host_info
 #: What nova imports for ``compute_driver = mydriver.LibvirtDriver``.
 ALIAS = 'nova.virt.mydriver'
 
-#: Where it is.
+#: The module that is behind it.
 DRIVER_MODULE = 'mydriver.nova_virt.driver'
 
 
 class NovaVirtFinder(abc.MetaPathFinder, abc.Loader):
-    """Finds and makes the module :data:`ALIAS`, and no other."""
+    """Finds and loads the module :data:`ALIAS`, and no other."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None,
                   target: ModuleType | None = None,
@@ -40,20 +40,20 @@ class NovaVirtFinder(abc.MetaPathFinder, abc.Loader):
         return machinery.ModuleSpec(fullname, self, origin=DRIVER_MODULE)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the module with the names that our driver's module offers."""
+        """Fill the module with the public names of our driver's module."""
         driver = importlib.import_module(DRIVER_MODULE)
         for name in driver.__all__:
             setattr(module, name, getattr(driver, name))
 
 
 def install() -> None:
-    """Add the finder, once; after all others, so that it shadows nothing."""
+    """Add the finder once, as the last one, so that it shadows nothing."""
     if not any(isinstance(f, NovaVirtFinder) for f in sys.meta_path):
         sys.meta_path.append(NovaVirtFinder())
 
 
 class NovaVirtFinderPlugin(plugin.PluginBase):
-    """An os-vif plugin that plugs no VIF, see the module's text."""
+    """An os-vif plugin that plugs no VIF; see the module's docstring."""
 
     @classmethod
     def load(cls, plugin_name: str) -> Self:
@@ -63,13 +63,13 @@ class NovaVirtFinderPlugin(plugin.PluginBase):
         return loaded
 
     def describe(self) -> Any:
-        """Say that there is no VIF type that we plug."""
+        """Return that we plug no type of VIF."""
         return host_info.HostPluginInfo(plugin_name='mydriver', vif_info=[])
 
     def plug(self, vif: Any, instance_info: Any) -> None:
-        """Refuse; nothing names us as a VIF's plugin."""
+        """Refuse: no VIF names this plugin."""
         raise exception.NoMatchingPlugin(plugin_name='mydriver')
 
     def unplug(self, vif: Any, instance_info: Any) -> None:
-        """Refuse; nothing names us as a VIF's plugin."""
+        """Refuse: no VIF names this plugin."""
         raise exception.NoMatchingPlugin(plugin_name='mydriver')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Libvirt volume drivers from installed packages, by entry point."""
+"""Libvirt volume drivers of installed packages, found by entry point."""
 
 import logging
 from typing import Any
@@ -11,7 +11,7 @@ from mydriver import exception
 LOG = logging.getLogger(__name__)
 
 #: Entry point group; the name of an entry is the ``driver_volume_type`` that
-#: it serves, in place of nova's own driver for it.
+#: it serves instead of nova's own driver.
 NAMESPACE = 'nova.virt.libvirt.volume_drivers'
 
 
@@ -19,7 +19,7 @@ def volume_driver_classes(namespace: str = NAMESPACE) -> dict[str, Any]:
     """Return the volume driver classes that packages offer, by type.
 
     :param namespace: entry point group.
-    :raises ConfigurationError: when one cannot be loaded, or two packages
+    :raises ConfigurationError: if one cannot be loaded, or if two packages
         offer the same type.
     """
     manager = extension.ExtensionManager(
@@ -42,7 +42,7 @@ def volume_driver(driver_type: str, cls: Any, host: Any) -> Any:
     :param driver_type: the ``driver_volume_type`` that it serves.
     :param cls: its class.
     :param host: :class:`nova.virt.libvirt.host.Host`.
-    :raises ConfigurationError: when it cannot be made.
+    :raises ConfigurationError: if its constructor fails.
     """
     try:
         return cls(host)

@@ -11,7 +11,7 @@ CONF = nova.conf.CONF
 
 
 class LibvirtISCSIVolumeDriver(iscsi.LibvirtISCSIVolumeDriver):
-    """Nova's own, on our connector.
+    """Nova's own driver with our connector.
 
     :param host: :class:`nova.virt.libvirt.host.Host`.
     """

@@ -14,8 +14,9 @@ Error = (type[exception.TargetError] | type[exception.StoreError]
          | type[exception.InitiatorError])
 
 
-def translating_os_errors(what: str, error: Error
-            ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def translating_os_errors(
+        what: str, error: Error
+        ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a verb so that it raises only errors of ours.
 
     A verb checks each value. If one causes an error of Python's all the same,
@@ -43,7 +44,8 @@ def translating_os_errors(what: str, error: Error
             except (TypeError, ValueError, LookupError, AttributeError,
                     ArithmeticError, RecursionError) as e:
                 raise exception.RequestRefused(
-                    f'to {what}', f'it met a {type(e).__name__}') from e
+                    f'to {what}',
+                    f'the call failed with {type(e).__name__}') from e
         return wrapper
     return decorate
 

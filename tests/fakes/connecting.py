@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mydriver import connection, model
+from mydriver.connection import iscsi
 from mydriver.target import exports
 
 
@@ -12,13 +13,15 @@ def connect(service: exports.ExportService, volume_id: str,
             connector: Mapping[str, Any], *, read_only: bool = False,
             keep_writable: bool = False) -> dict[str, Any]:
     """Map a volume; return ``connection_info['data']``."""
-    can = connection.Capabilities.of(connector)
+    host = connection.Connector.parse(connector)
+    can = host.capabilities
     reached = service.initialize_connection(
-        volume_id, connection.initiator_of(connector), read_only=read_only,
+        volume_id, host.require_initiator(), read_only=read_only,
         keep_writable=keep_writable, mutual=can.mutual_chap)
-    return connection.Connection(
-        volume_id=volume_id, target=reached.mapped.export.target,
-        portals=reached.portals, lun=reached.mapped.mapping.lun,
+    return iscsi.Connection(
+        volume_id=volume_id,
+        paths=iscsi.paths(reached.mapped.export.target, reached.portals,
+                          reached.mapped.mapping.lun),
         chap=reached.secrets, read_only=read_only,
         wwn=model.naa_id(volume_id)).to_data(can)
 
@@ -27,4 +30,4 @@ def disconnect(service: exports.ExportService, volume_id: str,
                connector: Mapping[str, Any]) -> bool:
     """Unmap a volume; return whether others use it."""
     return service.terminate_connection(
-        volume_id, connection.initiator_of(connector))
+        volume_id, connection.Connector.parse(connector).require_initiator())

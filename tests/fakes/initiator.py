@@ -9,8 +9,9 @@ import string
 import threading
 from typing import Self
 
-from mydriver import exception, model
-from mydriver.connection import Connection
+from mydriver import exception, model, vpd
+from mydriver.connection import iscsi
+from mydriver.initiator import sysfs
 from mydriver.initiator.sysfs import ScsiDevice, Session
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
@@ -46,11 +47,14 @@ class Lun:
 class FakeHost:
     """An :class:`.verbs.Verbs` and its sysfs, below ``root``.
 
-    :ivar luns: what the storage has mapped, by LUN.
+    :ivar luns: what the storage has mapped, by LUN, at each target that has
+        no entry in ``luns_at``.
+    :ivar luns_at: the same for one target each, by its IQN.
     :ivar down: portals that take no connection.
     :ivar silent: portals that take one and then say nothing.
     :ivar waited_s: how long such were waited for, by portal.
     :ivar refuse: text with which the target refuses logins, or empty.
+    :ivar chap: credentials that the target asks for; None takes any.
     :ivar records: node records, with the CHAP credentials in them.
     :ivar unflushed: disks that fail to write out.
     :ivar multipathd: whether it runs.
@@ -67,10 +71,12 @@ class FakeHost:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.luns: dict[int, Lun] = {}
+        self.luns_at: dict[str, dict[int, Lun]] = {}
         self.down: set[model.Portal] = set()
         self.silent: set[model.Portal] = set()
         self.waited_s: list[tuple[model.Portal, float]] = []
         self.refuse = ''
+        self.chap: model.ChapCredentials | None = None
         self.records: dict[tuple[str, model.Portal],
                            model.ChapCredentials | None] = {}
         self.flushed: list[str] = []
@@ -95,11 +101,12 @@ class FakeHost:
 
     def connection(self, volume_id: str = VOLUME, lun: int = 1,
                    portals: tuple[model.Portal, ...] = PORTALS,
-                   size_bytes: int = 16 * MIB) -> Connection:
+                   size_bytes: int = 16 * MIB) -> iscsi.Connection:
         """Map a volume and return how to reach it."""
         self.luns[lun] = Lun.of(volume_id, size_bytes)
-        return Connection(volume_id, TARGET, portals, lun,
-                          wwn=model.naa_id(volume_id))
+        return iscsi.Connection(
+            volume_id, iscsi.paths(TARGET, portals, lun),
+            wwn=model.naa_id(volume_id))
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder of sysfs."""
@@ -146,9 +153,19 @@ class FakeHost:
         """See Verbs."""
         if self.refuse:
             raise exception.LoginError(target, str(portal), self.refuse)
+        if portal in self.down | self.silent:
+            raise exception.LoginError(target, str(portal), 'no connection')
+        if self.chap and chap != self.chap:
+            raise exception.LoginError(target, str(portal),
+                                       '24 - authorization failure')
         with self._lock:
             self.records[target, portal] = chap
-            self.add_session(target, portal)
+            if not self._has_session(target, portal):
+                self.add_session(target, portal)
+
+    def _has_session(self, target: str, portal: model.Portal) -> bool:
+        """Tell whether there is a session with a target at a portal."""
+        return sysfs.Sysfs(self.root).session(target, portal) is not None
 
     def add_session(self, target: str, portal: model.Portal) -> None:
         """Make a session in sysfs."""
@@ -167,6 +184,20 @@ class FakeHost:
 
     def logout(self, session: Session) -> None:
         """See Verbs."""
+        folder = self.root / f'class/iscsi_session/session{session.sid}'
+        what = f'log out of session {session.sid}'
+        with self._lock:
+            if not folder.exists():
+                return
+            found = (folder / 'targetname').read_text().strip()
+            if found != session.target:
+                raise exception.InitiatorError(what, f'it is with {found}')
+            if list(self.root.glob(f'bus/scsi/devices/{session.host}:*')):
+                raise exception.InitiatorError(what, 'it still has devices')
+            self.drop_session(session)
+
+    def drop_session(self, session: Session) -> None:
+        """End a session, devices and all, as somebody else may."""
         with self._lock:
             for device in list((self.root / 'bus/scsi/devices').glob(
                     f'{session.host}:*')):
@@ -187,11 +218,15 @@ class FakeHost:
     def scan(self, session: Session, lun: int) -> None:
         """See Verbs."""
         with self._lock:
+            if not (self.root / 'class/iscsi_session'
+                    / f'session{session.sid}').exists():
+                raise exception.InitiatorError(
+                    f'use SCSI host {session.host}', 'it has no session')
             hctl = f'{session.host}:0:0:{lun}'
             link = self.root / 'bus/scsi/devices' / hctl
-            if lun not in self.luns or link.is_symlink():
+            mapped = self._mapped(session.sid, lun)
+            if not mapped or link.is_symlink():
                 return
-            mapped = self.luns[lun]
             name = next(self.disk_names)
             below = (f'devices/platform/host{session.host}/'
                      f'session{session.sid}/target{session.host}:0:0/{hctl}')
@@ -209,6 +244,20 @@ class FakeHost:
         if not link.is_symlink():
             link.symlink_to(self.root / 'block' / name)
 
+    def _mapped(self, sid: int, lun: int) -> Lun | None:
+        """Return what the target of a session has mapped at a LUN.
+
+        A SCSI host has the number of its session here.
+        """
+        file = self.root / f'class/iscsi_session/session{sid}/targetname'
+        if not file.exists():
+            return None
+        target = file.read_text().strip()
+        return self.luns_at.get(target, self.luns).get(lun)
+
+    def _mapped_to(self, device: ScsiDevice) -> Lun | None:
+        return self._mapped(device.hctl[0], device.lun)
+
     def _folder(self, device: ScsiDevice) -> Path:
         return (self.root / 'bus/scsi/devices'
                 / ':'.join(str(n) for n in device.hctl))
@@ -218,25 +267,35 @@ class FakeHost:
         if self.speechless.get(device.lun, 0):
             self.speechless[device.lun] -= 1
             raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
-        mapped = self.luns.get(device.lun)
+        mapped = self._mapped_to(device)
         return mapped.naa if mapped and self._folder(device).exists() else ''
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """See Verbs."""
-        mapped = self.luns[device.lun]
-        if mapped.naa != naa:
-            raise exception.WrongDevice(str(device), naa, mapped.naa)
+        mapped = self._mapped_to(device)
+        if not self._folder(device).exists():
+            raise exception.InitiatorError('rescan a device',
+                                           f'{device} is not there')
+        if mapped is None or mapped.naa != naa:
+            raise exception.WrongDevice(
+                str(device), naa, mapped.naa if mapped else 'nothing')
         self._disk(device.name or '', mapped.size_bytes)
         (self._folder(device) / 'vpd_pg83').write_bytes(page83(mapped.naa))
 
     def delete(self, device: ScsiDevice, naa: str) -> None:
         """See Verbs."""
-        folder = self._folder(device)
-        if folder.exists():
-            if (folder / 'vpd_pg83').read_bytes() != (
-                    page83(naa) if naa else b''):
-                raise exception.WrongDevice(str(device), naa, 'another')
-            self._remove(folder.name)
+        if self._folder(device).exists():
+            self._expect(device, naa)
+            if device.name in self.exclusive:
+                raise exception.InitiatorError(
+                    f'remove {device.name}', 'it is claimed')
+            self._remove(self._folder(device).name)
+
+    def _expect(self, device: ScsiDevice, naa: str) -> None:
+        """Refuse a device that the kernel knows as another volume."""
+        found = sysfs.Sysfs(self.root).remembered_naa(device)
+        if found != naa:
+            raise exception.WrongDevice(str(device), naa, found)
 
     def _remove(self, hctl: str) -> None:
         with self._lock:
@@ -252,10 +311,16 @@ class FakeHost:
 
     def is_claimed(self, device: ScsiDevice, naa: str) -> bool:
         """See Verbs."""
+        if not self._folder(device).exists():
+            return False
+        self._expect(device, naa)
         return device.name in self.exclusive
 
     def flush(self, name: str) -> None:
         """See Verbs."""
+        if not (self.root / 'class/block' / name).exists():
+            raise exception.InitiatorError(f'flush {name}',
+                                           'there is no such disk')
         if name in self.unflushed:
             raise exception.InitiatorError(f'flush {name}', 'I/O error')
         self.flushed.append(name)
@@ -273,12 +338,12 @@ class FakeHost:
         """Do as multipathd does: no path of another size than the map's."""
         dm = next((p.parent.parent.name for p in self.root.glob(
             'block/dm-*/dm/uuid')
-            if p.read_text().strip() == f'mpath-3{mapped.naa}'), None)
+            if p.read_text().strip() == vpd.map_uuid(mapped.naa)), None)
         size_bytes = 512 * int(
             (self.root / 'block' / name / 'size').read_text())
         if not dm:
             dm = f'dm-{len(list(self.root.glob("block/dm-*")))}'
-            self.write(f'block/{dm}/dm/uuid', f'mpath-3{mapped.naa}')
+            self.write(f'block/{dm}/dm/uuid', vpd.map_uuid(mapped.naa))
             self.write(f'block/{dm}/dm/suspended', '0')
             self._disk(dm, size_bytes)
         elif size_bytes != 512 * int(
@@ -289,7 +354,8 @@ class FakeHost:
 
     def _drop_map_without_paths(self, slaves: Path) -> None:
         """Do as multipathd does, unless the map is open."""
-        naa = (slaves.parent / 'dm/uuid').read_text().strip()[len('mpath-3'):]
+        naa = (slaves.parent / 'dm/uuid').read_text().strip().removeprefix(
+            vpd.map_uuid(''))
         if not list(slaves.iterdir()) and naa not in self.busy:
             self.multipath_remove_map(naa, False)
 
@@ -312,8 +378,9 @@ class FakeHost:
         if name in self.blacklisted:
             return 'blacklisted'
         for link in self.root.glob(f'bus/scsi/devices/*/block/{name}'):
-            mapped = self.luns[int(link.parent.parent.name.split(':')[3])]
-            if self.multipathd and mapped.naa in self.claimed:
+            host, _, _, lun = link.parent.parent.name.split(':')
+            mapped = self._mapped(int(host), int(lun))
+            if self.multipathd and mapped and mapped.naa in self.claimed:
                 self._add_to_map(name, mapped)
         return 'ok'
 
@@ -323,7 +390,7 @@ class FakeHost:
     def multipath_remove_map(self, naa: str, force: bool) -> None:
         """See Verbs."""
         for uuid in list(self.root.glob('block/dm-*/dm/uuid')):
-            if uuid.read_text().strip() == f'mpath-3{naa}':
+            if uuid.read_text().strip() == vpd.map_uuid(naa):
                 dm = uuid.parent.parent
                 if naa in self.busy:
                     raise exception.InitiatorError(
@@ -334,8 +401,11 @@ class FakeHost:
     def multipath_resize_map(self, naa: str) -> None:
         """See Verbs."""
         for uuid in self.root.glob('block/dm-*/dm/uuid'):
-            if uuid.read_text().strip() == f'mpath-3{naa}':
+            if uuid.read_text().strip() == vpd.map_uuid(naa):
                 dm = uuid.parent.parent
                 slave = next((dm / 'slaves').iterdir()).name
                 self._disk(dm.name, 512 * int(
                     (self.root / 'block' / slave / 'size').read_text()))
+                return
+        raise exception.InitiatorError(
+            f'resize the multipath map of {naa}', 'there is none')

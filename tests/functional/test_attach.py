@@ -7,7 +7,8 @@ import time
 
 import ddt
 
-from mydriver import connection, model
+from mydriver import model
+from mydriver.connection import iscsi
 from tests.functional import attaching
 from tests.functional.attaching import MIB, Attachment, ours, stock
 
@@ -66,7 +67,7 @@ class BothTest(attaching.AttachTestCase):
     def test_our_connector_takes_other_backends_volumes(self):
         volume_id = self.cloud.volume()
         data = self.cloud.attach(volume_id, marked=False)
-        self.assertFalse(connection.is_ours(data))
+        self.assertFalse(iscsi.is_ours(data))
         attachment = Attachment(volume_id, data, ours(False),
                                 ours(False).connect_volume(data))
         self.assert_is(attachment.path, volume_id)

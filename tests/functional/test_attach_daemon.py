@@ -7,7 +7,8 @@ import sys
 
 from oslo_config import cfg
 
-from mydriver import connection, exception, privileged
+from mydriver import exception, privileged
+from mydriver.connection import iscsi
 from tests.functional import attaching
 from tests.functional.attaching import ours
 
@@ -49,7 +50,7 @@ class DaemonTest(attaching.AttachTestCase):
             attachment.data))
         self.detach(attachment)
         self.assert_nothing_left()
-        chap = connection.Connection.parse(attachment.data).chap
+        chap = iscsi.Connection.parse(attachment.data).chap
         self.assertIn('privsep', log.text)
         for secret in (chap.password, chap.mutual_password):
             self.assertNotIn(secret, log.text)

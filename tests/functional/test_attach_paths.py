@@ -270,7 +270,7 @@ class LateNodeTest(attaching.AttachTestCase):
             (self.nodes / name).unlink()
             log = attaching.LogCatcher(self)
             attachment.disconnect()
-        self.assertNotIn('othing is flushed', log.text)
+        self.assertNotIn('is not flushed', log.text)
         with self.cloud.path(attachment.volume_id).open('rb') as f:
             self.assertEqual(b'cached', f.read(6))
         self.cloud.detach(attachment.volume_id)

@@ -15,7 +15,7 @@ import ddt
 
 from lab import process
 from mydriver import exception, model
-from mydriver.privileged.initiator import sessions as verbs
+from mydriver.privileged.initiator import sessions
 from tests.functional import attaching, base
 from tests.functional.attaching import Attachment, ours
 
@@ -227,7 +227,7 @@ class RecordsTest(attaching.AttachTestCase):
         record, = (p for p in self.nodes.rglob('*') if p.is_file())
         before = record.read_text()
         with self.assertRaises(exception.LoginError):
-            verbs.login(iqn, portal.address, portal.port, [
+            sessions.login(iqn, portal.address, portal.port, [
                 data['auth_username'], 'wrongwrongwrong1', None, None], 30)
         self.assertEqual(before, record.read_text())
 

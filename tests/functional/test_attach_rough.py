@@ -12,7 +12,7 @@ import rtslib_fb
 
 from lab import process
 from mydriver import exception
-from mydriver.privileged.initiator import sessions as verbs
+from mydriver.privileged.initiator import devices, multipath, sessions
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB, Attachment, ours
 
@@ -189,28 +189,29 @@ class RoughTest(attaching.AttachTestCase):
         other = '6001405' + '0' * 25
         done = []
         for verb, *args in (
-                (verbs.login, iqn, '127.0.0.1', 3260, [], 10),
-                (verbs.login, iqn, '127.0.0.1', 3260, ['a', 'b', None, None],
-                 10),
-                (verbs.logout, sid, iqn), (verbs.forget, iqn, '127.0.0.1',
-                                           3260),
-                (verbs.scan, *numbers), (verbs.read_naa, numbers),
-                (verbs.rescan_device, numbers, naa),
-                (verbs.delete_device, numbers, naa),
-                (verbs.delete_device, numbers, ''),
-                (verbs.delete_device, numbers, other),
-                (verbs.flush, name), (verbs.flush, 'ubda'),
-                (verbs.multipath_add_path, name),
-                (verbs.multipath_del_path, name),
+                (sessions.login, iqn, '127.0.0.1', 3260, [], 10),
+                (sessions.login, iqn, '127.0.0.1', 3260,
+                 ['a', 'b', None, None], 10),
+                (sessions.logout, sid, iqn),
+                (sessions.forget, iqn, '127.0.0.1', 3260),
+                (devices.scan, *numbers), (devices.read_naa, numbers),
+                (devices.rescan, numbers, naa),
+                (devices.delete, numbers, naa),
+                (devices.delete, numbers, ''),
+                (devices.delete, numbers, other),
+                (devices.flush, name), (devices.flush, 'ubda'),
+                (multipath.multipath_add_path, name),
+                (multipath.multipath_del_path, name),
                 # Its NAA id begins as that of each of the kernel's disks.
-                (verbs.flush, dm), (verbs.multipath_claim, naa),
-                (verbs.multipath_unclaim, naa),
-                (verbs.multipath_resize_map, naa),
-                (verbs.multipath_remove_map, naa, False),
-                (verbs.multipath_remove_map, naa, True)):
+                (devices.flush, dm), (multipath.multipath_claim, naa),
+                (multipath.multipath_unclaim, naa),
+                (multipath.multipath_resize_map, naa),
+                (multipath.multipath_remove_map, naa, False),
+                (multipath.multipath_remove_map, naa, True)):
             try:
                 verb(*args)
-            except exception.InitiatorError as e:
+            except (exception.InitiatorError,
+                    exception.RequestRefused) as e:
                 print(f'{verb.args[0].__name__}: {e}', file=sys.stderr)
             else:
                 done.append((verb.args[0].__name__, args))

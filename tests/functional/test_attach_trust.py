@@ -8,7 +8,8 @@ from unittest import mock
 
 import ddt
 
-from mydriver import connection, exception, model
+from mydriver import exception, model
+from mydriver.connection import iscsi
 from mydriver.initiator import devices
 from tests.functional import attaching, base
 from tests.functional.attaching import Attachment, ours, stock
@@ -19,7 +20,7 @@ class SecretsTest(attaching.AttachTestCase):
     """CHAP, and where its secrets are not."""
 
     def secrets(self, data):
-        chap = connection.Connection.parse(data).chap
+        chap = iscsi.Connection.parse(data).chap
         self.assertTrue(chap.password and chap.mutual_password)
         return chap.password, chap.mutual_password
 
@@ -48,7 +49,7 @@ class SecretsTest(attaching.AttachTestCase):
         self.detach(attachment)
         self.assertIn(attachment.data['auth_password'], arguments.text)
 
-    @ddt.data('auth_password', connection._MUTUAL_PASSWORD)
+    @ddt.data('auth_password', iscsi._MUTUAL_PASSWORD)
     def test_wrong_secret(self, key):
         volume_id = self.cloud.volume()
         data = self.cloud.attach(volume_id, True)

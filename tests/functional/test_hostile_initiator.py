@@ -10,12 +10,15 @@ import tempfile
 
 import rtslib_fb
 
-from mydriver import connection, privileged
+from mydriver import privileged
+from mydriver.connection import iscsi
 from tests.functional import attaching, base, hostile
 
 MIB = 1 << 20
 STRANGER = 'iqn.2003-01.org.example:stranger'
-HERE = 'mydriver.privileged.initiator.sessions.'
+HERE = 'mydriver.privileged.initiator.'
+SESSIONS, DEVICES, MULTIPATH = (
+    f'{HERE}{module}.' for module in ('sessions', 'devices', 'multipath'))
 NODES = Path('/etc/iscsi/nodes')
 WWIDS = Path('/etc/multipath/wwids')
 
@@ -35,8 +38,9 @@ class HostileInitiatorTest(attaching.AttachTestCase):
     def clear(self):
         """Detach, whatever is left of it."""
         base.subprocess.run(
-            ['iscsiadm', '-m', 'node', '-T', self.parsed().target.name,
-             '--logout'], check=False, capture_output=True)
+            ['iscsiadm', '-m', 'node', '-T',
+             str(self.parsed().paths[0].target), '--logout'],
+            check=False, capture_output=True)
 
     def stranger(self):
         """Mount a disk of a target that has nothing to do with us."""
@@ -86,7 +90,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
 
     def parsed(self):
         """Return what the attach was told."""
-        return connection.Connection.parse(self.attachment.data)
+        return iscsi.Connection.parse(self.attachment.data)
 
     # -- what is outside
 
@@ -94,7 +98,7 @@ class HostileInitiatorTest(attaching.AttachTestCase):
         """Return all that the caller has no business with."""
         (self.mount / 'probe').write_text('still written')
         os.sync()
-        ours = str(self.parsed().target)
+        ours = str(self.parsed().paths[0].target)
         device = Path('/sys/bus/scsi/devices', ':'.join(map(str, self.hctl)))
         return {
             'session': self.session_of(STRANGER),
@@ -133,30 +137,31 @@ class HostileInitiatorTest(attaching.AttachTestCase):
     def valid(self):
         """Return what each verb takes, by its name and parameter."""
         told = self.parsed()
-        target = {'target': str(told.target)}
+        target = {'target': str(told.paths[0].target)}
         portal = {'address': '127.0.0.1', 'port': 3260}
-        sid = self.session_of(str(told.target))
+        sid = self.session_of(str(told.paths[0].target))
         name, hctl = self.disk_of(sid)
         naa = {'naa': told.wwn}
         chap = told.chap
         return {HERE + verb: values for verb, values in {
-            'login': {**target, **portal, 'chap': [
+            'sessions.login': {**target, **portal, 'chap': [
                 chap.username, chap.password, chap.mutual_username,
                 chap.mutual_password], 'timeout_s': 20.0},
-            'logout': {'sid': sid, **target},
-            'forget': {**target, **portal},
-            'scan': {'host': hctl[0], 'channel': hctl[1],
-                     'target_id': hctl[2], 'lun': hctl[3]},
-            'read_naa': {'hctl': hctl},
-            'rescan_device': {'hctl': hctl, **naa},
-            'is_claimed': {'hctl': hctl, **naa},
-            'delete_device': {'hctl': hctl, **naa},
-            'flush': {'name': name},
-            'multipath_claim': naa, 'multipath_unclaim': naa,
-            'multipath_add_path': {'name': name},
-            'multipath_del_path': {'name': name},
-            'multipath_remove_map': {**naa, 'force': True},
-            'multipath_resize_map': naa,
+            'sessions.logout': {'sid': sid, **target},
+            'sessions.forget': {**target, **portal},
+            'devices.scan': {'host': hctl[0], 'channel': hctl[1],
+                             'target_id': hctl[2], 'lun': hctl[3]},
+            'devices.read_naa': {'hctl': hctl},
+            'devices.rescan': {'hctl': hctl, **naa},
+            'devices.is_claimed': {'hctl': hctl, **naa},
+            'devices.delete': {'hctl': hctl, **naa},
+            'devices.flush': {'name': name},
+            'multipath.multipath_claim': naa,
+            'multipath.multipath_unclaim': naa,
+            'multipath.multipath_add_path': {'name': name},
+            'multipath.multipath_del_path': {'name': name},
+            'multipath.multipath_remove_map': {**naa, 'force': True},
+            'multipath.multipath_resize_map': naa,
         }.items()}
 
     def foreign(self):
@@ -205,30 +210,33 @@ class HostileInitiatorTest(attaching.AttachTestCase):
     def test_what_is_right_works(self):
         # The suite is of no use where the other parameters are wrong, too.
         good = self.valid()
-        for verb in ('scan', 'read_naa', 'rescan_device', 'flush',
-                     'multipath_claim', 'multipath_unclaim', 'delete_device',
-                     'login', 'scan', 'delete_device', 'logout', 'forget'):
-            answer = self.caller.one(HERE + verb, *good[HERE + verb].values())
+        for verb in (
+                DEVICES + 'scan', DEVICES + 'read_naa', DEVICES + 'rescan',
+                DEVICES + 'flush', MULTIPATH + 'multipath_claim',
+                MULTIPATH + 'multipath_unclaim', DEVICES + 'delete',
+                SESSIONS + 'login', DEVICES + 'scan', DEVICES + 'delete',
+                SESSIONS + 'logout', SESSIONS + 'forget'):
+            answer = self.caller.one(verb, *good[verb].values())
             self.assertEqual('done', answer.kind, (verb, answer.text))
 
     # -- what was seen
 
     def test_a_foreign_session(self):
         self.assert_refused(self.caller.one(
-            f'{HERE}logout', self.sid, STRANGER))
+            f'{SESSIONS}logout', self.sid, STRANGER))
 
     def test_a_foreign_mounted_disk(self):
         naa = attaching.disk_naa(f'/dev/{self.disk}')
-        for verb in ('delete_device', 'rescan_device'):
+        for verb in ('delete', 'rescan'):
             self.assert_refused(self.caller.one(
-                HERE + verb, self.hctl, naa))
-        self.assert_refused(self.caller.one(f'{HERE}flush', self.disk))
-        self.assert_refused(self.caller.one(f'{HERE}flush', 'ubda'))
+                DEVICES + verb, self.hctl, naa))
+        self.assert_refused(self.caller.one(f'{DEVICES}flush', self.disk))
+        self.assert_refused(self.caller.one(f'{DEVICES}flush', 'ubda'))
 
     def test_a_foreign_record(self):
         portal = '127.0.0.3', 3260
         self.assert_refused(self.caller.one(
-            f'{HERE}login', STRANGER, *portal, ['x', 'yyyyyyyyyyyyy', None,
+            f'{SESSIONS}login', STRANGER, *portal, ['x', 'yyyyyyyyyyyyy', None,
                                                 None], 5.0))
         self.assert_refused(self.caller.one(
-            f'{HERE}forget', STRANGER, *portal))
+            f'{SESSIONS}forget', STRANGER, *portal))

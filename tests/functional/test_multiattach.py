@@ -15,7 +15,8 @@ import unittest
 import ddt
 
 from lab import process as lab_process
-from mydriver import connection, model
+from mydriver import model
+from mydriver.connection import iscsi
 from tests.fakes import connecting
 from tests.functional import attaching, base
 from tests.functional.attaching import MIB, ours, stock
@@ -63,20 +64,20 @@ class SharedCase(attaching.AttachTestCase):
 
         After this node's own attach, which would use the other's session.
         """
-        parsed = connection.Connection.parse(
+        parsed = iscsi.Connection.parse(
             connecting.connect(self.cloud.service, volume_id,
                                {'initiator': OTHER, 'host': 'other'}))
         base.run('iscsiadm', '-m', 'iface', '-I', 'other', '-o', 'new')
         base.run('iscsiadm', '-m', 'iface', '-I', 'other', '-o', 'update',
                  '-n', 'iface.initiatorname', '-v', OTHER)
         node = ('iscsiadm', '-m', 'node', '-I', 'other', '-T',
-                str(parsed.target), '-p', str(parsed.portals[0]))
+                str(parsed.paths[0].target), '-p', str(parsed.portals[0]))
         base.run(*node, '-o', 'new')
         base.run(*node, '--login')
         try:
             session, = (p.parent for p in SESSIONS.glob('*/initiatorname')
                         if p.read_text().strip() == OTHER)
-            pattern = f'device/target*/*:{parsed.lun}/block/*'
+            pattern = f'device/target*/*:{parsed.paths[0].lun}/block/*'
             lab_process.wait_for(lambda: any(session.glob(pattern)),
                                  'the disk of the other host', 30)
             disk, = session.glob(pattern)

@@ -17,6 +17,7 @@ from oslo_concurrency import lockutils
 import rtslib_fb
 
 from mydriver import connection, discovery, exception, model
+from mydriver.connection import iscsi
 from mydriver.target import configfs, factory, pool, recorded
 from tests.fakes import connecting, devices
 from tests.functional import lio
@@ -80,7 +81,7 @@ class ServiceOnLioTest(unittest.TestCase):
 
     def test_missing_iqn(self):
         self.assert_refused(
-            exception.InvalidConnector, 'no initiator name',
+            exception.NoInitiatorName, 'no initiator name',
             self.exported(), {'host': 'a'})
 
     def test_wrong_iqn(self):
@@ -109,7 +110,7 @@ class ServiceOnLioTest(unittest.TestCase):
             portal.rmdir()
         data = connecting.connect(self.service, volume_id, HOST_A)
         self.assertEqual(PORTALS[1:],
-                         connection.Connection.parse(data).portals)
+                         iscsi.Connection.parse(data).portals)
 
     def test_discovery_shows_a_target_to_its_initiator_only(self):
         data = connecting.connect(self.service, self.exported(), HOST_A)
@@ -122,7 +123,7 @@ class ServiceOnLioTest(unittest.TestCase):
         marked = {**HOST_A, connection.MARKER:
                   connection.Capabilities(True, True).mark()}
         data = connecting.connect(self.service, self.exported(), marked)
-        chap = connection.Connection.parse(data).chap
+        chap = iscsi.Connection.parse(data).chap
         raw = b''.join(p.read_bytes() for p in self.folder.glob('journal*'))
         self.assertIn(str(ALICE).encode(), raw)
         for secret in (chap.password, chap.mutual_password):
@@ -162,10 +163,11 @@ class ServiceOnLioTest(unittest.TestCase):
         self.service = self.build()
         attachments = []
         for (volume_id, host), data in told.items():
-            parsed = connection.Connection.parse(data)
+            parsed = iscsi.Connection.parse(data)
+            path = parsed.paths[0]
             attachments.append(recorded.Recorded(
                 model.Mapping(volume_id, {'a': ALICE, 'b': BOB}[host],
-                              parsed.lun), parsed.target, parsed.chap,
+                              path.lun), path.target, parsed.chap,
                 parsed.portals))
         for made in (11, 0):
             self.assertEqual(made, self.service.reconciler.remake(

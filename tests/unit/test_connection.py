@@ -6,44 +6,50 @@ import json
 import unittest
 
 import ddt
-from os_brick.initiator.connectors import iscsi
+from os_brick.initiator.connectors import iscsi as os_brick_iscsi
 from oslo_utils import strutils
 
 from mydriver import connection, exception, model
+from mydriver.connection import iscsi
 
 VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
 PORTALS = (model.Portal('192.0.2.1'), model.Portal('2001:db8::1', 3261))
 NOTHING = connection.Capabilities()
 ALL = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
-SIMPLE = connection.Connection(
-    VOLUME, model.Iqn('iqn.2010-10.org.openstack:pool-0'), PORTALS[:1], 7,
-    wwn=model.naa_id(VOLUME))
+TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
+OTHER_TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-1')
+SIMPLE = iscsi.Connection(
+    VOLUME, iscsi.paths(TARGET, PORTALS[:1], 7), wwn=model.naa_id(VOLUME))
 FULL = dataclasses.replace(
-    SIMPLE, portals=PORTALS, lun=300, read_only=True, encrypted=True,
+    SIMPLE, paths=iscsi.paths(TARGET, PORTALS, 300), read_only=True,
+    encrypted=True,
     chap=model.ChapCredentials('user', 'hidden1', 'target', 'hidden2'))
+SPREAD = dataclasses.replace(SIMPLE, paths=(
+    iscsi.Path(TARGET, PORTALS[0], 7),
+    iscsi.Path(OTHER_TARGET, PORTALS[1], 300)))
 
 
 @ddt.ddt
 class SymmetryTest(unittest.TestCase):
     """What was built is what is read."""
 
-    @ddt.data(SIMPLE, FULL,
-              dataclasses.replace(FULL, portals=PORTALS[1:], chap=None),
+    @ddt.data(SIMPLE, FULL, SPREAD,
+              dataclasses.replace(FULL, paths=FULL.paths[1:], chap=None),
               dataclasses.replace(FULL, chap=model.ChapCredentials('u', 'p')))
     def test_for_our_nova_side(self, wanted):
         data = json.loads(json.dumps(wanted.to_data(ALL)))
-        self.assertTrue(connection.is_ours(data))
-        self.assertEqual(wanted, connection.Connection.parse(data))
+        self.assertTrue(iscsi.is_ours(data))
+        self.assertEqual(wanted, iscsi.Connection.parse(data))
 
-    @ddt.data(SIMPLE, FULL)
+    @ddt.data(SIMPLE, FULL, SPREAD)
     def test_for_stock(self, wanted):
         data = wanted.to_data(NOTHING)
-        self.assertFalse(connection.is_ours(data))
+        self.assertFalse(iscsi.is_ours(data))
         self.assertEqual([], [k for k in data if 'mydriver' in k])
         chap = wanted.chap and model.ChapCredentials(
             wanted.chap.username, wanted.chap.password)
         self.assertEqual(dataclasses.replace(wanted, wwn=None, chap=chap),
-                         connection.Connection.parse(data))
+                         iscsi.Connection.parse(data))
 
     def test_discard_is_not_promised_of_an_encrypted_volume(self):
         for capabilities in (ALL, NOTHING):
@@ -59,18 +65,24 @@ class StockTest(unittest.TestCase):
     """What stock os-brick makes of it."""
 
     def targets(self, wanted):
-        return iscsi.ISCSIConnector('')._get_all_targets(
+        return os_brick_iscsi.ISCSIConnector('')._get_all_targets(
             wanted.to_data(NOTHING))
 
     def test_single_path(self):
-        self.assertEqual([('192.0.2.1:3260', str(SIMPLE.target), 7)],
+        self.assertEqual([('192.0.2.1:3260', str(TARGET), 7)],
                          self.targets(SIMPLE))
 
     def test_several(self):
         self.assertEqual(
-            [('192.0.2.1:3260', str(FULL.target), 300),
-             ('[2001:db8::1]:3261', str(FULL.target), 300)],
+            [('192.0.2.1:3260', str(TARGET), 300),
+             ('[2001:db8::1]:3261', str(TARGET), 300)],
             self.targets(FULL))
+
+    def test_targets_and_luns_that_differ(self):
+        self.assertEqual(
+            [('192.0.2.1:3260', str(TARGET), 7),
+             ('[2001:db8::1]:3261', str(OTHER_TARGET), 300)],
+            self.targets(SPREAD))
 
     def test_secrets_are_masked_where_stock_logs(self):
         """os-brick and nova mask by the names of keys."""
@@ -79,6 +91,77 @@ class StockTest(unittest.TestCase):
         self.assertNotIn('hidden', masked)
         self.assertNotIn('hidden', str(strutils.mask_dict_password(
             FULL.to_data(ALL))))
+
+
+#: ``connection_info['data']`` as release 1.0 wrote it.
+OLD_SINGLE = {
+    'target_discovered': False,
+    'target_iqn': 'iqn.2010-10.org.openstack:pool-0',
+    'target_portal': '192.0.2.1:3260',
+    'target_lun': 7,
+    'volume_id': '9480dfc5-bffe-464e-9658-22036e7a43fc',
+    'encrypted': False,
+    'access_mode': 'rw',
+    'discard': True,
+    'mydriver_wwn': '60014059480dfc5bffe464e965822036',
+}
+OLD_FULL = {
+    'target_discovered': False,
+    'target_iqn': 'iqn.2010-10.org.openstack:pool-0',
+    'target_portal': '192.0.2.1:3260',
+    'target_lun': 300,
+    'volume_id': '9480dfc5-bffe-464e-9658-22036e7a43fc',
+    'encrypted': True,
+    'access_mode': 'ro',
+    'target_portals': ['192.0.2.1:3260', '[2001:db8::1]:3261'],
+    'target_iqns': ['iqn.2010-10.org.openstack:pool-0',
+                    'iqn.2010-10.org.openstack:pool-0'],
+    'target_luns': [300, 300],
+    'auth_method': 'CHAP',
+    'auth_username': 'user',
+    'auth_password': 'hidden1',
+    'mydriver_mutual_auth_username': 'target',
+    'mydriver_mutual_auth_password': 'hidden2',
+    'mydriver_wwn': '60014059480dfc5bffe464e965822036',
+}
+
+
+@ddt.ddt
+class PreviousReleaseTest(unittest.TestCase):
+    """Data in Cinder's and Nova's databases outlives a release."""
+
+    @ddt.data((OLD_SINGLE, SIMPLE), (OLD_FULL, FULL))
+    @ddt.unpack
+    def test_both_write_the_same(self, old, wanted):
+        """So each reads what the other has written."""
+        self.assertEqual(wanted, iscsi.Connection.parse(old))
+        self.assertEqual(old, wanted.to_data(ALL))
+
+    def test_paths_that_differ_have_the_same_keys(self):
+        data = SPREAD.to_data(ALL)
+        self.assertEqual(
+            {*OLD_SINGLE, 'target_portals', 'target_iqns', 'target_luns'},
+            set(data))
+        self.assertEqual(
+            (['192.0.2.1:3260', '[2001:db8::1]:3261'],
+             [str(TARGET), str(OTHER_TARGET)], [7, 300]),
+            (data['target_portals'], data['target_iqns'],
+             data['target_luns']))
+        # The singular keys are those of the first path.
+        self.assertEqual(OLD_SINGLE, {key: data[key] for key in OLD_SINGLE})
+
+    def test_singular_target_and_lun_of_several_portals(self):
+        """As drivers with one target write it."""
+        data = {key: value for key, value in OLD_FULL.items()
+                if key not in ('target_iqns', 'target_luns')}
+        self.assertEqual(FULL, iscsi.Connection.parse(data))
+
+    def test_lists_of_another_length(self):
+        for key in ('target_iqns', 'target_luns'):
+            for values in (OLD_FULL[key][:1], OLD_FULL[key] * 2):
+                with self.assertRaisesRegex(
+                        exception.InvalidConnectionData, 'for 2 portals'):
+                    iscsi.Connection.parse({**OLD_FULL, key: values})
 
 
 @ddt.ddt
@@ -91,14 +174,7 @@ class ParseTest(unittest.TestCase):
         del data[key]
         with self.assertRaisesRegex(
                 exception.InvalidConnectionData, f'{key} is missing'):
-            connection.Connection.parse(data)
-
-    @ddt.data({'target_iqns': ['iqn.2010-10.org.x:a', 'iqn.2010-10.org.x:b']},
-              {'target_luns': [1, 2]})
-    def test_portals_that_differ(self, change):
-        with self.assertRaisesRegex(
-                exception.InvalidConnectionData, 'differ'):
-            connection.Connection.parse({**FULL.to_data(ALL), **change})
+            iscsi.Connection.parse(data)
 
     def test_value_of_another_form(self):
         for key, value, said in (
@@ -124,7 +200,7 @@ class ParseTest(unittest.TestCase):
             with (self.subTest(key=key, said=said),
                   self.assertRaises(
                       exception.InvalidConnectionData) as caught):
-                connection.Connection.parse(
+                iscsi.Connection.parse(
                     {**SIMPLE.to_data(ALL), key: value})
             self.assertIn(said, str(caught.exception))
             self.assertLess(len(str(caught.exception)), 400)
@@ -134,8 +210,8 @@ class ParseTest(unittest.TestCase):
     def test_no_object(self, data):
         with self.assertRaisesRegex(
                 exception.InvalidConnectionData, 'not an object'):
-            connection.Connection.parse(data)
-        self.assertFalse(connection.is_ours(data))
+            iscsi.Connection.parse(data)
+        self.assertFalse(iscsi.is_ours(data))
 
     def test_secret_of_another_form(self):
         for value in (7, ['hidden'], 'hidden\n', 'hidden\ud800',
@@ -145,7 +221,7 @@ class ParseTest(unittest.TestCase):
                         'mydriver_mutual_auth_password'):
                 with self.assertRaises(
                         exception.InvalidConnectionData) as caught:
-                    connection.Connection.parse(
+                    iscsi.Connection.parse(
                         {**FULL.to_data(ALL), key: value})
                 self.assertIn(f'{key} is not printable text',
                               str(caught.exception))
@@ -158,21 +234,21 @@ class ParseTest(unittest.TestCase):
         del data[key]
         with self.assertRaisesRegex(
                 exception.InvalidConnectionData, f'{key} is missing'):
-            connection.Connection.parse(data)
+            iscsi.Connection.parse(data)
 
     @ddt.data('', 'naa.6001', '6001405', model.naa_id(VOLUME).upper(),
               '../' + model.naa_id(VOLUME), 7)
     def test_id_that_is_none(self, wwn):
         with self.assertRaisesRegex(
                 exception.InvalidConnectionData, 'NAA id'):
-            connection.Connection.parse(
+            iscsi.Connection.parse(
                 {**SIMPLE.to_data(ALL), 'mydriver_wwn': wwn})
 
     def test_chap_without_secret(self):
         data = FULL.to_data(ALL)
         del data['auth_password']
         with self.assertRaises(exception.InvalidConnectionData) as caught:
-            connection.Connection.parse(data)
+            iscsi.Connection.parse(data)
         self.assertIn('auth_password', str(caught.exception))
         self.assertNotIn('hidden', str(caught.exception))
 
@@ -194,3 +270,61 @@ class CapabilitiesTest(unittest.TestCase):
     def test_only_true_is_true(self):
         self.assertFalse(connection.Capabilities.of(
             {connection.MARKER: {'mutual_chap': 'False'}}).mutual_chap)
+
+
+class ConnectorTest(unittest.TestCase):
+    """What a compute host tells Cinder about itself."""
+
+    def test_parse(self):
+        found = connection.Connector.parse({
+            'host': 'compute-7', 'initiator': 'iqn.1993-08.org.debian:01:A',
+            connection.MARKER: ALL.mark(), 'multipath': True})
+        self.assertEqual(connection.Connector(
+            'compute-7', model.Iqn('iqn.1993-08.org.debian:01:a'), ALL),
+            found)
+        self.assertEqual(found.initiator, found.require_initiator())
+
+    def test_no_initiator_name(self):
+        for name in ({}, {'initiator': None}, {'initiator': ''}):
+            found = connection.Connector.parse({'host': 'compute-7', **name})
+            self.assertIsNone(found.initiator)
+            with self.assertRaises(exception.NoInitiatorName) as caught:
+                found.require_initiator()
+            self.assertEqual(
+                'The connector of host compute-7 has no initiator name. '
+                'Install open-iscsi there and check /etc/iscsi/'
+                'initiatorname.iscsi.', str(caught.exception))
+
+    def test_what_is_none(self):
+        for connector in (None, [], 'x', 7, {'initiator': 'eui.01234'},
+                          {'initiator': 7}):
+            with (self.subTest(connector),
+                  self.assertRaises(exception.InvalidConnector)):
+                connection.Connector.parse(connector)
+
+    def test_host_of_another_form(self):
+        for host, shown in ((None, '?'), ('', '?'), (['x'], '<list>'),
+                            ('\ud800', '\\ud800')):
+            self.assertEqual(shown, connection.Connector.parse(
+                {'host': host}).host)
+
+
+class ChooseTest(unittest.TestCase):
+    """Which protocol a host and a backend use."""
+
+    WITH = connection.Connector('a', model.Iqn('iqn.1993-08.org.debian:01:a'))
+
+    def test_iscsi(self):
+        self.assertEqual('iscsi', connection.choose(
+            self.WITH, [connection.Protocol.ISCSI]))
+
+    def test_host_that_cannot(self):
+        with self.assertRaises(exception.NoInitiatorName):
+            connection.choose(connection.Connector('a'),
+                              [connection.Protocol.ISCSI])
+
+    def test_backend_that_offers_nothing(self):
+        with self.assertRaisesRegex(
+                exception.InvalidConnector,
+                r'host a can use none of the protocols .*\(none\)'):
+            connection.choose(self.WITH, [])

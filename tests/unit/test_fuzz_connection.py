@@ -9,14 +9,18 @@ import hypothesis
 from hypothesis import strategies as st
 
 from mydriver import connection, exception, model
+from mydriver.connection import iscsi
 from tests.fakes import hostile
 
 VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
 ALL = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
 SECRETS = ('hidden-of-initiator', 'hidden-of-target')
-GOOD = connection.Connection(
-    VOLUME, model.Iqn('iqn.2010-10.org.openstack:pool-0'),
-    (model.Portal('192.0.2.1'), model.Portal('2001:db8::1', 3261)), 300,
+GOOD = iscsi.Connection(
+    VOLUME, (
+        iscsi.Path(model.Iqn('iqn.2010-10.org.openstack:pool-0'),
+                   model.Portal('192.0.2.1'), 300),
+        iscsi.Path(model.Iqn('iqn.2010-10.org.openstack:pool-1'),
+                   model.Portal('2001:db8::1', 3261), 301)),
     model.ChapCredentials('user', SECRETS[0], 'target', SECRETS[1]),
     wwn=model.naa_id(VOLUME)).to_data(ALL)
 
@@ -46,27 +50,29 @@ good_chap = st.one_of(
     st.none(), st.builds(model.ChapCredentials, words, words),
     st.builds(model.ChapCredentials, words, words, words, words))
 good_connections = st.builds(
-    connection.Connection, volume_id=st.uuids().map(str), target=good_iqns,
-    portals=st.lists(good_portals, min_size=1, max_size=4).map(tuple),
-    lun=st.integers(0, connection.MAX_LUN), chap=good_chap,
+    iscsi.Connection, volume_id=st.uuids().map(str),
+    paths=st.lists(st.builds(
+        iscsi.Path, good_iqns, good_portals,
+        st.integers(0, iscsi.MAX_LUN)), min_size=1, max_size=4).map(tuple),
+    chap=good_chap,
     read_only=st.booleans(), encrypted=st.booleans(),
     wwn=st.one_of(st.none(),
                   st.uuids().map(lambda u: model.naa_id(str(u)))))
 
 
 def assert_valid(test: unittest.TestCase,
-                 found: connection.Connection) -> None:
+                 found: iscsi.Connection) -> None:
     """See that each field is what its type and documentation say."""
     test.assertIs(str, type(found.volume_id))
-    test.assertRegex(str(found.target), r'\Aiqn\.[!-~]{1,219}\Z')
-    test.assertTrue(found.portals)
-    for portal in found.portals:
-        ipaddress.ip_address(portal.address)
-        test.assertNotIn('%', portal.address)
-        test.assertIs(int, type(portal.port))
-        test.assertIn(portal.port, range(1, 65536))
-    test.assertIs(int, type(found.lun))
-    test.assertIn(found.lun, range(16384))
+    test.assertTrue(found.paths)
+    for path in found.paths:
+        test.assertRegex(str(path.target), r'\Aiqn\.[!-~]{1,219}\Z')
+        ipaddress.ip_address(path.portal.address)
+        test.assertNotIn('%', path.portal.address)
+        test.assertIs(int, type(path.portal.port))
+        test.assertIn(path.portal.port, range(1, 65536))
+        test.assertIs(int, type(path.lun))
+        test.assertIn(path.lun, range(16384))
     if found.chap:
         test.assertTrue(found.chap.username.isprintable())
         test.assertTrue(found.chap.password.isprintable())
@@ -82,12 +88,12 @@ class ConnectionTest(unittest.TestCase):
 
     def parse(self, data):
         try:
-            found = connection.Connection.parse(data)
+            found = iscsi.Connection.parse(data)
         except exception.InvalidConnectionData as e:
             hostile.check_text(e, *SECRETS)
             return
         assert_valid(self, found)
-        self.assertEqual(found, connection.Connection.parse(
+        self.assertEqual(found, iscsi.Connection.parse(
             found.to_data(ALL)))
         self.assertNotIn('hidden', repr(found))
 
@@ -100,14 +106,14 @@ class ConnectionTest(unittest.TestCase):
     @hypothesis.given(hostile.anything)
     def test_anything(self, data):
         self.parse(data)
-        self.assertIs(False, connection.is_ours(data))
+        self.assertIs(False, iscsi.is_ours(data))
 
     @hostile.FUZZ
     @hypothesis.given(good_connections)
     def test_what_was_built_is_read(self, wanted):
         data = json.loads(json.dumps(wanted.to_data(ALL)))
-        self.assertEqual(wanted, connection.Connection.parse(data))
-        assert_valid(self, connection.Connection.parse(data))
+        self.assertEqual(wanted, iscsi.Connection.parse(data))
+        assert_valid(self, iscsi.Connection.parse(data))
 
 
 class ConnectorTest(unittest.TestCase):
@@ -121,11 +127,15 @@ class ConnectorTest(unittest.TestCase):
         can = connection.Capabilities.of(connector)
         self.assertIs(bool, type(can.mutual_chap))
         try:
-            found = connection.initiator_of(connector)
-        except exception.InvalidConnector as e:
+            found = connection.Connector.parse(connector)
+            initiator = found.require_initiator()
+        except exception.ConnectorError as e:
             hostile.check_text(e)
             return
-        self.assertTrue(str(found).isascii())
+        self.assertIs(str, type(found.host))
+        found.host.encode()
+        self.assertEqual(can, found.capabilities)
+        self.assertTrue(str(initiator).isascii())
 
 
 class ValuesTest(unittest.TestCase):

@@ -44,3 +44,13 @@ class NaaOfPageTest(unittest.TestCase):
 
     def test_another_page(self):
         self.assertEqual('', vpd.naa_of_page(b'\0\x80' + PAGE[2:]))
+
+
+class NamesTest(unittest.TestCase):
+    """What others call the volume."""
+
+    def test_names(self):
+        naa = model.naa_id(VOLUME)
+        self.assertEqual('360014059480dfc5bffe464e965822036', vpd.wwid(naa))
+        self.assertEqual('mpath-360014059480dfc5bffe464e965822036',
+                         vpd.map_uuid(naa))

@@ -108,13 +108,13 @@ class ConnectorTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
-        self.whole = host.Host(
+        self.compute = host.Host(
             self.host, folder / 'locks', sysfs.Sysfs(folder / 'sys'))
         self.connector = self.make()
 
     def make(self, **kwargs):
         return connector.ISCSIConnector(
-            '', host=self.whole, **kwargs)
+            '', host=self.compute, **kwargs)
 
     def data(self, **kwargs):
         return {**self.host.connection().to_data(
@@ -309,7 +309,7 @@ class IfaceTest(ConnectorTestCase):
         data = self.data()
         self.host.add_session(data['target_iqn'], model.Portal.parse(
             data['target_portal']))
-        self.session, = self.whole.sysfs.sessions(data['target_iqn'])
+        self.session, = self.compute.sysfs.sessions(data['target_iqn'])
 
     def test_the_volume(self):
         data = self.data()

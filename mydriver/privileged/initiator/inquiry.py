@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask a SCSI device itself, past all that the kernel remembers of it.
+"""Ask a SCSI device itself for its identity, not the kernel's cache.
 
-The kernel reads page 0x83 when it first sees a device and keeps it. Where a
-LUN was mapped anew meanwhile, ``vpd_pg83`` still names the old volume while
-reads and writes reach the new one.
+The kernel reads page 0x83 when a device comes up, and keeps it. If the LUN has
+been mapped to another volume since, ``vpd_pg83`` still names the old volume,
+while reads and writes go to the new one.
 """
 
 import ctypes
@@ -26,10 +26,10 @@ _EVPD = 0x01
 # A page 0x83 of LIO has 200 to 400 bytes.
 _ANSWER_BYTES = 4096
 _SENSE_BYTES = 64
-# Sense data (SPC-4, 4.5): response code to where the sense key is.
+# Sense data (SPC-4, 4.5): offset of the sense key, by response code.
 _SENSE_KEY_AT = {0x70: 2, 0x71: 2, 0x72: 1, 0x73: 1}
 _ILLEGAL_REQUEST = 5
-# How sysfs says that there is no page 0x83, or no device any more.
+# Errors of sysfs if there is no page 0x83, or the device is gone.
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EINVAL)
 _TIMEOUT_MS = 30_000
 
@@ -60,7 +60,7 @@ def device_folder(hctl: tuple[int, int, int, int]) -> Path:
     """Return the folder of a SCSI device in sysfs.
 
     :param hctl: host, channel, target and LUN.
-    :raises InitiatorError: when one is not a number that can be.
+    :raises InitiatorError: if that is not an address of a SCSI device.
     """
     if len(hctl) != 4 or any(type(n) is not int or n < 0 for n in hctl):
         raise exception.InitiatorError(
@@ -70,29 +70,30 @@ def device_folder(hctl: tuple[int, int, int, int]) -> Path:
 
 
 def naa_of_folder(folder: Path) -> str:
-    """Return the NAA id that the kernel keeps in a device's folder.
+    """Return the NAA id under which the kernel knows a device.
 
-    :returns: hex digits; empty where it has none.
-    :raises InitiatorError: when that cannot be looked up.
+    :param folder: of the device in sysfs.
+    :returns: hex digits; empty if the kernel has none.
+    :raises InitiatorError: if that cannot be read.
     """
     try:
         return vpd.naa_of_page((folder / 'vpd_pg83').read_bytes())
     except OSError as e:
         if e.errno not in _GONE:
             raise exception.InitiatorError(
-                f'look at {e.filename}', e.strerror or str(e)) from e
+                f'read {e.filename}', e.strerror or str(e)) from e
         return ''
 
 
 def open_block_device(name: str, flags: int = 0) -> int:
-    """Open a block device, sure that the node is the one that sysfs means.
+    """Open a block device, and verify that the node is that device's.
 
     :param name: such as ``sda`` or ``dm-3``.
     :param flags: further flags, such as ``os.O_EXCL``.
     :returns: a file descriptor.
-    :raises OSError: when there is no such device.
-    :raises InitiatorError: when the node in /dev is another device's, or
-        something else such as a link or a FIFO.
+    :raises OSError: if there is no such device, or its node is a link.
+    :raises InitiatorError: if the node in /dev is that of another device, or
+        no block device.
     """
     major, minor = (SYS / 'class/block' / name / 'dev').read_text().split(':')
     fd = os.open(DEV / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -107,14 +108,14 @@ def open_block_device(name: str, flags: int = 0) -> int:
 
 
 def is_claimed(name: str) -> bool:
-    """Tell whether somebody has a disk, or a partition of it, for himself.
+    """Tell whether a disk, or a partition of it, is opened exclusively.
 
-    A mount claims it, whatever its namespace, as do swap, a loop device, a
-    target's backstore and a device on top (block/bdev.c, bd_may_claim). An
-    open as QEMU's or udev's does not.
+    A mount claims it, in any namespace, as do swap, a loop device, a target's
+    backstore and a device on top (block/bdev.c, bd_may_claim). QEMU and udev
+    open it without a claim.
 
     :param name: such as ``sda``.
-    :returns: False also where the disk cannot be opened.
+    :returns: False also if the disk cannot be opened.
     """
     try:
         os.close(open_block_device(name, os.O_EXCL))
@@ -124,17 +125,17 @@ def is_claimed(name: str) -> bool:
 
 
 def present_naa(hctl: tuple[int, int, int, int]) -> str:
-    """Return the NAA id that the device gives now.
+    """Return the NAA id that the device reports now.
 
-    A disk shows in sysfs a moment before its node can be opened: device_add
+    A disk appears in sysfs a moment before its node can be opened: device_add
     comes first, the node next and bdev_add last (block/genhd.c,
-    device_add_disk). Such a disk could not be asked, which says nothing of
-    what it is; nor does a command that did not come through.
+    device_add_disk). A disk that cannot be opened may be the volume, and so
+    may one that did not answer the command.
 
-    :returns: hex digits; empty where the kernel has no such device, or where
-        the target says that there is none, as when its LUN is no longer
-        mapped.
-    :raises NoAnswer: when it could not be asked, or did not answer.
+    :param hctl: host, channel, target and LUN.
+    :returns: hex digits; empty if the kernel has no such device, or if the
+        target says that there is no such LUN, as when it is not mapped.
+    :raises NoAnswer: if the device could not be asked, or did not answer.
     """
     folder = device_folder(hctl)
     try:
@@ -156,7 +157,7 @@ def present_naa(hctl: tuple[int, int, int, int]) -> str:
 def _disk(folder: Path) -> str:
     """Return the name of a SCSI device's disk.
 
-    :raises OSError: when there is none, as before the sd driver made it.
+    :raises OSError: if there is none, as before the sd driver has added it.
     """
     names = sorted(os.listdir(folder / 'block'))
     if not names:
@@ -167,8 +168,8 @@ def _disk(folder: Path) -> str:
 def _inquiry(fd: int, page: int) -> bytes:
     """Read a vital product data page (SPC-4, 6.6).
 
-    :raises _Refused: when the target said that there is no such thing.
-    :raises OSError: when there was no answer.
+    :raises _Refused: if the target says that there is no such LUN or page.
+    :raises OSError: if there is no answer.
     """
     command = (ctypes.c_ubyte * 6)(
         _INQUIRY, _EVPD, page, *_ANSWER_BYTES.to_bytes(2, 'big'), 0)

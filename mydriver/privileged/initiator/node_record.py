@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""open-iscsi's node records, edited in their files.
+"""Node records of open-iscsi, edited in their files.
 
 ``iscsiadm -o update`` takes values as arguments, which every user of the host
-can read in ``/proc``. A CHAP secret therefore goes straight into the record's
-file, and iscsiadm is told no more than to log in. The format and the layout
-are those of open-iscsi's ``usr/idbm.c``.
+can read in ``/proc``. So CHAP secrets are written to the record's file, and
+iscsiadm only logs in. Format and layout are those of open-iscsi's
+``usr/idbm.c``.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ import time
 from mydriver import exception
 from mydriver.privileged.initiator import values
 
-#: Where distributions keep the records: upstream and Debian, then Red Hat.
+#: Where the records are: upstream and Debian, then Red Hat.
 NODES_DIRS = (Path('/etc/iscsi/nodes'), Path('/var/lib/iscsi/nodes'))
 
 #: The interface of plain TCP without binding, ``usr/iface.c``.
@@ -33,25 +33,25 @@ _END = '# END RECORD'
 _NAME = re.compile(r'[A-Za-z0-9_.\[\]]+\Z')
 _LINE = re.compile(r'\s*(?P<name>[^#=\s]+)\s*=')
 
-# How the name of a record to be begins. It stands in the target's own folder,
-# on the same file system as the record: iscsiadm reads nothing there whose
+# Prefix of a record that is being written. It is in the target's own folder,
+# so on the same file system as the record; iscsiadm ignores files there whose
 # name has no comma (usr/idbm.c, idbm_for_each_portal).
 _TEMPORARY = '.mydriver-'
-# One that is older was left behind by a daemon that was killed.
+# An older one was left behind by a daemon that was killed.
 _TEMPORARY_S = 60
 
 
 def find(target: str, address: str, port: int) -> list[Path]:
     """Return the files of the records for a target of ours at one portal.
 
-    There are two layouts: a file ``TARGET/ADDRESS,PORT`` where the portal
-    group is not known (``iscsiadm -o new``), and files
-    ``TARGET/ADDRESS,PORT,TPGT/IFACE`` where a discovery made it.
+    There are two layouts: a file ``TARGET/ADDRESS,PORT`` if the portal group
+    is unknown (``iscsiadm -o new``), and files
+    ``TARGET/ADDRESS,PORT,TPGT/IFACE`` after a discovery.
 
     :param target: iSCSI name.
     :param address: IP address without brackets.
     :param port: TCP port.
-    :raises InitiatorError: when the target is not one of ours.
+    :raises RequestRefused: if the target is not one of ours.
     """
     portal = f'{address},{port}'
     found: dict[str, Path] = {}
@@ -75,18 +75,19 @@ def find(target: str, address: str, port: int) -> list[Path]:
 
 def edited(text: str, settings: Mapping[str, str | None],
            at_most: Mapping[str, int] | None = None) -> str:
-    """Return a record's text with settings put in, replaced or taken out.
+    """Return a record's text with settings added, replaced or removed.
 
     :param text: the record.
-    :param settings: values by name; None takes the setting out.
-    :param at_most: names of numbers that may stay as they are up to that.
-    :raises InitiatorError: when a value cannot stand in a record; its text
-        names the setting and never the value.
+    :param settings: values by name; None removes the setting.
+    :param at_most: the highest value of numeric settings, by name; a lower
+        one is kept.
+    :raises InitiatorError: if a record cannot hold a value; its text names
+        the setting and never the value.
     """
     settings = {**settings, **_capped(text, at_most or {})}
     for name, value in settings.items():
         _check_value(name, value)
-    # Not splitlines(), which ends lines at more characters than iscsiadm.
+    # Not splitlines(), which splits at more characters than iscsiadm does.
     lines = [line for line in text.removesuffix('\n').split('\n')
              if not (m := _LINE.match(line)) or m['name'] not in settings]
     new = [f'{name} = {value}'
@@ -96,7 +97,7 @@ def edited(text: str, settings: Mapping[str, str | None],
 
 
 def _capped(text: str, at_most: Mapping[str, int]) -> dict[str, str]:
-    """Return those of the settings in ``at_most`` that have to change."""
+    """Return those settings of ``at_most`` that have to change."""
     there = {}
     for line in text.splitlines():
         if match := _LINE.match(line):
@@ -107,7 +108,7 @@ def _capped(text: str, at_most: Mapping[str, int]) -> dict[str, str]:
 
 
 def _check_value(name: str, value: str | None) -> None:
-    """Refuse what the parser of records would cut or take apart."""
+    """Refuse a value that the parser of records would cut or split."""
     problem = None
     if not _NAME.match(name):
         raise exception.InitiatorError(
@@ -117,7 +118,7 @@ def _check_value(name: str, value: str | None) -> None:
         if not isinstance(value, str):
             problem = 'is not text'
         elif not value or value != value.strip():
-            problem = 'is empty, or has blanks at an end'
+            problem = 'is empty, or begins or ends with a blank'
         elif not value.isprintable():
             problem = 'has a character that cannot be printed'
         elif len(value.encode()) > _VALUE_MAX_BYTES:
@@ -129,13 +130,13 @@ def _check_value(name: str, value: str | None) -> None:
 
 def update(path: Path, settings: Mapping[str, str | None],
            at_most: Mapping[str, int] | None = None) -> str:
-    """Change a record so that a reader sees the old or the new one whole.
+    """Change a record atomically: a reader sees the old or the new one.
 
     :param path: one that :func:`find` returned.
     :param settings: see :func:`edited`.
     :param at_most: see :func:`edited`.
-    :returns: the text that it had.
-    :raises InitiatorError: when it is not root's own file.
+    :returns: the text that it had before.
+    :raises InitiatorError: if it is not a regular file of root's.
     """
     before = _read(path)
     write(path, edited(before, settings, at_most))
@@ -145,7 +146,7 @@ def update(path: Path, settings: Mapping[str, str | None],
 def _read(path: Path) -> str:
     """Return the text of a record.
 
-    :raises InitiatorError: when it is not a regular file of root's.
+    :raises InitiatorError: if it is not a regular file of root's.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
                  | os.O_CLOEXEC)
@@ -162,7 +163,7 @@ def _read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a record's text, readable for root only.
+    """Replace a record atomically by a file that only root can read.
 
     :param path: one that :func:`find` returned.
     """
@@ -175,19 +176,19 @@ def write(path: Path, text: str) -> None:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):     # the first error is told
+        with contextlib.suppress(OSError):     # raise the first error
             os.unlink(temporary)
         raise
 
 
 def remove(path: Path) -> None:
-    """Remove a record, and the folders that are empty then.
+    """Remove a record, and its folders once they are empty.
 
     :param path: one that :func:`find` returned.
     """
     folder = _folder(path)
     path.unlink()
-    with contextlib.suppress(OSError):       # there is something else in it
+    with contextlib.suppress(OSError):       # a folder is not empty
         if path.parent != folder:
             path.parent.rmdir()
         folder.rmdir()
@@ -196,7 +197,7 @@ def remove(path: Path) -> None:
 def prune(target: str) -> None:
     """Remove the empty folders of a target that has no record.
 
-    :raises InitiatorError: when the target is not one of ours.
+    :raises RequestRefused: if the target is not one of ours.
     """
     for base in NODES_DIRS:
         folder = base / values.target(target)
@@ -208,12 +209,12 @@ def prune(target: str) -> None:
 
 
 def clear(target: str) -> None:
-    """Remove what a daemon that was killed has left of a target's records.
+    """Remove the temporary files that a killed daemon has left of a target.
 
-    iscsiadm removes the target's folder with its last record, but not what it
-    does not know.
+    iscsiadm removes the target's folder with the last record, unless other
+    files are in it.
 
-    :raises InitiatorError: when the target is not one of ours.
+    :raises RequestRefused: if the target is not one of ours.
     """
     for base in NODES_DIRS:
         folder = base / values.target(target)

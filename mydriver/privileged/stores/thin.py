@@ -13,17 +13,12 @@ active volume, and suspended devices.
 """
 
 from collections.abc import Sequence
-import fcntl
-import os
 
 from mydriver import exception, privileged
-from mydriver.privileged import dm, grants, values
+from mydriver.privileged import blockdev, dm, grants, values
 from mydriver.privileged.stores import freeze, lvm, names, owned, verb
 
 COMMAND_TIMEOUT_S = lvm.COMMAND_TIMEOUT_S
-
-#: BLKFLSBUF of include/uapi/linux/fs.h: write out and drop cached pages.
-_BLKFLSBUF = 0x1261
 
 _VG_FIELDS = ('vg_name', 'vg_size', 'vg_free', 'vg_extent_size',
               'vg_missing_pv_count')
@@ -261,8 +256,7 @@ def flush(vg: str, lv: str) -> None:
     The target bypasses the cache, which would become stale.
     """
     with owned.opened(vg, lv) as fd:
-        os.fsync(fd)
-        fcntl.ioctl(fd, _BLKFLSBUF, 0)
+        blockdev.flush(fd)
 
 
 @privileged.target_context.entrypoint

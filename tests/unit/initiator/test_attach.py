@@ -12,6 +12,7 @@ import unittest
 from unittest import mock
 
 from mydriver import exception, model
+from mydriver.connection import iscsi
 from mydriver.initiator import (
     attach,
     detach,
@@ -45,11 +46,11 @@ class AttachTestCase(unittest.TestCase):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
         kernel = sysfs.Sysfs(folder / 'sys')
-        whole = host.Host(self.host, folder / 'locks', kernel,
-                          usage.Usage(kernel, folder / 'proc'))
-        self.connect = attach.Attacher(whole).connect
-        self.disconnect = detach.Detacher(whole).disconnect
-        self.extend = extend.Extender(whole).extend
+        compute = host.Host(self.host, folder / 'locks', kernel,
+                            usage.Usage(kernel, folder / 'proc'))
+        self.connect = attach.Attacher(compute).connect
+        self.disconnect = detach.Detacher(compute).disconnect
+        self.extend = extend.Extender(compute).extend
         for module, name in (
                 (devices, 'DEVICE_TIMEOUT_S'), (devices, 'REMOVAL_TIMEOUT_S'),
                 (multipath, 'MAP_TIMEOUT_S'), (multipath, '_UNASKED_S'),
@@ -241,7 +242,7 @@ class SinglePathTest(AttachTestCase):
         def end_first(session, lun):
             if not once:
                 once.append(session)
-                self.host.logout(session)
+                self.host.drop_session(session)
             else:
                 scan(session, lun)
 
@@ -712,7 +713,7 @@ class MultipathTest(AttachTestCase):
         self.host.blacklisted = {'sdb'}
         with self.assertLogs(multipath.LOG, 'WARNING') as log:
             self.connect(self.host.connection(), True)
-        self.assertIn("dm-0 has the paths ['sda'] only", log.output[0])
+        self.assertIn("dm-0 has only the paths ['sda']", log.output[0])
         self.assertIn('sdb (16777216 bytes): blacklisted', log.output[0])
 
     def test_multipathd_that_does_not_answer_counts_as_running(self):
@@ -720,9 +721,9 @@ class MultipathTest(AttachTestCase):
             raise exception.InitiatorError('ask multipathd', 'timed out')
 
         connection = self.host.connection()
-        whole = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
+        maps = multipath.Multipath(self.host, sysfs.Sysfs(self.host.root))
         self.host.multipath_paths = refuse
-        self.assertTrue(whole.runs())
+        self.assertTrue(maps.runs())
         told = []
         self.host.multipath_del_path = told.append
         self.connect(connection, True)
@@ -734,6 +735,122 @@ class MultipathTest(AttachTestCase):
         self.connect(connection, True)
         self.host.luns[1].size_bytes = 64 * MIB
         self.assertEqual(64 * MIB, self.extend(connection))
+        self.assertEqual(str(64 * MIB // 512), (
+            self.host.root / 'block/dm-0/size').read_text().strip())
+
+
+class TwoTargetsTest(AttachTestCase):
+    """Each path leads to a target of its own, and to another LUN there."""
+
+    FIRST = iscsi.Path(TARGET, PORTALS[0], 1)
+    SECOND = iscsi.Path(
+        model.Iqn('iqn.2010-10.org.openstack:pool-1'), PORTALS[1], 5)
+
+    def setUp(self):
+        super().setUp()
+        self.connection = iscsi.Connection(
+            VOLUME, (self.FIRST, self.SECOND), wwn=NAA)
+        # At each target, the other one's LUN is another volume.
+        self.host.luns_at = {
+            str(self.FIRST.target): {1: Lun.of(VOLUME), 5: Lun.of(OTHER)},
+            str(self.SECOND.target): {1: Lun.of(OTHER), 5: Lun.of(VOLUME)}}
+
+    def test_multipath(self):
+        self.host.multipathd = True
+        for _ in range(2):
+            attached = self.connect(self.connection, True)
+            self.assertEqual(attach.Attached('dm-0', NAA, True), attached)
+        self.assertEqual(['1:0:0:1', '2:0:0:5'],
+                         sorted(self.luns_of_sessions()))
+        self.assertEqual(2, len(self.host.names('block/dm-0/slaves')))
+        self.assertEqual({(str(p.target), p.portal) for p in
+                          self.connection.paths}, set(self.host.records))
+        self.disconnect(self.connection)
+        self.assertEqual(['dm-0'], self.host.flushed)
+        self.assertEqual({}, self.host.left)
+
+    def luns_of_sessions(self):
+        """Yield devices, the host's number being that of the path."""
+        kernel = sysfs.Sysfs(self.host.root)
+        for number, path in enumerate(self.connection.paths, 1):
+            session = kernel.session(path.target, path.portal)
+            for device in kernel.devices(session):
+                yield ':'.join(map(str, (number, *device.hctl[1:])))
+
+    def test_no_path_is_sought_at_the_other_target(self):
+        self.connect(self.connection, False)
+        self.assertEqual([(str(TARGET), PORTALS[0])],
+                         list(self.host.records))
+        self.disconnect(self.connection)
+        self.assertEqual({}, self.host.left)
+
+    def test_one_target_is_down(self):
+        self.host.down = {PORTALS[0]}
+        for multi in (False, True):
+            with self.subTest(multipath=multi):
+                self.host.multipathd = multi
+                self.connect(self.connection, multi)
+                self.assertEqual(
+                    [(str(self.SECOND.target), PORTALS[1])],
+                    list(self.host.records))
+                self.disconnect(self.connection)
+                self.assertEqual({}, self.host.left)
+
+    def test_wrong_volume_at_one_target(self):
+        """Another target may be right, another portal of it may not."""
+        self.host.luns_at[str(TARGET)][1] = Lun.of(OTHER)
+        connection = dataclasses.replace(self.connection, paths=(
+            self.FIRST, dataclasses.replace(self.FIRST, portal=PORTALS[1]),
+            self.SECOND))
+        self.connect(connection, False)
+        self.assertEqual([(str(self.SECOND.target), PORTALS[1])],
+                         list(self.host.records))
+        self.disconnect(connection)
+        self.assertEqual({}, self.host.left)
+        self.host.luns_at[str(self.SECOND.target)].clear()
+        with self.assertRaises(exception.WrongDevice):
+            self.connect(connection, False)
+        self.assertEqual({}, self.host.left)
+
+    def test_detach_misses_no_path_without_an_identity(self):
+        """Whose LUN is the volume's at its own target, and only there."""
+        self.host.multipathd = True
+        self.connect(self.connection, True)
+        kernel = sysfs.Sysfs(self.host.root)
+        second = kernel.session(self.SECOND.target, PORTALS[1])
+        device, = kernel.devices(second)
+        page = (self.host.root / 'bus/scsi/devices'
+                / ':'.join(map(str, device.hctl)) / 'vpd_pg83')
+        page.write_bytes(b'')
+        self.host.speechless = {5: 1 << 30}
+        with self.assertRaises(exception.NoAnswer):
+            self.disconnect(self.connection)
+        # LUN 5 of the first target is none of ours.
+        self.host.speechless = {}
+        first = kernel.session(TARGET, PORTALS[0])
+        self.host.scan(first, 5)
+        other = kernel.device(first, 5)
+        page = (self.host.root / 'bus/scsi/devices'
+                / ':'.join(map(str, other.hctl)) / 'vpd_pg83')
+        page.write_bytes(b'')
+        read = self.host.read_naa
+
+        def hang(asked):
+            if asked.hctl == other.hctl:
+                raise exception.NoAnswer('ask', 'no answer')
+            return read(asked)
+
+        self.host.read_naa = hang
+        self.disconnect(self.connection)
+        self.assertEqual([':'.join(map(str, other.hctl))],
+                         self.host.names('bus/scsi/devices'))
+
+    def test_extend(self):
+        self.host.multipathd = True
+        self.connect(self.connection, True)
+        self.host.luns_at[str(TARGET)][1].size_bytes = 64 * MIB
+        self.host.luns_at[str(self.SECOND.target)][5].size_bytes = 64 * MIB
+        self.assertEqual(64 * MIB, self.extend(self.connection))
         self.assertEqual(str(64 * MIB // 512), (
             self.host.root / 'block/dm-0/size').read_text().strip())
 
@@ -779,7 +896,7 @@ class DetachTest(AttachTestCase):
         connection = self.host.connection()
         self.connect(connection, False)
         for session in sysfs.Sysfs(self.host.root).sessions(TARGET):
-            self.host.logout(session)
+            self.host.drop_session(session)
         self.disconnect(connection)
         self.assertEqual({}, self.host.left)
 
@@ -799,7 +916,7 @@ class DetachTest(AttachTestCase):
         """A session that somebody else is making cannot be ended."""
         connection = self.host.connection()
         self.connect(dataclasses.replace(
-            connection, portals=PORTALS[1:]), False)
+            connection, paths=connection.paths[1:]), False)
         self.host.add_session(str(TARGET), PORTALS[0])
         logout = self.host.logout
 

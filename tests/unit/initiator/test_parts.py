@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 from mydriver import exception, model
-from mydriver.initiator import locks, sysfs, verbs
+from mydriver.initiator import locks, multipathd, sysfs, verbs
 from tests.fakes.initiator import PORTALS, TARGET, VOLUME, FakeHost
 
 KEY = f'{PORTALS[0]}-{TARGET}'
@@ -173,7 +173,27 @@ class LocksTest(FolderTestCase):
 
     def test_name_that_is_a_path(self):
         with self.locks.attaching('../../x'):
-            self.assertEqual(['mydriver-session-.._.._x'],
+            self.assertEqual(['mydriver-session-..%2F..%2Fx'],
+                             os.listdir(self.folder / 'locks'))
+
+    def test_each_session_has_a_lock_of_its_own(self):
+        """Whatever is in the names, and however long they are."""
+        iqn = 'iqn.2010-10.org.openstack:' + 'x' * 196
+        sessions = ['a/b', 'a_b', 'a%2Fb', 'a b', KEY,
+                    '[2001:db8::1]:3260-iqn', '_2001:db8::1_:3260-iqn',
+                    f'192.0.2.1:3260-{iqn}a', f'192.0.2.1:3260-{iqn}b']
+        for session in sessions:
+            with self.locks.attaching(session):
+                for other in sessions:
+                    with self.locks.idle(other) as idle:
+                        self.assertEqual(session != other, idle, other)
+        self.assertEqual(len(sessions),
+                         len(os.listdir(self.folder / 'locks')))
+
+    def test_name_is_that_of_the_previous_release(self):
+        """So that both releases can work on one host."""
+        with self.locks.attaching(KEY):
+            self.assertEqual([f'mydriver-session-{KEY}'],
                              os.listdir(self.folder / 'locks'))
 
 
@@ -208,26 +228,28 @@ class MultipathdTest(FolderTestCase):
 
     def test_paths(self):
         address = self.serve(self.reply(b'sda\nsdb\n'))
-        with mock.patch.object(verbs, '_MULTIPATHD', address):
+        with mock.patch.object(multipathd, 'ADDRESS', address):
             self.assertEqual({'sda', 'sdb'},
                              verbs.PrivilegedVerbs().multipath_paths())
         self.assertEqual([b'show paths raw format %d\0'], self.asked)
 
     def test_hangs_up(self):
         address = self.serve(b'\1\0\0')
-        with (mock.patch.object(verbs, '_MULTIPATHD', address),
-              self.assertRaisesRegex(exception.InitiatorError, 'hung up')):
+        with (mock.patch.object(multipathd, 'ADDRESS', address),
+              self.assertRaisesRegex(exception.InitiatorError, 'closed the')):
             verbs.PrivilegedVerbs().multipath_paths()
 
     def test_answer_that_is_too_large_to_be_one(self):
         """Anybody may listen at an abstract address that is free."""
         for size in (2 ** 64 - 1, 2 ** 40):
             address = self.serve(size.to_bytes(8, sys.byteorder))
-            with self.subTest(size), self.assertRaises(OSError):
-                verbs._ask_multipathd('show paths', address)
+            with (self.subTest(size),
+                  mock.patch.object(multipathd, 'ADDRESS', address),
+                  self.assertRaisesRegex(OSError, 'announced')):
+                multipathd.ask('show paths')
             os.unlink(address)
 
     def test_does_not_run(self):
-        with mock.patch.object(verbs, '_MULTIPATHD',
+        with mock.patch.object(multipathd, 'ADDRESS',
                                str(self.folder / 'none')):
             self.assertIsNone(verbs.PrivilegedVerbs().multipath_paths())

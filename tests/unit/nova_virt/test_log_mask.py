@@ -6,12 +6,14 @@ import logging
 import unittest
 
 from mydriver import connection, model
+from mydriver.connection import iscsi
 from mydriver.nova_virt import log_mask
 
-BODY = json.dumps({'attachment': {'connection_info': connection.Connection(
+BODY = json.dumps({'attachment': {'connection_info': iscsi.Connection(
     '6beb6f14-77ec-4490-a9f3-e8e987c34d2a',
-    model.Iqn('iqn.2010-10.org.openstack:t-0'), (model.Portal('192.0.2.1'),),
-    1, model.ChapCredentials('user', 'secret-one', 'target', 'secret-two')
+    iscsi.paths(model.Iqn('iqn.2010-10.org.openstack:t-0'),
+                [model.Portal('192.0.2.1')], 1),
+    model.ChapCredentials('user', 'secret-one', 'target', 'secret-two')
 ).to_data(connection.Capabilities(True, True))}})
 
 

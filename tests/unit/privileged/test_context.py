@@ -16,7 +16,7 @@ from oslo_privsep import comm, daemon
 
 from mydriver import exception, privileged
 from mydriver.privileged import channel, context
-from mydriver.privileged.initiator import sessions
+from mydriver.privileged.initiator import command
 
 
 class Daemon:
@@ -178,8 +178,8 @@ class DaemonTest(unittest.TestCase):
 
         def run():
             with self.assertRaises(exception.InitiatorError):
-                sessions._run('mydriver-iscsiadm')
-            ran.append(sessions._run('sh', '-c', 'command -v iscsiadm; env'))
+                command.run('mydriver-iscsiadm')
+            ran.append(command.run('sh', '-c', 'command -v iscsiadm; env'))
 
         with (mock.patch.dict(os.environ, {
                 'PATH': f'{self.folder}:{os.environ["PATH"]}',
@@ -216,4 +216,4 @@ class DaemonTest(unittest.TestCase):
         reply = self.daemon._process_cmd(
             'id', comm.Message.CALL,
             'mydriver.privileged.initiator.sessions.logout', (-1, 'x'), {})
-        self.assertEqual('mydriver.exception.InitiatorError', reply[1])
+        self.assertEqual('mydriver.exception.RequestRefused', reply[1])

@@ -99,7 +99,7 @@ class TellingTest(unittest.TestCase):
     """A caller hears of errors of ours only."""
 
     def test_what_python_says(self):
-        @verbs.telling('do it', exception.StoreError)
+        @verbs.translating_os_errors('do it', exception.StoreError)
         def verb(value):
             return [1][value]
 

@@ -7,7 +7,8 @@ import os
 import sqlite3
 import unittest
 
-from mydriver import connection, exception, model
+from mydriver import exception, model
+from mydriver.connection import iscsi
 from mydriver.target import exports, pool
 from mydriver.target.journal import sqlite
 from tests.fakes import connecting
@@ -28,9 +29,10 @@ class ServiceTest(fakes.ServiceCase):
         self.assertEqual(([volume_id],
                           [(ALICE['initiator'], 1, volume_id)],
                           [ALICE['initiator']]), self.seen())
-        parsed = connection.Connection.parse(data)
-        self.assertEqual((volume_id, self.portals, 1),
-                         (parsed.volume_id, parsed.portals, parsed.lun))
+        parsed = iscsi.Connection.parse(data)
+        self.assertEqual(
+            (volume_id, self.portals, 1),
+            (parsed.volume_id, parsed.portals, parsed.paths[0].lun))
         self.assertFalse(connecting.disconnect(self.service, volume_id, ALICE))
         self.assertTrue(self.service.remove_export(volume_id))
         self.assertEqual(([], [], []), self.seen())
@@ -44,18 +46,19 @@ class ServiceTest(fakes.ServiceCase):
     def test_our_host_gets_identity_and_mutual_chap(self):
         volume_id = self.exported()
         data = connecting.connect(self.service, volume_id, OURS)
-        parsed = connection.Connection.parse(data)
+        parsed = iscsi.Connection.parse(data)
         self.assertEqual(model.naa_id(volume_id), parsed.wwn)
-        self.assertEqual(str(parsed.target), parsed.chap.mutual_username)
+        target = parsed.paths[0].target
+        self.assertEqual(str(target), parsed.chap.mutual_username)
         self.assertTrue(self.target.is_mutual(
-            parsed.target, model.Iqn(OURS['initiator'])))
+            target, model.Iqn(OURS['initiator'])))
 
     def test_without_chap_there_is_none(self):
         self.service = exports.ExportService(
             self.settings, self.journal, self.target, None,
             self.target.name_prefix, self.devices, self.discover)
         data = connecting.connect(self.service, self.exported(), OURS)
-        self.assertIsNone(connection.Connection.parse(data).chap)
+        self.assertIsNone(iscsi.Connection.parse(data).chap)
 
     def test_attach_twice_is_the_same(self):
         volume_id = self.exported()
@@ -84,7 +87,7 @@ class ServiceTest(fakes.ServiceCase):
         before = self.seen(), self.journal.mappings()
         for connector in ({}, {'initiator': ''}, {'initiator': 'iqn.x'},
                           {'initiator': 'iqn.2026-11.a.b:under_score'}):
-            with self.assertRaises(exception.InvalidConnector):
+            with self.assertRaises(exception.ConnectorError):
                 connecting.connect(self.service, volume_id, connector)
             self.assertEqual(before, (self.seen(), self.journal.mappings()))
 
@@ -143,7 +146,7 @@ class ServiceTest(fakes.ServiceCase):
         self.reachable = self.portals[1:]
         data = connecting.connect(self.service, self.exported(), ALICE)
         self.assertEqual(self.portals[1:],
-                         connection.Connection.parse(data).portals)
+                         iscsi.Connection.parse(data).portals)
 
     def test_failed_export_leaves_nothing(self):
         volume_id, device = self.volume()

@@ -6,7 +6,8 @@ import os
 import sqlite3
 import unittest
 
-from mydriver import connection, exception, model
+from mydriver import exception, model
+from mydriver.connection import iscsi
 from mydriver.target import chap, kinds, pool
 from tests.fakes import connecting
 from tests.fakes import exports as exporting
@@ -48,7 +49,7 @@ class KindsTest(exporting.ServiceCase):
             self.journal.export(volume_id).target).authenticated
 
     def attach(self, volume_id, connector=ALICE):
-        return connection.Connection.parse(
+        return iscsi.Connection.parse(
             connecting.connect(self.service, volume_id, connector))
 
     def test_chap_turned_on(self):
@@ -172,7 +173,7 @@ class KindsTest(exporting.ServiceCase):
 
     def test_fewer_targets_and_another_prefix(self):
         told = {}
-        while len({t.target for t in told.values()}) < 4:
+        while len({t.paths[0].target for t in told.values()}) < 4:
             volume_id = self.exported()
             told[volume_id] = self.attach(volume_id)
         for rebooted in (False, True):
@@ -181,7 +182,8 @@ class KindsTest(exporting.ServiceCase):
             self.assertEqual(told, {v: self.attach(v) for v in told})
         new = self.exported()
         self.assertEqual(
-            str(pool.pool(self.settings)[0]), str(self.attach(new).target))
+            str(pool.pool(self.settings)[0]),
+            str(self.attach(new).paths[0].target))
 
     def test_a_journal_of_version_1(self):
         volume_id = self.exported()

@@ -63,7 +63,7 @@ class NodeRecordTest(unittest.TestCase):
     @ddt.data('../../etc', 'iqn.x/../y', '', 'iqn.', 'iqn.a\n', '-T',
               'iqn.2003-01.org.example:stranger', TARGET + '\n', 7, None)
     def test_target_that_is_a_path(self, target):
-        with self.assertRaises(exception.InitiatorError):
+        with self.assertRaises(exception.RequestRefused):
             node_record.find(target, '192.0.2.1', 3260)
 
     def test_edited(self):

@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one grammar of ``connection_info['data']``.
+"""The grammar of ``connection_info['data']`` for iSCSI.
 
-The Cinder side builds it, the Nova side parses it. What stock Nova and stock
-os-brick know has the names that they know (os_brick/initiator/connectors/
-iscsi.py and base_iscsi.py); what only our Nova side understands is left out
-unless the connector carries our marker.
+The Cinder side builds it, the Nova side parses it. The keys are those of stock
+Nova and stock os-brick (os_brick/initiator/connectors/iscsi.py and
+base_iscsi.py); keys that only our Nova side reads begin with ``mydriver_`` and
+are left out unless the connector bears our mark.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import re
 from typing import Any, Self, TypeVar
 
 from mydriver import exception, model
-
-#: Key that our Nova side adds to the connector: a dict of what it can do,
-#: such as ``{'version': 1, 'mutual_chap': True}``.
-MARKER = 'mydriver'
-
-#: Version of this grammar.
-VERSION = 1
+from mydriver.connection.connector import Capabilities
 
 #: The highest LUN of a single level (SAM-5, 4.7.7: flat space addressing).
 MAX_LUN = 16383
 
-#: More portals than any backend has; a list that is longer is refused unread.
-MAX_PORTALS = 256
+#: More paths than any backend has; a longer list is refused unread.
+MAX_PATHS = 256
 
-#: What open-iscsi takes for CHAP (AUTH_STR_MAX_LEN), and enough for an id.
+#: The longest CHAP value that open-iscsi takes (AUTH_STR_MAX_LEN); no volume
+#: id is longer.
 _TEXT_MAX_BYTES = 255
 
 _WWN = 'mydriver_wwn'
@@ -37,52 +32,27 @@ _MUTUAL_PASSWORD = 'mydriver_mutual_auth_password'  # noqa: S105 - a key
 _T = TypeVar('_T')
 
 
-def initiator_of(connector: Mapping[str, Any]) -> model.Iqn:
-    """Return the name of the connector's initiator.
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Path:
+    """One way to a volume.
 
-    :raises InvalidConnector: when there is none, or none that the target
-        accepts.
-    """
-    if not isinstance(connector, Mapping):
-        raise exception.InvalidConnector(
-            f'it is {exception.shown(connector)}, not an object')
-    name = connector.get('initiator')
-    if not name:
-        raise exception.InvalidConnector(
-            'the connector of host '
-            f'{exception.shown(connector.get("host", "?"))} has no initiator '
-            'name. Install open-iscsi there and check '
-            '/etc/iscsi/initiatorname.iscsi')
-    try:
-        return model.Iqn(name)
-    except exception.InvalidIqn as e:
-        raise exception.InvalidConnector(str(e).rstrip('.')) from e
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the connector's host understands beyond stock os-brick.
-
-    :param verifies_wwn: it compares the device with the expected NAA id.
-    :param mutual_chap: it can make the target prove itself.
+    :param target: IQN of the target.
+    :param portal: where the target listens.
+    :param lun: the LUN under which the initiator sees the volume there.
     """
 
-    verifies_wwn: bool = False
-    mutual_chap: bool = False
+    target: model.Iqn
+    portal: model.Portal
+    lun: int
 
-    @classmethod
-    def of(cls, connector: Mapping[str, Any]) -> Self:
-        """Read them from a connector; none where our marker is missing."""
-        marker = (connector.get(MARKER) if isinstance(connector, Mapping)
-                  else None)
-        if not isinstance(marker, Mapping):
-            return cls()
-        return cls(verifies_wwn=True,
-                   mutual_chap=marker.get('mutual_chap') is True)
+    def __str__(self) -> str:
+        return f'LUN {self.lun} of {self.target} at {self.portal}'
 
-    def mark(self) -> dict[str, Any]:
-        """Return what to add to a connector, under :data:`MARKER`."""
-        return {'version': VERSION, 'mutual_chap': self.mutual_chap}
+
+def paths(target: model.Iqn, portals: Iterable[model.Portal],
+          lun: int) -> tuple[Path, ...]:
+    """Return the paths over several portals of one target."""
+    return tuple(Path(target, portal, lun) for portal in portals)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,49 +60,51 @@ class Connection:
     """How one initiator reaches one volume.
 
     :param volume_id: UUID of the volume.
-    :param target: IQN that carries it.
-    :param portals: at least one; the first is the preferred one.
-    :param lun: the LUN that the initiator sees.
-    :param chap: credentials, or None where CHAP is off.
+    :param paths: at least one; the first is the preferred one. They may lead
+        to different targets, and to a different LUN at each.
+    :param chap: credentials, the same at all targets; None without CHAP.
     :param read_only: attached for reading.
-    :param encrypted: the volume is encrypted at the host.
-    :param wwn: expected NAA id, 32 hex digits, or None when not told.
+    :param encrypted: the host encrypts the volume.
+    :param wwn: expected NAA id, 32 hex digits; None if unknown.
     """
 
     volume_id: str
-    target: model.Iqn
-    portals: tuple[model.Portal, ...]
-    lun: int
+    paths: tuple[Path, ...]
     chap: model.ChapCredentials | None = None
     read_only: bool = False
     encrypted: bool = False
     wwn: str | None = None
 
+    @property
+    def portals(self) -> tuple[model.Portal, ...]:
+        """The portals of the paths, in their order."""
+        return tuple(path.portal for path in self.paths)
+
     def to_data(self, capabilities: Capabilities) -> dict[str, Any]:
         """Build ``connection_info['data']``.
 
         :param capabilities: of the host that will read it.
-        :returns: a dict of JSON's types; it holds secrets, never log it.
+        :returns: a dict of JSON types. It holds secrets: never log it.
         """
-        first = self.portals[0]
+        first = self.paths[0]
         data: dict[str, Any] = {
             'target_discovered': False,
-            'target_iqn': str(self.target),
-            'target_portal': str(first),
-            'target_lun': self.lun,
+            'target_iqn': str(first.target),
+            'target_portal': str(first.portal),
+            'target_lun': first.lun,
             'volume_id': self.volume_id,
             'encrypted': self.encrypted,
             'access_mode': 'ro' if self.read_only else 'rw',
         }
         if not self.encrypted:
-            # Whether to show which blocks of an encrypted volume are in use
-            # is the operator's choice: Cinder adds the key where
-            # report_discard_supported says so.
+            # Discards reveal which blocks of an encrypted volume are in use,
+            # so they are the operator's choice: Cinder adds the key itself
+            # if report_discard_supported is set.
             data['discard'] = True
-        if len(self.portals) > 1:
-            data['target_portals'] = [str(p) for p in self.portals]
-            data['target_iqns'] = [str(self.target)] * len(self.portals)
-            data['target_luns'] = [self.lun] * len(self.portals)
+        if len(self.paths) > 1:
+            data['target_portals'] = [str(p.portal) for p in self.paths]
+            data['target_iqns'] = [str(p.target) for p in self.paths]
+            data['target_luns'] = [p.lun for p in self.paths]
         if self.chap:
             data['auth_method'] = 'CHAP'
             data['auth_username'] = self.chap.username
@@ -148,32 +120,51 @@ class Connection:
     def parse(cls, data: Mapping[str, Any]) -> Self:
         """Read ``connection_info['data']``, ours or another driver's.
 
-        :param data: as :meth:`to_data` made it, or a stock backend's; or
+        :param data: as :meth:`to_data` or a stock backend made it; or
             anything at all, since it went through a database and two APIs.
-        :raises InvalidConnectionData: when it cannot be used; the text is
-            bounded, and has no values of secrets.
+        :raises InvalidConnectionData: if it cannot be used; the text is
+            bounded and shows no secret.
         """
         if not isinstance(data, Mapping):
             raise exception.InvalidConnectionData(
                 f'it is {exception.shown(data)}, not an object')
-        try:
-            portals = tuple(model.Portal.parse(p) for p in _plural(
-                data, 'target_portals', 'target_portal'))
-            target = _common([model.Iqn(i) for i in _plural(
-                data, 'target_iqns', 'target_iqn')])
-        except (exception.InvalidPortal, exception.InvalidIqn) as e:
-            raise exception.InvalidConnectionData(
-                str(e).rstrip('.')) from e
-        lun = _common([_lun(n) for n in _plural(
-            data, 'target_luns', 'target_lun')])
-        _check_lengths(data, len(portals))
         return cls(
             volume_id=_text(data, 'volume_id') or '',
-            target=target, portals=portals, lun=lun,
+            paths=_paths(data),
             chap=_chap(data),
             read_only=_choice(data, 'access_mode', 'rw', 'ro') == 'ro',
             encrypted=_choice(data, 'encrypted', False, True) is True,
             wwn=_wwn(data))
+
+
+def _paths(data: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the paths: the plural keys go before the singular ones.
+
+    A backend with one target or one LUN may give those in the singular, next
+    to several portals.
+    """
+    try:
+        portals = [model.Portal.parse(p) for p in _plural(
+            data, 'target_portals', 'target_portal')]
+        targets = [model.Iqn(i) for i in _plural(
+            data, 'target_iqns', 'target_iqn')]
+    except (exception.InvalidPortal, exception.InvalidIqn) as e:
+        raise exception.InvalidConnectionData(str(e).rstrip('.')) from e
+    luns = [_lun(n) for n in _plural(data, 'target_luns', 'target_lun')]
+    return tuple(map(Path, _each(data, 'target_iqns', targets, len(portals)),
+                     portals,
+                     _each(data, 'target_luns', luns, len(portals))))
+
+
+def _each(data: Mapping[str, Any], many: str, values: Sequence[_T],
+          portals: int) -> Sequence[_T]:
+    """Return one value a portal; a singular key holds for all of them."""
+    if not data.get(many):
+        return [values[0]] * portals
+    if len(values) != portals:
+        raise exception.InvalidConnectionData(
+            f'{many} has {len(values)} entries for {portals} portals')
+    return values
 
 
 def _plural(data: Mapping[str, Any], many: str, one: str) -> Sequence[Any]:
@@ -184,28 +175,12 @@ def _plural(data: Mapping[str, Any], many: str, one: str) -> Sequence[Any]:
     if not isinstance(values, list | tuple):
         raise exception.InvalidConnectionData(
             f'{many} is {exception.shown(values)}, not a list')
-    if len(values) > MAX_PORTALS:
+    if len(values) > MAX_PATHS:
         raise exception.InvalidConnectionData(
-            f'{many} has {len(values)} entries, more than {MAX_PORTALS}')
+            f'{many} has {len(values)} entries, more than {MAX_PATHS}')
     if not values and data.get(one) is None:
         raise exception.InvalidConnectionData(f'{one} is missing')
     return values or [data[one]]
-
-
-def _common(values: Sequence[_T]) -> _T:
-    """Return the value that all portals share."""
-    if any(value != values[0] for value in values):
-        raise exception.InvalidConnectionData(
-            'target_iqns and target_luns differ between portals')
-    return values[0]
-
-
-def _check_lengths(data: Mapping[str, Any], portals: int) -> None:
-    """See that the lists belong together: one entry a portal."""
-    for key in ('target_iqns', 'target_luns'):
-        if data.get(key) and len(data[key]) != portals:
-            raise exception.InvalidConnectionData(
-                f'{key} has {len(data[key])} entries for {portals} portals')
 
 
 def _lun(value: object) -> int:
@@ -218,7 +193,7 @@ def _lun(value: object) -> int:
 
 
 def _choice(data: Mapping[str, Any], key: str, *choices: object) -> object:
-    """Return a value that can only be one of a few; the first is implied."""
+    """Return a value that is one of a few; the first is the default."""
     value = data.get(key)
     for choice in choices:
         if type(value) is type(choice) and value == choice:
@@ -232,7 +207,7 @@ def _choice(data: Mapping[str, Any], key: str, *choices: object) -> object:
 
 
 def _text(data: Mapping[str, Any], key: str) -> str | None:
-    """Return a printable text; None where there is none.
+    """Return a printable text; None if there is none.
 
     The value may be a secret, so the error does not show it.
     """
@@ -247,7 +222,7 @@ def _text(data: Mapping[str, Any], key: str) -> str | None:
 
 
 def _wwn(data: Mapping[str, Any]) -> str | None:
-    """Return the NAA id in ``data``, None where there is none."""
+    """Return the NAA id in ``data``, None if there is none."""
     wwn = data.get(_WWN)
     if wwn is None:
         return None
@@ -258,7 +233,7 @@ def _wwn(data: Mapping[str, Any]) -> str | None:
 
 
 def _chap(data: Mapping[str, Any]) -> model.ChapCredentials | None:
-    """Return the CHAP credentials in ``data``, None where there are none."""
+    """Return the CHAP credentials in ``data``, None if there are none."""
     if _choice(data, 'auth_method', None, 'CHAP') is None:
         return None
     username, password = _pair(data, 'auth_username', 'auth_password')

@@ -153,14 +153,14 @@ class Backend:
 
 
 def read(files: Sequence[str], names: Sequence[str] = (),
-         folders: Sequence[str] = ()) -> list[Backend]:
+         directories: Sequence[str] = ()) -> list[Backend]:
     """Return this driver's backends.
 
     The sections of oslo.privsep are read from the same files.
 
     :param files: configuration files; empty for those of cinder-volume.
     :param names: sections of the wanted backends; empty for all enabled ones.
-    :param folders: directories with more ``*.conf`` files.
+    :param directories: directories with more ``*.conf`` files.
     :raises ConfigurationError: when a file or backend does not exist, or when
         no enabled backend uses this driver.
     """
@@ -169,8 +169,8 @@ def read(files: Sequence[str], names: Sequence[str] = (),
     for one in (conf, cfg.CONF):
         try:
             one([*(f'--config-file={f}' for f in files),
-                 *(f'--config-dir={f}' for f in folders)], project='cinder',
-                prog='cinder-volume')
+                 *(f'--config-dir={d}' for d in directories)],
+                project='cinder', prog='cinder-volume')
         except cfg.Error as e:
             raise exception.ConfigurationError(
                 '--config-file, --config-dir', str(e),
@@ -201,11 +201,11 @@ def _warn_of_orphans(ours: Mapping[str, Backend]) -> None:
 
     A section may have been renamed while hosts have volumes attached.
     """
-    folders = set()
+    parents = set()
     for backend in ours.values():
         with contextlib.suppress(exception.ConfigurationError):
-            folders.add(Path(backend.state_path).parent)
-    for path in sorted(p for f in folders for p in f.glob('*/journal.sqlite')):
+            parents.add(Path(backend.state_path).parent)
+    for path in sorted(p for d in parents for p in d.glob('*/journal.sqlite')):
         if path.parent.name not in ours:
             LOG.warning(
                 '%s is the journal of [%s], which is not an enabled mydriver '

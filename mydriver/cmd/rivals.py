@@ -21,7 +21,7 @@ UNITS = ('rtslib-fb-targetctl.service', 'target.service',
 SAVED = ('etc/target/saveconfig.json', 'etc/rtslib-fb-target/saveconfig.json')
 
 #: The system unit search path, see systemd.unit(5).
-_FOLDERS = ('etc/systemd/system', 'run/systemd/system',
+_UNIT_DIRECTORIES = ('etc/systemd/system', 'run/systemd/system',
             'usr/local/lib/systemd/system', 'usr/lib/systemd/system',
             'lib/systemd/system')
 
@@ -45,13 +45,14 @@ def warnings() -> Iterator[str]:
 
 def _is_enabled(unit: str) -> bool:
     """Tell whether a unit is enabled, from systemd's directories."""
-    files = [ROOT / folder / unit for folder in _FOLDERS]
+    files = [ROOT / directory / unit for directory in _UNIT_DIRECTORIES]
     found = next((f for f in files if f.is_symlink() or f.exists()), None)
     if found is None or _is_masked(found):
         return False
     return any(os.path.lexists(wanted / unit)
-               for folder in _FOLDERS for kind in ('wants', 'requires')
-               for wanted in (ROOT / folder).glob(f'*.{kind}'))
+               for directory in _UNIT_DIRECTORIES
+               for kind in ('wants', 'requires')
+               for wanted in (ROOT / directory).glob(f'*.{kind}'))
 
 
 def _is_masked(unit: Path) -> bool:

@@ -43,7 +43,7 @@ class CommandOnLvmThinTest(test_command.CommandTest):
         lio.clear()
         base.run('lvchange', '-q', '-an', lvm.GROUP)
 
-    def test_a_volume_that_is_unfinished_is_left_to_cinder_volume(self):
+    def test_an_incomplete_volume_is_left_to_cinder_volume(self):
         self.fill()
         store = self.store()
         pool = store._pool

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sphinx settings of the documentation."""
+"""Sphinx configuration of the documentation."""
 
 extensions = ['oslo_config.sphinxext']
 project = 'mydriver'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's command; see :mod:`.main`."""
+"""The operator's command ``mydriver``; see :mod:`.main`."""
 
 import os
 import warnings

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sphinx settings of the release notes."""
+"""Sphinx configuration of the release notes."""
 
 extensions = ['reno.sphinxext']
 project = 'mydriver release notes'

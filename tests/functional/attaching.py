@@ -120,6 +120,11 @@ class Cloud:
         mapped.delete()
         rtslib_fb.MappedLUN(acl, lun, self._tpg_lun(acl, other_id))
 
+    def map_beside(self, volume_id: str, other_id: str, lun: int) -> None:
+        """Map a volume at another volume's target as well, under a LUN."""
+        acl, _mapped = self._mapped(other_id)
+        rtslib_fb.MappedLUN(acl, lun, self._tpg_lun(acl, volume_id))
+
     def unmap_behind(self, volume_id: str) -> None:
         """Take a volume's LUN away; nobody tells the initiator."""
         self._mapped(volume_id)[1].delete()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attach and detach on a real kernel, by stock os-brick and by ours."""
 
+import dataclasses
+import os
 from pathlib import Path
 import sys
 import time
 
 import ddt
 
-from mydriver import model
+from mydriver import connection, model
 from mydriver.connection import iscsi
 from tests.functional import attaching
 from tests.functional.attaching import MIB, Attachment, ours, stock
@@ -134,3 +136,62 @@ class NoChapTest(attaching.AttachTestCase):
             self.assert_is(attachment.path, attachment.volume_id)
             self.detach(attachment)
             self.assert_nothing_left()
+
+
+@ddt.ddt
+class TwoTargetsTest(attaching.AttachTestCase):
+    """One volume at two targets, under another LUN at each."""
+
+    chap = False
+    LUN = 77
+
+    def spread(self):
+        """Return a volume, and connection data with a path to each target."""
+        volume_id = self.cloud.volume()
+        first = self.parse(self.cloud.attach(volume_id, marked=True))
+        while True:
+            other_id = self.cloud.volume()
+            other = self.parse(self.cloud.attach(other_id, marked=True))
+            if other.target != first.target:
+                break
+        self.cloud.map_beside(volume_id, other_id, self.LUN)
+        return volume_id, iscsi.Connection(volume_id, (
+            dataclasses.replace(first, portal=attaching.PORTALS[0]),
+            iscsi.Path(other.target, attaching.PORTALS[1], self.LUN)),
+            wwn=model.naa_id(volume_id)).to_data(
+                connection.Capabilities(verifies_wwn=True))
+
+    @staticmethod
+    def parse(data):
+        return iscsi.Connection.parse(data).paths[0]
+
+    def test_multipath(self):
+        self.start_multipathd()
+        volume_id, data = self.spread()
+        attachment = Attachment(volume_id, data, ours(True),
+                                ours(True).connect_volume(data))
+        self.assertEqual(2, len(attaching.slaves(attachment.path)))
+        self.assertEqual(
+            {f'{n}' for n in data['target_luns']},
+            {os.path.realpath(f'/sys/block/{name}/device').rpartition(':')[2]
+             for name in attaching.slaves(attachment.path)})
+        self.assertEqual(2, len(set(data['target_iqns'])))
+        self.assert_is(attachment.path, volume_id)
+        self.cloud.grow(volume_id, 64 * MIB)
+        self.assertEqual(64 * MIB, attachment.connector.extend_volume(
+            {**data, 'device_path': attachment.path}))
+        self.assertEqual(64 * MIB, attaching.size_bytes(attachment.path))
+        attachment.disconnect()
+        self.assert_nothing_left()
+
+    @ddt.data(0, 1)
+    def test_each_target_alone(self, gone):
+        volume_id, data = self.spread()
+        data['target_portals'][gone] = '127.0.0.9:3260'
+        if not gone:
+            data['target_portal'] = '127.0.0.9:3260'
+        attachment = Attachment(volume_id, data, ours(False),
+                                ours(False).connect_volume(data))
+        self.assert_is(attachment.path, volume_id)
+        attachment.disconnect()
+        self.assert_nothing_left()

@@ -29,7 +29,7 @@ bootstrap:
 	@command -v $(PYTHON) >/dev/null || \
 	    { apt-get -q -y update && DEBIAN_FRONTEND=noninteractive \
 	      apt-get -q -y install --no-install-recommends python3; } >/dev/null
-	@$(PYTHON) lab/bootstrap.py
+	@$(PYTHON) -m lab.bootstrap
 
 demo: bootstrap
 	@$(VENV)/bin/python -m lab demo

@@ -21,118 +21,13 @@ import sys
 import threading
 import time
 
-from tools import outcome
+from tools import outcome, suite
+from tools.suite import STATE, Stage
 
-ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / '.lab' / 'check'
-RESULT = ROOT / '.lab' / 'test.json'
+RESULT = suite.ROOT / '.lab' / 'test.json'
 
 #: Number of parallel stages, where that is possible.
 WORKERS = 2
-
-#: Timeouts in seconds, generous for shared and busy machines. A node has a
-#: timeout of its own; the grace time is for a node that fails to end.
-CHECK_TIMEOUT_S = 600
-UNIT_TIMEOUT_S = 1800
-NODE_TIMEOUT_S = 1200
-NODE_GRACE_S = 120
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stage:
-    """A command that is a check, or that runs tests.
-
-    :param name: for the report.
-    :param command: program and arguments.
-    :param timeout_s: time after which it is stopped, seconds.
-    :param tests: its standard output is a subunit stream of tests; otherwise
-        its exit status is the result.
-    :param judge: examines the output of a check that exited with 0; returns
-        what is wrong, or an empty text.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    timeout_s: float
-    tests: bool = False
-    judge: Callable[[str], str] = lambda _output: ''
-
-
-def python(*arguments: str) -> tuple[str, ...]:
-    """Return a command for this interpreter."""
-    return (sys.executable, *arguments)
-
-
-def contracts_judge(output: str) -> str:
-    """Return an error unless import-linter has kept at least one contract."""
-    kept = re.search(r'Contracts: (\d+) kept, 0 broken', output)
-    return '' if kept and int(kept[1]) else 'no import contract was kept'
-
-
-def static_stages() -> list[Stage]:
-    """Return the checks: types, imports, lint, documentation, notes."""
-    bin_dir = Path(sys.executable).parent
-    return [
-        Stage('types (mypy)', python('-m', 'mypy'), CHECK_TIMEOUT_S),
-        Stage('import contract', (str(bin_dir / 'lint-imports'), '--no-logo'),
-              CHECK_TIMEOUT_S, judge=contracts_judge),
-        Stage('lint (ruff)', python('-m', 'ruff', 'check', '--quiet',
-                                    '--output-format', 'concise', '.'),
-              CHECK_TIMEOUT_S),
-        Stage('lint (hacking)',
-              python('-m', 'flake8', 'mydriver', 'lab', 'tests', 'tools'),
-              CHECK_TIMEOUT_S),
-        documentation_stage(ROOT / 'doc' / 'source', STATE / 'doc'),
-        Stage('release notes', python('-m', 'tools.notes',
-                                      str(STATE / 'notes')),
-              CHECK_TIMEOUT_S),
-    ]
-
-
-def documentation_stage(source: Path, built: Path) -> Stage:
-    """Return the stage that builds a document; any warning is an error.
-
-    :param source: folder of the text and its ``conf.py``.
-    :param built: folder for the result; existing content is not reused.
-    """
-    return Stage('documentation', python(
-        '-m', 'sphinx', '-W', '--keep-going', '-q', '-E', '-b', 'html',
-        str(source), str(built)), CHECK_TIMEOUT_S)
-
-
-def unit_stages() -> list[Stage]:
-    """Return the unit tests; stestr runs each stage on all cores.
-
-    Cinder and nova cannot be imported into one process, see
-    tests/unit_nova/__init__.py.
-    """
-    return [Stage(name, python('-m', 'stestr', '--test-path', path, 'run',
-                               '--subunit'), UNIT_TIMEOUT_S, tests=True)
-            for name, path in (('unit tests', 'tests/unit'),
-                               ('unit tests (nova)', 'tests/unit_nova'))]
-
-
-def functional_stages(root: Path = ROOT) -> list[Stage]:
-    """Return a stage for each module of functional tests.
-
-    :param root: the repository.
-    """
-    return [node_stage(path.relative_to(root))
-            for path in sorted(root.glob('tests/functional/**/test_*.py'))]
-
-
-def node_stage(module: Path) -> Stage:
-    """Return the stage that runs a module's tests in a kernel node.
-
-    :param module: its path below the repository.
-    """
-    name = '.'.join(module.with_suffix('').parts)
-    return Stage(
-        f'node {name.removeprefix("tests.functional.")}',
-        python('-m', 'lab', 'kernel', 'run', '--disk', '4G',
-               '--timeout', str(NODE_TIMEOUT_S), '--',
-               *python('-m', 'subunit.run', name)),
-        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True)
 
 
 class Runner:
@@ -190,7 +85,7 @@ class Runner:
                 try:
                     process = subprocess.Popen(
                         stage.command, stdin=subprocess.DEVNULL, stdout=out,
-                        stderr=err, cwd=ROOT, start_new_session=True)
+                        stderr=err, cwd=suite.ROOT, start_new_session=True)
                 except OSError as e:
                     return f'{stage.command[0]} cannot be started: {e}'
                 self._running.add(process)
@@ -288,9 +183,9 @@ def plan(quick: bool, only: Sequence[str]) -> list[tuple[list[Stage], int]]:
     :param quick: leave the functional tests out.
     :param only: words; a stage whose name has none of them is left out.
     """
-    rounds = [(static_stages(), WORKERS), (unit_stages(), 1)]
+    rounds = [(suite.static_stages(), WORKERS), (suite.unit_stages(), 1)]
     if not quick:
-        rounds.append((functional_stages(), WORKERS))
+        rounds.append((suite.functional_stages(), WORKERS))
     if only:
         rounds = [([s for s in stages if any(w in s.name for w in only)], n)
                   for stages, n in rounds]

@@ -1,32 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grammar of ``connection_info['data']``: built, parsed, and as stock."""
+"""The grammar of ``connection_info['data']``: built and parsed."""
 
 import dataclasses
 import json
 import unittest
 
 import ddt
-from os_brick.initiator.connectors import iscsi as os_brick_iscsi
-from oslo_utils import strutils
 
 from mydriver import connection, exception, model
 from mydriver.connection import iscsi
-
-VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
-PORTALS = (model.Portal('192.0.2.1'), model.Portal('2001:db8::1', 3261))
-NOTHING = connection.Capabilities()
-ALL = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
-TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-0')
-OTHER_TARGET = model.Iqn('iqn.2010-10.org.openstack:pool-1')
-SIMPLE = iscsi.Connection(
-    VOLUME, iscsi.paths(TARGET, PORTALS[:1], 7), wwn=model.naa_id(VOLUME))
-FULL = dataclasses.replace(
-    SIMPLE, paths=iscsi.paths(TARGET, PORTALS, 300), read_only=True,
-    encrypted=True,
-    chap=model.ChapCredentials('user', 'hidden1', 'target', 'hidden2'))
-SPREAD = dataclasses.replace(SIMPLE, paths=(
-    iscsi.Path(TARGET, PORTALS[0], 7),
-    iscsi.Path(OTHER_TARGET, PORTALS[1], 300)))
+from tests.fakes.grammar import (
+    ALL,
+    FULL,
+    NOTHING,
+    OTHER_TARGET,
+    SIMPLE,
+    SPREAD,
+    TARGET,
+    VOLUME,
+)
 
 
 @ddt.ddt
@@ -59,38 +51,6 @@ class SymmetryTest(unittest.TestCase):
     def test_without_mutual_chap(self):
         data = FULL.to_data(connection.Capabilities(verifies_wwn=True))
         self.assertNotIn('hidden2', str(data))
-
-
-class StockTest(unittest.TestCase):
-    """What stock os-brick makes of it."""
-
-    def targets(self, wanted):
-        return os_brick_iscsi.ISCSIConnector('')._get_all_targets(
-            wanted.to_data(NOTHING))
-
-    def test_single_path(self):
-        self.assertEqual([('192.0.2.1:3260', str(TARGET), 7)],
-                         self.targets(SIMPLE))
-
-    def test_several(self):
-        self.assertEqual(
-            [('192.0.2.1:3260', str(TARGET), 300),
-             ('[2001:db8::1]:3261', str(TARGET), 300)],
-            self.targets(FULL))
-
-    def test_targets_and_luns_that_differ(self):
-        self.assertEqual(
-            [('192.0.2.1:3260', str(TARGET), 7),
-             ('[2001:db8::1]:3261', str(OTHER_TARGET), 300)],
-            self.targets(SPREAD))
-
-    def test_secrets_are_masked_where_stock_logs(self):
-        """os-brick and nova mask by the names of keys."""
-        masked = strutils.mask_password(str(FULL.to_data(ALL)))
-        self.assertIn('user', masked)
-        self.assertNotIn('hidden', masked)
-        self.assertNotIn('hidden', str(strutils.mask_dict_password(
-            FULL.to_data(ALL))))
 
 
 #: ``connection_info['data']`` as release 1.0 wrote it.

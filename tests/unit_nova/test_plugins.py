@@ -7,7 +7,7 @@ from mydriver.nova_virt import plugins
 
 
 class InstalledTest(unittest.TestCase):
-    """What the entry points lead to; see also tests/unit/nova_virt."""
+    """What the entry points lead to; see also nova_virt."""
 
     def test_ours(self):
         classes = plugins.volume_driver_classes()

@@ -14,7 +14,7 @@ from lab.cloud import settings
 from lab.cloud.node import node
 from lab.cloud.steps.registry import Registry
 from lab.scenarios.fill import story
-from tests.unit.lab.test_cloud_config import make_site
+from tests.unit_lab.lab.test_cloud_config import make_site
 
 _INIT = paths.ROOT / 'lab/guest/init.sh'
 _LOAD = paths.ROOT / 'lab/guest/load.sh'

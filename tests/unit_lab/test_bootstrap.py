@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of lab/bootstrap.py that decide."""
+"""The parts of lab/bootstrap that decide."""
 
 from pathlib import Path
 import tempfile
 import unittest
 from unittest import mock
 
-from lab import bootstrap
+from lab.bootstrap import debian, environments, steps
 
 
 class TestPackages(unittest.TestCase):
@@ -20,24 +20,24 @@ class TestPackages(unittest.TestCase):
                 '\n'
                 'plain\n')
         self.assertEqual(['gcc', 'libfoo1.0'],
-                         bootstrap.debian_packages(text))
+                         debian.debian_packages(text))
 
     def test_ours_names_no_package_twice(self):
-        names = bootstrap.debian_packages(
-            (bootstrap.ROOT / 'bindep.txt').read_text())
+        names = debian.debian_packages(
+            (steps.ROOT / 'bindep.txt').read_text())
         self.assertIn('user-mode-linux', names)
         self.assertEqual(sorted(set(names)), sorted(names))
 
     def test_missing_ones_are_told_from_installed_ones(self):
         self.assertEqual(
             ['mydriver-no-such-package'],
-            bootstrap.missing_packages(
+            debian.missing_packages(
                 ['dpkg', 'mydriver-no-such-package', 'bash']))
 
     def test_only_root_installs(self):
         with mock.patch('os.geteuid', return_value=1000), \
-                self.assertRaises(bootstrap.BootstrapError) as caught:
-            bootstrap.install_packages(['xfsprogs'])
+                self.assertRaises(steps.BootstrapError) as caught:
+            debian.install_packages(['xfsprogs'])
         self.assertIn('xfsprogs', str(caught.exception))
 
 
@@ -54,12 +54,12 @@ class TestServices(unittest.TestCase):
         for name, value in (('POLICY', self.policy),
                             ('enabled_units', lambda: set(self.enabled)),
                             ('disable', self.disabled.extend)):
-            patcher = mock.patch.object(bootstrap, name, value)
+            patcher = mock.patch.object(debian, name, value)
             patcher.start()
             self.addCleanup(patcher.stop)
 
     def test_starts_are_denied_meanwhile_and_new_units_disabled(self):
-        with bootstrap.no_services():
+        with debian.no_services():
             self.assertIn('exit 101', self.policy.read_text())
             self.assertTrue(self.policy.stat().st_mode & 0o100)
             self.enabled |= {'iscsid.socket', 'rabbitmq-server.service'}
@@ -68,23 +68,23 @@ class TestServices(unittest.TestCase):
                          self.disabled)
 
     def test_policy_goes_when_the_installation_fails(self):
-        with self.assertRaises(bootstrap.BootstrapError), \
-                bootstrap.no_services():
+        with self.assertRaises(steps.BootstrapError), \
+                debian.no_services():
             self.enabled.add('iscsid.socket')
-            raise bootstrap.BootstrapError('apt')
+            raise steps.BootstrapError('apt')
         self.assertFalse(self.policy.exists())
         self.assertEqual(['iscsid.socket'], self.disabled)
 
     def test_an_administrators_policy_stays(self):
         self.policy.write_text('#!/bin/sh\nexit 104\n')
-        with bootstrap.no_services():
+        with debian.no_services():
             self.assertIn('104', self.policy.read_text())
         self.assertIn('104', self.policy.read_text())
 
     def test_one_left_by_a_killed_run_is_removed(self):
-        self.policy.write_text(bootstrap.POLICY_TEXT)
-        with bootstrap.no_services():
-            self.assertEqual(bootstrap.POLICY_TEXT, self.policy.read_text())
+        self.policy.write_text(debian.POLICY_TEXT)
+        with debian.no_services():
+            self.assertEqual(debian.POLICY_TEXT, self.policy.read_text())
         self.assertFalse(self.policy.exists())
 
 
@@ -92,34 +92,34 @@ class TestPins(unittest.TestCase):
     """What the environment is made of."""
 
     def test_uv_is_pinned(self):
-        self.assertRegex(bootstrap.pinned('uv'), r'\Auv==\d')
-        with self.assertRaises(bootstrap.BootstrapError):
-            bootstrap.pinned('u')
+        self.assertRegex(environments.pinned('uv'), r'\Auv==\d')
+        with self.assertRaises(steps.BootstrapError):
+            environments.pinned('u')
 
     def test_every_requirement_is_pinned(self):
         names = [line.partition('[')[0]
-                 for path in bootstrap.REQUIREMENTS
+                 for path in environments.REQUIREMENTS
                  for line in path.read_text().splitlines()
                  if line and not line.startswith('#')]
         self.assertLess({'cinder', 'stestr'}, set(names))
         for name in names:
-            self.assertRegex(bootstrap.pinned(name.lower()), r'==\d')
+            self.assertRegex(environments.pinned(name.lower()), r'==\d')
 
     def test_stamp_follows_every_input(self):
         with tempfile.TemporaryDirectory() as folder:
             inputs = [Path(folder, n) for n in ('one', 'two')]
             for path in inputs:
                 path.write_text(path.name)
-            with mock.patch.object(bootstrap, 'INPUTS', inputs):
-                seen = {bootstrap.stamp()}
-                self.assertEqual(seen, {bootstrap.stamp()})
+            with mock.patch.object(environments, 'INPUTS', inputs):
+                seen = {environments.stamp()}
+                self.assertEqual(seen, {environments.stamp()})
                 for path in inputs:
                     path.write_text('changed')
-                    seen.add(bootstrap.stamp())
+                    seen.add(environments.stamp())
         self.assertEqual(3, len(seen))
 
     def test_failed_command_tells_its_output(self):
-        with self.assertRaises(bootstrap.BootstrapError) as caught:
-            bootstrap.run('sh', '-c', 'echo the reason; exit 3')
+        with self.assertRaises(steps.BootstrapError) as caught:
+            steps.run('sh', '-c', 'echo the reason; exit 3')
         self.assertIn('the reason', str(caught.exception))
         self.assertIn('3', str(caught.exception))

@@ -62,7 +62,7 @@ FETCH = START + """
 #: The manager makes volumes from images.
 MANAGER = START + """
     import os, sys, unittest
-    from tests.unit.cinder_volume import test_manager
+    from tests.unit_cinder.cinder_volume import test_manager
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(
         test_manager.ImageTest)
     result = unittest.TextTestRunner().run(suite)

@@ -11,7 +11,8 @@ import unittest
 
 ROOT = Path(__file__).parents[2]
 MATRIX = ROOT / 'doc' / 'source' / 'features.rst'
-_NAMED = re.compile(r'``((?:contract|functional|unit|unit_nova)\.[\w.]+)``')
+_NAMED = re.compile(
+    r'``((?:contract|functional|unit|unit_cinder|unit_nova)\.[\w.]+)``')
 
 
 def is_there(name: str) -> bool:
@@ -59,7 +60,7 @@ class FeaturesTest(unittest.TestCase):
                     self.assertEqual(('no', 'no'), (reflink, lvmthin))
 
     def test_what_is_not_there_is_noticed(self):
-        self.assertTrue(is_there('unit.test_features.FeaturesTest'))
+        self.assertTrue(is_there('unit_lab.test_features.FeaturesTest'))
         for name in ('unit.test_nothing', 'unit.test_features.NoTest',
                      'unit.test_features.FeaturesTest.test_no'):
             self.assertFalse(is_there(name), name)

@@ -29,7 +29,7 @@ from lab.cloud.control import seed_cache
 from lab.cloud.node import node as cloud_node
 from lab.cloud.steps import wait
 from lab.cloud.steps.registry import Registry
-from tests.unit.lab.test_cloud_config import make_site, secrets_of
+from tests.unit_lab.lab.test_cloud_config import make_site, secrets_of
 
 
 class FolderTestCase(unittest.TestCase):

@@ -17,7 +17,7 @@ from lab import errors, process
 from lab.scenario import console
 from lab.scenario.expect import NotProven
 from lab.scenarios.upgrade import code, running, source, story, writer
-from tests.unit.lab.test_scenarios_fill import guest_script
+from tests.unit_lab.lab.test_scenarios_fill import guest_script
 
 TOKEN = 'a-token'
 

@@ -17,7 +17,8 @@ from mydriver import discovery, model
 from mydriver.cmd import backends
 from mydriver.stores import names
 from mydriver.target import configfs, factory, pool
-from tests.fakes import connecting, devices
+from tests.fakes import connecting
+from tests.fakes import devices as fake_devices
 from tests.functional import base, lio
 
 INITIATOR = 'iqn.1993-08.org.debian:01:host'
@@ -65,6 +66,10 @@ class CommandTest(base.NodeTestCase):
         with path.open('w') as f:
             f.truncate(64 * MIB)
 
+    def devices(self):
+        """Return the devices of the store."""
+        return fake_devices.FolderDevices(self.folder / 'store')
+
     def lose_volume(self):
         """Remove a volume's backing; return the volume's id."""
         lost = next((self.folder / 'store').glob('volume-*'))
@@ -86,9 +91,7 @@ class CommandTest(base.NodeTestCase):
 
     def fill(self):
         """Export three volumes, two of them mapped; return the secrets."""
-        exports = factory.build(
-            self.backend.settings,
-            devices.FolderDevices(self.folder / 'store'))
+        exports = factory.build(self.backend.settings, self.devices())
         exports.reconciler.start()
         secrets = []
         for i in range(3):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's command after a boot that left the thin pool inactive."""
 
-from mydriver.backend import settings
+from mydriver.backend import devices, settings
 from mydriver.stores import names
 from tests.functional import base, lio, lvm, test_command
 
@@ -19,10 +19,13 @@ class CommandOnLvmThinTest(test_command.CommandTest):
         (self.folder / 'store').mkdir()
 
     def make_volume(self, volume_id):
-        """Return the device of a new volume."""
-        name, store = names.volume_name(volume_id), self.store()
-        store.create(name, 64 * test_command.MIB)
-        return store.device(name)
+        """Create a volume."""
+        self.store().create(names.volume_name(volume_id),
+                            64 * test_command.MIB)
+
+    def devices(self):
+        """Return the devices of the store."""
+        return devices.StoreDevices(self.store())
 
     def store(self):
         """Return the backend's store, brought up."""

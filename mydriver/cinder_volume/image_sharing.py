@@ -69,8 +69,9 @@ class ImageSharing:
         shared = time.monotonic()
         try:
             # Only now can nobody but us write to it.
-            image_transfer.check_raw(self._store.device(name).path,
-                                     image['id'])
+            with self._backend.exports.local_device(
+                    volume.name_id) as device:
+                image_transfer.check_raw(device.path, image['id'])
         except BaseException:
             self._store.delete(name)
             raise

@@ -38,10 +38,11 @@ class ImageTransfer:
         """Write an image to a new volume."""
         name = names.of_volume(volume)
         self._backend.check_image_blocks(image_service.show(context, image_id))
-        fetch(context, image_service, image_id, self._store.device(name),
-              size_gib=volume.size,
-              block_size=self._backend.options.volume_dd_blocksize,
-              disable_sparse=disable_sparse)
+        with self._backend.exports.local_device(volume.name_id) as device:
+            fetch(context, image_service, image_id, device,
+                  size_gib=volume.size,
+                  block_size=self._backend.options.volume_dd_blocksize,
+                  disable_sparse=disable_sparse)
         self._store.extend(name, volume.size * units.Gi)
 
     def copy_image_to_encrypted_volume(
@@ -64,8 +65,8 @@ class ImageTransfer:
         if block_bytes != blocks.USUAL_BYTES:
             set_property(context, image_service, image_meta['id'],
                          blocks.PROPERTY, str(block_bytes))
-        upload(context, image_service, image_meta, self._store.device(name),
-               volume)
+        with self._backend.exports.local_device(volume.name_id) as device:
+            upload(context, image_service, image_meta, device, volume)
 
 
 def fetch(context: Any, image_service: Any, image_id: str,

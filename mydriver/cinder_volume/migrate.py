@@ -155,16 +155,19 @@ class Migrate:
 
     def _copy_as_root(self, target: base.VolumeStore, name: str) -> None:
         """Copy a backing with Cinder's own helper, which runs as root."""
-        device = self._store.device(name)
-        target.create(name, device.size_bytes)
+        device = self._store.bring_up(name)
         try:
-            image_transfer.copy_as_root(device.path, target.device(name).path,
-                                device.size_bytes,
-                                self._backend.options.volume_dd_blocksize)
+            target.create(name, device.size_bytes)
+            image_transfer.copy_as_root(
+                device.path, target.bring_up(name).path, device.size_bytes,
+                self._backend.options.volume_dd_blocksize)
             target.extend(name, device.size_bytes)
+            target.let_down(name)
         except BaseException:
             target.delete(name)
             raise
+        finally:
+            self._store.let_down(name)
 
     @coordination.synchronized(
         parts.LOCK_PREFIX + '{new_volume.name_id}',

@@ -6,6 +6,7 @@ in the opposite order: a removal that the kernel refuses can be requested
 again, and a crash in between is repaired at the next start.
 """
 
+import collections
 from collections.abc import Callable, Iterator
 import contextlib
 import functools
@@ -42,6 +43,8 @@ class Changes:
         self._target = target
         self._kinds = known_kinds
         self._devices = devices
+        #: How many local users each volume's device has.
+        self._local: collections.Counter[str] = collections.Counter()
 
     def lock(self, volume_id: str) -> contextlib.AbstractContextManager[Any]:
         """Return the lock under which a volume's exports are changed."""
@@ -101,8 +104,36 @@ class Changes:
         """
         with contextlib.suppress(exception.ExportNotFound):
             self._target.drop_export(self._journal.export(volume_id))
-        self._devices.let_down(volume_id)
+        if not self._local[volume_id]:
+            self._devices.let_down(volume_id)
         self._journal.remove_export(volume_id)
+
+    @contextlib.contextmanager
+    def local_device(self, volume_id: str) -> Iterator[model.BackingDevice]:
+        """Keep the device of a volume up for this host's own use.
+
+        It is released afterwards, unless the volume is exported by then or
+        has another local user.
+        """
+        with self.lock(volume_id):
+            device = self._devices.bring_up(volume_id)
+            self._local[volume_id] += 1
+        try:
+            yield device
+        finally:
+            with self.lock(volume_id):
+                self._local[volume_id] -= 1
+                if not (self._local[volume_id]
+                        or self.is_exported(volume_id)):
+                    del self._local[volume_id]
+                    self._release(volume_id)
+
+    def _release(self, volume_id: str) -> None:
+        """Let down a device; the work that it was up for is done."""
+        try:
+            self._devices.let_down(volume_id)
+        except exception.MyDriverError as e:
+            LOG.warning('The device of volume %s stays up: %s', volume_id, e)
 
     def withdraw_unused(self, volume_id: str) -> bool:
         """Remove the export of a volume unless an initiator uses it.

@@ -2,6 +2,7 @@
 """The use cases: their order, and what is undone when a step fails."""
 
 from collections.abc import Callable, Sequence
+import contextlib
 import dataclasses
 
 from oslo_log import log as logging
@@ -143,6 +144,17 @@ class ExportService:
             device = dataclasses.replace(old.device, size_bytes=size_bytes)
             export = self._journal.add_export(volume_id, device, old.target)
             self._target.resize(export)
+
+    def local_device(self, volume_id: str
+                     ) -> contextlib.AbstractContextManager[
+                         model.BackingDevice]:
+        """Keep the device of a volume up for this host's own use.
+
+        :returns: a context that gives the device. Afterwards it is released,
+            unless the volume is exported or has another local user.
+        :raises BackingNotFound: when there is no such backing.
+        """
+        return self._changes.local_device(volume_id)
 
     def is_exported(self, volume_id: str) -> bool:
         """Tell whether a volume is exported."""

@@ -105,6 +105,57 @@ class LifeTest(fakes.ServiceCase):
         self.assertEqual(([], set()), (self.seen()[0], self.devices.up))
 
 
+class LocalTest(fakes.ServiceCase):
+    """The host itself works on a volume."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume_id = self.volume()[0]
+
+    def up(self):
+        """Tell whether the volume's device is up."""
+        return self.volume_id in self.devices.up
+
+    def test_up_while_it_is_used(self):
+        with self.service.local_device(self.volume_id) as device:
+            self.assertTrue(self.up())
+            self.assertEqual(self.devices.known[self.volume_id], device)
+        self.assertFalse(self.up())
+
+    def test_an_export_keeps_it_up(self):
+        with self.service.local_device(self.volume_id):
+            self.service.create_export(self.volume_id)
+        self.assertTrue(self.up())
+        self.assertTrue(self.service.remove_export(self.volume_id))
+        self.assertFalse(self.up())
+
+    def test_a_local_user_keeps_it_up(self):
+        self.service.create_export(self.volume_id)
+        with self.service.local_device(self.volume_id):
+            self.assertTrue(self.service.remove_export(self.volume_id))
+            self.assertTrue(self.up())
+            with self.service.local_device(self.volume_id):
+                self.assertTrue(self.up())
+            self.assertTrue(self.up())
+        self.assertFalse(self.up())
+
+    def test_an_error_releases_it(self):
+        with self.assertRaisesRegex(RuntimeError, 'no image'), \
+                self.service.local_device(self.volume_id):
+            raise RuntimeError('no image')
+        self.assertFalse(self.up())
+
+    def test_a_release_that_fails_fails_no_work(self):
+        with self.assertLogs('mydriver.target.changes', 'WARNING') as logs, \
+                self.service.local_device(self.volume_id):
+            self.devices.broken.add(self.volume_id)
+        self.assertIn(f'volume {self.volume_id} stays up', logs.output[0])
+        self.devices.broken.clear()
+        with self.service.local_device(self.volume_id):
+            self.assertTrue(self.up())
+        self.assertFalse(self.up())
+
+
 class StartTest(fakes.ServiceCase):
     """A start, after a reboot or without one."""
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports and connections: which host may use a volume, and how."""
 
+import functools
 from typing import Any
 
 from cinder import coordination
@@ -70,8 +71,7 @@ class Connections:
 
     def validate_connector(self, connector: dict[str, Any]) -> None:
         """Refuse a connector that cannot be served."""
-        host = connection.Connector.parse(connector)
-        connection.choose(host, OFFERED)
+        connection.negotiate(connector, OFFERED)
 
     @coordination.synchronized(parts.LOCK)
     def initialize_connection(self, volume: Any, connector: dict[str, Any]
@@ -80,23 +80,24 @@ class Connections:
 
         :returns: ``driver_volume_type`` and ``data``; it holds secrets.
         """
-        host = connection.Connector.parse(connector)
-        protocol = connection.choose(host, OFFERED)
-        initiator = host.require_initiator()
+        agreed = connection.negotiate(connector, OFFERED)
         self._load_admin_metadata(volume)
-        if not self._exports.is_exported(volume.name_id):
-            # The last other host has detached since our create_export.
-            self._export(volume)
-        can = host.capabilities
         read_only = attachments.is_read_only(volume, connector)
-        reached = self._exports.initialize_connection(
-            volume.name_id, initiator, read_only=read_only,
+        map_it = functools.partial(
+            self._exports.initialize_connection, volume.name_id,
+            agreed.identity, read_only=read_only,
             keep_writable=(attachments.access(volume)
                            is attachments.Access.PER_ATTACHMENT),
-            mutual=can.mutual_chap)
-        self._in_flight.begin(volume, initiator)
+            mutual=agreed.capabilities.mutual_chap)
+        try:
+            reached = map_it()
+        except exception.ExportNotFound:
+            # The last other host has detached since our create_export.
+            self._export(volume)
+            reached = map_it()
+        self._in_flight.begin(volume, agreed.identity)
         return {
-            'driver_volume_type': str(protocol),
+            'driver_volume_type': str(agreed.protocol),
             'data': iscsi.Connection(
                 volume_id=volume.name_id,
                 paths=iscsi.paths(reached.mapped.export.target,
@@ -104,7 +105,7 @@ class Connections:
                                   reached.mapped.mapping.lun),
                 chap=reached.secrets, read_only=read_only,
                 encrypted=bool(volume.encryption_key_id),
-                wwn=model.naa_id(volume.name_id)).to_data(can),
+                wwn=model.naa_id(volume.name_id)).to_data(agreed.capabilities),
         }
 
     @coordination.synchronized(parts.LOCK)

@@ -186,14 +186,14 @@ class ExportService:
             was_read_only = any(
                 m.mapping.initiator == initiator and m.mapping.read_only
                 for m in self._changes.users(volume_id, but=initiator))
+            kind = self._kinds.of_new
             mapped = self._journal.add_mapping(
                 volume_id, initiator, read_only=read_only,
                 keep_writable=keep_writable,
-                mutual=bool(self._kinds.of_new.chap) and mutual,
-                kind=self._kinds.of_new)
+                mutual=bool(kind.chap) and mutual, kind=kind)
             try:
-                self._kinds.check(mapped)
-                self._changes.map(mapped)
+                secrets = self._kinds.required_secrets(mapped)
+                self._target.ensure_mapping(mapped, secrets)
                 portals = self._discover(
                     mapped.export.target, initiator,
                     self._portals(mapped.export.target),
@@ -205,7 +205,7 @@ class ExportService:
                     elif was_read_only:
                         self._changes.undo(
                             volume_id, self._changes.protect, mapped)
-        return Reached(mapped, portals, self._kinds.secrets(mapped))
+        return Reached(mapped, portals, secrets)
 
     def protect(self, volume_id: str, initiator: model.Iqn) -> None:
         """Write-protect the mapping of an initiator that now only reads.

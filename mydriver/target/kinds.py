@@ -70,16 +70,20 @@ class Kinds:
         return key.credentials(mapped.mapping.initiator,
                                mapped.export.target, kind.mutual)
 
-    def check(self, mapped: model.MappedExport) -> None:
-        """Check that the secret of an initiator can be derived.
+    def required_secrets(self, mapped: model.MappedExport
+                         ) -> model.ChapCredentials | None:
+        """Return the secrets that an initiator needs to log in.
 
-        :raises KeyLost: when its key is missing.
+        :returns: None without CHAP.
+        :raises KeyLost: when their key is missing.
         """
-        if mapped.kind.chap and self.secrets(mapped) is None:
+        secrets = self.secrets(mapped)
+        if mapped.kind.chap and secrets is None:
             path = self._keys and self._keys.path(mapped.kind.key or '*')
             raise exception.KeyLost(
                 str(mapped.mapping.initiator), str(mapped.export.target),
                 path or chap.KEY_FILE)
+        return secrets
 
     def source_of(self, told: model.ChapCredentials | None,
                   initiator: model.Iqn, target: model.Iqn) -> str:

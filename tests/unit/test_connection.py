@@ -269,22 +269,31 @@ class ConnectorTest(unittest.TestCase):
                 {'host': host}).host)
 
 
-class ChooseTest(unittest.TestCase):
+class NegotiateTest(unittest.TestCase):
     """Which protocol a host and a backend use."""
 
-    WITH = connection.Connector('a', model.Iqn('iqn.1993-08.org.debian:01:a'))
+    NAME = 'iqn.1993-08.org.debian:01:a'
+    OFFERED = (connection.Protocol.ISCSI,)
 
     def test_iscsi(self):
-        self.assertEqual('iscsi', connection.choose(
-            self.WITH, [connection.Protocol.ISCSI]))
+        agreed = connection.negotiate(
+            {'host': 'a', 'initiator': self.NAME,
+             connection.MARKER: ALL.mark()}, self.OFFERED)
+        self.assertEqual(
+            ('iscsi', model.Iqn(self.NAME), ALL),
+            (agreed.protocol, agreed.identity, agreed.capabilities))
 
     def test_host_that_cannot(self):
         with self.assertRaises(exception.NoInitiatorName):
-            connection.choose(connection.Connector('a'),
-                              [connection.Protocol.ISCSI])
+            connection.negotiate({'host': 'a'}, self.OFFERED)
+
+    def test_connector_that_is_none(self):
+        for offered in (self.OFFERED, ()):
+            with self.assertRaises(exception.InvalidConnector):
+                connection.negotiate(None, offered)
 
     def test_backend_that_offers_nothing(self):
         with self.assertRaisesRegex(
                 exception.InvalidConnector,
                 r'host a can use none of the protocols .*\(none\)'):
-            connection.choose(self.WITH, [])
+            connection.negotiate({'host': 'a', 'initiator': self.NAME}, ())

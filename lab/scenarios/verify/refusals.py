@@ -4,7 +4,6 @@
 from collections.abc import Iterator
 import contextlib
 import uuid
-import zlib
 
 from openstack import exceptions
 
@@ -12,6 +11,8 @@ from lab.cloud import driver
 from lab.scenario.expect import NotProven, expect
 from lab.scenarios.verify import inside
 from lab.scenarios.verify.bench import Bench
+from mydriver import model
+from mydriver.target import pool
 
 #: A connector with which nothing is wrong.
 _CONNECTOR = {'host': 'x', 'ip': '10.77.0.99',
@@ -91,10 +92,10 @@ class Refusals:
 
     def _placed_on(self, volume_id: str) -> str:
         """Return the target that a volume is placed on."""
-        pool = sorted(row.split("'")[1] for row in
-                      self._bench.observer.journal()
-                      if row.startswith('target: '))
-        return pool[zlib.crc32(uuid.UUID(volume_id).bytes) % len(pool)]
+        names = sorted(row.split("'")[1] for row in
+                       self._bench.observer.journal()
+                       if row.startswith('target: '))
+        return str(pool.place(volume_id, [model.Iqn(n) for n in names]))
 
     def _refused(self, volume_id: str, connector: dict[str, str]) -> str:
         """Ask for an attachment that must fail and change nothing.

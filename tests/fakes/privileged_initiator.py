@@ -50,7 +50,7 @@ esac
 class PrivilegedTestCase(unittest.TestCase):
     """Verbs, called as the daemon calls them."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         super().setUp()
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.sys = self.folder / 'sys'
@@ -71,18 +71,20 @@ class PrivilegedTestCase(unittest.TestCase):
         privileged.initiator_context.set_client_mode(False)
         self.addCleanup(privileged.initiator_context.set_client_mode, True)
 
-    def say(self, text, status=0):
+    def say(self, text: str, status: int = 0) -> None:
+        """Set what iscsiadm prints, and its exit status."""
         (self.folder / 'say').write_text(text)
         (self.folder / 'status').write_text(str(status))
 
-    def write(self, path, value):
+    def write(self, path: str | Path, value: str | bytes) -> Path:
+        """Write a file of the sysfs."""
         file = self.sys / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(value if isinstance(value, bytes)
                          else value.encode())
         return file
 
-    def session(self, target=TARGET, host=3):
+    def session(self, target: str = TARGET, host: int = 3) -> Path:
         """Make a session whose number is the host's and two."""
         session = f'class/iscsi_session/session{host + 2}'
         self.write(f'{session}/targetname', target + '\n')
@@ -92,7 +94,8 @@ class PrivilegedTestCase(unittest.TestCase):
         (self.sys / session / 'device').symlink_to(real)
         return real
 
-    def device(self, naa=NAA, target=TARGET, host=3, name='sda'):
+    def device(self, naa: str = NAA, target: str = TARGET, host: int = 3,
+               name: str = 'sda') -> Path:
         """Make a disk on a session of its own."""
         hctl = f'{host}:0:0:300'
         folder = self.session(target, host) / f'target{host}:0:0' / hctl
@@ -109,7 +112,7 @@ class PrivilegedTestCase(unittest.TestCase):
         (block / 'device').symlink_to(folder)
         return folder
 
-    def use(self, mounts='', swaps=''):
+    def use(self, mounts: str = '', swaps: str = '') -> None:
         """Make a procfs with mounts and swap space."""
         (self.folder / 'proc/self').mkdir(parents=True)
         (self.folder / 'proc/self/mountinfo').write_text(mounts)
@@ -117,7 +120,8 @@ class PrivilegedTestCase(unittest.TestCase):
         self.enterContext(mock.patch.object(
             usage, 'PROC', self.folder / 'proc'))
 
-    def map(self, naa=NAA):
+    def map(self, naa: str = NAA) -> None:
+        """Make the multipath map of a volume."""
         self.write('block/dm-7/dm/uuid', f'mpath-3{naa}\n')
         self.write('block/dm-7/dm/name', 'mpatha\n')
         self.write('block/dm-7/dev', '253:7\n')

@@ -89,7 +89,6 @@ def rest_reads_only(volume: Any, connector: Mapping[str, Any],
     return bool(modes) and all(modes)
 
 
-
 def initiator_of(attachment: Any) -> model.Iqn | None:
     """Return the initiator of an attachment, None where it has none."""
     try:

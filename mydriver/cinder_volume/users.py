@@ -70,8 +70,9 @@ class Users:
     def recorded(self, backend: str) -> list[recorded.Recorded]:
         """Return the mappings that Cinder has attachments for.
 
-        None when Cinder cannot tell. A volume that Cinder has on another
-        backend may have an old backing on this one, left by a migration.
+        The list is empty when Cinder cannot tell. A volume that Cinder has on
+        another backend may have an old backing on this one, left by a
+        migration.
 
         :param backend: name of the backend that the volumes have to be on.
         """

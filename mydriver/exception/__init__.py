@@ -42,6 +42,7 @@ from mydriver.exception.host import (
 from mydriver.exception.operator import (
     ConfigurationError,
     ForeignObject,
+    IdentityUnknown,
     JournalDamaged,
     JournalError,
     JournalUnusable,
@@ -71,6 +72,7 @@ __all__ = [
     'ExportNotFound',
     'ForeignObject',
     'HostError',
+    'IdentityUnknown',
     'ImageNotShareable',
     'InitiatorError',
     'InvalidConnectionData',

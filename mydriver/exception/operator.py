@@ -17,6 +17,10 @@ class ConfigurationError(OperatorError):
     template = '{option}: {problem}. {remedy}'
 
 
+class IdentityUnknown(ConfigurationError):
+    """The record that tells whether a place holds the store is unusable."""
+
+
 class NoAddress(ConfigurationError):
     """The host has none of the portals' addresses yet."""
 

@@ -40,7 +40,7 @@ class Record:
     def known(self) -> str | None:
         """Return the id, None when no store has been seen yet.
 
-        :raises ConfigurationError: when the file cannot be read.
+        :raises IdentityUnknown: when the file cannot be read.
         """
         if self._known is None and self.path is not None:
             self._known = self._read(self.path)
@@ -56,7 +56,7 @@ class Record:
         with open(fd, encoding='ascii', errors='replace') as f:
             text = f.read(256).strip()
         if not _ID.match(text):
-            raise exception.ConfigurationError(
+            raise exception.IdentityUnknown(
                 'mydriver_state_path', f'{path} does not contain the id of a '
                 f'store', f'If {OPTION} is right, remove {path} and restart '
                 'cinder-volume.')
@@ -65,7 +65,7 @@ class Record:
     def write(self, store_id: str) -> None:
         """Record an id, durably.
 
-        :raises ConfigurationError: when the file cannot be written.
+        :raises IdentityUnknown: when the file cannot be written.
         """
         if self.path is not None and self.known() != store_id:
             try:
@@ -74,8 +74,8 @@ class Record:
                 raise self._unusable(e) from e
         self._known = store_id
 
-    def _unusable(self, error: OSError) -> exception.ConfigurationError:
-        return exception.ConfigurationError(
+    def _unusable(self, error: OSError) -> exception.IdentityUnknown:
+        return exception.IdentityUnknown(
             'mydriver_state_path', f'{self.path}: {error.strerror}',
             'Make the directory writable for the user of cinder-volume, user '
             f'id {os.geteuid()}.')
@@ -89,6 +89,7 @@ class Record:
         :param where: the place, for the text of the error.
         :param remedy: what the operator should check first.
         :raises ConfigurationError: when it holds another store, or none.
+        :raises IdentityUnknown: when the record cannot be read.
         """
         known = self.known()
         if known is None or found == known:

@@ -83,11 +83,20 @@ class Changes:
     def refresh(self, export: model.Export) -> model.Export:
         """Bring up the device of an export, and record its path and size.
 
+        A record that cannot be read does not lock a guest out of its disk:
+        the export keeps the device that it had, which the privileged verb
+        checks by itself.
+
         :raises TargetError: when the device is smaller than the export.
         :raises MyDriverError: when it cannot be brought up. The export stays
             as it is in either case.
         """
-        device = self._devices.bring_up(export.volume_id)
+        try:
+            device = self._devices.bring_up(export.volume_id)
+        except exception.IdentityUnknown as e:
+            LOG.warning('Volume %s keeps the device %s: %s',
+                        export.volume_id, export.device.path, e)
+            return export
         if device == export.device:
             return export
         if device.size_bytes < export.device.size_bytes:

@@ -209,6 +209,19 @@ class StartTest(fakes.ServiceCase):
         self.assertEqual(sorted([self.mapped, self.plain]), self.seen()[0])
         self.assertEqual(2, len(self.seen()[1]))
 
+    def test_an_unreadable_record_of_the_store_locks_nobody_out(self):
+        before = self.seen()
+        self.target.targets.clear()
+
+        def unknown(_volume_id):
+            raise exception.IdentityUnknown(
+                'mydriver_state_path', 'it is empty', 'Remove it.')
+        with mock.patch.object(self.devices, 'bring_up', unknown), \
+                self.assertLogs('mydriver', 'WARNING') as logged:
+            self.restart()
+        self.assertIn('it is empty', '\n'.join(logged.output))
+        self.assertEqual(before, self.seen())
+
     def test_a_device_that_moved_and_grew_is_recorded(self):
         self.target.targets.clear()
         device = self.devices.known[self.plain]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: All state of the lab; ignored by git.
 STATE = ROOT / '.lab'
 
-#: State of running commands, a folder for each.
+#: State of running commands, a directory for each.
 RUN = STATE / 'run'
 
 #: Shell scripts of the kernel nodes.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open a folder without being led elsewhere by another user's link."""
+"""Open a directory without being led elsewhere by another user's link."""
 
 from collections.abc import Callable
 import errno
@@ -18,14 +18,14 @@ OnLink = Callable[[str, os.stat_result, str, bool], None]
 
 def open_folder(path: str, on_link: OnLink,
                 on_step: Callable[[int], None] | None = None) -> int:
-    """Open a folder step by step, asking about each link on the way.
+    """Open a directory step by step, asking about each link on the way.
 
     :param path: absolute path.
     :param on_link: called for each link, before it is followed.
-    :param on_step: called with the descriptor of each folder on the way,
+    :param on_step: called with the descriptor of each directory on the way,
         before a name is looked up in it.
     :returns: a descriptor (O_PATH); the caller closes it. It may be one of
-        another file than a folder.
+        another file than a directory.
     :raises OSError: when it cannot be reached.
     """
     found, rest, links = os.open('/', _FLAGS), _split(path), 0

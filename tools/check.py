@@ -33,7 +33,7 @@ WORKERS = 2
 class Runner:
     """Runs stages, prints their lines, keeps the outcomes.
 
-    :param state: folder for the stages' output.
+    :param state: directory for the stages' output.
     :param out: called with each line of the report.
     """
 

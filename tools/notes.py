@@ -27,7 +27,7 @@ _GIT = {'GIT_CONFIG_GLOBAL': os.devnull, 'GIT_CONFIG_SYSTEM': os.devnull,
 def copy(source: Path, folder: Path) -> None:
     """Make ``folder`` a repository with the notes as its only commit.
 
-    :param source: the folder ``releasenotes``.
+    :param source: the directory ``releasenotes``.
     :raises CalledProcessError: when git fails.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -43,9 +43,9 @@ def copy(source: Path, folder: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('folder', type=Path, help='working folder')
+    parser.add_argument('folder', type=Path, help='working directory')
     parser.add_argument('--source', type=Path, default=ROOT / _NAME,
-                        help='folder with the notes and their document')
+                        help='directory with the notes and their document')
     args = parser.parse_args(argv)
     copy(args.source, args.folder)
     reno = str(Path(sys.executable).parent / 'reno')

@@ -76,8 +76,8 @@ def static_stages() -> list[Stage]:
 def documentation_stage(source: Path, built: Path) -> Stage:
     """Return the stage that builds a document; any warning is an error.
 
-    :param source: folder of the text and its ``conf.py``.
-    :param built: folder for the result; existing content is not reused.
+    :param source: directory of the text and its ``conf.py``.
+    :param built: directory for the result; existing content is not reused.
     """
     return Stage('documentation', python(
         '-m', 'sphinx', '-W', '--keep-going', '-q', '-E', '-b', 'html',
@@ -103,9 +103,9 @@ def unit_stages() -> list[Stage]:
 
 
 def unit_stage(name: str, path: str, program: str = sys.executable) -> Stage:
-    """Return the stage of a folder of unit tests.
+    """Return the stage of a directory of unit tests.
 
-    :param path: of the folder, relative to the repository.
+    :param path: of the directory, relative to the repository.
     :param program: the interpreter of the environment to run them in.
     """
     return Stage(f'unit tests ({name})', (

@@ -125,7 +125,7 @@ class Cloud:
         :meth:`wait_service` waits until it is up again.
 
         :param name: of the node.
-        :param code: folder that has the driver's package for it, empty for
+        :param code: directory that has the driver's package for it, empty for
             the clone's own; None for the one of :attr:`options`.
         """
         self._node(name).service(action, code)

@@ -50,7 +50,7 @@ STATE = f'{DISK}/mydriver-state'
 JOURNAL = f'{STATE}/{BACKEND}/journal.sqlite'
 CHAP_KEY = f'{STATE}/{BACKEND}/chap.key'
 
-#: Folder of each backend's volumes on the ``reflink`` store.
+#: Directory of each backend's volumes on the ``reflink`` store.
 FOLDERS = {BACKEND: f'{DISK}/mydriver', BACKEND_2: f'{DISK}/mydriver-2'}
 #: A file there that is the store's own and no volume's.
 STORE_MARK = '.mydriver-store'

@@ -108,8 +108,8 @@ class Options:
         sparse files.
     :param images: where glance runs, from :data:`IMAGE_PLACES`.
     :param backup: run cinder-backup too, on the storage node.
-    :param code: folder that has the driver's package for the nodes; empty for
-        the clone's own.
+    :param code: directory that has the driver's package for the nodes; empty
+        for the clone's own.
     :param debug_all: log at DEBUG in every service, so that everything ever
         logged can be searched; otherwise only in cinder-volume and
         nova-compute.
@@ -153,7 +153,7 @@ class Options:
 class Layout:
     """Paths of the cloud's files.
 
-    :param state: the folder that has them all.
+    :param state: the directory that has them all.
     """
 
     def __init__(self, state: Path = STATE) -> None:

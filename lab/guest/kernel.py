@@ -54,7 +54,7 @@ def unpack(folder: Path, name: str) -> Path:
 
     :param folder: for the guest's parts.
     :param name: of the package.
-    :returns: the folder that has its ``boot`` and ``lib/modules``.
+    :returns: the directory that has its ``boot`` and ``lib/modules``.
     """
     root = folder / name
     if root.exists():

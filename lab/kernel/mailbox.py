@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run commands on a running node from the host.
 
-The mailbox is a folder that host and node share. The host moves a folder
+The mailbox is a directory that host and node share. The host moves a directory
 ``ID.request`` into it, which has ``argv`` (words ended by NUL), ``cwd`` and
 ``timeout`` (seconds). The node's loop (``node_mailbox`` in functions.sh) runs
 the command and writes ``stdout``, ``stderr`` and, last, ``status`` to the
-folder. Commands run in parallel. The mailbox needs no network, and works while
-a service hangs.
+directory. Commands run in parallel. The mailbox needs no network, and works
+while a service hangs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +125,7 @@ class Mailbox:
     @contextlib.contextmanager
     def _post(self, argv: Sequence[str], timeout_s: int,
               cwd: Path) -> Iterator[Path]:
-        """Post a request, yield its folder, remove it afterwards."""
+        """Post a request, yield its directory, remove it afterwards."""
         name = secrets.token_hex(6)
         scratch = self._folder / f'{name}.new'
         scratch.mkdir()

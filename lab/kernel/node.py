@@ -3,9 +3,10 @@
 
 A node has the machine's files through hostfs, below an overlay on a tmpfs:
 what it writes is discarded when it ends. The exceptions are the shares of its
-:class:`NodeSpec`, folders of the host that it writes to. ``/tmp``, ``/run``,
-``/dev`` and ``/var/log`` are empty at first, except for the repository, the
-virtual environment and the payload's folder, if these are there.
+:class:`NodeSpec`, directories of the host that it writes to. ``/tmp``,
+    ``/run``, ``/dev`` and ``/var/log`` are empty at first, except for the
+    repository, the virtual environment and the payload's directory, if these
+    are there.
 
 The payload (:attr:`NodeSpec.init`) is a shell script that is sourced as root
 at the end of the boot. It can use the functions of ``functions.sh``
@@ -47,7 +48,7 @@ class NodeSpec:
     :param disks: sizes in bytes of ``/dev/ubda``, ``/dev/ubdb``, ...
     :param tap: tap device of the host (in ``netns``), ``vec0`` in the node;
         None for no network.
-    :param shares: folders of the host that the node writes to, at the same
+    :param shares: directories of the host that the node writes to, at the same
         path.
     :param init: shell script that the node runs, None to boot only.
     :param environ: environment of the payload, without secrets.
@@ -168,7 +169,7 @@ def _environ(spec: NodeSpec, state_dir: Path) -> str:
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:
-    """Return the folders that are not inside another one of them."""
+    """Return the directories that are not inside another one of them."""
     unique = sorted({f.resolve() for f in folders})
     return [f for f in unique
             if not any(f.is_relative_to(o) for o in unique if o != f)]

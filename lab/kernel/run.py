@@ -18,7 +18,7 @@ from lab.kernel import node
 #: Variables of the caller that a command in a node gets.
 _PASSED = ('COLUMNS', 'LANG', 'LC_ALL', 'TERM', 'TZ')
 
-#: Prefix of our folders below paths.RUN; the caller's process id follows.
+#: Prefix of our directories below paths.RUN; the caller's process id follows.
 _PREFIX = 'kernel-'
 
 

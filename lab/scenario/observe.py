@@ -14,7 +14,7 @@ from mydriver import model
 
 _PROBE = Path(__file__).with_name('probe.py')
 
-#: Folders on the storage node that must have no leftovers.
+#: Directories on the storage node that must have no leftovers.
 _FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
             cinder.BACKUP_PATH)
 

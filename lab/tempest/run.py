@@ -32,7 +32,7 @@ _EVERY_S = 60.0
 
 
 class Workspace:
-    """The folder from which tempest runs.
+    """The directory from which tempest runs.
 
     :param folder: created; existing content is removed.
     """

@@ -28,9 +28,9 @@ VOLUME_OPTS = (
         default='reflink',
         choices=[
             ('reflink',
-             ('Raw sparse files in a folder on XFS or btrfs. Snapshots and '
+             ('Raw sparse files in a directory on XFS or btrfs. Snapshots and '
               'clones share extents with their source and are made in '
-              'milliseconds. Only needs the folder.')),
+              'milliseconds. Only needs the directory.')),
             ('lvmthin',
              ('Logical volumes in an LVM thin pool, exported as block '
               'devices. Snapshots of a group are consistent with each other. '
@@ -50,8 +50,8 @@ Related options:
         help="""
 Where the store keeps volumes and snapshots. Required.
 
-For the ``reflink`` store: absolute path of a folder on XFS (made with
-``reflink=1``, the default of mkfs.xfs) or btrfs. The folder belongs to the
+For the ``reflink`` store: absolute path of a directory on XFS (made
+with ``reflink=1``, the default of mkfs.xfs) or btrfs. It belongs to the
 user that cinder-volume runs as, with mode 0750 or less. Use a filesystem that
 holds nothing else: all of its space is reported to the scheduler.
 
@@ -60,7 +60,7 @@ in it that zeroes new chunks and passes discards down; or only ``GROUP``, in
 which a thin pool ``mydriver`` is created from all of its space except what
 repairs and growth of the pool's metadata need.
 
-Each backend needs a folder, or a pool, of its own.
+Each backend needs a directory, or a pool, of its own.
 
 Related options:
 
@@ -112,11 +112,11 @@ Related options:
         'mydriver_state_path',
         default='$state_path/mydriver',
         help="""
-Folder that holds the state of each backend, in a folder of the backend's name.
+Directory with the state of each backend, in a directory of the backend's name.
 
 The state consists of the journal of exports and mappings, from which
 ``mydriver restore`` rebuilds the target after a boot, and of the key that CHAP
-secrets derive from. The folder is created with mode 0700 if it does not exist.
+secrets derive from. It is created with mode 0700 if it does not exist.
 Keep it on a persistent disk, and keep copies of it as secret as passwords.
 
 Related options:

@@ -14,7 +14,7 @@ from mydriver import exception, model, stores
 from mydriver.stores import base, identity
 from mydriver.target import addresses, pool, state
 
-#: A backstore, mydriver-SECTION-UUID, is a folder: 255 bytes (configfs).
+#: A backstore, mydriver-SECTION-UUID, is a directory: 255 bytes (configfs).
 _LONGEST_SECTION = 255 - len('mydriver--') - 36
 
 
@@ -55,17 +55,17 @@ def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
     if not path:
         raise exception.ConfigurationError(
             'mydriver_store_path', 'it is not set',
-            "Set it in the backend's section to a folder on XFS or btrfs, or "
-            'to a volume group for lvmthin.')
+            "Set it in the backend's section to a directory on XFS or btrfs, "
+            'or to a volume group for lvmthin.')
     record = os.path.join(state_path(conf, backend), identity.RECORD)
     return stores.build(conf.safe_get('mydriver_store'), path,
                         identity.Record(record))
 
 
 def prepare_state(path: str) -> None:
-    """Create the state's folder if necessary; check that it can be used.
+    """Create the state directory if necessary; check that it can be used.
 
-    :param path: of the backend's own folder.
+    :param path: of the backend's own directory.
     :raises ConfigurationError: when it cannot be used.
     """
     state.prepare(path)
@@ -98,7 +98,7 @@ def _portal(option: str, address: str, port: int) -> model.Portal:
 
 
 def state_path(conf: Configuration, backend: str) -> str:
-    """Return the backend's own folder below ``mydriver_state_path``.
+    """Return the backend's own directory below ``mydriver_state_path``.
 
     :raises ConfigurationError: when the section or the path is not usable.
     """
@@ -107,18 +107,18 @@ def state_path(conf: Configuration, backend: str) -> str:
     if not os.path.isabs(path):
         raise exception.ConfigurationError(
             'mydriver_state_path', f'{path!r} is not an absolute path',
-            'Set the full path of a folder.')
+            'Set the full path of a directory.')
     return os.path.join(path, backend)
 
 
 def _check_section(backend: str) -> None:
-    """Check that the name of a section can name a folder and backstores.
+    """Check that the name of a section can name a directory and backstores.
 
     :raises ConfigurationError: names the section.
     """
     problem = ''
     if (set('/\0') & set(backend) or backend in ('', '.', '..')):
-        problem = 'cannot name a folder'
+        problem = 'cannot name a directory'
     elif any(ord(c) <= ord(' ') or c == '\x7f' for c in backend):
         problem = 'has white space in it, which rtslib does not accept'
     elif len(os.fsencode(backend)) > _LONGEST_SECTION:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attachments of a volume: whose they are, and who may write.
+"""The attachments of a volume: their initiators, and who may write.
 
 Volumes and attachments are Cinder's objects, but only their attributes are
 read: nothing here imports cinder.
 
-Three places say who may write. What is said of the volume applies to all of
-its attachments: the administrator's metadata ``attached_mode`` (kept from
+Three settings decide who may write. Those of the volume apply to all of its
+attachments: the administrator's metadata ``attached_mode`` (kept from
 os-attach to detach), then ``readonly``, which Cinder does not let anybody
 change while the volume is attached. Without either, each attachment has a
 mode of its own. The manager puts it into the connector
@@ -27,7 +27,7 @@ from mydriver import exception, model
 
 
 class Access(enum.Enum):
-    """Who may write to a volume, by what is said of all of it."""
+    """Who may write to a volume, according to its own metadata."""
 
     READ_ONLY = 'ro'
     READ_WRITE = 'rw'
@@ -49,7 +49,7 @@ def users(attachments: Iterable[Any], initiator: model.Iqn) -> int:
 
 
 def access(volume: Any) -> Access:
-    """Return what is said of all attachments of a volume.
+    """Return what the metadata of a volume allows all attachments.
 
     The same rule as in VolumeManager._parse_connection_options: the target
     must not forbid what ``access_mode`` allows.
@@ -75,9 +75,9 @@ def is_read_only(volume: Any, connector: Mapping[str, Any]) -> bool:
 
 def rest_reads_only(volume: Any, connector: Mapping[str, Any],
                     initiator: model.Iqn) -> bool:
-    """Tell whether a host only reads once one of its attachments ended.
+    """Tell whether a host only reads after one of its attachments has ended.
 
-    The driver is not told which one it is: one of the same mode.
+    The driver does not know which one; any of the same mode will do.
 
     :param connector: of the attachment that ends; it is still recorded.
     """

@@ -27,7 +27,7 @@ cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
 
 class Engine(Protocol):
-    """What a driver is set up from; tests hand in another one."""
+    """Creates the store and the export service; tests pass another one."""
 
     def store_of(self, conf: Any, name: str) -> stores.VolumeStore:
         """Return the store of a section of cinder.conf."""
@@ -52,10 +52,10 @@ class KernelEngine:
 
 
 class BackendDriver(cinder_driver.VolumeDriver):
-    """A driver of one backend, which :meth:`assemble` makes up of parts.
+    """A driver for one backend, made of the parts from :meth:`assemble`.
 
     :param records: Cinder's database, by default the real one.
-    :param engine: what it is set up from.
+    :param engine: creates what it is set up with.
     """
 
     VERSION = '1.0.0'
@@ -96,16 +96,18 @@ class BackendDriver(cinder_driver.VolumeDriver):
 
     @errors.translated()
     def do_setup(self, context: Any) -> None:
-        """Put the parts together; Cinder may try several times."""
+        """Assemble the parts; Cinder may call this several times."""
         threads.adapt_pool()
         wanted = settings.of_service(self.configuration, self._name)
         if self._backend is None:
             settings.prepare_state(wanted.state_path)
             store = self._store_of(self.configuration, self._name)
             exporting = self.engine.exports_of(wanted, store)
-            self._backend = parts.Backend(
-                self._name, self.host, self.configuration, self.records,
-                store, exporting, self._store_of)
+        else:
+            store, exporting = self._backend.store, self._backend.exports
+        self._backend = parts.Backend(
+            self._name, self.host, self.configuration, self.records, store,
+            exporting, self._store_of)
         self.parts = parts.Parts(
             (type(part), part) for part in self.assemble(self._backend))
 
@@ -119,7 +121,7 @@ class BackendDriver(cinder_driver.VolumeDriver):
 
     @classmethod
     def clean_volume_file_locks(cls, volume_id: str) -> None:
-        """Remove what the lock of a deleted volume leaves behind."""
+        """Remove the lock file of a deleted volume."""
         coordination.synchronized_remove(parts.LOCK_PREFIX + volume_id)
 
     # -- stats

@@ -48,7 +48,7 @@ class Connections:
         self._exports.remove_export(volume.name_id)
 
     def withdraw(self, volume: Any) -> None:
-        """Withdraw a volume for good: no host uses it, and none can any more.
+        """Withdraw a volume that is to be deleted or unmanaged.
 
         The caller holds the volume's lock.
 
@@ -135,13 +135,13 @@ class Connections:
 
     def _protect_rest(self, volume: Any, connector: dict[str, Any],
                       initiator: model.Iqn) -> None:
-        """Write-protect a mapping whose other attachments only read."""
+        """Write-protect a mapping if its remaining attachments only read."""
         self._load_admin_metadata(volume)
         if attachments.rest_reads_only(volume, connector, initiator):
             self._exports.protect(volume.name_id, initiator)
 
     def _load_admin_metadata(self, volume: Any) -> None:
-        """Load the administrator's metadata, which says who may write.
+        """Load the administrator's metadata, which decides who may write.
 
         Cinder loads it in an administrator's context only
         (objects.Volume.obj_load_attr). In a user's context the manager would

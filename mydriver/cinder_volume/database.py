@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder's database, asked through Cinder's objects."""
+"""Cinder's database, queried through Cinder's objects."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class CinderRecords:
         return _volumes(ids, 'no')
 
     def deleted(self, ids: Collection[str]) -> frozenset[str]:
-        """Return those of the ids under which Cinder deleted a volume."""
+        """Return the ids among these of volumes that Cinder has deleted."""
         gone = _volumes(ids, 'only')
         return frozenset(ids) & {i for v in gone for i in (v.id, v.name_id)}
 

@@ -32,7 +32,7 @@ class LIODriver(base.BackendDriver):
     """Volumes exported over iSCSI by the Linux kernel's target."""
 
     def assemble(self, backend: parts.Backend) -> list[Any]:
-        """Make the parts; one that calls another is given it."""
+        """Create the parts, and pass to each the parts that it calls."""
         connecting = connections.Connections(backend)
         storing = volumes.Volumes(backend, connecting)
         return [

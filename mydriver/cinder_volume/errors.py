@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only translation of our errors into Cinder's.
+"""The one place where our errors are translated into Cinder's.
 
 Cinder's manager acts on the type: an invalid connector becomes HTTP 400 when
 ``validate_connector`` raises it, a busy volume becomes ``available`` again

@@ -113,7 +113,7 @@ class Groups:
         if (not self._store.traits.consistent_groups
                 and volume_utils.is_group_a_cg_snapshot_type(group)):
             raise exception.StoreError(
-                'keep the volumes of a group at one moment',
+                'take consistent snapshots of a group',
                 f'{self._store.location} takes one snapshot after the other; '
                 'use a group type without consistent_group_snapshot_enabled')
 

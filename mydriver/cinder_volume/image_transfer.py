@@ -111,7 +111,7 @@ def check_raw(path: str, image_id: str) -> None:
     This is the inspection with which Cinder begins its own checks. The others
     ask qemu-img about formats that are not raw.
 
-    :raises ImageNotShareable: when it is a format of its own, or not safe, or
+    :raises ImageNotShareable: when it is in another format, is unsafe, or
         cannot be read.
     """
     try:
@@ -133,5 +133,5 @@ def copy_as_root(source: str, target: str, size_bytes: int,
     :param size_bytes: whole MiB, as all of Cinder's volumes have.
     :param block_size: for dd.
     """
-    volume_utils.copy_volume(source, target, size_bytes // 1024 ** 2,
+    volume_utils.copy_volume(source, target, size_bytes // units.Mi,
                              block_size, sparse=True)

@@ -15,7 +15,7 @@ from urllib import parse
 
 from mydriver import exception
 
-#: Each byte of a path may be written with three characters.
+#: Percent-encoding takes three characters for a byte.
 _URL_MAX = len('file://localhost') + 3 * 4096
 
 
@@ -23,7 +23,7 @@ def paths(image_location: Any) -> tuple[str, ...]:
     """Return the paths of an image's copies on this host.
 
     :param image_location: Glance's direct URL and its list of locations, or
-        None where it shows neither.
+        None if it shows neither.
     """
     urls = dict.fromkeys(u for u in _urls(image_location)
                          if isinstance(u, str) and len(u) <= _URL_MAX)
@@ -43,7 +43,7 @@ def _urls(image_location: Any) -> Iterator[object]:
 
 
 def _path(url: str) -> str | None:
-    """Return the path that a URL names on this host, None without one."""
+    """Return the path that a URL names on this host, None if it names none."""
     try:
         split = parse.urlsplit(url)
     except ValueError:
@@ -110,7 +110,7 @@ def _problem(found: os.stat_result, folder: os.stat_result, name: str,
     if found.st_nlink != 1:
         return 'has more than one name (hard links)'
     if found.st_uid != folder.st_uid:
-        return (f'belongs to user id {found.st_uid}, its folder to '
+        return (f'belongs to user id {found.st_uid}, its directory to '
                 f'{folder.st_uid}')
     if found.st_mode & stat.S_IWOTH:
         return 'can be written by everybody'

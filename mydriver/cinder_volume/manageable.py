@@ -76,8 +76,8 @@ def volumes(store: base.VolumeStore, managed: Mapping[str, Managed],
     """Return all volumes of a store, and what could become one.
 
     :param managed: Cinder's volumes, by the name of their backing.
-    :param objection: says for the backing of none of them why it must not be
-        managed, None where it may.
+    :param objection: takes the name of any other backing; returns why it must
+        not be managed, None if it may.
     """
     return [*_backings(store, 'volume-', managed, objection),
             *(_entry(f.name, f.size_bytes, f.problem)
@@ -111,7 +111,7 @@ def _backings(store: base.VolumeStore, prefix: str,
         except exception.BackingNotFound:
             continue  # deleted since
         except exception.MyDriverError as e:
-            problem = str(e)  # one that cannot be used spoils no list
+            problem = str(e)  # one bad backing must not break the list
         if name in managed:
             yield _entry(name, size_bytes, MANAGED, managed[name].cinder_id)
         else:

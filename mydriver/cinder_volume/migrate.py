@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Migration between backends of one host, and the end of any migration.
 
-Between two backends of one host no byte goes over the network: extents are
-shared where the stores allow it, otherwise bytes are copied from path to
-path. Every other migration is Cinder's host-assisted one.
+Between two backends of one host no data crosses the network: extents are
+shared if the stores allow it, otherwise data is copied from path to path.
+ Every other migration is Cinder's host-assisted one.
 """
 
 import time
@@ -138,7 +138,7 @@ class Migrate:
         try:
             self._copy_in_steps(target, name)
         except PermissionError:
-            # Device nodes are root's, unless cinder-volume is.
+            # Device nodes belong to root, which cinder-volume rarely runs as.
             self._copy_as_root(target, name)
 
     def _copy_in_steps(self, target: base.VolumeStore, name: str) -> None:
@@ -157,18 +157,15 @@ class Migrate:
         """Copy a backing with Cinder's own helper, which runs as root."""
         device = self._store.bring_up(name)
         try:
-            # A backing that keeps this from succeeding is not ours to delete.
             target.create(name, device.size_bytes)
-            try:
-                image_transfer.copy_as_root(
-                    device.path, target.bring_up(name).path,
-                    device.size_bytes,
-                    self._backend.options.volume_dd_blocksize)
-                target.extend(name, device.size_bytes)
-                target.let_down(name)
-            except BaseException:
-                target.delete(name)
-                raise
+            image_transfer.copy_as_root(
+                device.path, target.bring_up(name).path, device.size_bytes,
+                self._backend.options.volume_dd_blocksize)
+            target.extend(name, device.size_bytes)
+            target.let_down(name)
+        except BaseException:
+            target.delete(name)
+            raise
         finally:
             self._store.let_down(name)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts of the driver share, and how they make up a driver class.
+"""What the driver's parts share, and how a driver class is made of them.
 
 A part is a plain object: it is given a :class:`Backend`, and perhaps another
 part that it calls, and implements some of Cinder's driver interface. It
@@ -27,8 +27,8 @@ LOG = logging.getLogger(__name__)
 
 #: Prefix of a volume's lock.
 LOCK_PREFIX = 'mydriver-'
-#: The lock that is held by each call that changes who may use a volume:
-#: Cinder's manager takes none.
+#: Held by each call that changes which hosts may use a volume, since Cinder's
+#: manager takes no lock.
 LOCK = LOCK_PREFIX + '{volume.name_id}'
 
 _Driver = TypeVar('_Driver', bound=type)

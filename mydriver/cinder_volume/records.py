@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver asks of Cinder's database.
+"""The queries that the driver sends to Cinder's database.
 
 Nothing here imports cinder: :mod:`.database` asks the real one.
 """
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Records(Protocol):
-    """Cinder's database, as far as the driver asks it.
+    """Cinder's database, as far as the driver needs it.
 
     Volumes and attachments are Cinder's objects. A method that cannot answer
     raises whatever went wrong.
@@ -22,7 +22,7 @@ class Records(Protocol):
         """
 
     def deleted(self, ids: Collection[str]) -> Collection[str]:
-        """Return those of the ids under which Cinder deleted a volume."""
+        """Return the ids among these of volumes that Cinder has deleted."""
 
     def of_host(self, host: str) -> Collection[Any]:
         """Return the volumes that Cinder has on a host.

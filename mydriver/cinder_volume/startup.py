@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The start of a backend: checks, recovery, and what Cinder's records say."""
+"""Start-up of a backend: checks, recovery, comparison with Cinder."""
 
 import os
 
@@ -20,7 +20,7 @@ _WITH_BACKING = frozenset({'available', 'in-use'})
 
 
 class Startup:
-    """Starts a backend; an error of it leaves what guests use as it is."""
+    """Starts a backend; if that fails, exports in use are left alone."""
 
     def __init__(self, backend: parts.Backend) -> None:
         self._backend = backend
@@ -38,7 +38,7 @@ class Startup:
         try:
             self._store.check()
         except exception.StoreError as e:
-            # Of a full pool, say: what exists can be served and deleted.
+            # For instance a full pool: existing volumes can still be served.
             LOG.error('Backend %s accepts no new volumes: %s',
                       self._backend.name, e)
         self._check_first_start()
@@ -63,7 +63,7 @@ class Startup:
             self._exports.reconciler.forget_keys(recorded)
 
     def _stored(self) -> set[str] | None:
-        """Return the ids of the volumes in the store, None when in doubt."""
+        """Return the ids of the volumes in the store, None if unknown."""
         try:
             found = self._store.names()
         except exception.MyDriverError as e:

@@ -16,8 +16,8 @@ _T = TypeVar('_T')
 def native(store: base.VolumeStore) -> base.VolumeStore:
     """Return a store whose methods run in native threads, if it needs them.
 
-    A method that flushes a file blocks its thread; green threads go on
-    meanwhile.
+    A method that flushes a file blocks its thread; other green
+    threads run meanwhile.
     """
     if not store.traits.needs_native_thread:
         return store

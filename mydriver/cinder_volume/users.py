@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may be using a volume, by Cinder's records, when the service starts.
+"""Which hosts may be using a volume at start-up, by Cinder's records.
 
 Volumes and attachments are Cinder's objects, but only their attributes are
 read: nothing here imports cinder.
@@ -31,7 +31,7 @@ _MIGRATION_TARGET = 'target:'
 
 
 class Users:
-    """Who may be using a volume when the service starts.
+    """Which hosts may be using a volume when the service starts.
 
     That something is missing from an answer proves nothing by itself: the
     host may have another name now, the database may be an old copy or that of
@@ -40,9 +40,9 @@ class Users:
     never heard of it but knows others of ours, and the store has no such
     backing: one that is younger than the copy of a database is still there.
 
-    :param records: Cinder's database, asked when there is something to tell.
+    :param records: Cinder's database, queried on the first question only.
     :param backings: the ids of all that the backend has or exports.
-    :param stored: those in the store, None where it does not tell.
+    :param stored: those in the store, None if it cannot list them.
     """
 
     def __init__(self, records: records.Records, backings: Collection[str],
@@ -50,7 +50,7 @@ class Users:
         self._records = records
         self._backings = frozenset(backings)
         self._stored = stored
-        #: Cinder has answered, for each volume.
+        #: Cinder has answered for every volume, and the store as well.
         self.are_known = stored is not None
 
     def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
@@ -70,9 +70,8 @@ class Users:
     def recorded(self, backend: str) -> list[recorded.Recorded]:
         """Return the mappings that Cinder has attachments for.
 
-        The list is empty when Cinder cannot tell. A volume that Cinder has on
-        another backend may have an old backing on this one, left by a
-        migration.
+        Empty if Cinder cannot tell. A volume that Cinder has on another
+        backend may have an old backing on this one, left by a migration.
 
         :param backend: name of the backend that the volumes have to be on.
         """
@@ -109,7 +108,7 @@ class Users:
 
     @functools.cached_property
     def _is_our_database(self) -> bool:
-        """Whether Cinder knows, or knew, any of the backings."""
+        """Tell whether Cinder knows, or knew, any of the backings."""
         return bool(self._volumes or self._records.deleted(self._backings))
 
     def _may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:

@@ -85,7 +85,7 @@ class Volumes:
 
     def retype(self, context: Any, volume: Any, new_type: Any, diff: Any,
                host: Any) -> tuple[bool, None]:
-        """Accept any type: the backend keeps nothing of it."""
+        """Accept any type: no type changes anything in the backend."""
         return True, None
 
     # -- snapshots
@@ -150,7 +150,7 @@ class Volumes:
         return blocks.geometry(self._store.block_bytes())
 
     def _check_migrated_blocks(self, volume: Any) -> None:
-        """Refuse to be the target of a migration from other block sizes.
+        """Refuse a migration from a backend of another block size.
 
         The record of such a volume has the geometry of the one that is
         migrated (VolumeManager._migrate_volume_generic).

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import os
 
+from oslo_utils import units
+
 from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import backends
@@ -14,8 +16,6 @@ from mydriver.stores import base
 from mydriver.target import chap, configfs, kinds, pool
 from mydriver.target import lio as targets
 from mydriver.target.journal import sqlite as journals
-
-GIB = 1024 ** 3
 
 #: Reads a target from the kernel.
 Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
@@ -127,9 +127,10 @@ def _store(backend: backends.Backend) -> Finding:
     store.check()
     room = store.capacity()
     return Finding(
-        'store', True, f'{store.location}: {room.free_bytes / GIB:.1f} of '
-        f'{room.total_bytes / GIB:.1f} GiB free, '
-        f'{room.provisioned_bytes / GIB:.1f} GiB provisioned, '
+        'store', True, f'{store.location}: '
+        f'{room.free_bytes / units.Gi:.1f} of '
+        f'{room.total_bytes / units.Gi:.1f} GiB free, '
+        f'{room.provisioned_bytes / units.Gi:.1f} GiB provisioned, '
         f'{store.block_bytes()}-byte blocks')
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cliff import lister
 from oslo_log import log as logging
+from oslo_utils import units
 
 from mydriver import exception, model
 from mydriver.cmd import arguments, backends
@@ -67,7 +68,7 @@ def rows(backend: backends.Backend) -> Iterator[Row]:
             head = (backend.name, export.volume_id,
                     f'0x{model.naa_id(export.volume_id)}',
                     str(export.target))
-            tail = (round(export.device.size_bytes / 1024 ** 3, 2),
+            tail = (round(export.device.size_bytes / units.Gi, 2),
                     export.device.path)
             for mapping in mapped.get(export.volume_id, ()):
                 yield (*head, str(mapping.initiator), mapping.lun,

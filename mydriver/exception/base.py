@@ -16,7 +16,7 @@ _INT_MAX_BITS = 128
 def shown(value: object, most: int = 100) -> str:
     """Return a value of unknown origin in a form that an error may show.
 
-    :param value: anything; a text is cut, a container is not looked into.
+    :param value: anything; a text is shortened, a container shown by its type.
     :param most: how many characters of a text to keep.
     """
     if isinstance(value, str):

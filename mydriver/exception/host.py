@@ -9,7 +9,7 @@ class HostError(base.MyDriverError):
 
 
 class WaitTimeout(HostError):
-    """A condition did not come true in time."""
+    """A condition was not met in time."""
 
     what: str
     timeout_s: float

@@ -42,7 +42,7 @@ class Attacher:
         self._host = host
 
     def connect(self, connection: Connection, multipath: bool) -> Attached:
-        """Attach a volume; a volume that is attached already stays so.
+        """Attach a volume, unless it is attached already.
 
         :param connection: how to reach it, with its NAA id.
         :param multipath: use all paths, as one multipath map.
@@ -64,17 +64,16 @@ class Attacher:
     def _connect_one(self, connection: Connection, naa: str) -> Attached:
         """Bring up the first path that works.
 
-        As long as there is another path, none is waited for long. A path
-        whose session is still recovering is tried again at the end, with
-        more patience.
+        While other paths remain, none gets long to respond. A path whose
+        session is still recovering is tried again at the end, for longer.
         """
         patient_s = sessions.RECOVERY_TIMEOUT_S
         paths = self._host.sessions.in_order(connection.paths)
         short_s = (patient_s if len(paths) == 1
                    else sessions.PATH_RECOVERY_TIMEOUT_S)
         errors: list[Exception] = []
-        # A LUN that is another volume is mapped wrongly, so another portal of
-        # its target cannot help. Another target may.
+        # If a LUN leads to another volume, its mapping is wrong, so other
+        # portals of its target cannot help. Another target may.
         wrong: set[tuple[Iqn, int]] = set()
         todo = [(path, short_s) for path in paths]
         for path, patience_s in todo:

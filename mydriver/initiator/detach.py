@@ -22,8 +22,8 @@ FORCED_ANSWER_TIMEOUT_S = 2
 #: removed, and again afterwards.
 FORCED_REMOVAL_TIMEOUT_S = 5
 #: How long others on this host may take to close the disk. What scans a disk
-#: (udev, blkid, pvscan) opens it without a claim; a device that stands on it
-#: stays until somebody removes it.
+#: (udev, blkid, pvscan) opens it without a claim; a device on top of
+#: it stays until somebody removes it.
 USERS_TIMEOUT_S = 1
 
 
@@ -37,7 +37,7 @@ class Detacher:
         self._host = host
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
-        """Detach a volume; a volume that is not attached stays so.
+        """Detach a volume; it is fine if it is not attached.
 
         Only devices that came up as this volume are removed. A session ends
         with its last device.
@@ -48,8 +48,8 @@ class Detacher:
         :raises DeviceInUse: names what else on this host uses the volume.
             Without ``force``, nothing was done.
         :raises MyDriverError: if a step failed. Without ``force``, nothing is
-            removed if the flush or the removal of the map fails; the later
-            steps are all done, whether or not one of them fails.
+            removed if the flush or the removal of the map fails; all
+            later steps are attempted even if one of them fails.
         """
         naa = naa_of(connection)
         began = time.monotonic()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SCSI devices: found by their LUN, trusted by their identity only."""
+"""SCSI devices: found by LUN, trusted only by identity."""
 
 from collections.abc import Sequence
 import contextlib
@@ -21,7 +21,7 @@ DEVICE_TIMEOUT_S = 30
 #: a dead path, that is as long as the SCSI error handler takes.
 REMOVAL_TIMEOUT_S = 60
 # How long to wait for the device before the LUN is scanned again. The target
-# maps a LUN before its host hears of it, so one scan is the rule.
+# maps a LUN before its host hears of it, so one scan usually suffices.
 _SCAN_AGAIN_S = 2
 #: How long a new disk may take to say which volume it is. It can be asked a
 #: moment after it appears in sysfs, and later on a busy host.
@@ -54,7 +54,7 @@ class Devices:
     """The SCSI devices of this host.
 
     :param verbs: change them.
-    :param sysfs: shows them.
+    :param sysfs: reads them.
     """
 
     def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:

@@ -22,9 +22,9 @@ class Host:
     """What attach, detach and extend work with.
 
     :param verbs: change the host.
-    :param lock_folder: folder of the lock files.
-    :param sysfs: shows the host.
-    :param usage: shows what else on the host uses a disk.
+    :param lock_folder: directory of the lock files.
+    :param sysfs: reads the host.
+    :param usage: finds what else on the host uses a disk.
     """
 
     def __init__(self, verbs: Verbs, lock_folder: Path,
@@ -50,7 +50,7 @@ def naa_of(connection: Connection) -> str:
 
 
 def log_and_continue(step: Callable[..., object], *args: object) -> None:
-    """Do one step of a clean-up; an error of it must not hide the first."""
+    """Run one clean-up step; log its error, so as not to hide the first."""
     try:
         step(*args)
     except Exception as e:

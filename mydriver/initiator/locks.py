@@ -32,7 +32,7 @@ _NAME_CHARACTERS = 200
 class SessionLocks:
     """The locks of the sessions of this host.
 
-    :param folder: folder of the lock files, os-brick's ``lock_path``.
+    :param folder: directory of the lock files, os-brick's ``lock_path``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +69,7 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def volume(self, naa: str) -> Iterator[None]:
-        """Let nobody else in this process work on a volume."""
+        """Lock a volume against all other threads of this process."""
         with lockutils.lock(f'mydriver-volume-{naa}', do_log=False):
             yield
 

@@ -12,14 +12,14 @@ from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
 
-#: How long multipathd may take to make a map of the first path after it was
-#: asked to, and before.
+#: How long multipathd may take to make a map of the first path once asked, and
+#: how long it gets to do so unasked.
 MAP_TIMEOUT_S = 10
 _UNASKED_S = 2
-#: How long it may take to add the other paths; then it is asked to, and asked
-#: again after the same time.
+#: How long it gets to add the other paths unasked, and then the interval
+#: between two requests.
 PATHS_TIMEOUT_S = 5
-#: How long it is asked: its own limit for a map that udev is still processing
+#: For how long requests go on: its own limit for a map that udev processes
 #: (multipath.conf(5), missing_uev_wait_timeout).
 ASKED_PATHS_TIMEOUT_S = 30
 #: How long it may take to forget the paths of a removed volume.
@@ -32,7 +32,7 @@ class Multipath:
     """The multipath maps of this host.
 
     :param verbs: change them.
-    :param sysfs: shows them.
+    :param sysfs: reads them.
     """
 
     def __init__(self, verbs: Verbs, sysfs: Sysfs) -> None:
@@ -40,7 +40,7 @@ class Multipath:
         self._sysfs = sysfs
 
     def runs(self) -> bool:
-        """Tell whether multipathd runs; one that does not answer does."""
+        """Tell whether multipathd runs, even if it does not answer."""
         try:
             return self._verbs.multipath_paths() is not None
         except exception.InitiatorError as e:
@@ -48,7 +48,7 @@ class Multipath:
             return True
 
     def claim(self, naa: str) -> None:
-        """Announce a volume, before its first path comes up."""
+        """Announce a volume to multipathd, before its first path comes up."""
         self._verbs.multipath_claim(naa)
 
     def assemble(self, naa: str, disks: Collection[str]) -> str | None:

@@ -4,6 +4,8 @@
 import socket
 import sys
 
+from oslo_utils import units
+
 from mydriver import exception
 
 #: Abstract socket of multipathd (multipath-tools, multipathd.socket). Anybody
@@ -12,7 +14,7 @@ ADDRESS = '\0/org/kernel/linux/storage/multipathd'
 
 _TIMEOUT_S = 10
 #: One line a path; far more than any host has.
-_ANSWER_MAX_BYTES = 16 * 1024 ** 2
+_ANSWER_MAX_BYTES = 16 * units.Mi
 #: The length goes ahead as a size_t (libmpathcmd/mpath_cmd.c).
 _LENGTH_BYTES = 8
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""iSCSI sessions: made on demand, shared, ended with their last user."""
+"""iSCSI sessions: opened on demand, shared, closed by the last user."""
 
 import collections
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class Sessions:
     """The sessions of this host.
 
     :param verbs: change them.
-    :param sysfs: shows them.
+    :param sysfs: reads them.
     :param locks: order logins, attaches and logouts.
     """
 

@@ -146,7 +146,7 @@ class Sysfs:
         return ScsiDevice(hctl, self._block_name(folder))
 
     def _target(self, session: Session) -> Path:
-        """Return the folder that holds a session's SCSI devices."""
+        """Return the directory that holds a session's SCSI devices."""
         return (self._root / 'class/iscsi_session' / f'session{session.sid}'
                 / 'device'
                 / f'target{session.host}:{CHANNEL}:{session.target_id}')
@@ -232,7 +232,7 @@ class Sysfs:
 
 
 def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    """Yield the entries of a folder whose names match; none if it is gone.
+    """Yield the entries of a directory whose names match; none if it is gone.
 
     :raises InitiatorError: if it cannot be read.
     """

@@ -17,7 +17,7 @@ from mydriver.privileged.initiator import usage
 class Usage:
     """The uses of block devices.
 
-    :param sysfs: which device stands on which.
+    :param sysfs: shows which devices are on top of which.
     :param proc: where procfs is mounted.
     """
 
@@ -26,10 +26,10 @@ class Usage:
         self._proc = proc
 
     def of_volume(self, naa: str, disks: Iterable[str]) -> list[str]:
-        """Return the users of a volume, each in words.
+        """Return the users of a volume, each as text for a message.
 
         The map of its paths, and the maps that udev makes of that map's
-        partitions, do not count: they go with the volume.
+        partitions, do not count: they are removed with the volume.
 
         :param naa: NAA id of the volume.
         :param disks: names of its paths; empty for a path without a disk.
@@ -50,7 +50,7 @@ class Usage:
         return f'{name} ({holder})' if name else holder
 
     def _uses(self, devices: set[str]) -> Iterator[str]:
-        """Yield the mounts and swap spaces of devices, in words."""
+        """Yield the mounts and swap spaces of devices, as text."""
         numbers = {self._sysfs.number(d) for d in devices} - {''}
         for use in usage.uses(self._proc):
             if use.number in numbers or use.device in devices:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The typed front of what runs as root.
+"""Typed facade of the initiator's privileged verbs.
 
-The engine knows the Protocol only; tests give it a host that is a folder.
+The engine depends on the Protocol alone; unit tests pass a fake host whose
+sysfs is a directory.
 """
 
 from typing import Protocol

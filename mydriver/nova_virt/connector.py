@@ -189,11 +189,11 @@ class ISCSIConnector(iscsi.ISCSIConnector):
 
 
 def _await_links(device: str) -> None:
-    """Wait until udev has linked a disk, and thus made the folder of links.
+    """Wait until udev has linked a disk, and so made the directory of links.
 
-    udev removes the folder with its last link, and os-brick does not make it.
-    The kernel's device node, which is what we wait for otherwise, comes
-    earlier.
+    udev removes the directory with its last link, and os-brick does not
+    create it. The kernel's device node, which is what we wait for otherwise,
+    appears earlier.
     """
     def linked() -> bool:
         return BY_ID.is_dir() and any(
@@ -207,14 +207,14 @@ def _await_links(device: str) -> None:
 
 
 def _lock_folder() -> Path:
-    """Return the folder of os-brick's lock files.
+    """Return the directory of os-brick's lock files.
 
-    :raises ConfigurationError: if no folder is configured.
+    :raises ConfigurationError: if no directory is configured.
     """
     folder = cfg.CONF.os_brick.lock_path
     if not folder:
         raise exception.ConfigurationError(
             '[os_brick] lock_path', 'it is not set, nor is '
-            '[oslo_concurrency] lock_path', 'Set one of them to a folder that '
-            'the service may write to.')
+            '[oslo_concurrency] lock_path', 'Set one of them to a directory '
+            'that the service may write to.')
     return Path(folder)

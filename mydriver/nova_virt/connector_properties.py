@@ -27,7 +27,7 @@ MAX_AGE_S = 900
 class ConnectorProperties:
     """The properties of this host; thread-safe.
 
-    :param inputs: files and folders; a change of one makes them stale.
+    :param inputs: files and directories; a change of one makes them stale.
     :param max_age_s: how long they are kept without a change.
     """
 
@@ -61,7 +61,7 @@ class ConnectorProperties:
 
 
 def _signature(path: Path) -> object:
-    """Return a value that changes with a file or folder."""
+    """Return a value that changes with a file or directory."""
     try:
         seen = path.stat()
         names = sorted(os.listdir(path)) if path.is_dir() else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``compute_driver = mydriver.LibvirtDriver``: nova's, for our volumes."""
+"""``compute_driver = mydriver.LibvirtDriver``: Nova's, with our plugins."""
 
 import logging
 from typing import Any
@@ -31,7 +31,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         self._connector_properties = ConnectorProperties()
 
     def init_host(self, host: str) -> None:
-        """Make the volume drivers, so that a broken one stops the service.
+        """Create the volume drivers, so that a broken one stops the service.
 
         :param host: name of this host.
         """

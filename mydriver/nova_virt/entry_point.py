@@ -24,7 +24,7 @@ from os_vif.objects import host_info
 #: What nova imports for ``compute_driver = mydriver.LibvirtDriver``.
 ALIAS = 'nova.virt.mydriver'
 
-#: The module that is behind it.
+#: The module behind it.
 DRIVER_MODULE = 'mydriver.nova_virt.driver'
 
 
@@ -63,7 +63,7 @@ class NovaVirtFinderPlugin(plugin.PluginBase):
         return loaded
 
     def describe(self) -> Any:
-        """Return that we plug no type of VIF."""
+        """Return that this plugin supports no type of VIF."""
         return host_info.HostPluginInfo(plugin_name='mydriver', vif_info=[])
 
     def plug(self, vif: Any, instance_info: Any) -> None:

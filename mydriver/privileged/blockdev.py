@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What verbs of both sides do to an open block device."""
+"""Operations on open block devices, for the verbs of both hosts."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ def flush(fd: int) -> None:
     """Write out what this host has cached of a block device, and drop it.
 
     :param fd: descriptor of the device.
-    :raises OSError: if the device did not take the writes.
+    :raises OSError: if the device did not accept the writes.
     """
     # The ioctl alone does not report errors (block/ioctl.c, blkdev_flushbuf).
     os.fsync(fd)

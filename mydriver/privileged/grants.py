@@ -48,8 +48,8 @@ class Grant:
 
     :param backend: name of its section.
     :param kind: of its backstores, ``fileio`` or ``iblock``.
-    :param place: the folder, or the volume group.
-    :param pool: name of the thin pool; empty for a folder.
+    :param place: the directory, or the volume group.
+    :param pool: name of the thin pool; empty for a directory.
     :param makes_pool: the pool may be created.
     :param port: the port that its targets listen at.
     """
@@ -139,7 +139,7 @@ def _others_may_write(found: os.stat_result) -> bool:
     bits = stat.S_IWOTH | (stat.S_IWGRP if found.st_gid else 0)
     if not found.st_mode & bits:
         return False
-    # Root's files in a sticky folder, such as /tmp, cannot be replaced.
+    # Root's files in a sticky directory, such as /tmp, cannot be replaced.
     return not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
 
 
@@ -154,7 +154,7 @@ def _remedy(path: str, found: os.stat_result) -> str:
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each folder and link on the way to a path, and the file."""
+    """Yield each directory and link on the way to a path, and the file."""
     rest = list(reversed(Path(os.path.abspath(path)).parts[1:]))
     at, links = '/', 0
     yield at, os.stat(at)
@@ -180,21 +180,21 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def open_folder(path: str) -> int:
-    """Open a folder that the files name.
+    """Open a directory that the files name.
 
-    Folders on the way may belong to the caller. A link in place of one is
+    Directories on the way may belong to the caller. A link in place of one is
     followed only when root made it.
 
     :returns: a descriptor that names can be looked up in; the caller closes
         it.
     :raises RequestRefused: for a link of another user.
-    :raises OSError: when the folder cannot be reached.
+    :raises OSError: when the directory cannot be reached.
     """
     def refuse(part: str, found: os.stat_result, _to: str, _last: bool
                ) -> None:
         if found.st_uid:
             raise exception.RequestRefused(
-                f'folder {path}', f'{part} is a link of user id '
+                f'directory {path}', f'{part} is a link of user id '
                 f'{found.st_uid}')
 
     return folders.open_folder(path, refuse)

@@ -12,19 +12,21 @@ import re
 from typing import Any, Never
 import uuid
 
+from oslo_utils import units
+
 from mydriver import exception, model
 
 #: Sizes are multiples of this (SBC-3, logical blocks).
 BLOCK_BYTES = 512
 #: No file and no logical volume is larger (XFS, lvm(8)).
-MOST_BYTES = 1 << 60
+MOST_BYTES = units.Ei
 #: rtslib_fb.target.LUN.MAX_TARGET_LUN.
 MOST_LUN = 65535
 
 #: How much of a value an error shows.
 _SHOWN = 60
 
-# It names a folder in configfs: no control characters, no slash.
+# It names a directory in configfs: no control characters, no slash.
 _BACKSTORE = re.compile(r'mydriver-(?P<backend>[^/\x00-\x1f\x7f]{1,150})-'
                         r'(?P<id>[0-9a-f-]{36})\Z')
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors of privileged verbs: the system's and Python's become ours."""
+"""Translate errors of the system and of Python in privileged verbs."""
 
 from collections.abc import Callable
 import functools
@@ -48,6 +48,3 @@ def translating_os_errors(
                     f'the call failed with {type(e).__name__}') from e
         return wrapper
     return decorate
-
-
-telling = translating_os_errors

@@ -10,7 +10,7 @@ from mydriver.stores import base, refusals
 
 def snapshot_in_turn(store: base.VolumeStore,
                      pairs: Sequence[tuple[str, str]]) -> None:
-    """Take one snapshot after the other, for stores without anything better.
+    """Take one snapshot after the other, for stores that can do no better.
 
     :param pairs: names of source and snapshot.
     """
@@ -61,7 +61,7 @@ def clone_volumes(store: base.VolumeStore,
 def _all_or_none(store: base.VolumeStore) -> Iterator[list[str]]:
     """Collect the names of what was made, and delete it after an error.
 
-    The error is raised again. What cannot be deleted becomes a note of it.
+    The error is raised again. What cannot be deleted is added to it as a note.
     """
     made: list[str] = []
     try:

@@ -22,10 +22,9 @@ _FOREIGN = re.compile(r'[A-Za-z0-9_+][A-Za-z0-9_+.-]{0,126}\Z')
 
 
 class Volume(Protocol):
-    """A volume whose backing may have another id than itself.
+    """A volume whose backing may have another id than the volume.
 
-    Cinder's volumes are such: after a migration ``name_id`` differs from
-    ``id``.
+    After a migration, a Cinder volume's ``name_id`` differs from its ``id``.
     """
 
     @property

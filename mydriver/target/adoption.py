@@ -2,8 +2,8 @@
 """Adopt what the kernel has of this backend and the journal lacks.
 
 That happens when the journal was lost, or an old copy of it restored. Hosts
-may be using these objects, so nothing is removed here: what has to go, Cinder
-decides (see :meth:`~mydriver.target.reconcile.Reconciler.settle`).
+may be using these objects, so none is removed here; that is decided later, by
+Cinder's records (see :meth:`~mydriver.target.reconcile.Reconciler.settle`).
 """
 
 from collections.abc import Callable, Sequence
@@ -76,5 +76,5 @@ def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,
 
 
 def _log(what: str, adopted: bool) -> None:
-    LOG.warning('%s is not in the journal: %s', what,
-                'adopted' if adopted else 'it contradicts it, left alone')
+    LOG.warning('%s is not in the journal: %s', what, 'adopted' if adopted
+                else 'left alone, since it contradicts the journal')

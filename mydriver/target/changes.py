@@ -121,8 +121,8 @@ class Changes:
     def local_device(self, volume_id: str) -> Iterator[model.BackingDevice]:
         """Keep the device of a volume up for this host's own use.
 
-        It is released afterwards, unless the volume is exported by then, or
-        may be, or has another local user.
+        It is released afterwards, unless the volume is exported by then or
+        has another local user.
         """
         with self.lock(volume_id):
             device = self._devices.bring_up(volume_id)
@@ -132,18 +132,15 @@ class Changes:
         finally:
             with self.lock(volume_id):
                 self._local[volume_id] -= 1
-                if not self._local[volume_id]:
+                if not (self._local[volume_id]
+                        or self.is_exported(volume_id)):
                     del self._local[volume_id]
                     self._release(volume_id)
 
     def _release(self, volume_id: str) -> None:
-        """Let down a device, unless an export needs it.
-
-        The work that it was up for is done, so an error must not fail it.
-        """
+        """Release a device that this host no longer uses itself."""
         try:
-            if not self.is_exported(volume_id):
-                self._devices.let_down(volume_id)
+            self._devices.let_down(volume_id)
         except exception.MyDriverError as e:
             LOG.warning('The device of volume %s stays up: %s', volume_id, e)
 
@@ -175,7 +172,7 @@ class Changes:
                 if m.mapping.initiator == but or not self.drop_if_doomed(m)]
 
     def map(self, mapped: model.MappedExport) -> None:
-        """Create in the kernel what the journal has of a mapping."""
+        """Make the kernel match the journal for a mapping."""
         self._target.ensure_mapping(mapped, self._kinds.secrets(mapped))
 
     def protect(self, mapped: model.MappedExport) -> None:
@@ -198,7 +195,7 @@ class Changes:
             mapping.volume_id, mapping.initiator, quarantine=quarantine)
 
     def drop_if_doomed(self, mapped: model.MappedExport) -> bool:
-        """Remove a mapping that is left of a failed attach.
+        """Remove a mapping that a failed attach left behind.
 
         :returns: whether it is such a mapping; one that cannot be removed
             yet is tried again next time.
@@ -221,7 +218,7 @@ class Changes:
 
     def undo(self, volume_id: str, step: Callable[[Any], object],
              of: Any) -> None:
-        """Undo a step; log a failure, so that its cause is what is raised."""
+        """Undo a step; log its failure, so that the first error is raised."""
         try:
             step(of)
         except Exception as e:

@@ -17,7 +17,7 @@ import secrets
 from mydriver import exception, model
 from mydriver.target import state
 
-#: Name of the key's file in the backend's folder.
+#: Name of the key's file in the backend's directory.
 KEY_FILE = 'chap.key'
 
 _KEY_BYTES = 32
@@ -62,7 +62,7 @@ class ChapKey:
             raise exception.ConfigurationError(
                 'mydriver_state_path',
                 f'{path} is damaged: {len(key)} bytes, not {_KEY_BYTES}',
-                f'Restore it from a copy, such as {path}.* in that folder.')
+                f'Restore it from a copy, such as {path}.* beside it.')
         return cls(key)
 
     def credentials(self, initiator: model.Iqn, target: model.Iqn,
@@ -173,7 +173,7 @@ class KeyRing:
         return set(self._kept()) <= {self.current.fingerprint}
 
     def keep(self) -> None:
-        """Copy the current key, in case that it is replaced.
+        """Copy the current key, in case it is replaced.
 
         :raises ConfigurationError: when the file cannot be created.
         """

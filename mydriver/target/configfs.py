@@ -11,7 +11,7 @@ import re
 
 from mydriver import model
 
-#: The target's folder in configfs.
+#: The target's directory in configfs.
 ROOT = Path('/sys/kernel/config/target')
 _TPG = 'tpgt_1'
 _DEVICES = Path('/sys/dev/block')
@@ -148,7 +148,7 @@ def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
 
 
 def database(root: Path = ROOT) -> str:
-    """Return the folder in which the kernel target stores its files.
+    """Return the directory in which the kernel target stores its files.
 
     Persistent reservations are in ``pr`` below it
     (drivers/target/target_core_pr.c, __core_scsi3_write_aptpl_to_file).
@@ -197,7 +197,7 @@ def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
 
 
 def _link(folder: Path) -> Path | None:
-    """Return the link in a LUN's folder, None when it has gone."""
+    """Return the link in a LUN's directory, None when it has gone."""
     try:
         return next((p for p in folder.iterdir() if p.is_symlink()), None)
     except FileNotFoundError:

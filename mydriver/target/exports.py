@@ -135,7 +135,7 @@ class ExportService:
     def resize(self, volume_id: str, size_bytes: int) -> None:
         """Report the new size of a volume to its initiators.
 
-        :param size_bytes: which the backing has already.
+        :param size_bytes: which the backing already has.
         """
         with self._changes.lock(volume_id):
             if not self.is_exported(volume_id):

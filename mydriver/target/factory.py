@@ -28,7 +28,7 @@ def build(settings: pool.Settings, its_devices: devices.Devices, *,
     :param replace_damaged: set a damaged journal aside and start a new one:
         only for callers that ask Cinder afterwards what the new one lacks.
         Others get a copy in memory of a journal that cannot be written.
-    :raises ConfigurationError: when the state's folder cannot be used.
+    :raises ConfigurationError: when the state directory cannot be used.
     :raises JournalError: when the journal cannot be used.
     """
     state.prepare(settings.state_path, to_write=replace_damaged)

@@ -45,10 +45,10 @@ class Kinds:
     def found(self, asks: bool) -> model.NodeKind:
         """Return what is known about a NodeACL that only the kernel has.
 
-        :param asks: it asks for CHAP.
+        :param asks: whether it asks for CHAP.
         """
-        # Nothing in the kernel derives from a key that has just been created;
-        # and if the key was replaced, it may derive from any of them.
+        # No NodeACL can use a key that has just been created; if a key was
+        # replaced, a NodeACL may use any of the keys.
         keys = self._keys
         known = asks and keys and keys.is_only and not keys.is_new
         return model.NodeKind(
@@ -120,14 +120,13 @@ class Kinds:
         return {t: sorted(portals) for t, portals in found.items()}
 
     def keep_key(self) -> None:
-        """Copy the key of new mappings, in case that it is remapped."""
+        """Copy the key of new mappings, in case it is replaced."""
         if self._keys is None:
             return
         try:
             self._keys.keep()
         except exception.ConfigurationError as e:
-            LOG.warning('The CHAP key cannot be copied, in case that it is '
-                        'replaced: %s', e)
+            LOG.warning('No copy of the CHAP key can be kept: %s', e)
 
     def forget_keys(self, also: Collection[str]) -> None:
         """Remove keys that no session depends on.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check that a state's folder and a pool of targets are this backend's.
+"""Check that a state directory and a pool of targets are this backend's.
 
 Two backends that both consider an object theirs cut off each other's guests.
 So objects of others are detected before anything is written.
@@ -23,7 +23,7 @@ from mydriver.target.journal import sqlite as journals
 
 LOG = logging.getLogger(__name__)
 
-#: The file that records the owner of the state's folder.
+#: The file that records the owner of the state directory.
 OWNER_FILE = 'owner'
 
 #: Prefix of the names of all backends' backstores.
@@ -61,7 +61,7 @@ def others(settings: serving.Settings) -> dict[model.Iqn, tuple[str, bool]]:
     """
     own = Path(settings.state_path)
     if own.name != settings.backend:
-        return {}  # not a folder below mydriver_state_path
+        return {}  # not below mydriver_state_path
     found = {}
     for path in sorted(own.parent.glob(f'*/{journals.FILE_NAME}')):
         if path.parent != own:
@@ -126,7 +126,7 @@ def _refuse(path: Path, last: Mapping[str, str], mine: Mapping[str, str]
         raise exception.ConfigurationError(
             'mydriver_state_path', f'{path.parent} is the state of backend '
             f'[{last["backend"]}], not of [{mine["backend"]}]',
-            f'Give [{mine["backend"]}] a folder of its own.')
+            f'Give [{mine["backend"]}] a directory of its own.')
     if '' in (last['machine'], mine['machine']):
         return
     if last['host'] != mine['host'] and last['machine'] != mine['machine']:

@@ -25,7 +25,7 @@ class Settings:
     :param target_prefix: prefix of the names of its targets.
     :param portals: at least one; the first is the preferred one.
     :param chap: ask initiators for CHAP.
-    :param state_path: folder of the journal and the CHAP key.
+    :param state_path: directory of the journal and the CHAP key.
     :param targets: number of targets in the pool.
     :param discovery_timeout_s: how long a portal may take to answer.
     """
@@ -99,9 +99,9 @@ def _words(text: str) -> str:
 
 
 def _is_plain(host: str, backend: str) -> bool:
-    """Tell whether a name made of both unchanged is unambiguous.
+    """Tell whether ``HOST-BACKEND`` is valid and unambiguous.
 
-    The last hyphen separates them, so the backend's name must not have one.
+    It is split at the last hyphen, so the backend's name must not have one.
     """
     return (_words(host) == host and _words(backend) == backend
             and '' not in (host, backend) and '-' not in backend)

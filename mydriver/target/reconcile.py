@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring the journal, the kernel and Cinder's records together."""
+"""Reconcile the journal, the kernel and Cinder's records."""
 
 from collections.abc import Callable, Iterable
 import dataclasses
@@ -62,7 +62,8 @@ class Reconciler:
         """
         self.pool, known = self._own_targets()
         self._kinds.learn()
-        # NodeACLs keep their kind before an existing target gets another.
+        # Existing targets get their settings later, once it is recorded how
+        # their sessions log in.
         existing = set(self._target.names())
         self._target.ensure_pool([t for t in known if str(t) not in existing],
                                  self._kinds.more_portals())
@@ -81,7 +82,7 @@ class Reconciler:
 
     def settle(self, is_live: Callable[[str, model.Iqn | None], bool],
                volume_id: str | None = None) -> int:
-        """Remove what earlier runs left and Cinder has no attachment of.
+        """Remove leftovers of earlier runs that Cinder has no attachment for.
 
         A crash during an attach leaves such a mapping or export: Cinder has
         no record of it and will never ask for its removal. An export without
@@ -89,7 +90,7 @@ class Reconciler:
 
         :param is_live: takes a volume and an initiator, and tells whether
             the mapping must stay; or a volume and None, and tells whether the
-            export must. In doubt it says so.
+            export must. If in doubt, it returns True.
         :param volume_id: of the only volume to look at; its export stays.
         :returns: how many mappings were found that Cinder does not have.
         """

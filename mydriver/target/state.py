@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backend's state on disk: its folder, and the files in it.
+"""A backend's state on disk: its directory, and the files in it.
 
-The folder belongs to the user that cinder-volume runs as, but root uses it at
-boot. So no link of that user is followed: it could lead root anywhere.
+The directory belongs to the user that cinder-volume runs as, but root uses it
+at boot. So no link of that user is followed: it could lead root anywhere.
 """
 
 import errno
@@ -15,7 +15,7 @@ _OPTION = 'mydriver_state_path'
 
 
 def prepare(path: str, *, to_write: bool = True) -> None:
-    """Create a backend's folder if necessary; check that it can be used.
+    """Create a backend's directory if necessary; check that it can be used.
 
     :param path: absolute path; it and its parent are created with mode 0700.
     :param to_write: False when a read-only file system is good enough.
@@ -34,11 +34,11 @@ def prepare(path: str, *, to_write: bool = True) -> None:
 
 
 def owner(path: str) -> tuple[int, int]:
-    """Return the user and the group that a folder belongs to.
+    """Return the user and the group that a directory belongs to.
 
-    Root's links are followed on the way to the folder; the folder itself must
-    not be one. When it belongs to root, nobody else may be able to replace
-    it.
+    Root's links are followed on the way to the directory; the directory itself
+    must not be one. When it belongs to root, nobody else may be able to
+    replace it.
 
     :param path: absolute path.
     :raises OSError: when it does not exist or cannot be reached.
@@ -56,7 +56,7 @@ def owner(path: str) -> tuple[int, int]:
             raise exception.ConfigurationError(
                 _OPTION, f'{path}: {part} in it is a link to {to}, made by '
                 f'user id {found.st_uid}',
-                'Name the folder that it leads to in the option.')
+                'Name the directory that it leads to in the option.')
 
     folder = folders.open_folder(path, refuse, note_owner)
     try:
@@ -70,7 +70,7 @@ def owner(path: str) -> tuple[int, int]:
         raise exception.ConfigurationError(
             _OPTION, f'{path} belongs to root, but {replaced_by} can replace '
             'it', 'Give it to the user that cinder-volume runs as, if that is '
-            'not root, or name a folder in the option that only root can '
+            'not root, or name a directory in the option that only root can '
             'replace.')
     return status.st_uid, status.st_gid
 
@@ -100,7 +100,7 @@ def read(path: str) -> tuple[bytes, int]:
 
 
 def _replaced_by(folder: int) -> str:
-    """Return who except root may rename what is in a folder, or nothing."""
+    """Return who except root may rename what is in a directory, or nothing."""
     status = os.fstat(folder)
     if status.st_uid:
         return f'user id {status.st_uid}'

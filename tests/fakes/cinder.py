@@ -306,7 +306,7 @@ class CinderTestCase(unittest.TestCase):
     """A test with a cinder.conf and Cinder's coordination of its own."""
 
     def setUp(self) -> None:
-        """Make the folders and start Cinder's locks."""
+        """Make the directories and start Cinder's locks."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='mydriver-',
                                        dir=filesystem.MEMORY)

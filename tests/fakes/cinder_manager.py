@@ -34,7 +34,7 @@ _DATABASE: list[str] = []
 
 
 def database() -> str:
-    """Return the database's folder, made when it is first asked for."""
+    """Return the database's directory, made when it is first asked for."""
     if not _DATABASE:
         _DATABASE.append(tempfile.mkdtemp(prefix='mydriver-',
                                           dir=filesystem.MEMORY))
@@ -58,7 +58,7 @@ class Images(fakes.ImageService):
         self.shown = True
 
     def add(self, data: bytes, disk_format: str = 'raw') -> str:
-        """Keep an image in the folder too."""
+        """Keep an image in the directory too."""
         image_id = super().add(data, disk_format)
         self.images[image_id].update(
             owner=PROJECT, updated_at=UPDATED, status='active')
@@ -175,5 +175,5 @@ class ManagerTestCase(fakes.CinderTestCase):
         return snapshot
 
     def files(self, of: Any = None) -> list[str]:
-        """Return the names in a backend's folder."""
+        """Return the names in a backend's directory."""
         return list((of or self.disks).driver.backend.store.names())

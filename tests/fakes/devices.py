@@ -9,7 +9,7 @@ from mydriver import exception, model
 
 
 class FolderDevices:
-    """Files ``volume-UUID`` in a folder, as the reflink store has them."""
+    """Files ``volume-UUID`` in a directory, as the reflink store has them."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)

@@ -47,7 +47,7 @@ class ServiceCase(unittest.TestCase):
         self.restart()
 
     def restart(self) -> None:
-        """Start the service anew, on what the earlier run left."""
+        """Restart the service on the state of the earlier run."""
         self.runs += 1
         if self.runs > 1:
             self.journal.close()

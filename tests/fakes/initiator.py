@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A compute host made of a folder, and the storage that it talks to."""
+"""A fake compute host with its sysfs in a directory, and its storage."""
 
 import dataclasses
 import itertools
@@ -109,7 +109,7 @@ class FakeHost:
             wwn=model.naa_id(volume_id))
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder of sysfs."""
+        """Return the names in a directory of sysfs."""
         return sorted(p.name for p in (self.root / folder).iterdir())
 
     @property

@@ -176,7 +176,7 @@ def slaves(path: str) -> list[str]:
 
 
 def holders(name: str) -> list[str]:
-    """Return the block devices that stand on a disk."""
+    """Return the block devices on top of a disk."""
     return sorted(os.listdir(f'/sys/block/{name}/holders'))
 
 

@@ -79,7 +79,7 @@ class DriverCase(base.NodeTestCase, fakes.CinderTestCase):
         self.driver._detach_volume(fakes.context(), info, volume, properties)
 
     def assert_nothing_left(self):
-        """Neither the target nor the host remember anything."""
+        """Assert that neither target nor host has anything left."""
         self.assertEqual(self.clean, lio.dump())
         self.assertEqual(set(), base.sessions())
         self.assertEqual(set(), base.scsi_devices())

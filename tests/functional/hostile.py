@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service that somebody has taken over, for tests of privileged verbs.
+"""A compromised service, for tests of privileged verbs.
 
 The verbs are found where oslo.privsep has them, and so are their parameters.
 Each is replaced in turn, and each part of it, by values that a caller of good

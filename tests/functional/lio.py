@@ -31,7 +31,7 @@ def use(test: unittest.TestCase) -> None:
 def grant(test: unittest.TestCase, **backends: str) -> Path:
     """Give places to backends, in a file of root's as a daemon reads it.
 
-    :param backends: ``mydriver_store_path`` of each, a folder or a group.
+    :param backends: ``mydriver_store_path`` of each, a directory or a group.
     :returns: the file.
     """
     folder = Path(tempfile.mkdtemp(dir='/run'))

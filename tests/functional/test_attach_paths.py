@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths, maps and who else holds them, on a real kernel."""
+"""Paths, maps and their other users, on a real kernel."""
 
 from concurrent import futures
 import contextlib
@@ -127,7 +127,7 @@ class HolderTest(attaching.AttachTestCase):
         self.assertLess(spent, 15)
         left = attaching.leftovers()
         self.assertEqual({'multipath maps'}, set(left))
-        # Once that the holder lets go, asking again clears up.
+        # Once the holder is gone, another detach cleans up.
         base.run('dmsetup', 'remove', 'guest-root')
         attachment.disconnect(force=True)
         self.cloud.detach(attachment.volume_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Portals that say nothing, records in odd places, services that are down."""
+"""Silent portals, misplaced records, services that are down."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ SILENT = model.Portal('127.0.0.9')
 
 
 class Silence:
-    """A portal that takes each connection and never says a word.
+    """A portal that accepts connections and never answers.
 
     :param test: whose clean-up closes it.
     """
@@ -52,7 +52,7 @@ class Silence:
 
 @ddt.ddt
 class SilentPortalTest(attaching.AttachTestCase):
-    """A portal that takes TCP and then says nothing."""
+    """A portal that accepts TCP connections and never answers."""
 
     def data(self, *portals):
         """Map a volume; return its connection data, over these portals."""
@@ -194,7 +194,7 @@ class RecordsTest(attaching.AttachTestCase):
         self.attach_and_detach()
 
     def test_full(self):
-        """A full file system is told as such, and nothing is left."""
+        """A full file system is reported as such; nothing is left behind."""
         base.run('mount', '-t', 'tmpfs', '-o', 'size=64k', 'nodes', self.nodes)
         self.addCleanup(base.run, 'umount', self.nodes)
         filler = self.nodes / 'iqn.filler'

@@ -19,7 +19,7 @@ from tests.functional.attaching import MIB, Attachment, ours
 
 @ddt.ddt
 class RoughTest(attaching.AttachTestCase):
-    """Repeats, breakdowns, strangers and crowds."""
+    """Repeated calls, failures, foreign objects, concurrency."""
 
     @ddt.data(False, True)
     def test_everything_twice(self, multipath):
@@ -140,7 +140,7 @@ class RoughTest(attaching.AttachTestCase):
         base.run('iscsiadm', '-m', 'node', '-T', iqn, '-o', 'delete')
 
     def stranger(self):
-        """Log in to a target that has nothing to do with us."""
+        """Log in to a foreign target."""
         iqn = 'iqn.2003-01.org.example:stranger'
         file = self.cloud.folder / 'stranger'
         with file.open('wb') as f:
@@ -161,7 +161,7 @@ class RoughTest(attaching.AttachTestCase):
         return iqn
 
     def test_verbs_leave_a_stranger_alone(self):
-        """Whatever the caller names, a mounted foreign disk stays."""
+        """A mounted foreign disk stays, whichever name is given."""
         self.start_multipathd()
         iqn = self.stranger()
         base.run('iscsiadm', '-m', 'session', '--rescan')

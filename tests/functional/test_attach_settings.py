@@ -17,7 +17,7 @@ class SettingsTest(attaching.AttachTestCase):
     """cinder-volume starts with other settings while a guest writes."""
 
     def restart(self, *, chap=True, portals=attaching.PORTALS):
-        """Start the service anew, with these settings."""
+        """Restart the service with these settings."""
         self.cloud.service._journal.close()
         self.cloud.service = factory.build(pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', portals, chap,

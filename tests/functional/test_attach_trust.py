@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CHAP and identity on a real kernel: who is whom, and who must not know."""
+"""CHAP, its secrets, and the identity of devices on a real kernel."""
 
 from pathlib import Path
 import stat

@@ -140,7 +140,7 @@ class FeatureTest(driving.DriverCase):
         self.assertEqual(['disks', 'other'], cfg.CONF.enabled_backends)
 
     def migrated(self, path):
-        """Migrate a volume to a store in another folder; return its file."""
+        """Migrate a volume to another directory; return its file."""
         self.reconfigure(path)
         volume = self.created(b'moving', size=2)
         self.write(volume, b'far away', GIB + 4096)

@@ -130,7 +130,7 @@ class FullPoolTest(driving.OnLvmThin, driving.DriverCase):
         return True
 
     def state(self):
-        """Return state and free room that the scheduler is told."""
+        """Return state and free space as reported to the scheduler."""
         pool, = self.driver.get_volume_stats(True)['pools']
         return pool['backend_state'], pool['free_capacity_gb']
 

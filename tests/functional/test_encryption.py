@@ -156,7 +156,7 @@ class HostTest(attaching.AttachTestCase):
         return attachment, encryptor
 
     def test_udev_may_be_late(self):
-        """Its folder of links is not there before; see connector.BY_ID."""
+        """Its directory of links is not there before; see connector.BY_ID."""
         volume_id = self.cloud.volume()
         data = {**self.cloud.attach(volume_id, True), 'encrypted': True}
         base.run('udevadm', 'settle')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A storage host that is not as it should be: portals, folders, discovery."""
+"""A misconfigured storage host: portals, directories, discovery."""
 
 import os
 from pathlib import Path
@@ -124,7 +124,7 @@ class PortalsTest(HostCase):
 
 
 class DatabaseTest(HostCase):
-    """The folder in which the kernel keeps persistent reservations."""
+    """The directory in which the kernel keeps persistent reservations."""
 
     portals = (HERE,)
 

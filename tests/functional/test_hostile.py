@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a taken cinder user cannot do with the target's privileged verbs."""
+"""What a compromised cinder user cannot do with the target's verbs."""
 
 import collections
 import hashlib
@@ -56,13 +56,13 @@ def is_ours(path, value):
     found = re.search(r'/core/(?:fileio|iblock)_(\d+)(?:/([^/]+))?', path)
     if not found or int(found[1]) < 1 << 20:
         return False
-    # The folder of a backstore and its attributes, and what is in it.
+    # The directory of a backstore and its attributes, and what is in it.
     return (found[2] is None or f'-{VOLUME}' in found[2]
             or value != 'folder')
 
 
 class HostileTargetTest(base.NodeTestCase):
-    """A host that serves others, too: their disks, groups and targets."""
+    """A host with foreign disks, volume groups and targets."""
 
     @classmethod
     def setUpClass(cls):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a taken nova user cannot do with the initiator's privileged verbs."""
+"""What a compromised nova user cannot do with the initiator's verbs."""
 
 import collections
 import os
@@ -24,7 +24,7 @@ WWIDS = Path('/etc/multipath/wwids')
 
 
 class HostileInitiatorTest(attaching.AttachTestCase):
-    """A compute host that uses another storage system, too."""
+    """A compute host that also uses another storage system."""
 
     def setUp(self):
         super().setUp()
@@ -36,14 +36,14 @@ class HostileInitiatorTest(attaching.AttachTestCase):
         self.before = self.outside()
 
     def clear(self):
-        """Detach, whatever is left of it."""
+        """Detach what is still attached."""
         base.subprocess.run(
             ['iscsiadm', '-m', 'node', '-T',
              str(self.parsed().paths[0].target), '--logout'],
             check=False, capture_output=True)
 
     def stranger(self):
-        """Mount a disk of a target that has nothing to do with us."""
+        """Mount a disk of a foreign target."""
         file = self.cloud.folder / 'stranger'
         with file.open('wb') as f:
             f.truncate(16 * MIB)

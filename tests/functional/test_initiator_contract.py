@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The privileged verbs keep the initiator's contract, on a real kernel."""
+"""The privileged verbs pass the initiator's contract on a real kernel."""
 
 import contextlib
 import os

@@ -26,7 +26,7 @@ SESSIONS = Path('/sys/class/iscsi_session')
 
 
 def write(path, data=b'w' * 4096, offset=0):
-    """Write and flush: an error is told here."""
+    """Write and flush, so that errors are raised here."""
     fd = os.open(path, os.O_RDWR)
     try:
         os.pwrite(fd, data, offset)
@@ -89,7 +89,7 @@ class SharedCase(attaching.AttachTestCase):
 
 @ddt.ddt
 class ReadOnlyTest(SharedCase):
-    """The target refuses the writes, whatever the host does."""
+    """The target refuses writes regardless of the host."""
 
     @ddt.data(stock, ours)
     def test_a_reader_cannot_write_while_another_host_does(self, kind):
@@ -186,7 +186,7 @@ class SharedTest(SharedCase):
         self.assert_nothing_left()
 
     def test_one_attaches_while_another_one_detaches(self):
-        """Whichever comes first: whole afterwards, and gone with the last."""
+        """In either order the device works, and goes with the last detach."""
         volume_id = self.cloud.volume()
         for _ in range(5):
             first = self.attach_as(volume_id, False)
@@ -204,7 +204,7 @@ class SharedTest(SharedCase):
         self.cloud.detach(volume_id)
 
     def test_a_neighbour_comes_and_goes_meanwhile(self):
-        """The session stays for who is left, whatever the order."""
+        """The session stays for the remaining volume, in any order."""
         kept, busy = self.neighbours()
         data = self.cloud.attach(kept, True)
         self.cloud.service.terminate_connection(busy, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel node has what the other tests build on.
+"""A kernel node provides what the other tests need.
 
 Nothing of the driver is used here: when one of these fails, the lab is what is
 broken.

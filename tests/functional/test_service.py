@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service on the real kernel target: errors, strangers, growth."""
+"""The service on the real kernel target: errors, foreign objects, growth."""
 
 import os
 from pathlib import Path
@@ -338,7 +338,7 @@ def _below(dump, paths):
 def _mapped(dump):
     """Return the links of mapped LUNs and the backstores that they lead to.
 
-    The number of the LUN in the TPG is nobody's business.
+    The LUN in the TPG does not matter.
     """
     return {k: dump.get(f'{v}/mydriver') for k, v in dump.items()
             if '/acls/' in k and k.endswith('/mydriver')}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LIO keeps the target's contract, on the real kernel."""
+"""LIO passes the target's contract on the real kernel."""
 
 import os
 from pathlib import Path

@@ -7,7 +7,7 @@ from mydriver import exception
 
 
 class TextTest(unittest.TestCase):
-    """What an error says of its fields."""
+    """How an error shows its fields."""
 
     def test_short_fields_are_whole(self):
         reason = 'x' * exception.FIELD_MAX

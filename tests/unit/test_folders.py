@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a folder: each link on the way is asked about."""
+"""Opening a directory: the caller decides about each link on the way."""
 
 import contextlib
 import errno
@@ -31,7 +31,7 @@ class OpenFolderTest(unittest.TestCase):
         return fd
 
     def descriptors(self):
-        """Return how many folders on the way are open.
+        """Return how many directories on the way are open.
 
         Others of the process come and go.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connection data, connectors, names and portals of any form whatever."""
+"""Fuzzing connection data, connectors, names and portals."""
 
 import ipaddress
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What portals, the kernel, Glance, Cinder and files say, in any form."""
+"""Fuzzing the answers of portals, the kernel, Glance, Cinder and files."""
 
 import contextlib
 import os
@@ -104,7 +104,7 @@ class DiscoveryTest(unittest.TestCase):
         self.ask(answers)
 
     def test_serial_numbers_wrap(self):
-        """StatSN is at its highest value before it begins anew."""
+        """StatSN is at its highest value before it wraps."""
         last = {'ahs': 0, 'length': None, 'status': b'\0\0'}
         self.assertEqual({'iqn.a': []}, discover(
             pdu(0x23, 0x87, data=b'', serial=0xffffffff, **last)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values: what they take, what they refuse, what they show."""
+"""The model's values: what they accept, refuse and show."""
 
 import unittest
 import uuid

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns: one at a time, in order, and not for ever."""
+"""Turns: one at a time, in order, with a limited wait."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ class TurnsTest(unittest.TestCase):
     def test_in_the_order_of_asking(self):
         with self.turns:
             threads = [self.in_line(n) for n in range(5)]
-        # Whoever lets go of it and asks again comes last.
+        # A thread that releases it and asks again comes last.
         with self.turns:
             self.order.append('again')
         for thread in threads:

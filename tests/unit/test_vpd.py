@@ -18,7 +18,7 @@ VOLUME = '9480dfc5-bffe-464e-9658-22036e7a43fc'
 
 
 class NaaOfPageTest(unittest.TestCase):
-    """Which volume a page names."""
+    """The volume that a page identifies."""
 
     def test_real(self):
         self.assertEqual(model.naa_id(VOLUME), vpd.naa_of_page(PAGE))
@@ -47,7 +47,7 @@ class NaaOfPageTest(unittest.TestCase):
 
 
 class NamesTest(unittest.TestCase):
-    """What others call the volume."""
+    """Names of the volume in udev and device-mapper."""
 
     def test_names(self):
         naa = model.naa_id(VOLUME)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for what comes late or never."""
+"""Waiting for conditions that are met late or never."""
 
 import time
 import unittest
@@ -8,7 +8,7 @@ from mydriver import exception, waiting
 
 
 class WaitingTest(unittest.TestCase):
-    """Looking again and again."""
+    """Polling."""
 
     def test_comes_at_last(self):
         seen = iter([None, 0, '', 'it'])

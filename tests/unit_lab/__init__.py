@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unit tests of the lab, the tools and the tree as a whole."""
+"""Unit tests of the lab, the tools and the repository."""

@@ -40,7 +40,7 @@ def check_stage(code: str, timeout_s: float = 60, **kwargs) -> suite.Stage:
 
 
 class Case(unittest.TestCase):
-    """Has a scratch folder and a runner."""
+    """Has a scratch directory and a runner."""
 
     def setUp(self):
         super().setUp()

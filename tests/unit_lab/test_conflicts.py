@@ -1,43 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No file of the repository holds both sides of a merge."""
+"""No file contains both sides of a merge."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 import re
+import tempfile
 import unittest
 
 ROOT = Path(__file__).resolve().parents[2]
-
-#: The first and the last line of a conflict; the line between them also
-#: underlines titles.
-CONFLICT = re.compile(rb'^(?:<{7}|>{7})(?: |$)', re.M)
-
-#: Folders of other tools at the top of the repository, and of Python.
-OTHERS = {'.git', '.lab', '.stestr', '.tox', '.venv', 'build', 'dist'}
+#: Directories of the repository that are searched, besides its own files.
+DIRECTORIES = ('.ci', 'doc', 'etc', 'lab', 'mydriver', 'playbooks',
+               'releasenotes/notes', 'tests', 'tools')
+_MARKER = re.compile(rb'^(<{7}|>{7}|\|{7}) ', re.MULTILINE)
 
 
-def files() -> list[Path]:
-    """Return the files of the repository, perhaps with some of tools."""
-    found = []
-    for folder, below, names in os.walk(ROOT):
-        below[:] = [name for name in below if name not in OTHERS
-                    and not name.endswith(('_cache', '__pycache__'))]
-        found += [Path(folder, name) for name in names]
-    return [path for path in found
-            if path.is_file() and not path.is_symlink()]
+def conflicts(root: Path) -> Iterator[str]:
+    """Yield the files below a directory that have conflict markers."""
+    paths = [*root.iterdir()]
+    for name in DIRECTORIES:
+        paths += root.joinpath(name).rglob('*')
+    for path in paths:
+        if (path.is_file() and path.suffix != '.pyc'
+                and _MARKER.search(path.read_bytes())):
+            yield str(path.relative_to(root))
 
 
-class ConflictTest(unittest.TestCase):
-    """Neither code nor text has the lines that git leaves in a conflict."""
+class ConflictsTest(unittest.TestCase):
+    """The repository, and a file that must be noticed."""
 
-    def test_no_file_has_one(self):
-        looked_at = files()
-        self.assertIn(ROOT / 'README.md', looked_at)
-        self.assertEqual([], [
-            str(path.relative_to(ROOT)) for path in looked_at
-            if CONFLICT.search(path.read_bytes())])
+    def test_repository_has_none(self):
+        self.assertEqual([], list(conflicts(ROOT)))
 
-    def test_a_conflict_is_found(self):
-        text = b'a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> other\n'
-        self.assertEqual(2, len(CONFLICT.findall(text)))
-        self.assertIsNone(CONFLICT.search(b'Title\n=======\n'))
+    def test_marker_is_noticed(self):
+        for name in ('README.md', '.pre-commit-config.yaml', 'doc/a.rst'):
+            with self.subTest(name), tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text('a\n' + '<' * 7 + ' HEAD\nb\n')
+                self.assertEqual([name], list(conflicts(Path(folder))))

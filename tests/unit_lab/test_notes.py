@@ -15,7 +15,7 @@ GOOD = '---\nfixes:\n  - |\n    A fault is mended.\n'
 
 
 class NotesTest(unittest.TestCase):
-    """A folder of release notes that is in no repository."""
+    """A directory of release notes that is in no repository."""
 
     def setUp(self):
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the README tells operators to write, against what will read it."""
+"""The README's configuration is what its readers accept."""
 
 import configparser
 import os

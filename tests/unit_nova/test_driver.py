@@ -102,7 +102,7 @@ class DriverTest(unittest.TestCase):
 
 
 class ConnectorTestCase(unittest.TestCase):
-    """A connector on a host that is a folder."""
+    """A connector on a host that is a directory."""
 
     def setUp(self):
         super().setUp()
@@ -218,7 +218,7 @@ class ConnectorTest(ConnectorTestCase):
         self.assertEqual({}, self.host.left)
 
     def udev_links(self, *disks):
-        """Have a folder of links, as udev makes them, to these disks."""
+        """Have a directory of links, as udev makes them, to these disks."""
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         for disk in disks:
             (folder / f'wwn-of-{disk}').symlink_to(f'/dev/{disk}')

@@ -11,7 +11,7 @@ from lab.cloud.site import Site
 VOLUME_CONF = 'cinder-volume.conf'
 #: The copy that node ``storage`` makes of it (lab/cloud/node/storage.sh).
 #: The driver's privileged daemon reads it only where it belongs to root, and a
-#: clone may lie in the folder of a user.
+#: clone may lie in the directory of a user.
 ROOTS_CONF = f'/etc/cinder/{VOLUME_CONF}'
 
 #: On node ``storage`` this is an XFS on a disk that outlives a reboot.

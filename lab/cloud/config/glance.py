@@ -9,7 +9,7 @@ from lab.cloud.site import Site
 
 
 def images(site: Site) -> Path:
-    """Return the folder of the images, on whichever host glance runs."""
+    """Return the directory of the images, on whichever host glance runs."""
     return site.layout.lib / 'glance' / 'images'
 
 

@@ -13,8 +13,8 @@ DATABASES = ('keystone', 'glance', 'placement', 'neutron', 'cinder',
 def mariadb(site: Site) -> ini.Sections:
     """Return my.cnf: small and fast; a crash may lose data.
 
-    The socket's path is relative to the data folder, since a path may have at
-    most 107 bytes (unix(7)) and the clone's own may be long.
+    The socket's path is relative to the data directory, since a path may have
+    at most 107 bytes (unix(7)) and the clone's own may be long.
     """
     return {'mariadbd': {
         'user': 'root',

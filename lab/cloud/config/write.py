@@ -26,7 +26,7 @@ _RELEASED = {
 
 
 def files(site: Site) -> dict[tuple[str, str], str]:
-    """Return the text of every file that we write, by folder and name."""
+    """Return the text of every file that we write, by directory and name."""
     sections = {
         ('mariadb', 'my.cnf'): infra.mariadb(site),
         ('keystone', 'keystone.conf'): keystone.keystone(site),

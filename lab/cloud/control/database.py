@@ -17,7 +17,7 @@ DONE = ('keystone-bootstrap', 'glance-db', 'placement-db', 'neutron-db',
 
 
 def install(site: Site) -> None:
-    """Create MariaDB's own tables in an empty data folder."""
+    """Create MariaDB's own tables in an empty data directory."""
     site.layout.mysql.mkdir(parents=True)
     run(site, 'mariadb-install', (
         '/usr/bin/mariadb-install-db',

@@ -14,7 +14,7 @@ import subprocess
 from lab.cloud import errors, settings
 from lab.guest import sector
 
-#: Files and folders below ``run`` that are copied. The databases have the
+#: Files and directories below ``run`` that are copied. The databases have the
 #: passwords, too, so these belong to the copy.
 _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 
@@ -81,7 +81,7 @@ class SeedCache:
 
 
 def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
-    """Copy files and folders; cp shares or skips blocks where possible.
+    """Copy files and directories; cp shares or skips blocks where possible.
 
     :raises CloudError: when one is missing or the disk is full.
     """

@@ -177,7 +177,7 @@ class Node:
     def service(self, action: str, code: str | None = None) -> None:
         """Start, stop, kill or restart its OpenStack services.
 
-        :param code: folder that has the driver's package, empty for the
+        :param code: directory that has the driver's package, empty for the
             clone's own; None for the one that the node was booted with.
         :raises LabError: when that fails, for example because a service that
             is to start is running.

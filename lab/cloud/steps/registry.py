@@ -15,7 +15,7 @@ class Registry:
     """The records of a cloud's processes, a file for each.
 
     :param folder: has the records.
-    :param logs: folder of the processes' logs.
+    :param logs: directory of the processes' logs.
     """
 
     def __init__(self, folder: Path, logs: Path) -> None:

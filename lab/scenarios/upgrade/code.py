@@ -97,12 +97,12 @@ def loggers(text: str) -> set[str]:
 
 
 def has_module(folder: Path, name: str) -> bool:
-    """Tell whether a folder has a module."""
+    """Tell whether a directory has a module."""
     path = folder.joinpath(*name.split('.'))
     return path.with_suffix('.py').is_file() or path.is_dir()
 
 
 def _short(folder: Path) -> str:
-    """Return a folder relative to the clone."""
+    """Return a directory relative to the clone."""
     return str(folder.relative_to(paths.ROOT)) if folder != paths.ROOT \
         else 'the working tree'

@@ -2,7 +2,7 @@
 """Print which code the processes of a node run; runs in the node.
 
 ``running.py PACKAGE PATTERN...`` prints JSON: for each pattern of command
-lines, process ids with the folder that has the package for the process. The
+lines, process ids with the directory that has the package for the process. The
 process's own interpreter looks for it, in the process's environment.
 """
 
@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-#: Prints the folder of the package that its argument names.
+#: Prints the directory of the package that its argument names.
 _FIND = ('import importlib.util, os, sys; '
          'spec = importlib.util.find_spec(sys.argv[1]); '
          'print(os.path.dirname(os.path.dirname(spec.origin)))')
@@ -21,7 +21,7 @@ _PROC = Path('/proc')
 
 
 def find(package: str, *patterns: str) -> dict[str, dict[str, str]]:
-    """Return process ids and folders by pattern."""
+    """Return process ids and directories by pattern."""
     found: dict[str, dict[str, str]] = {p: {} for p in patterns}
     known: dict[tuple[str, str], str] = {}
     for entry in sorted(_PROC.iterdir()):
@@ -52,7 +52,7 @@ def _environ(path: Path) -> dict[str, str]:
 
 
 def _folder(package: str, python: str, environ: dict[str, str]) -> str:
-    """Let an interpreter find a package; return its folder."""
+    """Let an interpreter find a package; return its directory."""
     # -P: not from the working directory, which a program does not search.
     return subprocess.run(
         [python, '-P', '-c', _FIND, package], env=environ, check=True,

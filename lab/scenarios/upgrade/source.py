@@ -31,7 +31,7 @@ WORKING_TREE = Source('the working tree', driver.CODE.parent)
 
 
 def check_out(revision: str) -> Source:
-    """Write a revision's package to a folder of its own, unless it is there.
+    """Write the package of a revision to its own directory, unless present.
 
     :param revision: anything that git takes for a commit.
     :raises LabError: when there is no such commit, or it has no driver.

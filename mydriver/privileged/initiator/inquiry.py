@@ -57,7 +57,7 @@ class _SgIoHdr(ctypes.Structure):
 
 
 def device_folder(hctl: tuple[int, int, int, int]) -> Path:
-    """Return the folder of a SCSI device in sysfs.
+    """Return the directory of a SCSI device in sysfs.
 
     :param hctl: host, channel, target and LUN.
     :raises InitiatorError: if that is not an address of a SCSI device.

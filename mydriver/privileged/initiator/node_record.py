@@ -16,6 +16,8 @@ import stat
 import tempfile
 import time
 
+from oslo_utils import units
+
 from mydriver import exception
 from mydriver.privileged.initiator import values
 
@@ -28,14 +30,14 @@ IFACE = 'default'
 # AUTH_STR_MAX_LEN in open-iscsi's include/iscsi_proto or usr/auth.h.
 _VALUE_MAX_BYTES = 255
 # One has about 4 KiB.
-_RECORD_MAX_BYTES = 1 << 20
+_RECORD_MAX_BYTES = units.Mi
 _END = '# END RECORD'
 _NAME = re.compile(r'[A-Za-z0-9_.\[\]]+\Z')
 _LINE = re.compile(r'\s*(?P<name>[^#=\s]+)\s*=')
 
-# Prefix of a record that is being written. It is in the target's own folder,
-# so on the same file system as the record; iscsiadm ignores files there whose
-# name has no comma (usr/idbm.c, idbm_for_each_portal).
+# Prefix of a record that is being written. It is in the target's own
+# directory, so on the same file system as the record; iscsiadm ignores files
+# there whose name has no comma (usr/idbm.c, idbm_for_each_portal).
 _TEMPORARY = '.mydriver-'
 # An older one was left behind by a daemon that was killed.
 _TEMPORARY_S = 60
@@ -182,20 +184,20 @@ def write(path: Path, text: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a record, and its folders once they are empty.
+    """Remove a record, and its directories once they are empty.
 
     :param path: one that :func:`find` returned.
     """
     folder = _folder(path)
     path.unlink()
-    with contextlib.suppress(OSError):       # a folder is not empty
+    with contextlib.suppress(OSError):       # a directory is not empty
         if path.parent != folder:
             path.parent.rmdir()
         folder.rmdir()
 
 
 def prune(target: str) -> None:
-    """Remove the empty folders of a target that has no record.
+    """Remove the empty directories of a target that has no record.
 
     :raises RequestRefused: if the target is not one of ours.
     """
@@ -211,7 +213,7 @@ def prune(target: str) -> None:
 def clear(target: str) -> None:
     """Remove the temporary files that a killed daemon has left of a target.
 
-    iscsiadm removes the target's folder with the last record, unless other
+    iscsiadm removes the target's directory with the last record, unless other
     files are in it.
 
     :raises RequestRefused: if the target is not one of ours.
@@ -230,7 +232,7 @@ def clear(target: str) -> None:
 
 
 def _folder(path: Path) -> Path:
-    """Return the folder of a record's target."""
+    """Return the directory of a record's target."""
     for base in NODES_DIRS:
         if path.is_relative_to(base) and len(path.parts) > len(base.parts) + 1:
             return base / path.relative_to(base).parts[0]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decide from sysfs which objects of the compute host are ours.
 
-The caller of a verb may be anybody who is nova's user, so nothing that it says
-of an object is believed. A target is ours by its name, a volume by its NAA id,
+The caller of a verb may be anybody who is nova's user, so no claim about an
+object is trusted. A target is ours by its name, a volume by its NAA id,
 a SCSI device by the session that it hangs below. Everything else on the host
 belongs to somebody else, whatever number or name the caller gives for it.
 """
@@ -52,7 +52,7 @@ def is_logged_in(iqn: str, portal: model.Portal) -> bool:
 
 
 def session_folder(sid: int) -> Path:
-    """Return the folder of a session in the device tree of sysfs."""
+    """Return the directory of a session in the device tree of sysfs."""
     return (inquiry.SYS / f'class/iscsi_session/session{sid}/device').resolve()
 
 
@@ -82,7 +82,7 @@ def refuse_foreign_host(host: int, target_id: int) -> None:
 # SCSI devices and multipath maps
 
 def device(hctl: object) -> Path | None:
-    """Return the folder of a SCSI device of ours; None if there is none.
+    """Return the directory of a SCSI device of ours; None if there is none.
 
     :param hctl: host, channel, target and LUN.
     :raises RequestRefused: if that is no address of a SCSI device.
@@ -102,7 +102,7 @@ def device(hctl: object) -> Path | None:
 
 
 def disk(name: object, what: str) -> Path | None:
-    """Return the folder of a disk's SCSI device; None if there is no disk.
+    """Return the directory of a disk's SCSI device; None if there is no disk.
 
     :param name: such as ``sda``.
     :param what: what the disk is for, for the error's text.

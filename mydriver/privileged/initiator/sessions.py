@@ -27,16 +27,16 @@ _ISCSID_IS_DOWN = '20 - '
 _ISCSI_ERR_NO_OBJS_FOUND = 21
 
 # Two iscsiadm processes that make and delete records of one target at the same
-# time can fail with ISCSI_ERR_IDBM: one reads the folder that the other
+# time can fail with ISCSI_ERR_IDBM: one reads the directory that the other
 # removes.
 _RECORDS = threading.Lock()
 _RECORDS_ATTEMPTS = 6
 _RECORDS_PAUSE_S = 0.05
 
 # How often iscsid tries a first login, and how long one attempt may take,
-# seconds (DEF_LOGIN_TIMEO of open-iscsi); then it gives up and the session
-# goes. The defaults of iscsid.conf make it try for two minutes, during which
-# the session cannot be ended.
+# seconds (DEF_LOGIN_TIMEO of open-iscsi); then it gives up and removes the
+# session. The defaults of iscsid.conf make it try for two minutes, during
+# which the session cannot be ended.
 _LOGIN_TIMEOUT = 'node.conn[0].timeo.login_timeout'
 _LOGIN_ATTEMPTS = 1
 _LOGIN_ATTEMPT_S = 15
@@ -104,7 +104,7 @@ def _make_record(target: str, portal: Portal) -> list[Path]:
 
 
 def _log_and_continue(step: Callable[..., object], *args: object) -> None:
-    """Do one step of a clean-up; an error of it must not hide the first."""
+    """Run one clean-up step; log its error, so as not to hide the first."""
     try:
         step(*args)
     except (exception.MyDriverError, OSError) as e:
@@ -176,8 +176,8 @@ def logout(sid: int, target: str) -> None:
             'iscsiadm', '-m', 'session', '-r', str(number), '--logout'))
     except exception.InitiatorError as e:
         said = str(e).rstrip('.')
-    # The exit status tells nothing: without iscsid it is 21, as if there were
-    # no session.
+    # The exit status is not reliable: without iscsid it is 21, as if there
+    # were no session.
     deadline = time.monotonic() + _LOGGED_OUT_S
     while owned.session_target(number) is not None:
         if time.monotonic() > deadline:

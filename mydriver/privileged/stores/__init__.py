@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Privileged verbs over the volumes of a thin pool, and what they need."""
+"""Privileged verbs for the volumes of a thin pool."""

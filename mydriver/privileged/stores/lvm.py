@@ -41,7 +41,7 @@ _NO_KERNEL = ('not detected in your kernel', 'support missing from kernel')
 _SYS = Path('/sys')
 _SESSION = re.compile(r'/(session\d+)/')
 
-#: Path and sysfs folder of each disk, by group.
+#: Path and sysfs directory of each disk, by group.
 _Disks = tuple[tuple[str, str], ...]
 _known: dict[str, _Disks] = {}
 
@@ -166,7 +166,7 @@ def is_guests(path: str) -> bool:
 
 
 def _folder(path: str) -> str:
-    """Return the sysfs folder of a device; empty where there is none."""
+    """Return the sysfs directory of a device; empty where there is none."""
     try:
         number = os.stat(path).st_rdev
     except OSError:
@@ -176,7 +176,7 @@ def _folder(path: str) -> str:
 
 
 def _leaves(folder: str) -> Iterator[Path]:
-    """Return the sysfs folders of the disks below a device."""
+    """Return the sysfs directories of the disks below a device."""
     here = Path(folder)
     if (here / 'partition').exists():
         here = here.parent

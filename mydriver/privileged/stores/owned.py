@@ -2,7 +2,7 @@
 """Which logical volumes are in our pools, decided by LVM and device-mapper.
 
 A name proves nothing: a volume of our names may be in another pool. Whether an
-active volume is in one of ours, the kernel knows; LVM is asked for others.
+active volume is in one of ours, the kernel knows; LVM is asked about others.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Privileged verbs over the volumes of an LVM thin pool.
+"""Privileged verbs for the volumes of an LVM thin pool.
 
 A verb takes names and numbers and checks them again. It only touches pools
 that root's configuration gives to a backend (:mod:`.grants`) and, in them,
@@ -107,7 +107,7 @@ def create(vg: str, pool: str, lv: str, size_bytes: int,
            request: str) -> None:
     """Create an active thin volume.
 
-    :param request: a tag that the caller chooses anew for each volume.
+    :param request: a tag that the caller chooses, different for each volume.
     """
     _make(vg, lv, request, '--type', 'thin', '-V',
           f'{values.size_bytes(size_bytes)}b', '--thinpool',
@@ -120,7 +120,7 @@ def copy(vg: str, source: str, lv: str, tags: Sequence[str],
          active: bool, request: str) -> None:
     """Create a thin snapshot: a writable volume that shares its data.
 
-    :param request: a tag that the caller chooses anew for each volume.
+    :param request: a tag that the caller chooses, different for each volume.
     """
     active = values.boolean(active, 'active')
     words = ('--snapshot', '--name', names.volume(lv),

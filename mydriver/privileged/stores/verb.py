@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the verbs over a thin pool have in common: errors, and turns."""
+"""What the verbs for a thin pool share: errors and serialisation."""
 
 from collections.abc import Callable
 import functools
@@ -10,7 +10,8 @@ from mydriver import exception
 from mydriver.privileged import verbs
 
 #: Decorator with the verb's task: turns the system's errors into ours.
-translated = functools.partial(verbs.telling, error=exception.StoreError)
+translated = functools.partial(verbs.translating_os_errors,
+                               error=exception.StoreError)
 
 # What a verb has seen of a volume must still hold when it acts. LVM's lock of
 # the group protects single commands only.

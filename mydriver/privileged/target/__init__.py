@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Privileged verbs over the kernel target, and the checks behind them."""
+"""Privileged verbs for the kernel target, and their checks."""

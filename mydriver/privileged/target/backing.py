@@ -79,7 +79,7 @@ def _file(folder: int, name: str, path: str, size_bytes: int
         elif found.st_nlink != 1:
             problem = f'it has {found.st_nlink} names (hard links)'
         elif found.st_uid != owner:
-            problem = (f'it belongs to user id {found.st_uid}, its folder '
+            problem = (f'it belongs to user id {found.st_uid}, its directory '
                        f'to {owner}')
         elif found.st_size < size_bytes:
             problem = f'it has fewer than {size_bytes} bytes'

@@ -23,7 +23,7 @@ def ensure(export: dict[str, Any], found: backing.Backing) -> Path:
 
     :param export: checked.
     :param found: the volume's file or block device.
-    :returns: its folder.
+    :returns: its directory.
     :raises ForeignObject: when another object has its place.
     """
     path = configfs.storage_object(export)

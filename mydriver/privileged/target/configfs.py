@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the objects of the kernel target are in configfs.
 
-A LUN of a TPG is a folder with a symbolic link to its backstore, a mapped LUN
-of a NodeACL one with a link to a LUN of the TPG
+A LUN of a TPG is a directory with a symbolic link to its backstore, a mapped
+LUN of a NodeACL one with a link to a LUN of the TPG
 (Documentation/target/tcm_mod_builder.rst). Every name in a path has been
 checked (:mod:`.requests`).
 """
@@ -22,22 +22,22 @@ _FIRST_INDEX = 1 << 20
 
 
 def root() -> Path:
-    """Return the target's folder in configfs."""
+    """Return the target's directory in configfs."""
     return Path(rtslib_fb.RTSRoot.configfs_dir)
 
 
 def tpg(target: str) -> Path:
-    """Return the folder of a target's TPG."""
+    """Return the directory of a target's TPG."""
     return root() / 'iscsi' / target / f'tpgt_{TPG}'
 
 
 def lun(placed: dict[str, Any]) -> Path:
-    """Return the folder of an export's LUN."""
+    """Return the directory of an export's LUN."""
     return tpg(placed['target']) / 'lun' / f'lun_{placed["lun"]}'
 
 
 def acl(target: str, initiator: object) -> Path:
-    """Return the folder of a NodeACL.
+    """Return the directory of a NodeACL.
 
     :param initiator: its name, not checked yet.
     :raises RequestRefused: when that is not an iSCSI name.
@@ -51,7 +51,7 @@ def index(volume_id: str) -> int:
 
 
 def storage_object(export: dict[str, Any]) -> Path:
-    """Return the folder of a volume's backstore."""
+    """Return the directory of a volume's backstore."""
     return Path(root(), 'core',
                 f'{export["kind"]}_{index(export["volume_id"])}',
                 export['name'])

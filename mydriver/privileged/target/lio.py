@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named verbs over the kernel target.
+"""Privileged verbs for the kernel target.
 
 Each verb is idempotent, takes and returns primitives, and makes the kernel
-match the request exactly: an existing object is compared with it. An object
-that has our place and is not ours is left alone, with an error.
+match the request exactly: an existing object is compared with it. A foreign
+object in the place of ours is left alone, and is an error.
 
 No text of a caller becomes a path before it has been checked as the name that
 it stands for (:mod:`.requests`), and only the caller's own volume, in the
@@ -100,12 +100,12 @@ def ensure_target(iqn: str, portals: list[list[Any]],
 
 
 @privileged.target_context.entrypoint
-@_verb('create the folder of persistent reservations')
+@_verb('create the directory of persistent reservations')
 def ensure_database() -> None:
-    """Create the folders that the kernel target writes to.
+    """Create the directories that the kernel target writes to.
 
     rtslib makes the kernel use /etc/target as long as there is no backstore.
-    The kernel creates neither that folder nor the one below it, and without
+    The kernel creates neither that directory nor the one below it, and without
     them guests' persistent reservations fail
     (drivers/target/target_core_pr.c).
 

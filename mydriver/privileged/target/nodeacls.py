@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NodeACLs: whose they are, what they ask for, and when they go."""
+"""NodeACLs: their owner, their CHAP settings, and their removal."""
 
 from collections.abc import Iterable
 import contextlib

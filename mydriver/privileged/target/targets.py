@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Targets: their TPG and portals, removal, and the kernel's own folder."""
+"""Targets: their TPG and portals, removal, and the kernel's own directory."""
 
 import contextlib
 from pathlib import Path
@@ -79,7 +79,7 @@ def remove_unused(target: str) -> bool:
 
 
 def ensure_database() -> None:
-    """Create the folders that the kernel target writes to.
+    """Create the directories that the kernel target writes to.
 
     :raises ConfigurationError: when they cannot be created.
     """

@@ -62,7 +62,7 @@ def is_foreign(lv: str) -> bool:
 
 
 def is_complete(volume: thinpool.Volume) -> bool:
-    """Tell whether no step is missing of the making of a volume."""
+    """Tell whether all steps of creating a volume are done."""
     return (UNFINISHED not in volume.tags
             and not is_spare(volume.name)
             and has_its_size(volume))

@@ -45,7 +45,7 @@ class Group:
     """A volume group.
 
     :param size_bytes: of all its disks.
-    :param free_bytes: what no logical volume has.
+    :param free_bytes: what no logical volume uses.
     :param extent_bytes: the unit of sizes.
     :param missing_disks: how many physical volumes LVM does not find.
     """

@@ -13,7 +13,7 @@ from mydriver.stores.lvmthin import pool as thinpool
 
 LOG = logging.getLogger(__name__)
 
-#: How long a device may stay suspended by somebody who will resume it.
+#: How long a device may stay suspended before it is resumed here.
 PATIENCE_S = 30.0
 
 #: Volumes of one LVM command.

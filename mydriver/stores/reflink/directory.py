@@ -6,22 +6,24 @@ import contextlib
 import errno
 import os
 
+from oslo_utils import units
+
 from mydriver import exception
 from mydriver.stores import identity
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
-#: With less than that free, nothing new is made. After a snapshot, guests need
-#: room to overwrite data as well, so that a snapshot on a nearly full
+#: With less than this free, nothing new is created. After a snapshot, guests
+#: need room to overwrite data as well, so that a snapshot on a nearly full
 #: filesystem would break existing volumes.
 _RESERVED_PERCENT = 5
-_MOST_RESERVED_BYTES = 16 << 30
+_MOST_RESERVED_BYTES = 16 * units.Gi
 
 _REMEDY = 'Check that its filesystem is mounted there.'
 
 
 class Directory:
-    """A directory that has to remain the same one.
+    """The directory of a store, which must not be exchanged for another.
 
     :param path: absolute path.
     :param record: the id of the store that was there before.

@@ -50,7 +50,7 @@ def publish(fd: int, folder: int, name: str) -> None:
 
 
 def stat_of(folder: int, name: str) -> os.stat_result | None:
-    """Return the status of what has the name, None when nothing has."""
+    """Return the status of a name in the directory, None if unused."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -48,7 +48,7 @@ class Journal(Protocol):
 
     def add_export(self, volume_id: str, device: model.BackingDevice,
                    target: model.Iqn) -> model.Export:
-        """Record that a volume is to be exported, with this very device.
+        """Record that a volume is to be exported, with this device.
 
         :param target: the target for a new export; an existing one stays
             where it is.
@@ -104,7 +104,7 @@ class Journal(Protocol):
         """Return the mappings that no call of this run has confirmed."""
 
     def doom(self, volume_id: str, initiator: model.Iqn) -> None:
-        """Record that a mapping is to go, although the kernel still has it."""
+        """Mark a mapping for removal, although the kernel still has it."""
 
     def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
                        quarantine: bool = True) -> None:

@@ -38,7 +38,7 @@ def translated(method: Callable[Concatenate[_D, _P], _R]
 class Database:
     """An open database.
 
-    :param path: the file; its folder must exist.
+    :param path: the file; its directory must exist.
     :param run: identifies this run of the service; mappings record it.
     :param clock: returns seconds since the epoch.
     :param read_only: the file must exist, and nothing is changed.

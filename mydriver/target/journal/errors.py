@@ -8,10 +8,12 @@ import os
 import shutil
 import sqlite3
 
+from oslo_utils import units
+
 from mydriver import exception
 
 #: With less room than this, an I/O error means that the file system is full.
-_LITTLE_ROOM_BYTES = 1 << 20
+_LITTLE_ROOM_BYTES = units.Mi
 
 _READ_ONLY = ('Remount its filesystem for writing; the kernel log may say '
               'why it is read-only.')

@@ -49,7 +49,7 @@ def run_script(db: sqlite3.Connection, script: str) -> None:
 def open_to_write(path: str, schema: Schema) -> 'JournalFile':
     """Open a journal to write; create or upgrade it first if necessary.
 
-    :param path: of the database; its folder must exist.
+    :param path: of the database; its directory must exist.
     :raises JournalDamaged: when it is damaged.
     :raises JournalError: when it cannot be used.
     """

@@ -136,8 +136,8 @@ class Mappings(database.Database):
         """Put the LUNs of a damaged journal into quarantine.
 
         A host may still have an old device under such a LUN. Nothing else is
-        read from that journal: a LUN that is wrongly in quarantine does no
-        more harm than not to be handed out. Mappings that are adopted
+        read from that journal: a LUN that is wrongly in quarantine is merely
+        not handed out. Mappings that are adopted
         afterwards keep their LUNs.
 
         :param damaged: path of that journal.

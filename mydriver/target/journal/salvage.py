@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A journal that cannot be used: renamed, or copied to where it can be."""
+"""Set aside a damaged journal, or copy an unwritable one to memory."""
 
 import atexit
 import contextlib
@@ -13,7 +13,7 @@ from mydriver.target.journal import errors, mark
 #: What belongs to a database, and is useless or harmful without it.
 BESIDE = ('-wal', '-shm', '-journal', mark.END)
 #: A file system in memory, available early at boot.
-_MEMORY = '/dev/shm'  # noqa: S108, mkdtemp creates a folder there
+_MEMORY = '/dev/shm'  # noqa: S108, mkdtemp creates a directory there
 
 
 def set_aside(path: str) -> str:
@@ -51,7 +51,7 @@ def copy_to_memory(path: str) -> str:
 
 
 def flush(folder: str) -> None:
-    """Flush a folder, so that renamed and linked files survive a crash."""
+    """Flush a directory, so that renamed and linked files survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal's tables, and how those of earlier releases become them."""
+"""The journal's tables, and the upgrade from earlier releases."""
 
 import sqlite3
 

@@ -13,7 +13,7 @@ from mydriver.target.journal import exports, mappings, salvage
 
 LOG = logging.getLogger(__name__)
 
-#: The database's name in the folder of a backend's state.
+#: The database's name in the directory of a backend's state.
 FILE_NAME = 'journal.sqlite'
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a backend's options to what the rooms below take."""
+"""From a backend's options to the settings of store and exports."""
 
 import os
 import unittest
@@ -75,7 +75,7 @@ class SettingsTest(unittest.TestCase):
     @ddt.data('', '.', '..', 'a/b', '../a')
     def test_a_section_that_cannot_name_a_folder(self, name):
         with self.assertRaisesRegex(exception.ConfigurationError,
-                                    'cannot name a folder'):
+                                    'cannot name a directory'):
             settings.of_service(options(), name)
 
     @ddt.data(
@@ -121,7 +121,7 @@ class SettingsTest(unittest.TestCase):
 
 
 class StateTest(unittest.TestCase):
-    """The folder of the state."""
+    """The directory of the state."""
 
     def setUp(self):
         super().setUp()
@@ -134,7 +134,7 @@ class StateTest(unittest.TestCase):
         self.assertEqual(0o700, os.stat(path).st_mode & 0o777)
 
     def refused(self, path):
-        """Return the text with which a folder is refused."""
+        """Return the text with which a directory is refused."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             settings.prepare_state(path)
         self.assertEqual('mydriver_state_path', caught.exception.option)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The use cases, on a host that is a folder."""
+"""Attach, detach and extend on a fake host."""
 
 from concurrent import futures
 import dataclasses
@@ -262,7 +262,7 @@ class SinglePathTest(AttachTestCase):
 
 
 class IdentityTest(AttachTestCase):
-    """What answers on the LUN is not always the volume."""
+    """The device at the LUN is not always the volume."""
 
     def test_other_volume(self):
         connection = self.host.connection()
@@ -331,7 +331,7 @@ class IdentityTest(AttachTestCase):
 
 
 class SilentTest(AttachTestCase):
-    """A device that cannot be asked is not one that says no."""
+    """A device that does not answer may still be the volume."""
 
     FOREVER = 1 << 30
 
@@ -431,7 +431,7 @@ class NamelessTest(AttachTestCase):
         self.assertEqual(before, self.host.left)
 
     def test_nobody_is_asked_over_a_session_that_is_down(self):
-        """The answer would come when the session is given up, if then."""
+        """It would answer only once the session is given up, if at all."""
         def hang(device):
             if device.lun == 1:
                 raise exception.PrivilegedError('read_naa', 'no answer')
@@ -448,7 +448,7 @@ class NamelessTest(AttachTestCase):
         self.assertEqual(['1:0:0:1'], self.host.names('bus/scsi/devices'))
 
     def test_one_that_hangs_does_not_speak_for_the_others(self):
-        """A portal that just fell silent: its session counts as working."""
+        """A portal that just stopped answering: its session looks alive."""
         connection = self.host.connection(OTHER, 2)
         self.host.multipathd = True
         self.connect(connection, True)
@@ -515,7 +515,7 @@ class UsersTest(AttachTestCase):
         with self.assertRaisesRegex(exception.DeviceInUse, 'guest-root'):
             self.disconnect(connection, force=True)
         self.assertEqual({'disks': ['dm-0', 'dm-7']}, self.host.left)
-        # Once that it let go, what is left goes as well.
+        # Once the user has closed it, the rest is removed as well.
         self.host.busy = set()
         (self.host.root / 'block/dm-0/holders/dm-7').rmdir()
         self.disconnect(connection)
@@ -856,7 +856,7 @@ class TwoTargetsTest(AttachTestCase):
 
 
 class DetachTest(AttachTestCase):
-    """Detaching what is half gone."""
+    """Detaching a volume that is partly gone."""
 
     def test_write_out_fails(self):
         connection = self.host.connection()
@@ -967,7 +967,7 @@ class ExtendTest(AttachTestCase):
 
 
 class CrowdTest(AttachTestCase):
-    """Many at a time, on the same sessions."""
+    """Many attaches at once, on the same sessions."""
 
     def test_attach_and_detach(self):
         self.host.disk_names = (f'sd{a}{b}' for a, b in itertools.product(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fake host keeps the initiator's contract."""
+"""The fake host passes the initiator's contract."""
 
 import contextlib
 from pathlib import Path

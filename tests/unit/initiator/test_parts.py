@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sysfs, locks and the client of multipathd, each by itself."""
+"""Sysfs, locks and the client of multipathd."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ KEY = f'{PORTALS[0]}-{TARGET}'
 
 
 class FolderTestCase(unittest.TestCase):
-    """A test with a folder of its own."""
+    """A test with a directory of its own."""
 
     def setUp(self):
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who on the host uses a guest's disk."""
+"""Users of a guest's disk on the compute host."""
 
 from pathlib import Path
 import tempfile
@@ -14,7 +14,7 @@ MOUNT = '30 1 {} / {} rw,relatime shared:1 - {} {} rw\n'
 
 
 class UsageTest(unittest.TestCase):
-    """A sysfs and a procfs that are folders."""
+    """A sysfs and a procfs that are directories."""
 
     def setUp(self):
         super().setUp()

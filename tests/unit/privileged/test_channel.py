@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A privileged call whose daemon dies, hangs or does not start."""
+"""Privileged calls whose daemon dies, hangs or does not start."""
 
 import collections
 import functools

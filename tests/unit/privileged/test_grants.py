@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What root's configuration allows, and what it takes to be root's."""
+"""What root's configuration grants, and who may own its files."""
 
 import os
 from pathlib import Path
@@ -192,7 +192,7 @@ class OwnerTest(unittest.TestCase):
 
 
 class OpenFolderTest(unittest.TestCase):
-    """A folder is reached by root's links only."""
+    """A directory is reached by root's links only."""
 
     def setUp(self):
         super().setUp()
@@ -202,7 +202,7 @@ class OpenFolderTest(unittest.TestCase):
         (self.folder / 'real').mkdir()
 
     def opened(self, path):
-        """Return the number of the folder's inode."""
+        """Return the number of the directory's inode."""
         fd = grants.open_folder(str(path))
         self.addCleanup(os.close, fd)
         return os.fstat(fd).st_ino

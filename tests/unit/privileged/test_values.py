@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that a verb goes on with, and those that it refuses."""
+"""Values that privileged verbs accept, and those that they refuse."""
 
 import unittest
 
@@ -96,7 +96,7 @@ class ValuesTest(unittest.TestCase):
 
 
 class TellingTest(unittest.TestCase):
-    """A caller hears of errors of ours only."""
+    """Callers get only errors of ours."""
 
     def test_what_python_says(self):
         @verbs.translating_os_errors('do it', exception.StoreError)

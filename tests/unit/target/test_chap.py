@@ -16,7 +16,7 @@ BOB = model.Iqn('iqn.1993-08.org.debian:01:bob')
 
 
 class ChapTest(unittest.TestCase):
-    """One key in a temporary folder."""
+    """One key in a temporary directory."""
 
     def setUp(self):
         super().setUp()

@@ -2,7 +2,6 @@
 """The life of devices: up before an export, down after it."""
 
 import os
-from unittest import mock
 
 from mydriver import exception, model
 from mydriver.backend import devices as backend_devices
@@ -17,7 +16,7 @@ class Crash(BaseException):
 
 
 class LifeTest(fakes.ServiceCase):
-    """What is asked of the devices, and when."""
+    """When devices are brought up and let down."""
 
     def setUp(self):
         super().setUp()
@@ -154,19 +153,6 @@ class LocalTest(fakes.ServiceCase):
         self.devices.broken.clear()
         with self.service.local_device(self.volume_id):
             self.assertTrue(self.up())
-        self.assertFalse(self.up())
-
-    def test_a_busy_journal_fails_no_work(self):
-        busy = mock.patch.object(
-            self.journal, 'export',
-            side_effect=exception.WaitTimeout('the journal', 5))
-        with self.assertLogs('mydriver.target.changes', 'WARNING') as logs, \
-                busy, self.service.local_device(self.volume_id):
-            pass
-        self.assertIn(f'volume {self.volume_id} stays up', logs.output[0])
-        self.assertTrue(self.up())
-        with self.service.local_device(self.volume_id):
-            pass
         self.assertFalse(self.up())
 
 

@@ -322,7 +322,7 @@ class CrashTest(fakes.ServiceCase):
 
 
 class DamagedJournalTest(fakes.ServiceCase):
-    """A damaged journal is not believed, and costs nobody a mapping."""
+    """A damaged journal is not trusted, and no mapping is lost."""
 
     def damage(self):
         """Damage the journal; return what is left of it."""

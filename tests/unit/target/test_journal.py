@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal: what it keeps, hands out, and survives."""
+"""The journal: its contents, the LUNs it assigns, and crashes."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ BOB = model.Iqn('iqn.1993-08.org.debian:01:bob')
 
 
 class JournalTest(unittest.TestCase):
-    """One journal in a temporary folder."""
+    """One journal in a temporary directory."""
 
     def setUp(self):
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal's file: how it is opened, and what becomes of a damaged one."""
+"""The journal's file: opening it, and what happens if it is damaged."""
 
 import contextlib
 import errno
@@ -74,7 +74,7 @@ class OpenTest(journal.FileCase):
 
 
 class DamageTest(journal.FileCase):
-    """A journal that is not whole is refused, whatever sqlite thinks."""
+    """A damaged journal is refused, even if sqlite accepts it."""
 
     def setUp(self):
         super().setUp()
@@ -85,7 +85,7 @@ class DamageTest(journal.FileCase):
                                  read_only=False, mutual=False)
 
     def assert_damaged(self, text):
-        """Both ways of opening refuse it, and leave it as it is."""
+        """Both ways of opening refuse it and leave it unchanged."""
         for read_only in (False, True):
             with self.assertRaises(exception.JournalDamaged) as caught:
                 self.open(read_only=read_only)
@@ -209,7 +209,7 @@ class DamageTest(journal.FileCase):
 
 
 class AdviceTest(journal.FileCase):
-    """What an error advises fits its cause."""
+    """The remedy of an error fits its cause."""
 
     def test_full(self):
         full = self.open()

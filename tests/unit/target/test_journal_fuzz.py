@@ -39,7 +39,7 @@ def damage(data, kind, place, value):
 
 
 class FuzzTest(journal.FileCase):
-    """No bytes make rows wrong, or fewer, without a word."""
+    """Changed bytes never go unnoticed."""
 
     def setUp(self):
         super().setUp()

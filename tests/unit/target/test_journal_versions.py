@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A journal of version 1 is brought up where it is, whole or not at all."""
+"""A journal of version 1 is upgraded in place, completely or not at all."""
 
 from concurrent import futures
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A setting that changes does not reach those who are attached."""
+"""A changed setting does not affect hosts that are attached."""
 
 import dataclasses
 import os
@@ -222,7 +222,7 @@ class KindsTest(exporting.ServiceCase):
 
 
 class KeyRingTest(unittest.TestCase):
-    """No folder, no other keys."""
+    """No directory, no other keys."""
 
     def test_without_a_folder(self):
         ring = chap.KeyRing(chap.ChapKey(b'k' * 32))

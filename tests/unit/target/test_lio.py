@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The in-memory target keeps the contract; what is unknown is found."""
+"""The in-memory target passes the contract; unknown objects are found."""
 
 import unittest
 

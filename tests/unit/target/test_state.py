@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state's folder and files, and who can replace them."""
+"""The state directory and its files, and who can replace them."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ NOBODY = filesystem.NOBODY
 
 
 class StateCase(unittest.TestCase):
-    """A folder of cinder-volume's user, with one for a backend's state."""
+    """A directory of cinder-volume's user, with one for a backend's state."""
 
     def setUp(self):
         super().setUp()
@@ -27,13 +27,13 @@ class StateCase(unittest.TestCase):
         os.chown(self.state, NOBODY, NOBODY)
 
     def replace(self, path, lead, user=NOBODY):
-        """Put a link in place of a folder."""
+        """Put a link in place of a directory."""
         path.rename(f'{path}.away')
         path.symlink_to(lead)
         os.lchown(path, user, user)
 
     def refused(self, *named):
-        """See that the folder is refused; the error names all this."""
+        """See that the directory is refused; the error names all this."""
         with self.assertRaises(exception.ConfigurationError) as caught:
             state.owner(str(self.state))
         for text in (str(self.state), *named):
@@ -41,7 +41,7 @@ class StateCase(unittest.TestCase):
 
 
 class OwnerTest(StateCase):
-    """Whose the folder is."""
+    """The owner of the directory."""
 
     def test_it_is_the_service_users(self):
         self.assertEqual((NOBODY, NOBODY), state.owner(str(self.state)))
@@ -109,7 +109,7 @@ class OwnerTest(StateCase):
 
 
 class PrepareTest(StateCase):
-    """Making it: the same in the driver and in the command."""
+    """Creating it, in the driver and in the command."""
 
     def test_both_folders_are_private(self):
         made = self.folder / 'new' / 'disks'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step fails, and its undoing too."""
+"""A step fails, and so does its undo."""
 
 from mydriver import exception
 from tests.fakes import connecting
@@ -10,7 +10,7 @@ GONE = exception.PrivilegedError('a verb', 'it was lost twice')
 
 
 class UndoingTest(exporting.ServiceCase):
-    """The privileged daemon dies just when something is to be undone."""
+    """The privileged daemon dies before a step is undone."""
 
     def setUp(self):
         super().setUp()

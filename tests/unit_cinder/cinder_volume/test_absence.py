@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an empty answer proves: nothing.
+"""Absence is not proof: empty answers of Cinder's database.
 
-Each test starts cinder-volume anew while a host has a volume.
+Each test restarts cinder-volume while a host has a volume attached.
 """
 
 import os
@@ -57,7 +57,7 @@ class Records:
 
 @ddt.ddt
 class UsersTest(unittest.TestCase):
-    """Who may be using what, in doubt and beyond it."""
+    """Which hosts may be using a volume, with and without doubt."""
 
     def users(self, *volumes, backings=(), stored=(), **more):
         self.records = Records(*volumes, **more)
@@ -146,7 +146,7 @@ class UsersTest(unittest.TestCase):
 
 @ddt.ddt
 class RestartTest(fakes.CinderTestCase):
-    """cinder-volume starts anew, and something is not there."""
+    """cinder-volume restarts, and something is missing."""
 
     options = 'use_chap_auth = True'
 
@@ -171,7 +171,7 @@ class RestartTest(fakes.CinderTestCase):
         return record
 
     def restart(self, rebooted=False, **changed):
-        """Start it anew, with changed records; return the driver."""
+        """Restart it with changed records; return the driver."""
         again = self.new_driver()
         again.records.volumes = self.driver.records.volumes
         for name, value in changed.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's manager makes of our answer before a host gets it."""
+"""How Cinder's manager changes our answer before a host gets it."""
 
 import unittest
 import uuid

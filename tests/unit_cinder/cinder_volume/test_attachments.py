@@ -20,7 +20,7 @@ def volume(*attached, **fields):
 
 @ddt.ddt
 class AttachmentsTest(unittest.TestCase):
-    """Who shares, who may only read, who stays."""
+    """Shared attachments, read-only attachments, remaining attachments."""
 
     @ddt.data(
         ((), False),
@@ -66,7 +66,7 @@ class AttachmentsTest(unittest.TestCase):
         (('ro', 'ro'), 'ro', True),
         (('rw', 'ro', 'rw'), 'rw', False),
         (('rw',), 'rw', False),
-        # Something is not as it should be: who may be writing goes on.
+        # In doubt, a host that may be writing can go on.
         (('rw', 'rw'), 'ro', False),
     )
     @ddt.unpack

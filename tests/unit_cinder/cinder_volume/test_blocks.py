@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is moved to where the logical block size is another."""
+"""Nothing is moved to a backend with another logical block size."""
 
 import os
 from unittest import mock

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver as Cinder's manager uses it: what is true afterwards."""
+"""The driver as Cinder's manager uses it: the resulting state."""
 
 import os
 import threading
@@ -468,7 +468,7 @@ class ConnectionTest(fakes.CinderTestCase):
 
 
 class StatsTest(fakes.CinderTestCase):
-    """What the scheduler is told."""
+    """What is reported to the scheduler."""
 
     def test_a_backend_in_order(self):
         self.configure("""

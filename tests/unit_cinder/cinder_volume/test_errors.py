@@ -22,7 +22,7 @@ def every_error() -> list[exception.MyDriverError]:
 
 @ddt.ddt
 class ErrorsTest(unittest.TestCase):
-    """What Cinder's manager gets to see."""
+    """The errors that Cinder's manager gets."""
 
     @ddt.data(
         (exception.InvalidConnector('no initiator'),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of many extents: whoever uses one does not wait for a copy."""
+"""Volumes of many extents: their users do not wait for a copy."""
 
 from unittest import mock
 
@@ -11,7 +11,7 @@ from tests.fakes import cinder as fakes
 
 
 class ManyExtentsTest(fakes.CinderTestCase):
-    """A volume whose file is in more pieces than the limit allows."""
+    """A volume whose file has more extents than the limit."""
 
     def setUp(self):
         super().setUp()

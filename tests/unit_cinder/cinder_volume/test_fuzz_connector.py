@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connectors of any form whatever, as Cinder passes them to the driver."""
+"""Fuzzing the connectors that Cinder passes to the driver."""
 
 from cinder import exception as cinder_exception
 import hypothesis

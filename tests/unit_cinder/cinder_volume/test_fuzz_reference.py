@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""References to what is to be managed, of any form whatever."""
+"""Fuzzing references to volumes that are to be managed."""
 
 import os
 import uuid

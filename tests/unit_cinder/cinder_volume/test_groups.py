@@ -122,7 +122,7 @@ class GroupTest(GroupCase):
 
 
 class ConsistentGroupTest(GroupCase):
-    """Groups whose type promises snapshots of one moment."""
+    """Groups whose type promises consistent snapshots."""
 
     def setUp(self):
         super().setUp()
@@ -139,7 +139,8 @@ class ConsistentGroupTest(GroupCase):
                     context, group, [fakes.volume()],
                     source_vols=self.volumes[:1])):
             with self.assertRaisesRegex(
-                    cinder_exception.VolumeDriverException, 'one moment'):
+                    cinder_exception.VolumeDriverException,
+                    'consistent snapshots'):
                 call()
         self.assertEqual(before, self.files())
         pool, = self.driver.get_volume_stats(refresh=True)['pools']

@@ -39,7 +39,7 @@ class CloneImageTest(fakes.CinderTestCase):
         self.file = os.path.join(self.glance, self.image_id)
 
     def image(self, data=b'system', size_bytes=8 * MIB, **fields):
-        """Put an image into Glance's folder; return its record."""
+        """Put an image into Glance's directory; return its record."""
         with open(self.file, 'wb') as f:
             f.write(data)
             f.truncate(size_bytes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver fits what this very release of Cinder calls.
+"""The driver's signatures match the calls of this release of Cinder.
 
 The interface's own check (cinder.interface.base) looks at names alone, and
 the interface does not name every argument that the manager passes. So every

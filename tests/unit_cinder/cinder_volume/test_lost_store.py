@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that is not there is not an empty store, as Cinder sees it."""
+"""A missing store is not an empty store, as Cinder sees it."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.fakes import filesystem
 
 
 class LostMountTest(fakes.CinderTestCase):
-    """The filesystem of the store is not mounted: the folder is empty."""
+    """The filesystem of the store is not mounted: the directory is empty."""
 
     def setUp(self):
         super().setUp()
@@ -21,7 +21,7 @@ class LostMountTest(fakes.CinderTestCase):
         self.write(self.volume, b'kept')
 
     def lost(self):
-        """Let an empty folder be in the place of the store."""
+        """Let an empty directory be in the place of the store."""
         return filesystem.other_folder(self.store_path)
 
     def refused(self, call, *args):

@@ -31,7 +31,7 @@ class ManageTest(fakes.CinderTestCase):
         self.driver = self.started_driver()
 
     def foreign(self, name='web.raw', size_bytes=GIB // 2, data=b'data'):
-        """Put a file into the store's folder."""
+        """Put a file into the store's directory."""
         path = os.path.join(self.store_path, name)
         with open(path, 'wb') as f:
             f.write(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What another backend or host has is left to it."""
+"""Objects of other backends and hosts are left alone."""
 
 import dataclasses
 import os
@@ -234,7 +234,7 @@ class PlaceTest(fakes.CinderTestCase):
 
 
 class ClaimTest(HostCase):
-    """Whose a folder is."""
+    """Whose a directory is."""
 
     def setUp(self):
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One part of a backend is not in order: all others go on."""
+"""One object of a backend is broken: all others keep working."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ PORTALS = (model.Portal('192.0.2.1'), model.Portal('192.0.2.2'))
 
 
 class AdoptTest(exporting.ServiceCase):
-    """The journal is lost; what the kernel has is taken over."""
+    """The journal is lost; what the kernel has is adopted."""
 
     def test_one_access_list_that_cannot_be_read(self):
         volumes = [self.exported() for _ in range(2)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each part by itself, on a store and an export service handed to it."""
+"""Each part on its own, with a store and an export service."""
 
 import types
 
@@ -27,7 +27,7 @@ GIB = 1 << 30
 
 
 class PartCase(exporting.ServiceCase):
-    """A backend of which nothing is a driver."""
+    """A backend without a driver object."""
 
     def setUp(self):
         super().setUp()
@@ -59,7 +59,7 @@ class PartCase(exporting.ServiceCase):
 
 
 class PartsTest(PartCase):
-    """What a part does, and whom it calls."""
+    """What a part does, and which parts it calls."""
 
     def setUp(self):
         super().setUp()

@@ -144,7 +144,7 @@ class ConfiguredTest(SchedulerCase):
 
 
 class StateTest(SchedulerCase):
-    """A backend that cannot serve takes nothing new."""
+    """A backend that cannot serve gets no new volumes."""
 
     def state(self):
         """Return the reported state."""

@@ -16,7 +16,7 @@ from lab.guest import archive, image, kernel, sector
 
 
 class Base(unittest.TestCase):
-    """Has a folder."""
+    """Has a directory."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

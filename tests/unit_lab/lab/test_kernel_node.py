@@ -15,7 +15,7 @@ from lab.kernel import cli, cpus, host, node
 
 
 class Base(unittest.TestCase):
-    """Has a folder."""
+    """Has a directory."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

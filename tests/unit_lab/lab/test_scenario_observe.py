@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scenario takes for proven."""
+"""What scenarios accept as proof."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ def attached() -> dict:
 
 
 class Nodes:
-    """A cloud whose nodes show what they are told to."""
+    """A cloud whose nodes give prepared answers."""
 
     def __init__(self, shown: dict) -> None:
         self.shown = shown

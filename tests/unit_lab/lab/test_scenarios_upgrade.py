@@ -73,7 +73,7 @@ class SourceTest(unittest.TestCase):
 
 
 class RunningTest(unittest.TestCase):
-    """Processes that have a package from two folders."""
+    """Processes that have a package from two directories."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tempest.conf, what became of tests, the account of skips, the table."""
+"""tempest.conf, the results of tests, the reasons for skips, the table."""
 
 import collections
 import configparser

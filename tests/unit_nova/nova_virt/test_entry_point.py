@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How nova-compute, and who else loads os-vif, get along with us."""
+"""The entry point in nova-compute, and in other users of os-vif."""
 
 import subprocess
 import sys

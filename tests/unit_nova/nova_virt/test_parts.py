@@ -16,7 +16,7 @@ KEY = f'{PORTALS[0]}-{TARGET}'
 
 
 class FolderTestCase(unittest.TestCase):
-    """A test with a folder of its own."""
+    """A test with a directory of its own."""
 
     def setUp(self):
         super().setUp()
@@ -24,7 +24,7 @@ class FolderTestCase(unittest.TestCase):
 
 
 class PropertiesTest(FolderTestCase):
-    """Who this host is, kept while it stays so."""
+    """Connector properties are cached until they change."""
 
     def setUp(self):
         super().setUp()

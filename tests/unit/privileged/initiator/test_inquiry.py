@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking a disk what it is: an answer, a refusal, and no answer at all."""
+"""INQUIRY of a disk: an answer, a refusal, and no answer."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def sense(code, key):
 
 @ddt.ddt
 class PresentNaaTest(unittest.TestCase):
-    """A sysfs and a /dev that are folders."""
+    """A sysfs and a /dev that are directories."""
 
     def setUp(self):
         super().setUp()

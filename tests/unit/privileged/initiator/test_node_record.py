@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""open-iscsi's records, in a folder."""
+"""open-iscsi's node records, in a directory."""
 
 import os
 from pathlib import Path
@@ -116,7 +116,7 @@ class NodeRecordTest(unittest.TestCase):
             p for p in self.folder.rglob('*') if p.is_file()])
 
     def test_folder_of_records_that_is_a_link(self):
-        """As on Red Hat's, where both paths may lead to one folder."""
+        """As on Red Hat's, where both paths may lead to one directory."""
         real = self.folder / 'elsewhere'
         real.mkdir()
         self.nodes.parent.mkdir()

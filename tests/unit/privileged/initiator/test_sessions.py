@@ -104,7 +104,7 @@ class SessionsTest(PrivilegedTestCase):
         self.assertTrue(node_record.find(TARGET, '192.0.2.1', 3260))
 
     def test_record_for_which_there_is_no_room(self):
-        """iscsiadm may get no further than to the folders."""
+        """iscsiadm may get no further than to the directories."""
         program = self.folder / 'iscsiadm'
         program.write_text('#!/bin/sh\nmkdir -p '
                            '"$HERE/iscsi/nodes/$4/192.0.2.1,3260"\n')

@@ -50,7 +50,7 @@ class Host:
         return f'/dev/{name}'
 
     def folder(self, path):
-        """Return the sysfs folder of a device."""
+        """Return the sysfs directory of a device."""
         return str(next(iter(self.root.glob(
             f'devices/**/{path.removeprefix("/dev/")}')), ''))
 

@@ -2,6 +2,7 @@
 """The life of devices: up before an export, down after it."""
 
 import os
+from unittest import mock
 
 from mydriver import exception, model
 from mydriver.backend import devices as backend_devices

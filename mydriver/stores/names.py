@@ -12,8 +12,8 @@ from mydriver import exception
 
 _UUID = '[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}'
 
-# Lower-case hex only, so that a backing has one spelling.
-_NAME = re.compile(rf'(?:volume|snapshot)-{_UUID}\Z')
+#: Lower-case hex only, so that a backing has one spelling.
+NAME = re.compile(rf'(?:volume|snapshot)-{_UUID}\Z')
 _VOLUME = re.compile(rf'volume-({_UUID})\Z')
 
 # The characters that LVM allows in a name, lvm(8), without a leading dot or
@@ -69,7 +69,7 @@ def volume_id(name: str) -> str | None:
 
 def is_name(text: str) -> bool:
     """Tell whether a text is the name of a backing."""
-    return _NAME.match(text) is not None
+    return NAME.match(text) is not None
 
 
 def is_foreign_name(text: str) -> bool:
@@ -87,10 +87,15 @@ def check_name(name: str) -> str:
     :raises StoreError: when it is not one.
     """
     if not is_name(name):
-        raise exception.StoreError(
-            f'use the name {name!r}', 'it is not volume- or snapshot- and a '
-            'UUID in lower case')
+        raise odd_name(name)
     return name
+
+
+def odd_name(name: str) -> exception.StoreError:
+    """Return the error for a text that is not the name of a backing."""
+    return exception.StoreError(
+        f'use the name {name!r}', 'it is not volume- or snapshot- and a UUID '
+        'in lower case')
 
 
 def check_source(name: str) -> str:

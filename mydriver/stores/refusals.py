@@ -8,7 +8,18 @@ otherwise, so that a store reads as a list of preconditions.
 from typing import Never
 
 from mydriver import exception
-from mydriver.stores import base
+from mydriver.stores import base, names
+
+
+def refuse_odd_name(name: str) -> None:
+    """Refuse what is not the name of a backing.
+
+    Names become parts of paths and arguments of commands.
+
+    :raises StoreError: unless it is ``volume-UUID`` or ``snapshot-UUID``.
+    """
+    if names.NAME.match(name) is None:
+        raise names.odd_name(name)
 
 
 def refuse_odd_size(name: str, size_bytes: int) -> None:

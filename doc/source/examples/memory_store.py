@@ -106,7 +106,7 @@ class MemoryStore:
 
     def create(self, name: str, size_bytes: int) -> None:
         """Create a file that is one hole."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._work(f'create {name}', size_bytes) as folder:
             found = _status(folder, name)
@@ -120,7 +120,7 @@ class MemoryStore:
 
     def delete(self, name: str) -> None:
         """Unlink the file and its path."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._work(f'delete {name}') as folder:
             for each in (_UP + name, name):
                 with contextlib.suppress(FileNotFoundError):
@@ -128,7 +128,7 @@ class MemoryStore:
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Move the end of the file."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._work(f'extend {name}', size_bytes) as folder, \
                 self._opened(folder, name, os.O_RDWR) as target:
@@ -139,8 +139,8 @@ class MemoryStore:
 
     def rename(self, old: str, new: str) -> None:
         """Rename the file."""
-        names.check_name(old)
-        names.check_name(new)
+        refusals.refuse_odd_name(old)
+        refusals.refuse_odd_name(new)
         with self._work(f'rename {old} to {new}') as folder:
             self._rename(folder, old, new)
 
@@ -159,7 +159,7 @@ class MemoryStore:
 
     def snapshot(self, source: str, name: str) -> None:
         """Copy the file."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._copying(source, name) as (folder, origin):
             size_bytes = os.fstat(origin).st_size
             found = _status(folder, name)
@@ -173,7 +173,7 @@ class MemoryStore:
 
     def clone(self, source: str, name: str, size_bytes: int) -> None:
         """Copy the file to one that may be larger."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._copying(source, name) as (folder, origin):
             refusals.refuse_small_clone(
@@ -182,12 +182,12 @@ class MemoryStore:
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
         """Return False: a tmpfs shares no extents."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         return False
 
     def revert(self, name: str, snapshot: str) -> None:
         """Replace the file by a copy of the snapshot."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._copying(snapshot, name) as (folder, origin), \
                 self._opened(folder, name, os.O_RDONLY) as present:
             size_bytes = os.fstat(present).st_size
@@ -202,7 +202,7 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def _copying(self, source: str, name: str) -> Iterator[tuple[int, int]]:
-        names.check_name(source)
+        refusals.refuse_odd_name(source)
         with self._work(f'copy {source} to {name}') as folder, \
                 self._opened(folder, source, os.O_RDONLY) as origin:
             yield folder, origin
@@ -229,7 +229,7 @@ class MemoryStore:
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the file and rename it."""
         names.check_source(source)
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._work(f'take over {source}', size_bytes) as folder:
             if _status(folder, source):
@@ -245,7 +245,7 @@ class MemoryStore:
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._work(f'look for {name}') as folder:
             return _status(folder, name) is not None
 
@@ -257,7 +257,7 @@ class MemoryStore:
 
     def extents(self, name: str) -> int:
         """Return 0: writes do not wait for a copy."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         return 0
 
     def capacity(self) -> base.Capacity:
@@ -273,7 +273,7 @@ class MemoryStore:
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the path that the file has while it is up."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._work(f'look for {name}') as folder, \
                 self._opened(folder, name, os.O_RDONLY) as backing:
             return model.BackingDevice(
@@ -290,7 +290,7 @@ class MemoryStore:
 
     def let_down(self, name: str) -> None:
         """Take the path from the file, if it has one."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._work(f'let down {name}') as folder:
             _release(folder, name)
 

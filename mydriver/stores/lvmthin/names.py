@@ -7,7 +7,7 @@ own, until the last of them: it is incomplete and does not count.
 
 import re
 
-from mydriver.stores import names
+from mydriver.stores import names, refusals
 from mydriver.stores.lvmthin import pool as thinpool
 
 #: Tag of a volume that a group's snapshot is still being made of.
@@ -25,7 +25,7 @@ def lv_name(name: str) -> str:
 
     :raises StoreError: when it is not the name of a backing.
     """
-    names.check_name(name)
+    refusals.refuse_odd_name(name)
     return f'_{name}' if name.startswith('snapshot') else name
 
 

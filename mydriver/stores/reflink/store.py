@@ -92,7 +92,7 @@ class ReflinkStore:
 
     def create(self, name: str, size_bytes: int) -> None:
         """Create a file that is one hole."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'create {name}', size_bytes) as folder:
             found = files.stat_of(folder, name)
@@ -107,13 +107,13 @@ class ReflinkStore:
 
     def delete(self, name: str) -> None:
         """Unlink the file; the filesystem frees its extents later."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._directory.work(f'delete {name}') as folder:
             files.remove(folder, name)
 
     def extend(self, name: str, size_bytes: int) -> None:
         """Move the end of the file, and flush it in any case."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'extend {name}', size_bytes) as folder, \
                 self._directory.opened(folder, name, os.O_RDWR) as target:
@@ -148,8 +148,8 @@ class ReflinkStore:
     @contextlib.contextmanager
     def _copying(self, source: str, name: str) -> Iterator[tuple[int, int]]:
         """Open the directory and the source."""
-        names.check_name(source)
-        names.check_name(name)
+        refusals.refuse_odd_name(source)
+        refusals.refuse_odd_name(name)
         with self._directory.work(f'copy {source} to {name}') as folder, \
                 self._directory.opened(folder, source, os.O_RDONLY) as origin:
             yield folder, origin
@@ -166,7 +166,7 @@ class ReflinkStore:
 
     def share(self, source_fd: int, name: str, size_bytes: int) -> bool:
         """Share the extents of a file on the same filesystem."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'make {name}', size_bytes) as folder:
             try:
@@ -192,8 +192,8 @@ class ReflinkStore:
 
     def rename(self, old: str, new: str) -> None:
         """Rename the file."""
-        names.check_name(old)
-        names.check_name(new)
+        refusals.refuse_odd_name(old)
+        refusals.refuse_odd_name(new)
         with self._directory.work(f'rename {old} to {new}') as folder:
             self._rename(folder, old, new)
 
@@ -214,7 +214,7 @@ class ReflinkStore:
     def adopt(self, source: str, name: str, size_bytes: int) -> None:
         """Extend the file, make it accessible to us alone, and rename it."""
         names.check_source(source)
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         refusals.refuse_odd_size(name, size_bytes)
         with self._directory.work(f'take over {source}', size_bytes) as folder:
             found = files.stat_of(folder, source)
@@ -235,7 +235,7 @@ class ReflinkStore:
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._directory.work(f'look for {name}') as folder:
             return files.stat_of(folder, name) is not None
 
@@ -246,14 +246,14 @@ class ReflinkStore:
 
     def extents(self, name: str) -> int:
         """Ask the filesystem: a millisecond for each thousand."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._directory.work(f'count the extents of {name}') as folder, \
                 self._directory.opened(folder, name, os.O_RDONLY) as backing:
             return extents.count(backing)
 
     def device(self, name: str) -> model.BackingDevice:
         """Return the file."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
         with self._directory.work(f'look for {name}') as folder:
             found = files.stat_of(folder, name)
         if found is None:
@@ -271,7 +271,7 @@ class ReflinkStore:
 
     def let_down(self, name: str) -> None:
         """Do nothing: the file is always there."""
-        names.check_name(name)
+        refusals.refuse_odd_name(name)
 
     def capacity(self) -> base.Capacity:
         """Ask the filesystem, and add up the sizes of our files."""

@@ -157,15 +157,18 @@ class Migrate:
         """Copy a backing with Cinder's own helper, which runs as root."""
         device = self._store.bring_up(name)
         try:
+            # A backing that keeps this from succeeding is not ours to delete.
             target.create(name, device.size_bytes)
-            image_transfer.copy_as_root(
-                device.path, target.bring_up(name).path, device.size_bytes,
-                self._backend.options.volume_dd_blocksize)
-            target.extend(name, device.size_bytes)
-            target.let_down(name)
-        except BaseException:
-            target.delete(name)
-            raise
+            try:
+                image_transfer.copy_as_root(
+                    device.path, target.bring_up(name).path,
+                    device.size_bytes,
+                    self._backend.options.volume_dd_blocksize)
+                target.extend(name, device.size_bytes)
+                target.let_down(name)
+            except BaseException:
+                target.delete(name)
+                raise
         finally:
             self._store.let_down(name)
 

@@ -58,10 +58,13 @@ class Copy:
             is False when the stores share the data.
         :raises StoreError: when both stores are the same place.
         """
-        with _up(self._source, self._name) as device, \
-                open(device.path, 'rb') as origin:
+        with contextlib.ExitStack() as used:
+            device = used.enter_context(_up(self._source, self._name))
             self.size_bytes = device.size_bytes
+            # Also where the files cannot be opened: the caller may be able to
+            # copy in another way.
             self._clear_target(device.path)
+            origin = used.enter_context(open(device.path, 'rb'))
             if self._target.share(origin.fileno(), self._name,
                                   self.size_bytes):
                 yield False

@@ -184,10 +184,16 @@ class MigrateTest(fakes.CinderTestCase):
                          f'{self.folder}/link')
         self.assertEqual(b'data', self.read(volume, 4))
 
-    def as_root(self, execute):
-        """Migrate where only root may open the paths; return the rest."""
+    def as_root(self, execute, left=b''):
+        """Migrate where only root may open the paths; return the rest.
+
+        :param left: what an earlier try has left in the other store.
+        """
         volume = self.created()
         self.write(volume, b'last', GIB - 4)
+        if left:
+            with open(self.other(volume), 'wb') as f:
+                f.write(left)
         refused = mock.patch.object(copying, 'open', create=True,
                                     side_effect=PermissionError(13, 'no'))
         with refused, mock.patch.object(volume_utils.copy_volume,
@@ -208,6 +214,25 @@ class MigrateTest(fakes.CinderTestCase):
         self.assertEqual(GIB, found.st_size)
         self.assertLess(found.st_blocks * 512, 8 * MIB, 'sparse')
         self.assertEqual([], self.stored())
+
+    def test_an_interrupted_copy_of_roots_paths_is_repeated(self):
+        def execute(*command, run_as_root=False):
+            subprocess.run(command, check=True, capture_output=True)
+        volume, moved = self.as_root(execute, left=b'half of an earlier try')
+        self.assertIs(True, moved)
+        self.assertEqual(b'data\0', contract.read(self.other(volume), 5))
+        self.assertEqual([], self.stored())
+
+    def test_a_backing_in_the_way_of_roots_copy_is_not_deleted(self):
+        def execute(*command, run_as_root=False):
+            self.fail('nothing is to be copied')
+        with mock.patch.object(copying.Copy, '_clear_target'), \
+                self.assertRaisesRegex(
+                    cinder_exception.VolumeDriverException, 'already'):
+            self.as_root(execute, left=b'came meanwhile')
+        found, = os.listdir(self.other_path)
+        self.assertEqual(b'came', contract.read(
+            os.path.join(self.other_path, found), 4))
 
     def test_without_rootwrap_it_is_left_to_cinder(self):
         def execute(*command, run_as_root=False):

@@ -121,8 +121,8 @@ class Changes:
     def local_device(self, volume_id: str) -> Iterator[model.BackingDevice]:
         """Keep the device of a volume up for this host's own use.
 
-        It is released afterwards, unless the volume is exported by then or
-        has another local user.
+        It is released afterwards, unless the volume is exported by then, or
+        may be, or has another local user.
         """
         with self.lock(volume_id):
             device = self._devices.bring_up(volume_id)
@@ -132,15 +132,18 @@ class Changes:
         finally:
             with self.lock(volume_id):
                 self._local[volume_id] -= 1
-                if not (self._local[volume_id]
-                        or self.is_exported(volume_id)):
+                if not self._local[volume_id]:
                     del self._local[volume_id]
                     self._release(volume_id)
 
     def _release(self, volume_id: str) -> None:
-        """Release a device that this host no longer uses itself."""
+        """Let down a device, unless an export needs it.
+
+        The work that it was up for is done, so an error must not fail it.
+        """
         try:
-            self._devices.let_down(volume_id)
+            if not self.is_exported(volume_id):
+                self._devices.let_down(volume_id)
         except exception.MyDriverError as e:
             LOG.warning('The device of volume %s stays up: %s', volume_id, e)
 

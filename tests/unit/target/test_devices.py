@@ -156,6 +156,19 @@ class LocalTest(fakes.ServiceCase):
             self.assertTrue(self.up())
         self.assertFalse(self.up())
 
+    def test_a_busy_journal_fails_no_work(self):
+        busy = mock.patch.object(
+            self.journal, 'export',
+            side_effect=exception.WaitTimeout('the journal', 5))
+        with self.assertLogs('mydriver.target.changes', 'WARNING') as logs, \
+                busy, self.service.local_device(self.volume_id):
+            pass
+        self.assertIn(f'volume {self.volume_id} stays up', logs.output[0])
+        self.assertTrue(self.up())
+        with self.service.local_device(self.volume_id):
+            pass
+        self.assertFalse(self.up())
+
 
 class StartTest(fakes.ServiceCase):
     """A start, after a reboot or without one."""

@@ -103,11 +103,9 @@ class BackendDriver(cinder_driver.VolumeDriver):
             settings.prepare_state(wanted.state_path)
             store = self._store_of(self.configuration, self._name)
             exporting = self.engine.exports_of(wanted, store)
-        else:
-            store, exporting = self._backend.store, self._backend.exports
-        self._backend = parts.Backend(
-            self._name, self.host, self.configuration, self.records, store,
-            exporting, self._store_of)
+            self._backend = parts.Backend(
+                self._name, self.host, self.configuration, self.records,
+                store, exporting, self._store_of)
         self.parts = parts.Parts(
             (type(part), part) for part in self.assemble(self._backend))
 

@@ -97,6 +97,13 @@ class MultiattachTest(MultiattachCase):
         self.assertIs(False, self.detach(second))
         self.assertEqual({}, self.driver.engine.exported())
 
+    def test_setting_up_again_forgets_no_attach(self):
+        first = self.attach()
+        self.under_way()
+        self.driver.do_setup(None)
+        self.assertIs(True, self.detach(first))
+        self.assertEqual({fakes.INITIATOR: False}, self.mapped())
+
     def test_the_record_is_made_behind_the_detachs_back(self):
         first, second = self.attach(), self.under_way()
         fresh = [first, fakes.attachment()]

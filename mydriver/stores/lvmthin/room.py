@@ -24,13 +24,16 @@ def status(pool: thinpool.ThinPool) -> thinpool.Status:
     """Return the state of a pool that works.
 
     :raises StoreError: when it is not active, or has failed.
+    :raises WaitTimeout: when the privileged daemon is busy for too long.
     """
     where = listing.location(pool)
+    what = f'thin pool {where}'
     try:
-        found = waiting.wait_for(pool.status, f'thin pool {where}', ABSENCE_S)
-    except exception.WaitTimeout:
-        raise exception.StoreError(
-            f'use thin pool {where}', 'it is not active') from None
+        found = waiting.wait_for(pool.status, what, ABSENCE_S)
+    except exception.WaitTimeout as e:
+        if e.what != what:  # the question itself had to wait for too long
+            raise
+        raise exception.StoreError(f'use {what}', 'it is not active') from None
     if found.trouble:
         raise exception.StoreError(
             f'use thin pool {where}',

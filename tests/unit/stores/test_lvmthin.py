@@ -150,6 +150,12 @@ class LvmThinTest(unittest.TestCase):
         self.assertTrue(self.store.capacity().total_bytes)
         self.assertTrue(self.store.exists(name))
 
+    def test_a_busy_daemon_is_not_an_inactive_pool(self):
+        busy = exception.WaitTimeout("LVM's commands", 600.0)
+        with mock.patch.object(self.pool, 'status', side_effect=busy), \
+                self.assertRaisesRegex(exception.WaitTimeout, 'LVM'):
+            self.store.capacity()
+
     def test_volumes_are_activated_again(self):
         name = self.made()
         self.pool.change(name, active=False)

@@ -86,6 +86,11 @@ class Process:
             return []  # the id was reused: nothing of ours is left
         return list(_session(self.pid, self.started))
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended; its descendants get none."""
+        if self.alive():
+            os.kill(self.pid, number)
+
     def end(self, grace_s: float = 10) -> None:
         """End it and its descendants, and wait until they are gone.
 

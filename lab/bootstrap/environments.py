@@ -20,9 +20,14 @@ REQUIREMENTS = (ROOT / 'lab' / 'requirements.txt',
 ENGINE = STATE / 'engine'
 ENGINE_REQUIREMENTS = ROOT / 'tests' / 'unit' / 'requirements.txt'
 
+#: Debian's packages for Python, and what the environments take from them.
+DEBIAN_MODULES = Path('/usr/lib/python3/dist-packages')
+CEPH_MODULES = ('rados', 'rbd')
+
 #: The virtual environment is updated when one of these changes.
 INPUTS = (CONSTRAINTS, *REQUIREMENTS, ENGINE_REQUIREMENTS,
-          ROOT / 'pyproject.toml', ROOT / 'setup.cfg')
+          ROOT / 'pyproject.toml', ROOT / 'setup.cfg',
+          ROOT / 'lab' / 'bootstrap' / 'environments.py')
 
 
 def pick_python() -> str:
@@ -119,6 +124,31 @@ def install(venv: Path, extras: str, *requirements: Path) -> None:
     steps.run(*command, '--no-build-isolation', '-e', f'{ROOT}[{extras}]')
 
 
+def link_ceph() -> None:
+    """Let both environments import Debian's modules of librados and librbd.
+
+    They are on no package index. Only these two are linked, not the whole of
+    Debian's packages, which could hide a requirement that is missing.
+
+    :raises steps.BootstrapError: when Debian's are for another Python.
+    """
+    tag = subprocess.run(
+        [str(VENV / 'bin' / 'python'), '-c',
+         'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'],
+        capture_output=True, text=True, check=True).stdout.strip()
+    for name in CEPH_MODULES:
+        source = DEBIAN_MODULES / f'{name}{tag}'
+        if not source.exists():
+            raise steps.BootstrapError(
+                f'{source} is missing: python3-{name} is for another version '
+                'of Python than the environment')
+        for venv in (VENV, ENGINE):
+            for folder in venv.glob('lib/python3*/site-packages'):
+                link = folder / source.name
+                if not link.is_symlink():
+                    link.symlink_to(source)
+
+
 def update() -> None:
     """Bring both environments up to date, if anything has changed."""
     venvs = (VENV, ENGINE)
@@ -129,4 +159,5 @@ def update() -> None:
         make_venv(venv)
     STAMP.unlink(missing_ok=True)
     fill_venvs()
+    link_ceph()
     STAMP.write_text(stamp())

@@ -47,6 +47,10 @@ def register(subparsers: Subparsers) -> None:
     run.add_argument('--disk', type=size_bytes, action='append', default=[],
                      metavar='SIZE', help='an empty disk, such as 4G: '
                      '/dev/ubda, the next one /dev/ubdb, ...')
+    run.add_argument('--ceph', action='store_true', help='start a Ceph for '
+                     'this command, with pools volumes and images; CEPH_CONF '
+                     'is the ceph.conf, and there are keyrings of '
+                     'client.admin and client.cinder')
     run.add_argument('--env', type=_variable, action='append', default=[],
                      metavar='NAME=VALUE', help='for the command')
     run.add_argument('--timeout', type=int, default=900, metavar='S',
@@ -60,4 +64,4 @@ def _run(args: argparse.Namespace) -> int:
     return kernel_run.run(kernel_run.Request(
         argv=args.argv, memory_mib=args.memory, cpu=args.cpu,
         disks=tuple(args.disk), timeout_s=args.timeout,
-        environ=dict(args.env)))
+        environ=dict(args.env), ceph=args.ceph))

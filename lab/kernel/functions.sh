@@ -25,7 +25,7 @@ node_base() {
     node_log base
 }
 
-# node_network ADDRESS/PREFIX [DEVICE]: the tap that NodeSpec.tap named.
+# node_network ADDRESS/PREFIX [DEVICE]: the first of NodeSpec.taps, or another.
 node_network() {
     local dev=${2:-vec0}
     ip addr add "$1" dev "$dev"
@@ -95,6 +95,29 @@ node_xfs() {
     mkfs.xfs -q -f -m reflink=1 "$1" && mkdir -p "$2" && mount "$1" "$2" ||
         { node_log "no XFS on $1"; return 1; }
     node_log "xfs $2"
+}
+
+# node_ceph FOLDER USER...: Ceph's configuration and keyrings for clients.
+node_ceph() {
+    local from=$1
+    shift
+    set -- "${@/#/$from/ceph.}"
+    mkdir -p /etc/ceph
+    cp -p "$from/ceph.conf" "${@/%/.keyring}" /etc/ceph/ ||
+        { node_log "no Ceph in $from"; return 1; }
+    node_log ceph
+}
+
+# node_wait FILE: wait until the host has made it.
+node_wait() {
+    local tick
+    [ -e "$1" ] && return
+    mkfifo "/run/wait.$BASHPID"
+    exec {tick}<> "/run/wait.$BASHPID"
+    # Not sleep, which would fork each time.
+    until [ -e "$1" ]; do read -r -t 0.05 -u "$tick"; done
+    exec {tick}>&-
+    rm "/run/wait.$BASHPID"
 }
 
 # node_spawn LOG COMMAND...: start a service in a session of its own.

@@ -17,7 +17,7 @@ its end; the payload of a node that keeps running ends with ``node_mailbox``.
 
 A typical node of the cloud::
 
-    spec = NodeSpec('storage', 1536, 0, disks=(200 << 30,), tap='tapsto',
+    spec = NodeSpec('storage', 1536, 0, disks=(200 << 30,), taps=('sto',),
                     shares=(logs, box), init=payload, environ={'IP': ip})
     process = start(spec, state_dir, netns='lab', log=logs / 'console')
     Mailbox(box, process).wait_ready()
@@ -25,6 +25,7 @@ A typical node of the cloud::
 
 from collections.abc import Iterable, Mapping
 import dataclasses
+import hashlib
 from pathlib import Path
 import re
 import shlex
@@ -46,8 +47,8 @@ class NodeSpec:
     :param memory_mib: its memory; files that it writes use it, too.
     :param cpu: core of the host, None for the one with the fewest nodes.
     :param disks: sizes in bytes of ``/dev/ubda``, ``/dev/ubdb``, ...
-    :param tap: tap device of the host (in ``netns``), ``vec0`` in the node;
-        None for no network.
+    :param taps: tap devices of the host (in ``netns``): ``vec0``, ``vec1``,
+        ... in the node.
     :param shares: directories of the host that the node writes to, at the same
         path.
     :param init: shell script that the node runs, None to boot only.
@@ -58,7 +59,7 @@ class NodeSpec:
     memory_mib: int = 2048
     cpu: int | None = None
     disks: tuple[int, ...] = ()
-    tap: str | None = None
+    taps: tuple[str, ...] = ()
     shares: tuple[Path, ...] = ()
     init: Path | None = None
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -71,7 +72,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
 
     :param spec: what to boot.
     :param state_dir: for its disks and settings; created if missing.
-    :param netns: network namespace that has ``spec.tap``.
+    :param netns: network namespace that has ``spec.taps``.
     :param log: the node's console is appended to it.
     :param die_with_parent: end the node when the calling thread ends.
     :param keep_disks: use existing disks, as after a reboot; otherwise they
@@ -135,10 +136,24 @@ def kernel_command(spec: NodeSpec, state_dir: Path, disks: Iterable[Path],
         'con=null', 'con0=null,fd:1', 'ssl=null',
         f'init={paths.KERNEL_SHELL}/stage1.sh', f'NODE_ENV={environ}']
     command += [f'{path.name}={path}' for path in disks]
-    if spec.tap:
-        command.append(
-            f'vec0:transport=tap,ifname={spec.tap},depth=128,gro=1')
+    command += [f'vec{n}:transport=tap,ifname={tap},depth=128,gro=1,'
+                f'mac={hardware_address(spec.name, n)}'
+                for n, tap in enumerate(spec.taps)]
     return command
+
+
+def hardware_address(name: str, number: int) -> str:
+    """Return the MAC address of a node's network device.
+
+    It survives a reboot, as that of a machine does: otherwise the others would
+    send to the former one until their ARP entries expire.
+
+    :param name: of the node.
+    :param number: of the device.
+    """
+    digest = hashlib.sha256(f'{name} {number}'.encode()).digest()
+    # Administered locally, of one station (IEEE 802).
+    return ':'.join(f'{byte:02x}' for byte in (0x02, *digest[:5]))
 
 
 def _wrapper(core: int, netns: str | None, die: bool) -> list[str]:

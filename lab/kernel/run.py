@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 import secrets
 import shlex
-import shutil
 import sys
 import time
 
 from lab import errors, paths, process
-from lab.kernel import node
+from lab.kernel import beside, node
 
 #: Variables of the caller that a command in a node gets.
 _PASSED = ('COLUMNS', 'LANG', 'LC_ALL', 'TERM', 'TZ')
@@ -32,6 +31,7 @@ class Request:
     :param disks: sizes in bytes.
     :param timeout_s: for boot and command together, seconds.
     :param environ: added to the command's environment.
+    :param ceph: start a Ceph that the node can reach.
     """
 
     argv: Sequence[str]
@@ -40,6 +40,7 @@ class Request:
     disks: tuple[int, ...] = ()
     timeout_s: int = 900
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ceph: bool = False
 
 
 def run(request: Request) -> int:
@@ -55,24 +56,29 @@ def run(request: Request) -> int:
     share.mkdir(parents=True)
     guest = None
     try:
-        spec = _spec(request, share)
+        ceph = beside.Ceph(folder) if request.ceph else None
+        spec = _spec(request, share, ceph)
         deadline = time.monotonic() + request.timeout_s
-        guest = node.start(spec, folder, log=folder / 'console',
-                           die_with_parent=True)
+        guest = node.start(spec, folder, ceph.namespace if ceph else None,
+                           log=folder / 'console', die_with_parent=True)
         guest.save(folder / 'process.json')
+        if ceph:   # it starts while the node boots
+            ceph.up()
+        (share / 'go').touch()
         status = _follow(guest, share, deadline, request)
         node.wait_end(guest, 5)
         return status
     finally:
         if guest:
             guest.end(grace_s=0)
-        shutil.rmtree(folder)
+        beside.remove(folder)
 
 
-def _spec(request: Request, share: Path) -> node.NodeSpec:
+def _spec(request: Request, share: Path,
+          ceph: beside.Ceph | None) -> node.NodeSpec:
     """Write the payload's input, and describe the node."""
     environ = {k: v for k in _PASSED if (v := os.environ.get(k))}
-    environ |= request.environ
+    environ |= {**(ceph.variables() if ceph else {}), **request.environ}
     _write(share / 'environ', ''.join(
         f'{k}={shlex.quote(v)}\n' for k, v in environ.items()))
     _write(share / 'argv', ''.join(f'{a}\0' for a in request.argv))
@@ -83,6 +89,7 @@ def _spec(request: Request, share: Path) -> node.NodeSpec:
     return node.NodeSpec(
         name='node', memory_mib=request.memory_mib, cpu=request.cpu,
         disks=request.disks, shares=(share,),
+        taps=(ceph.tap,) if ceph else (),
         init=paths.KERNEL_SHELL / 'run.sh',
         environ={
             'RUN_DIR': str(share),
@@ -91,6 +98,7 @@ def _spec(request: Request, share: Path) -> node.NodeSpec:
                            else paths.ROOT),
             'RUN_INITIATOR':
                 f'iqn.1993-08.org.debian:01:{secrets.token_hex(6)}',
+            **(ceph.payload() if ceph else {}),
         })
 
 
@@ -149,7 +157,4 @@ def _sweep() -> None:
         owner = folder.name.removeprefix(_PREFIX).partition('-')[0]
         if Path('/proc', owner).exists():
             continue
-        guest = process.Process.load(folder / 'process.json')
-        if guest:
-            guest.end(grace_s=0)
-        shutil.rmtree(folder, ignore_errors=True)
+        beside.remove(folder)

@@ -4,6 +4,12 @@
 # grow, since a console would garble it. Its status is written atomically.
 node_udev
 node_lio && node_dm && node_initiator "$RUN_INITIATOR" && ready=1
+if [ "$RUN_CEPH" ]; then
+    node_network "$RUN_ADDRESS"
+    node_ceph "$RUN_CEPH" client.admin client.cinder
+fi
+# The host makes this file when all is ready that it starts itself.
+node_wait "$RUN_DIR/go"
 status=125
 if [ "$ready" ]; then
     mapfile -d '' -t argv < "$RUN_DIR/argv"

@@ -8,6 +8,8 @@ They run as root in a kernel node::
 Anywhere else they fail rather than skip: a test that did not run says nothing.
 """
 
+from collections.abc import Iterator
+import contextlib
 import os
 from pathlib import Path
 import re
@@ -23,6 +25,25 @@ DISK = Path('/dev/ubda')
 def in_node() -> bool:
     """Tell whether this kernel is a node's (arch/um/kernel/um_arch.c)."""
     return 'User Mode Linux' in Path('/proc/cpuinfo').read_text()
+
+
+def command_lines() -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the process id and the arguments of all processes of the node.
+
+    Those that end meanwhile are left out.
+    """
+    for entry in Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield (int(entry.name),
+                   (entry / 'cmdline').read_bytes().split(b'\0'))
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a signal has stopped a process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        stat = Path('/proc', str(pid), 'stat').read_text(encoding='ascii')
+        return stat.rpartition(')')[2].split()[0] == 'T'
+    return False
 
 
 def run(*argv: str | Path, timeout_s: float = 120) -> str:

@@ -113,7 +113,8 @@ class Node:
         spec = node.NodeSpec(
             self.name, self._kind.memory_mib + more,
             disks=tuple(size * _GIB for size in disks),
-            tap=network.tap(self.name), shares=(layout.logs, self._box),
+            taps=(network.tap(self.name),),
+            shares=(layout.logs, self._box),
             init=_SHELL / f'{self.name}.sh', environ=self.environ())
         started = node.start(
             spec, layout.disks / self.name,

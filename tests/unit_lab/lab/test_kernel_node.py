@@ -49,13 +49,23 @@ class TestStart(Base):
 
     def test_command_line(self):
         words = self._start(node.NodeSpec('n', 512, 0, disks=(4096,),
-                                          tap='tap0'))
+                                          taps=('tap0', 'tap1')))
         state = self.folder / 'state'
         for word in ('mem=512M', f'ubda={state}/ubda', f'uml_dir={state}',
                      'umid=n', f'NODE_ENV={state}/node.env',
-                     'vec0:transport=tap,ifname=tap0,depth=128,gro=1'):
+                     'vec0:transport=tap,ifname=tap0,depth=128,gro=1,mac='
+                     + node.hardware_address('n', 0),
+                     'vec1:transport=tap,ifname=tap1,depth=128,gro=1,mac='
+                     + node.hardware_address('n', 1)):
             self.assertIn(word, words)
         self.assertEqual({0}, os.sched_getaffinity(self.process.pid))
+
+    def test_hardware_addresses(self):
+        found = {node.hardware_address(name, number)
+                 for name in ('a', 'b') for number in range(2)}
+        self.assertEqual(4, len(found))
+        for address in found:
+            self.assertRegex(address, '^02(:[0-9a-f]{2}){5}$')
 
     def test_disks_are_sparse_and_kept_on_request(self):
         spec = node.NodeSpec('n', 512, disks=(1 << 30, 1 << 20))

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lab import errors, paths, process
+from lab import errors, netns, paths, process
 from lab.kernel import node, run
 
 
@@ -31,6 +31,8 @@ class TestRun(unittest.TestCase):
         self.payload = ('node_udev() { :; }; node_lio() { :; }; '
                         'node_dm() { :; }; node_initiator() { :; }; '
                         'node_log() { echo "$*"; }; '
+                        'node_wait() { until [ -e "$1" ]; do sleep 0.1; '
+                        'done; }; '
                         '. "$NODE_ENV"; . "$NODE_INIT"')
         for patch in (mock.patch.object(paths, 'RUN', self.folder / 'run'),
                       mock.patch.object(node, 'start', self._start),
@@ -41,8 +43,9 @@ class TestRun(unittest.TestCase):
             patch.start()
             self.addCleanup(patch.stop)
 
-    def _start(self, spec, state_dir, log, die_with_parent):
+    def _start(self, spec, state_dir, netns, *, log, die_with_parent):
         self.assertTrue(die_with_parent)
+        self.assertIsNone(netns)
         environ = state_dir / 'node.env'
         environ.write_text(node._environ(spec, state_dir))
         return process.spawn('node', ['bash', '-c', self.payload], log,
@@ -103,6 +106,11 @@ class TestRun(unittest.TestCase):
         left.mkdir(parents=True)
         orphan = process.spawn('orphan', ['sleep', '1000'], left / 'console')
         orphan.save(left / 'process.json')
-        self._run('true')
+        daemon = process.spawn('daemon', ['sleep', '1000'], left / 'log')
+        daemon.save(left / 'ceph-mon.json')
+        with mock.patch.object(netns, 'delete') as delete:
+            self._run('true')
+        delete.assert_any_call(f'lab-{left.name}')
         self.assertFalse(orphan.alive())
+        self.assertFalse(daemon.alive())
         self._assert_nothing_left()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of starting and ending processes."""
 
+import contextlib
 import io
 import os
 from pathlib import Path
+import signal
 import tempfile
 import unittest
 
@@ -35,9 +37,9 @@ class TestProcess(unittest.TestCase):
         spawned.end(grace_s=0.1)
         self.assertFalse(spawned.alive())
         for pid in members:
-            stat = Path('/proc', str(pid), 'stat')
-            self.assertTrue(not stat.exists()
-                            or stat.read_text().rpartition(')')[2][1] == 'Z')
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                stat = Path('/proc', str(pid), 'stat').read_text()
+                self.assertEqual('Z', stat.rpartition(')')[2][1])
 
     def test_end_lets_it_finish(self):
         spawned = self._spawn('trap "echo bye; exit" TERM; echo up; '
@@ -53,6 +55,23 @@ class TestProcess(unittest.TestCase):
         self.assertEqual(1, len(spawned.members()))
         spawned.end()
         self.assertEqual([], spawned.members())
+
+    def test_a_signal_is_for_the_leader_alone(self):
+        spawned = self._spawn('sleep 1000 & echo up; wait')
+        self._wait_log('up')
+        [child] = set(spawned.members()) - {spawned.pid}
+
+        def state(pid: int) -> str:
+            return Path('/proc', str(pid), 'stat').read_text().rpartition(
+                ')')[2].split()[0]
+
+        spawned.signal(signal.SIGSTOP)
+        process.wait_for(lambda: state(spawned.pid) == 'T', 'it to stop', 10)
+        self.assertNotEqual('T', state(child))
+        spawned.signal(signal.SIGCONT)
+        process.wait_for(lambda: state(spawned.pid) != 'T', 'it to run', 10)
+        spawned.end(grace_s=0)
+        spawned.signal(signal.SIGCONT)
 
     def test_end_twice(self):
         spawned = self._spawn('exit 3')

@@ -46,6 +46,36 @@ class NoInitiatorName(ConnectorError):
                 'open-iscsi there and check /etc/iscsi/initiatorname.iscsi.')
 
 
+class NoHostName(ConnectorError):
+    """The connector does not name its host."""
+
+    template = ('The connector names no host, and access without a target '
+                'is recorded by host. Set host in the configuration of the '
+                'service that sent it.')
+
+
+class NativeRefused(ConnectorError):
+    """A host cannot use a volume without a target, as it would have to."""
+
+    host: str
+    problem: str
+    template = 'Host {host} cannot use the volume natively (rbd): {problem}.'
+
+
+class OtherProtocol(ConnectorError):
+    """A volume is in use over a protocol that the host cannot use."""
+
+    volume_id: str
+    protocol: str
+    users: str
+    host: str
+    problem: str
+    template = ('Volume {volume_id} is in use over {protocol} by {users}, and '
+                'all hosts of a volume use one protocol. Host {host} cannot '
+                'join them: {problem}. Detach the volume there first, or '
+                'choose a host that can.')
+
+
 class InvalidConnectionData(CallerError):
     """``connection_info['data']`` is incomplete or contradictory."""
 
@@ -70,6 +100,15 @@ class TargetInUse(CallerError):
     initiators: str
     template = ('The export of volume {volume_id} is still mapped to '
                 '{initiators}.')
+
+
+class UsedNatively(CallerError):
+    """Hosts use a volume without a target, so nobody else may touch it."""
+
+    volume_id: str
+    hosts: str
+    template = ('Volume {volume_id} is used natively (rbd) by {hosts}. Detach '
+                'it there first.')
 
 
 class ExportNotFound(CallerError):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures of a host: its kernel, devices, network, or programs."""
 
+from typing import Self
+
 from mydriver.exception import base
 
 
@@ -16,6 +18,22 @@ class WaitTimeout(HostError):
     template = 'Timed out after {timeout_s} s waiting for {what}.'
 
 
+class Overtaken(HostError):
+    """A host attached a volume again before its detach was carried out."""
+
+    volume_id: str
+    user: str
+    reason: str
+    template = ('Volume {volume_id} was not detached from {user}: {reason}. '
+                'Detach it again if it is still attached there.')
+
+    @classmethod
+    def by_attach(cls, volume_id: str, user: str) -> Self:
+        """Return the error for a user that another service let in again."""
+        return cls(volume_id, user, 'it was attached there again through '
+                   'another service meanwhile')
+
+
 # -- the storage host
 
 class TargetError(HostError):
@@ -26,12 +44,38 @@ class TargetError(HostError):
     template = 'The kernel target refused to {what}: {reason}.'
 
 
+class OwnerChanged(HostError):
+    """Another gateway owns the target by now."""
+
+    target: str
+    owner: str
+    epoch: int
+    template = ('Target {target} belongs to gateway {owner} since epoch '
+                '{epoch}; this one does not serve it any more.')
+
+
+class AddressError(HostError):
+    """A floating address cannot be held, dropped or announced."""
+
+    what: str
+    reason: str
+    template = 'This host cannot {what}: {reason}.'
+
+
 class StoreError(HostError):
     """A store could not do what was asked."""
 
     what: str
     reason: str
     template = 'The store could not {what}: {reason}.'
+
+
+class CephError(HostError):
+    """A Ceph cluster did not do what was asked, or did not answer."""
+
+    what: str
+    reason: str
+    template = 'Ceph cannot {what}: {reason}.'
 
 
 class DiscoveryError(HostError):

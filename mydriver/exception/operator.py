@@ -43,7 +43,7 @@ class TargetDown(OperatorError):
 
 
 class ForeignObject(OperatorError):
-    """An object in configfs that is not ours is in the way."""
+    """An object of the kernel that is not ours is in the way."""
 
     what: str
     problem: str
@@ -60,6 +60,47 @@ class KeyLost(OperatorError):
     template = ('{initiator} has volumes of {target} with a CHAP secret of an '
                 'earlier key, which is missing. Restore that key as {path}, '
                 'or detach those volumes first.')
+
+
+# -- gateways
+
+class OwnershipError(OperatorError):
+    """Nobody can tell who serves a target."""
+
+    target: str
+    reason: str
+
+
+class OwnershipDamaged(OwnershipError):
+    """The ownership record of a target cannot be trusted."""
+
+    template = (
+        'The ownership record of {target} is unusable: {reason}. No gateway '
+        'takes this target over, because an earlier owner may still be '
+        'writing. Make sure that no gateway has images of it mapped, then '
+        'write a record anew.')
+
+
+class NotFenced(OperatorError):
+    """A client that may still write could not be kept from it."""
+
+    clients: str
+    reason: str
+    template = (
+        'The Ceph clients {clients} cannot be fenced: {reason}. Their images '
+        'are not taken over. Check the monitors and the capabilities of the '
+        "gateways' user (mon 'profile rbd').")
+
+
+class FenceTooShort(NotFenced):
+    """A client is in the blocklist already, but not for long."""
+
+    until: str
+    template = (
+        'The Ceph clients {clients} are in the blocklist only until {until}: '
+        '{reason}. Their images are not taken over before that. To take them '
+        "over now, remove the entries (ceph osd blocklist rm); the gateway "
+        'enters them anew.')
 
 
 # -- the journal
@@ -90,6 +131,15 @@ class JournalDamaged(JournalError):
         'moves the journal aside and rebuilds it from the kernel and from '
         "Cinder's records. If you restored a copy, restore its -wal, -shm "
         'and .mark files with it, or remove those that exist.')
+
+
+class SharedJournalDamaged(JournalDamaged):
+    """An object of a journal in Ceph is damaged or missing."""
+
+    template = (
+        'The journal {path} is damaged: {reason}. Nothing was changed, and '
+        'what the gateways serve stays in service. See "When an object is '
+        'damaged" in the chapter on the journal in Ceph.')
 
 
 # -- room

@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: help bootstrap demo test quick verify fill upgrade tempest down clean
+.PHONY: help bootstrap demo test quick verify fill upgrade ceph takeover cluster-stress \
+        bench-path bench-gateways tempest down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -18,8 +19,17 @@ help:
 	@echo 'make fill     fill the store: what APIs and guests see; recover'
 	@echo 'make upgrade  upgrade the driver under I/O and go back; FROM=REV is'
 	@echo '              the revision to upgrade from'
+	@echo 'make ceph     the tests that need a Ceph: store, gateways, native'
+	@echo 'make takeover lose gateways under I/O in every way; RUNS=N'
+	@echo 'make cluster-stress  kill cinder-volume services of a cluster under'
+	@echo '              load; MINUTES=N'
+	@echo 'make bench-path  the data path of an image in Ceph: native, iSCSI'
+	@echo '              and krbd, with fio; ROUNDS=N'
+	@echo 'make bench-gateways  how long gateways take to attach, with few and'
+	@echo '              with many exports, and to take 100 volumes over'
 	@echo 'make tempest  the volume tests of OpenStack; REGEX=... selects tests.'
-	@echo '              STORE=lvmthin selects the store of these four'
+	@echo '              STORE=lvmthin or STORE=rbd selects the store of'
+	@echo '              these and of make demo (fill has no rbd)'
 	@echo 'make quick    make test without the functional tests'
 	@echo 'make down     stop a cloud that was left running'
 	@echo 'make clean    run make down, then remove .lab/'
@@ -32,13 +42,13 @@ bootstrap:
 	@$(PYTHON) -m lab.bootstrap
 
 demo: bootstrap
-	@$(VENV)/bin/python -m lab demo
+	@$(VENV)/bin/python -m lab demo $(if $(STORE),--store $(STORE))
 
 test: bootstrap
-	@$(VENV)/bin/python -m tools.check
+	@$(VENV)/bin/python -m tools.check --part test
 
 quick: bootstrap
-	@$(VENV)/bin/python -m tools.check --quick
+	@$(VENV)/bin/python -m tools.check --part test --quick
 
 verify: bootstrap
 	@$(VENV)/bin/python -m lab verify $(if $(STORE),--store $(STORE))
@@ -49,6 +59,28 @@ fill: bootstrap
 upgrade: bootstrap
 	@$(VENV)/bin/python -m lab upgrade \
 	    $(if $(FROM),--from '$(FROM)') $(if $(STORE),--store $(STORE))
+
+ceph: bootstrap
+	@$(VENV)/bin/python -m tools.check --part ceph
+
+takeover: bootstrap
+	@$(VENV)/bin/python -m lab takeover $(if $(RUNS),--runs $(RUNS))
+
+cluster-stress: bootstrap
+	@$(VENV)/bin/python -m lab cluster \
+	    $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-path: bootstrap
+	@$(VENV)/bin/python -m lab kernel run --ceph --disk 4G --timeout 1200 -- \
+	    python -m tests.bench.path $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# Each measurement in a fresh node, all of them even if one is too slow.
+bench-gateways: bootstrap
+	@status=0; \
+	for bench in takeover.Takeover attach.Scale attach.Comparison; do \
+	    $(VENV)/bin/python -m lab kernel run --ceph --disk 4G --memory 3072 \
+	        -- python -m unittest tests.bench.$$bench || status=1; \
+	done; exit $$status
 
 tempest: bootstrap
 	@$(VENV)/bin/python -m lab tempest \

@@ -109,6 +109,15 @@ class Portal:
         return f'{self.host}:{self.port}'
 
 
+def floating_addresses(entry: str) -> tuple[str, ...]:
+    """Return the addresses of a target that gateways serve.
+
+    :param entry: of ``mydriver_gateway_addresses``: addresses joined by ``+``.
+    :raises InvalidPortal: when one is not an IP address.
+    """
+    return tuple(_address(text.strip()) for text in entry.split('+'))
+
+
 def _address(text: object) -> str:
     """Return an IP address in canonical form, without brackets.
 
@@ -239,6 +248,8 @@ class MappedExport:
     :param created: the mapping was created, or revived, by this very call.
     :param doomed: the attach failed and could not be undone: the mapping is
         nobody's and is removed at the next opportunity.
+    :param version: of the mapping: each attach gives it another one. Empty
+        when the journal has none yet.
     """
 
     mapping: Mapping
@@ -246,6 +257,7 @@ class MappedExport:
     kind: NodeKind = NodeKind()
     created: bool = False
     doomed: bool = False
+    version: str = dataclasses.field(default='', compare=False)
 
 
 def is_our_target(name: object) -> bool:

@@ -26,13 +26,15 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     return [
         (cinder_volume_opts.SHARED_SECTION,
          cinder_volume_opts.VOLUME_OPTS),
-        *((context.cfg_section, _privsep_opts()) for context in (
-            privileged.target_context, privileged.initiator_context)),
+        (privileged.target_context.cfg_section,
+         _privsep_opts(privileged.TARGET_CAPABILITIES)),
+        (privileged.initiator_context.cfg_section,
+         _privsep_opts(privileged.INITIATOR_CAPABILITIES)),
     ]
 
 
-def _privsep_opts() -> list[cfg.Opt]:
-    """Return oslo.privsep's options with this driver's capabilities."""
+def _privsep_opts(capabilities: Sequence[int]) -> list[cfg.Opt]:
+    """Return oslo.privsep's options with a daemon's capabilities."""
     opts = list(copy.deepcopy(priv_context.OPTS))
-    cfg.set_defaults(opts, capabilities=list(privileged.CAPABILITIES))
+    cfg.set_defaults(opts, capabilities=list(capabilities))
     return opts

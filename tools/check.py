@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run all checks and tests, and sum up the results (``make test``).
+"""Run checks and tests, and sum up the results (``make test``, ``make ceph``).
 
 The static checks run first, two at a time, then the unit tests on all cores,
 then the functional tests: each module of ``tests/functional`` in a kernel node
 of its own, two nodes at a time. Each stage prints a line when it is done, and
-what failed. The last line is ``N passed, N failed``.
+what failed. The last line is ``N passed, N failed``; the lines above it name
+each failure again, for logs that are cut to their end.
 """
 
 import argparse
@@ -21,10 +22,12 @@ import sys
 import threading
 import time
 
-from tools import outcome, suite
+from tools import outcome, suite, total
 from tools.suite import STATE, Stage
 
-RESULT = suite.ROOT / '.lab' / 'test.json'
+#: Files with the results of the parts.
+RESULTS = {'test': suite.ROOT / '.lab' / 'test.json',
+           'ceph': suite.ROOT / '.lab' / 'ceph.json'}
 
 #: Number of parallel stages, where that is possible.
 WORKERS = 2
@@ -54,7 +57,8 @@ class Runner:
 
     def fail(self, stage: str, details: str) -> None:
         """Record a stage that could not be started."""
-        self._note(outcome.Outcome(stage, 0, 1, 0.0, details))
+        self._note(outcome.Outcome(stage, 0, 1, 0.0, details,
+                                   (outcome.reason(details),)))
 
     def end(self) -> None:
         """End running stages, and start no more."""
@@ -72,9 +76,10 @@ class Runner:
         status = self._execute(stage, stdout, stderr)
         errors = stderr.read_text(errors='replace')
         judged = judge_tests if stage.tests else judge_check
-        passed, failed, details = judged(stage, status, stdout, errors)
-        self._note(outcome.Outcome(stage.name, passed, failed,
-                                   time.monotonic() - start, details))
+        passed, failures, details = judged(stage, status, stdout, errors)
+        self._note(outcome.Outcome(stage.name, passed, len(failures),
+                                   time.monotonic() - start, details,
+                                   failures))
 
     def _execute(self, stage: Stage, stdout: Path, stderr: Path) -> str:
         """Run a stage's command; return what is wrong, or an empty text."""
@@ -109,23 +114,24 @@ class Runner:
 
 
 def judge_check(stage: Stage, status: str, stdout: Path,
-                errors: str) -> tuple[int, int, str]:
+                errors: str) -> tuple[int, tuple[str, ...], str]:
     """Judge a check: one passed or one failed.
 
     :param status: what is wrong with its exit, or an empty text.
     :param stdout: file of its standard output.
     :param errors: its standard error.
-    :returns: passed, failed, details.
+    :returns: how many passed, a line for each failure, details.
     """
     output = stdout.read_text(errors='replace')
     wrong = status or stage.judge(output)
     if not wrong:
-        return 1, 0, ''
-    return 0, 1, outcome.tail(f'{output}{errors}'.strip() + f'\n{wrong}')
+        return 1, (), ''
+    return 0, (outcome.reason(wrong),), outcome.tail(
+        f'{output}{errors}'.strip() + f'\n{wrong}')
 
 
 def judge_tests(_stage: Stage, status: str, stdout: Path,
-                errors: str) -> tuple[int, int, str]:
+                errors: str) -> tuple[int, tuple[str, ...], str]:
     """Judge a stage of tests by its subunit stream.
 
     A stage that ended with an error although no test failed counts as a
@@ -133,15 +139,17 @@ def judge_tests(_stage: Stage, status: str, stdout: Path,
     :func:`judge_check`.
     """
     tally = outcome.read_subunit(stdout)
-    parts = [f'{name}: {why}' for name, why in sorted(tally.failures.items())]
-    failed = len(parts)
-    if not tally.passed and not failed and not status:
+    found = sorted(tally.failures.items())
+    parts = [f'{name}: {why}' for name, why in found]
+    failures = [f'{name}: {outcome.reason(why)}' for name, why in found]
+    if not tally.passed and not failures and not status:
         status = 'no test was run'
     if status:
-        failed = failed or 1
+        failures = failures or [outcome.reason(status)]
         noise = bytes(tally.noise).decode(errors='replace')
         parts += [outcome.tail(f'{noise}\n{errors}'.strip()), status]
-    return len(tally.passed), failed, '\n'.join(filter(None, parts))
+    return (len(tally.passed), tuple(failures),
+            '\n'.join(filter(None, parts)))
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -177,15 +185,20 @@ def save(outcomes: Iterable[outcome.Outcome], path: Path) -> tuple[int, int]:
     return passed, failed
 
 
-def plan(quick: bool, only: Sequence[str]) -> list[tuple[list[Stage], int]]:
+def plan(part: str, quick: bool, only: Sequence[str]
+         ) -> list[tuple[list[Stage], int]]:
     """Return rounds of stages, and the number of parallel stages in each.
 
+    :param part: ``ceph`` for the functional tests that need a Ceph, ``test``
+        for all else, an empty text for everything.
     :param quick: leave the functional tests out.
     :param only: words; a stage whose name has none of them is left out.
     """
-    rounds = [(suite.static_stages(), WORKERS), (suite.unit_stages(), 1)]
+    rounds = [(suite.static_stages(), WORKERS), (suite.unit_stages(), 1)
+              ] if part != 'ceph' else []
     if not quick:
-        rounds.append((suite.functional_stages(), WORKERS))
+        rounds.append(([s for s in suite.functional_stages()
+                        if not part or (part == 'ceph') == s.ceph], WORKERS))
     if only:
         rounds = [([s for s in stages if any(w in s.name for w in only)], n)
                   for stages, n in rounds]
@@ -197,21 +210,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true',
                         help='leave the functional tests out')
+    parser.add_argument('--part', choices=sorted(RESULTS), default='',
+                        help='ceph: only the tests that need a Ceph; test: '
+                             'all else; by default both')
     parser.add_argument('only', nargs='*', metavar='WORD',
                         help='only the stages whose name has one of these')
     args = parser.parse_args(argv)
     start = time.monotonic()
-    RESULT.unlink(missing_ok=True)
+    result = RESULTS[args.part or 'test']
+    result.unlink(missing_ok=True)
     runner = Runner(STATE, lambda line: print(line, flush=True))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.end())
-    rounds = plan(args.quick, args.only)
+    rounds = plan(args.part, args.quick, args.only)
     for stages, workers in rounds:
         runner.run(stages, workers)
     if not args.quick and not args.only and not rounds[-1][0]:
         runner.fail('functional tests', 'no test was found')
-    passed, failed = save(runner.outcomes, RESULT)
+    passed, failed = save(runner.outcomes, result)
     print(f'all of it in {time.monotonic() - start:.0f} s')
+    for line in total.failures(json.loads(result.read_text())):
+        print(f'failed: {line}')
     print(f'{passed} passed, {failed} failed')
     return 1 if failed or not passed else 0
 

@@ -15,6 +15,8 @@ from typing import Any
 import subunit
 import testtools
 
+from tools import total
+
 #: Maximum length of a test's details, characters; the end is kept.
 DETAILS_MAX = 6000
 
@@ -34,6 +36,8 @@ class Outcome:
     :param failed: number of tests that did not.
     :param duration_s: its duration, seconds.
     :param details: of the failures; empty if all passed.
+    :param failures: a line for each failure: the test, if it was one, and the
+        reason.
     """
 
     stage: str
@@ -41,6 +45,7 @@ class Outcome:
     failed: int
     duration_s: float
     details: str = ''
+    failures: tuple[str, ...] = ()
 
     def line(self) -> str:
         """Return the stage's line of the report."""
@@ -128,6 +133,19 @@ def _details(contents: dict[str, Any]) -> str:
             if text:
                 parts.append(text)
     return tail('\n'.join(parts))
+
+
+def reason(text: str) -> str:
+    """Return the line of a failure's details that has the error.
+
+    Below the last traceback it is the first line that is not indented; without
+    a traceback it is the last line.
+    """
+    below = text.rpartition('Traceback (most recent call last):\n')[2]
+    lines = [line for line in below.splitlines() if line.strip()]
+    if below != text:
+        lines = [line for line in lines if not line[0].isspace()][:1] or lines
+    return lines[-1].strip()[:total.REASON_MAX] if lines else ''
 
 
 def tail(text: str, limit: int = DETAILS_MAX) -> str:

@@ -10,6 +10,9 @@ import sys
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / '.lab' / 'check'
 
+#: Directory of the functional tests that need a Ceph.
+CEPH = Path('tests', 'functional', 'ceph')
+
 #: Timeouts in seconds, generous for shared and busy machines. A node has a
 #: timeout of its own; the grace time is for a node that fails to end.
 CHECK_TIMEOUT_S = 600
@@ -33,6 +36,7 @@ class Stage:
         its exit status is the result.
     :param judge: examines the output of a check that exited with 0; returns
         what is wrong, or an empty text.
+    :param ceph: it starts a Ceph.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Stage:
     timeout_s: float
     tests: bool = False
     judge: Callable[[str], str] = lambda _output: ''
+    ceph: bool = False
 
 
 def python(*arguments: str) -> tuple[str, ...]:
@@ -125,12 +130,15 @@ def functional_stages(root: Path = ROOT) -> list[Stage]:
 def node_stage(module: Path) -> Stage:
     """Return the stage that runs a module's tests in a kernel node.
 
+    Those in :data:`CEPH` get a Ceph, a new one for each module.
+
     :param module: its path below the repository.
     """
     name = '.'.join(module.with_suffix('').parts)
+    ceph = module.is_relative_to(CEPH)
     return Stage(
         f'node {name.removeprefix("tests.functional.")}',
-        python('-m', 'lab', 'kernel', 'run', '--disk', '4G',
-               '--timeout', str(NODE_TIMEOUT_S), '--',
+        python('-m', 'lab', 'kernel', 'run', *(['--ceph'] if ceph else []),
+               '--disk', '4G', '--timeout', str(NODE_TIMEOUT_S), '--',
                *python('-m', 'subunit.run', name)),
-        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True)
+        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True, ceph=ceph)

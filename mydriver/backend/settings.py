@@ -8,14 +8,21 @@ disagree about a backend.
 from collections.abc import Iterator
 import contextlib
 import os
+import re
 from typing import Any, Protocol
 
 from mydriver import exception, model, stores
+from mydriver.backend import gateways
+from mydriver.ceph import cluster
 from mydriver.stores import base, identity
 from mydriver.target import addresses, pool, state
 
 #: A backstore, mydriver-SECTION-UUID, is a directory: 255 bytes (configfs).
 _LONGEST_SECTION = 255 - len('mydriver--') - 36
+#: The default of mydriver_targets, which depends on other options.
+_TARGETS = 4
+
+_CEPH_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,126}\Z')
 
 
 class Configuration(Protocol):
@@ -35,31 +42,79 @@ def of_service(conf: Configuration, backend: str) -> pool.Settings:
         raise exception.ConfigurationError(
             'target_protocol', f'{conf.safe_get("target_protocol")} is not '
             'supported', 'Remove it or set it to iscsi.')
+    portals = _portals(conf)
+    targets = conf.safe_get('mydriver_targets') or _TARGETS
+    served = gateways.of_backend(conf, portals)
+    if served is not None:
+        portals = tuple(p for some in served.portals for p in some)
+        targets = len(served.portals)
     return pool.Settings(
         backend=backend,
         target_prefix=_prefix(conf.safe_get('target_prefix')),
-        portals=_portals(conf),
+        portals=portals,
         chap=conf.safe_get('use_chap_auth'),
         state_path=state_path(conf, backend),
-        targets=conf.safe_get('mydriver_targets'),
-        discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'))
+        targets=targets,
+        discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'),
+        gateways=served)
 
 
 def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
     """Return the backend's store, which is not checked yet.
 
     :param backend: name of the backend's section.
-    :raises ConfigurationError: when mydriver_store_path is not set.
+    :raises ConfigurationError: when the option that names its place is not
+        set, or not usable.
     """
+    kind = conf.safe_get('mydriver_store')
+    if kind == stores.RBD:
+        return stores.build_rbd(
+            ceph_of(conf), conf.safe_get('mydriver_rbd_max_clone_depth'),
+            _record(conf, backend))
     path = conf.safe_get('mydriver_store_path')
     if not path:
         raise exception.ConfigurationError(
             'mydriver_store_path', 'it is not set',
             "Set it in the backend's section to a directory on XFS or btrfs, "
             'or to a volume group for lvmthin.')
-    record = os.path.join(state_path(conf, backend), identity.RECORD)
-    return stores.build(conf.safe_get('mydriver_store'), path,
-                        identity.Record(record))
+    return stores.build(kind, path, _record(conf, backend))
+
+
+def _record(conf: Configuration, backend: str) -> identity.Record:
+    return identity.Record(
+        os.path.join(state_path(conf, backend), identity.RECORD))
+
+
+def place_option(conf: Configuration) -> str:
+    """Return the name of the option that says where the store is."""
+    return ('mydriver_rbd_pool' if conf.safe_get('mydriver_store')
+            == stores.RBD else 'mydriver_store_path')
+
+
+def ceph_of(conf: Configuration) -> cluster.Settings:
+    """Return how a backend reaches its pool of Ceph.
+
+    The names become words of a line that the kernel parses, and parts of the
+    path of a device.
+
+    :raises ConfigurationError: for the first setting that is wrong.
+    """
+    said = {}
+    for option, sample in (('mydriver_rbd_pool', 'volumes'),
+                           ('mydriver_rbd_user', 'cinder')):
+        said[option] = conf.safe_get(option)
+        if not said[option] or not _CEPH_NAME.match(said[option]):
+            raise exception.ConfigurationError(
+                option, f'{said[option]!r} is no name of letters, digits, '
+                "'_', '-' and '.'" if said[option] else 'it is not set',
+                f'Set it in the section of the backend, such as {sample}.')
+    path = conf.safe_get('mydriver_rbd_ceph_conf')
+    if not path or not os.path.isabs(path):
+        raise exception.ConfigurationError(
+            'mydriver_rbd_ceph_conf', f'{path!r} is not an absolute path',
+            "Set the full path of Ceph's configuration file.")
+    return cluster.Settings(
+        said['mydriver_rbd_pool'], said['mydriver_rbd_user'], path)
 
 
 def prepare_state(path: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attachments of a volume: their initiators, and who may write.
+"""The attachments of a volume: their hosts, and who may write.
 
 Volumes and attachments are Cinder's objects, but only their attributes are
 read: nothing here imports cinder.
@@ -24,6 +24,11 @@ import enum
 from typing import Any
 
 from mydriver import exception, model
+from mydriver.connection import HostName, Protocol, name_of
+
+#: What identifies a host: its initiator over iSCSI, its name without a
+#: target.
+User = model.Iqn | HostName
 
 
 class Access(enum.Enum):
@@ -34,18 +39,27 @@ class Access(enum.Enum):
     PER_ATTACHMENT = 'per attachment'
 
 
-def is_shared(volume: Any, initiator: model.Iqn) -> bool:
+def is_shared(volume: Any, user: User) -> bool:
     """Tell whether a host has a volume attached more than once.
 
     A host has one mapping however often it attaches (multiattach), and the
     attachment that is about to end is still among the records.
     """
-    return users(volume.volume_attachment, initiator) > 1
+    return users(volume.volume_attachment, user) > 1
 
 
-def users(attachments: Iterable[Any], initiator: model.Iqn) -> int:
+def users(attachments: Iterable[Any], user: User) -> int:
     """Return how many attachments are those of a host."""
-    return sum(initiator_of(a) == initiator for a in attachments)
+    return sum(is_of(a, user) for a in attachments)
+
+
+def is_of(attachment: Any, user: User) -> bool:
+    """Tell whether an attachment is a host's; in doubt over its protocol."""
+    if isinstance(user, HostName):
+        return (host_of(attachment) == user
+                and protocol_of(attachment) in (None, Protocol.RBD))
+    return (initiator_of(attachment) == user
+            and protocol_of(attachment) != Protocol.RBD)
 
 
 def access(volume: Any) -> Access:
@@ -82,7 +96,7 @@ def rest_reads_only(volume: Any, connector: Mapping[str, Any],
     :param connector: of the attachment that ends; it is still recorded.
     """
     modes = [is_read_only(volume, a.connector) for a in
-             volume.volume_attachment if initiator_of(a) == initiator]
+             volume.volume_attachment if is_of(a, initiator)]
     ending = is_read_only(volume, connector)
     if ending in modes:
         modes.remove(ending)
@@ -95,3 +109,18 @@ def initiator_of(attachment: Any) -> model.Iqn | None:
         return model.Iqn((attachment.connector or {}).get('initiator', ''))
     except exception.InvalidIqn:
         return None
+
+
+def host_of(attachment: Any) -> HostName | None:
+    """Return the name of an attachment's host, None where it has none."""
+    return name_of(attachment.connector or {})
+
+
+def protocol_of(attachment: Any) -> str | None:
+    """Return the ``driver_volume_type`` of an attachment.
+
+    None until Cinder has recorded it, which is later than the connector.
+    """
+    told = attachment.connection_info
+    found = told.get('driver_volume_type') if told else None
+    return found if isinstance(found, str) else None

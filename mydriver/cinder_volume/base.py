@@ -2,6 +2,7 @@
 """Base of the driver: its options, set-up and stats."""
 
 import abc
+import dataclasses
 from typing import Any, Protocol
 
 from cinder import coordination
@@ -10,31 +11,42 @@ from cinder.volume import driver as cinder_driver
 from cinder.volume import volume_utils
 from oslo_config import cfg
 
+from mydriver import connection
 from mydriver.backend import devices, opts, settings
+from mydriver.ceph import blocking, cluster, omap
 from mydriver.cinder_volume import (
+    clustering,
     database,
     errors,
+    inflight,
+    native,
     parts,
+    protocols,
     records,
     startup,
     stats,
     threads,
 )
 from mydriver.stores import base as stores
+from mydriver.stores import sharing
 from mydriver.target import exports, factory, pool
+from mydriver.target.gateways import factory as gateways
 
 cfg.CONF.register_opts(opts.VOLUME_OPTS, group=opts.SHARED_SECTION)
 
 
 class Engine(Protocol):
-    """Creates the store and the export service; tests pass another one."""
+    """Creates what a backend works with; tests pass another one."""
 
     def store_of(self, conf: Any, name: str) -> stores.VolumeStore:
         """Return the store of a section of cinder.conf."""
 
-    def exports_of(self, wanted: pool.Settings, store: stores.VolumeStore
-                   ) -> exports.ExportService:
+    def exports_of(self, conf: Any, wanted: pool.Settings,
+                   store: stores.VolumeStore) -> exports.ExportService:
         """Return the export service of a backend."""
+
+    def notes_of(self, conf: Any, wanted: pool.Settings) -> omap.Objects:
+        """Return where the services of a cluster remember things."""
 
 
 class KernelEngine:
@@ -44,11 +56,22 @@ class KernelEngine:
         """See :class:`Engine`."""
         return settings.store_of(conf, name)
 
-    def exports_of(self, wanted: pool.Settings, store: stores.VolumeStore
-                   ) -> exports.ExportService:
+    def exports_of(self, conf: Any, wanted: pool.Settings,
+                   store: stores.VolumeStore) -> exports.ExportService:
         """See :class:`Engine`."""
-        return factory.build(wanted, devices.StoreDevices(store),
-                             replace_damaged=True)
+        here = devices.StoreDevices(store)
+        if wanted.gateways is None:
+            return factory.build(wanted, here, replace_damaged=True)
+        connection = cluster.Cluster(settings.ceph_of(conf))
+        return gateways.build_service(
+            gateways.settings_of(wanted, connection), connection,
+            devices.DistantDevices(store), here,
+            watch=not threads.are_green())
+
+    def notes_of(self, conf: Any, wanted: pool.Settings) -> omap.Objects:
+        """See :class:`Engine`."""
+        return gateways.objects_of(
+            wanted, cluster.Cluster(settings.ceph_of(conf)))
 
 
 class BackendDriver(cinder_driver.VolumeDriver):
@@ -60,6 +83,9 @@ class BackendDriver(cinder_driver.VolumeDriver):
 
     VERSION = '1.0.0'
     CI_WIKI_NAME = None
+    # Cinder asks before there are settings; see :mod:`.clustering` for what
+    # may be in a cluster.
+    SUPPORTS_ACTIVE_ACTIVE = True
 
     def __init__(self, *args: Any, records: records.Records | None = None,
                  engine: Engine | None = None, **kwargs: Any) -> None:
@@ -98,16 +124,29 @@ class BackendDriver(cinder_driver.VolumeDriver):
     def do_setup(self, context: Any) -> None:
         """Assemble the parts; Cinder may call this several times."""
         threads.adapt_pool()
-        wanted = settings.of_service(self.configuration, self._name)
+        blocking.use(threads.run)
         if self._backend is None:
-            settings.prepare_state(wanted.state_path)
-            store = self._store_of(self.configuration, self._name)
-            exporting = self.engine.exports_of(wanted, store)
-            self._backend = parts.Backend(
-                self._name, self.host, self.configuration, self.records,
-                store, exporting, self._store_of)
+            self._backend = self._make_backend(dataclasses.replace(
+                settings.of_service(self.configuration, self._name),
+                service=self.host))
         self.parts = parts.Parts(
             (type(part), part) for part in self.assemble(self._backend))
+
+    def _make_backend(self, wanted: pool.Settings) -> parts.Backend:
+        clustering.refuse_replication(self.configuration)
+        store = self._store_of(self.configuration, self._name)
+        remembered: inflight.Storage = inflight.Memory()
+        if self.cluster_name:
+            clustering.check(wanted, store)
+            remembered = inflight.Shared(self.engine.notes_of(
+                self.configuration, wanted))
+        if (shared := sharing.of(store)) is not None:
+            shared.serve(self.host, is_shared=bool(self.cluster_name))
+        settings.prepare_state(wanted.state_path)
+        return parts.Backend(
+            self._name, self.host, self.configuration, self.records, store,
+            self.engine.exports_of(self.configuration, wanted, store),
+            self._store_of, inflight.InFlight(remembered), self.cluster_name)
 
     def _store_of(self, conf: Any, name: str) -> stores.VolumeStore:
         return threads.native(self.engine.store_of(conf, name))
@@ -144,8 +183,14 @@ class BackendDriver(cinder_driver.VolumeDriver):
         return ratio
 
     def _init_vendor_properties(self) -> tuple[dict[str, Any], str]:
-        # The driver reads no extra spec, so it offers none.
-        return {}, 'mydriver'
+        properties: dict[str, Any] = {}
+        if native.Native(self.backend).policy is not None:
+            self._set_property(
+                properties, protocols.EXTRA_SPEC, 'Protocol',
+                'How servers reach the volume: natively (rbd), or over iSCSI. '
+                'Without it, each host gets the best that it can use.',
+                'string', enum=[str(p) for p in connection.Protocol])
+        return properties, 'mydriver'
 
     def _update_volume_stats(self) -> None:
         conf = self.configuration
@@ -156,6 +201,8 @@ class BackendDriver(cinder_driver.VolumeDriver):
             reserved_percentage=conf.reserved_percentage,
             max_over_subscription_ratio=self._ratio(),
             store_kind=conf.mydriver_store,
+            offers_native=native.Native(self.backend).policy not in (
+                None, protocols.Policy.NEVER),
             filter_function=self.get_filter_function(),
             goodness_function=self.get_goodness_function()),
             self.backend.store, self.backend.exports.check_serving)

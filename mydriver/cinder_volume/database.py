@@ -33,6 +33,12 @@ class CinderRecords:
             _admin(), host)
         return found
 
+    def of_cluster(self, cluster: str) -> Collection[Any]:
+        """Return the volumes that Cinder has in a cluster."""
+        found: Collection[Any] = objects.VolumeList.get_all(
+            _admin(), filters={'cluster_name': cluster})
+        return found
+
     def attachments(self, volume_id: str) -> Iterable[Any]:
         """Return the present attachments of a volume."""
         found: Iterable[Any] = (

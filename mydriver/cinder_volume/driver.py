@@ -13,6 +13,7 @@ from mydriver.cinder_volume import (
     image_transfer,
     manage,
     migrate,
+    native,
     parts,
     volumes,
 )
@@ -29,11 +30,15 @@ from mydriver.cinder_volume import (
     migrate.Migrate,
 )
 class LIODriver(base.BackendDriver):
-    """Volumes exported over iSCSI by the Linux kernel's target."""
+    """Volumes exported over iSCSI by the Linux kernel's target.
+
+    Where the store allows it, hosts can also use them without the target.
+    """
 
     def assemble(self, backend: parts.Backend) -> list[Any]:
         """Create the parts, and pass to each the parts that it calls."""
-        connecting = connections.Connections(backend)
+        its_native = native.Native(backend)
+        connecting = connections.Connections(backend, its_native)
         storing = volumes.Volumes(backend, connecting)
         return [
             connecting,
@@ -43,5 +48,5 @@ class LIODriver(base.BackendDriver):
             image_transfer.ImageTransfer(
                 backend, super().copy_image_to_encrypted_volume),
             manage.Manage(backend, connecting),
-            migrate.Migrate(backend),
+            migrate.Migrate(backend, its_native),
         ]

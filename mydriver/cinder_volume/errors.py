@@ -21,6 +21,7 @@ _CINDERS: tuple[tuple[type[exception.MyDriverError],
     (exception.ConfigurationError,
      cinder_exception.InvalidConfigurationValue),
     (exception.TargetInUse, cinder_exception.VolumeIsBusy),
+    (exception.UsedNatively, cinder_exception.VolumeIsBusy),
     (exception.MyDriverError, cinder_exception.VolumeDriverException),
 )
 

@@ -90,9 +90,9 @@ class Manage:
 
     def unmanage_snapshot(self, snapshot: Any) -> None:
         """Leave the snapshot in the store, to be managed again."""
-        LOG.info('Snapshot %s is no longer managed; it stays in %s as %s',
-                 snapshot.id, self._store.location,
-                 names.snapshot_name(snapshot.id))
+        LOG.info('Snapshot %s of volume %s is no longer managed; it stays in '
+                 '%s as %s', snapshot.id, snapshot.volume_id,
+                 self._store.location, names.snapshot_name(snapshot.id))
 
     def get_manageable_snapshots(self, cinder_snapshots: Any, marker: Any,
                                  limit: Any, offset: Any, sort_keys: Any,

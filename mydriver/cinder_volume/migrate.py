@@ -22,6 +22,7 @@ from mydriver.cinder_volume import (
     blocks,
     image_transfer,
     location,
+    native,
     parts,
     threads,
 )
@@ -39,10 +40,15 @@ _REPORT_EVERY_S = 30
 
 
 class Migrate:
-    """migrate_volume and update_migrated_volume."""
+    """migrate_volume and update_migrated_volume.
 
-    def __init__(self, backend: parts.Backend) -> None:
+    :param its_native: the hosts that use volumes without a target.
+    """
+
+    def __init__(self, backend: parts.Backend, its_native: native.Native
+                 ) -> None:
         self._backend = backend
+        self._native = its_native
         self._store = backend.store
         self._exports = backend.exports
 
@@ -61,7 +67,7 @@ class Migrate:
         """
         self._check_destination(volume, host)
         reason, target = self._target(volume, host)
-        if target and not self._exports.remove_export(volume.name_id):
+        if target and self._is_used(volume):
             reason, target = 'a host may use it', None
         if target is None:
             LOG.debug('Volume %s is left to host-assisted migration: %s',
@@ -85,6 +91,14 @@ class Migrate:
                  volume.id, self._store.location, target.location,
                  time.monotonic() - started)
         return True, None
+
+    def _is_used(self, volume: Any) -> bool:
+        """Withdraw a volume unless a host may use it.
+
+        :returns: whether a host may.
+        """
+        return bool(self._native.users(volume)) or (
+            not self._exports.remove_export(volume.name_id))
 
     def _check_destination(self, volume: Any, host: Any) -> None:
         """Refuse a backend whose disks have another block size than ours.
@@ -188,7 +202,7 @@ class Migrate:
         :param new_volume: the record for which the new one was created.
         :returns: what changes in the record of ``volume``.
         """
-        if not self._exports.remove_export(new_volume.name_id):
+        if self._is_used(new_volume):
             LOG.info('Volume %s keeps %s, which a host uses', volume.id,
                      names.of_volume(new_volume))
             return {'_name_id': new_volume.name_id}

@@ -46,6 +46,8 @@ class Backend:
     :param exports: what it exports, and to whom.
     :param store_of: returns the store of a section of cinder.conf.
     :param in_flight: attaches that Cinder has not recorded yet.
+    :param cluster: ``CLUSTER@NAME``, where several services serve the
+        backend; None where one does.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Backend:
     store_of: Callable[[Any, str], stores.VolumeStore]
     in_flight: inflight.InFlight = dataclasses.field(
         default_factory=inflight.InFlight)
+    cluster: str | None = None
 
     @property
     def place(self) -> location.Place:

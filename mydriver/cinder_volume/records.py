@@ -38,6 +38,12 @@ class Records(Protocol):
     def admin_metadata(self, volume_id: str) -> Mapping[str, str]:
         """Return the administrator's metadata of a volume."""
 
+    def of_cluster(self, cluster: str) -> Collection[Any]:
+        """Return the volumes that Cinder has in a cluster.
+
+        :param cluster: ``CLUSTER@BACKEND``.
+        """
+
     def has_snapshots(self, volume_id: str) -> bool:
         """Tell whether a volume has snapshots."""
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start-up of a backend: checks, recovery, comparison with Cinder."""
 
+from collections.abc import Sequence
+import contextlib
 import os
+import time
 
 from cinder.volume import configuration
 from oslo_config import cfg
@@ -10,10 +13,15 @@ from oslo_utils import importutils
 
 from mydriver import exception
 from mydriver.backend import opts, settings
-from mydriver.cinder_volume import parts, users
+from mydriver.cinder_volume import clustering, parts, users
 from mydriver.stores import names
+from mydriver.target import recorded as recordings
 
 LOG = logging.getLogger(__name__)
+
+#: How long another service may take to record that a volume is detached,
+#: seconds, after it has unmapped the volume.
+_DETACH_S = 15.0
 
 #: States of volumes that have a backing.
 _WITH_BACKING = frozenset({'available', 'in-use'})
@@ -53,14 +61,38 @@ class Startup:
         # Cinder is not asked for the volumes of a host: its name may have
         # changed.
         stored = self._stored()
-        known = users.Users(
+        known = self._users(stored)
+        reconciler = self._exports.reconciler
+        is_alone = not self._backend.cluster
+        exclusively: recordings.Exclusively = (
+            contextlib.nullcontext if is_alone else clustering.exclusively)
+        reconciler.settle(known.may_use, exclusively=exclusively)
+        recorded = known.recorded(self._backend.name)
+        reconciler.remake(
+            recorded if is_alone else self._lost(recorded, stored),
+            exclusively)
+        if known.are_known:
+            reconciler.forget_keys(recorded)
+
+    def _users(self, stored: set[str] | None) -> users.Users:
+        return users.Users(
             self._records, {e.volume_id for e in self._exports.all()}.union(
                 stored or ()), stored)
-        self._exports.reconciler.settle(known.may_use)
-        recorded = known.recorded(self._backend.name)
-        self._exports.reconciler.remake(recorded)
-        if known.are_known:
-            self._exports.reconciler.forget_keys(recorded)
+
+    def _lost(self, recorded: Sequence[recordings.Recorded],
+              stored: set[str] | None) -> list[recordings.Recorded]:
+        """Return the attachments whose mapping the journal has lost.
+
+        Another service removes a mapping first and Cinder's record of it
+        afterwards. So what is missing now counts only if Cinder still has it
+        later.
+        """
+        missing = self._exports.reconciler.missing(recorded)
+        if not missing:
+            return []
+        time.sleep(_DETACH_S)
+        later = self._users(stored).recorded(self._backend.name)
+        return [one for one in missing if one in later]
 
     def _stored(self) -> set[str] | None:
         """Return the ids of the volumes in the store, None if unknown."""
@@ -90,7 +122,7 @@ class Startup:
             try:
                 if conf.safe_get('volume_driver') != mine.safe_get(
                         'volume_driver') or not conf.safe_get(
-                        'mydriver_store_path'):
+                        settings.place_option(conf)):
                     continue
                 theirs = settings.store_of(conf, name).location
             except (exception.ConfigurationError, cfg.Error) as e:
@@ -100,7 +132,7 @@ class Startup:
             if os.path.realpath(theirs) == os.path.realpath(
                     self._store.location):
                 raise exception.ConfigurationError(
-                    'mydriver_store_path',
+                    settings.place_option(mine),
                     f'[{self._backend.name}] and [{name}] both keep their '
                     f'volumes in {theirs}',
                     'Give each backend a place of its own.')
@@ -114,12 +146,17 @@ class Startup:
         """
         if self._store.is_known or self._store.names():
             return
-        there = [v.id for v in self._records.of_host(self._backend.host)
-                 if v.status in _WITH_BACKING]
+        mine = self._backend
+        there = [v.id for v in (
+            self._records.of_cluster(mine.cluster) if mine.cluster
+            else self._records.of_host(mine.host))
+            if v.status in _WITH_BACKING]
         if there:
             raise exception.ConfigurationError(
-                'mydriver_store_path', f'{self._store.location} is empty, but '
+                settings.place_option(self._backend.options),
+                f'{self._store.location} is empty, but '
                 f'Cinder has {len(there)} volumes on this backend, such as '
                 f'{there[0]}', 'Check that its filesystem is mounted there, '
-                'or that its disks are present. If the volumes are lost, '
+                'that its disks are present, or that it is the right cluster '
+                'and pool. If the volumes are lost, '
                 'reset their state to error and restart cinder-volume.')

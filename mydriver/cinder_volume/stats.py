@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from oslo_utils import units
 
 from mydriver import exception
-from mydriver.cinder_volume import blocks
+from mydriver.cinder_volume import blocks, protocols
 from mydriver.stores import base
 
 LOG = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Backend:
     :param reserved_percentage: of the room that Cinder may not fill.
     :param max_over_subscription_ratio: as configured, a number or ``auto``.
     :param store_kind: as in the option ``mydriver_store``.
+    :param offers_native: hosts can use volumes without a target.
     :param filter_function: for the scheduler, or None.
     :param goodness_function: for the scheduler, or None.
     """
@@ -39,6 +40,7 @@ class Backend:
     reserved_percentage: int
     max_over_subscription_ratio: float | str
     store_kind: str
+    offers_native: bool = False
     filter_function: str | None = None
     goodness_function: str | None = None
 
@@ -71,6 +73,10 @@ def build(backend: Backend, store: base.VolumeStore,
           check_serving: Callable[[], None]) -> dict[str, Any]:
     """Return the answer to ``get_volume_stats``.
 
+    A pool that hosts can also use natively reports both protocols, so that
+    volume types can ask for either. The backend itself remains one of iSCSI:
+    by that, the manager knows that attaches over iSCSI need a lock.
+
     Volumes share the targets of a pool (``shared_targets``): a host whose
     initiator cannot scan manually takes a lock. The store is thin and blocks
     that were never written read as zeros, so copies may skip zeros
@@ -92,7 +98,7 @@ def build(backend: Backend, store: base.VolumeStore,
     except exception.MyDriverError as e:
         LOG.error('Backend %s is down: %s', backend.name, e)
         state = 'down'
-    pool = {
+    pool: dict[str, Any] = {
         'pool_name': backend.name,
         'total_capacity_gb': _gib(room.total_bytes),
         'free_capacity_gb': _gib(room.free_bytes),
@@ -114,11 +120,13 @@ def build(backend: Backend, store: base.VolumeStore,
         'goodness_function': backend.goodness_function,
         'backend_state': state,
     }
+    if backend.offers_native:
+        pool['storage_protocol'] = list(protocols.POOL_BOTH)
     return {
         'volume_backend_name': backend.name,
         'vendor_name': 'Open Source',
         'driver_version': backend.version,
-        'storage_protocol': 'iSCSI',
+        'storage_protocol': protocols.BACKEND_ISCSI,
         'shared_targets': True,
         'sparse_copy_volume': True,
         'pools': [pool],

@@ -29,6 +29,11 @@ def run(step: Callable[[], _T]) -> _T:
     return cast(_T, tpool.execute(step))
 
 
+def are_green() -> bool:
+    """Tell whether cinder-volume's threads are eventlet's green ones."""
+    return bool(monkey_patch.is_patched())
+
+
 def adapt_pool() -> None:
     """Adapt eventlet's thread pool to cinder-volume's threading mode.
 
@@ -38,7 +43,7 @@ def adapt_pool() -> None:
     first, and every other thread waits for ever. A pool of no threads calls
     straight through, which is all that native threads need.
     """
-    if monkey_patch.is_patched():
+    if are_green():
         return
     tpool.set_num_threads(0)
     with warnings.catch_warnings():

@@ -53,14 +53,15 @@ class Users:
         #: Cinder has answered for every volume, and the store as well.
         self.are_known = stored is not None
 
-    def may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
-        """Tell whether an initiator may be using a volume; in doubt, it is.
+    def may_use(self, volume_id: str, user: attachments.User | None) -> bool:
+        """Tell whether a host may be using a volume; in doubt, it is.
 
         :param volume_id: of the backing.
-        :param initiator: None asks for any with an attachment.
+        :param user: a host that has it mapped, or uses it natively; None asks
+            for any that needs its export.
         """
         try:
-            return self._may_use(volume_id, initiator)
+            return self._may_use(volume_id, user)
         except Exception as e:
             # The database's errors are of many kinds, and none is an answer.
             LOG.warning('Cinder cannot tell who uses volume %s, so it stays '
@@ -111,14 +112,14 @@ class Users:
         """Tell whether Cinder knows, or knew, any of the backings."""
         return bool(self._volumes or self._records.deleted(self._backings))
 
-    def _may_use(self, volume_id: str, initiator: model.Iqn | None) -> bool:
-        if any(_may_use(v, volume_id, initiator)
+    def _may_use(self, volume_id: str, user: attachments.User | None) -> bool:
+        if any(_may_use(v, volume_id, user)
                for v in self._by_id.get(volume_id, ())):
             return True
         # Asked again for this one, which the long answer may have lacked.
         found = self._records.of_backings([volume_id])
         if found:
-            return any(_may_use(v, volume_id, initiator) for v in found)
+            return any(_may_use(v, volume_id, user) for v in found)
         if self._records.deleted([volume_id]):
             return False
         if self._is_our_database:
@@ -140,8 +141,9 @@ class Users:
         return True
 
 
-def _may_use(volume: Any, volume_id: str, initiator: model.Iqn | None) -> bool:
-    """Tell whether an initiator may be using a backing; in doubt, it is."""
+def _may_use(volume: Any, volume_id: str, user: attachments.User | None
+             ) -> bool:
+    """Tell whether a host may be using a backing; in doubt, it is."""
     migration = volume.migration_status or ''
     if (volume.status in _USED_WITHOUT_RECORD or migration in _MIGRATING
             or migration.startswith(_MIGRATION_TARGET)):
@@ -149,8 +151,8 @@ def _may_use(volume: Any, volume_id: str, initiator: model.Iqn | None) -> bool:
     if volume.name_id != volume_id:
         return False  # it had this backing before a migration
     return any(
-        (a.connector if initiator is None
-         else attachments.initiator_of(a) == initiator)
+        (a.connector and attachments.protocol_of(a) != connection.Protocol.RBD
+         if user is None else attachments.is_of(a, user))
         # os-attach of old clients leaves no connector behind.
         or (not a.connector and a.attach_status == 'attached')
         for a in volume.volume_attachment)
@@ -185,7 +187,7 @@ def _recorded(volume: Any, attachment: Any) -> recorded.Recorded | None:
     read_only = all(
         attachments.is_read_only(volume, a.connector)
         for a in volume.volume_attachment
-        if attachments.initiator_of(a) == initiator)
+        if attachments.is_of(a, initiator))
     return recorded.Recorded(
         model.Mapping(told.volume_id, initiator, path.lun, read_only),
         path.target, told.chap, told.portals)

@@ -119,6 +119,14 @@ class Backend:
         return settings.state_path(self.section, self.name)
 
     @property
+    def has_gateways(self) -> bool:
+        """Whether gateways serve it; its journal is in Ceph then.
+
+        :raises ConfigurationError: when the setting is invalid.
+        """
+        return bool(self.section.safe_get('mydriver_gateway_addresses'))
+
+    @property
     def journal_path(self) -> str:
         """The path of its journal (see :func:`.factory.build`)."""
         return os.path.join(self.state_path, sqlite.FILE_NAME)

@@ -3,14 +3,15 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
-import dataclasses
+import functools
 import os
 
 from oslo_utils import units
 
 from mydriver import exception, model
 from mydriver.backend import settings
-from mydriver.cmd import backends
+from mydriver.cmd import backends, served
+from mydriver.cmd.findings import Finding
 from mydriver.privileged import grants
 from mydriver.stores import base
 from mydriver.target import chap, configfs, kinds, pool
@@ -24,30 +25,6 @@ Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
 _WORST = 3
 
 _Facts = set[tuple[str, ...]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """The state of one part of a backend.
-
-    :param part: ``store``, ``extents``, ``host``, ``targets``, ``exports``,
-        ``mappings``, ``initiators``.
-    :param ok: the part works.
-    :param detail: figures, or the problem and its remedy.
-    :param warning: the part works, but needs attention.
-    """
-
-    part: str
-    ok: bool
-    detail: str
-    warning: bool = False
-
-    @property
-    def state(self) -> str:
-        """``ok``, ``warning`` or ``wrong``."""
-        if not self.ok:
-            return 'wrong'
-        return 'warning' if self.warning else 'ok'
 
 
 def check_host(backend: backends.Backend) -> Iterator[Finding]:
@@ -77,6 +54,9 @@ def check_exports(backend: backends.Backend,
     other software.
     """
     try:
+        if backend.has_gateways:
+            yield from served.check(backend)
+            return
         if not backend.has_journal():
             yield Finding('exports', True, 'there is no journal yet at '
                           f'{backend.journal_path}')
@@ -115,7 +95,8 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
         yield Finding('initiators', False, str(e))
         return
     for what, kept in sorted(kinds.outdated(
-            nodes, kinds.of_settings(wanted, keys)).items()):
+            nodes, functools.partial(kinds.of_settings, wanted, keys)
+            ).items()):
         names = sorted({str(n.initiator) for n in kept})
         yield Finding('initiators', True, (
             f'{", ".join(names)}: {what}, until all volumes of a target have '
@@ -166,8 +147,11 @@ def _counted(store: base.VolumeStore) -> Iterator[tuple[int, str]]:
 def _host(backend: backends.Backend) -> Finding:
     wanted = backend.settings
     grants.current()  # raises if the files are not root's
-    pool.pool(wanted)  # raises if the names make no valid target name
-    target = targets.LioTarget(backend.name, wanted.portals, wanted.chap)
+    if wanted.gateways is not None:
+        return Finding('host', True, 'gateways serve the volumes, whichever '
+                       'hosts they are on')
+    pool.pool(wanted)  # raises if the names would not be valid
+    target = targets.of_backend(wanted)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
     known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])

@@ -8,9 +8,13 @@ from typing import Any
 
 from cliff import app, commandmanager
 
-from mydriver.cmd import restore, show, status
+from mydriver.cmd import gateway, restore, show, status
 
 COMMANDS = {
+    'gateway': gateway.Gateway,
+    'gateway drain': gateway.Drain,
+    'gateway forget': gateway.Forget,
+    'gateway list': gateway.List,
     'restore': restore.Restore,
     'show': show.Show,
     'status': status.Status,
@@ -32,7 +36,7 @@ class MyDriver(app.App):
     def __init__(self, **streams: Any) -> None:
         super().__init__(
             description='Check and restore the iSCSI exports of mydriver on a '
-            'Cinder storage host.',
+            'Cinder storage host, or serve those of a backend in Ceph.',
             version=importlib.metadata.version('mydriver'),
             command_manager=Commands(), deferred_help=True, **streams)
 

@@ -40,6 +40,11 @@ class Restore(command.Command):
     def _restore(self, backend: backends.Backend) -> bool:
         """Restore a backend; return whether all of it was restored."""
         try:
+            if backend.has_gateways:
+                LOG.info('Backend %s is served by gateways: there is nothing '
+                         'to restore. Start mydriver gateway on their hosts.',
+                         backend.name)
+                return True
             if not backend.has_journal():
                 LOG.info('Backend %s has no journal yet at %s', backend.name,
                          backend.journal_path)

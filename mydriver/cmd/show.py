@@ -3,13 +3,15 @@
 
 import argparse
 from collections.abc import Iterator
+import contextlib
 
 from cliff import lister
 from oslo_log import log as logging
 from oslo_utils import units
 
 from mydriver import exception, model
-from mydriver.cmd import arguments, backends
+from mydriver.cmd import arguments, backends, gateways
+from mydriver.target.journal import base
 from mydriver.target.journal import sqlite as journals
 
 COLUMNS = ('Backend', 'Volume', 'WWN', 'Target', 'Initiator', 'LUN',
@@ -40,7 +42,7 @@ class Show(lister.Lister):
         self._wrong = False
         for backend in arguments.open_backends(parsed_args):
             try:
-                if backend.has_journal():
+                if backend.has_gateways or backend.has_journal():
                     found += rows(backend)
                 else:
                     LOG.warning('Backend %s has no journal yet at %s',
@@ -57,9 +59,7 @@ class Show(lister.Lister):
 
 def rows(backend: backends.Backend) -> Iterator[Row]:
     """Yield the lines of a backend, ordered by volume."""
-    journal = journals.SqliteJournal(backend.journal_path, 'show',
-                                     read_only=True)
-    try:
+    with _journal(backend) as journal:
         mapped: dict[str, list[model.Mapping]] = {}
         for placed in journal.mappings():
             mapped.setdefault(placed.mapping.volume_id, []).append(
@@ -75,5 +75,11 @@ def rows(backend: backends.Backend) -> Iterator[Row]:
                        mapping.read_only, *tail)
             if export.volume_id not in mapped:
                 yield (*head, '', '', '', *tail)
-    finally:
-        journal.close()
+
+
+def _journal(backend: backends.Backend
+             ) -> contextlib.AbstractContextManager[base.Journal]:
+    if backend.has_gateways:
+        return gateways.journal(backend)
+    return contextlib.closing(journals.SqliteJournal(
+        backend.journal_path, 'show', read_only=True))

@@ -13,6 +13,7 @@ import re
 from typing import Any, Self, TypeVar
 
 from mydriver import exception, model
+from mydriver.connection import fields
 from mydriver.connection.connector import Capabilities
 
 #: The highest LUN of a single level (SAM-5, 4.7.7: flat space addressing).
@@ -20,10 +21,6 @@ MAX_LUN = 16383
 
 #: More paths than any backend has; a longer list is refused unread.
 MAX_PATHS = 256
-
-#: The longest CHAP value that open-iscsi takes (AUTH_STR_MAX_LEN); no volume
-#: id is longer.
-_TEXT_MAX_BYTES = 255
 
 _WWN = 'mydriver_wwn'
 _MUTUAL_USERNAME = 'mydriver_mutual_auth_username'
@@ -125,15 +122,13 @@ class Connection:
         :raises InvalidConnectionData: if it cannot be used; the text is
             bounded and shows no secret.
         """
-        if not isinstance(data, Mapping):
-            raise exception.InvalidConnectionData(
-                f'it is {exception.shown(data)}, not an object')
+        fields.checked(data)
         return cls(
-            volume_id=_text(data, 'volume_id') or '',
+            volume_id=fields.text(data, 'volume_id') or '',
             paths=_paths(data),
             chap=_chap(data),
-            read_only=_choice(data, 'access_mode', 'rw', 'ro') == 'ro',
-            encrypted=_choice(data, 'encrypted', False, True) is True,
+            read_only=fields.choice(data, 'access_mode', 'rw', 'ro') == 'ro',
+            encrypted=fields.choice(data, 'encrypted', False, True) is True,
             wwn=_wwn(data))
 
 
@@ -192,35 +187,6 @@ def _lun(value: object) -> int:
         f'LUN {exception.shown(value)} is not an integer from 0 to {MAX_LUN}')
 
 
-def _choice(data: Mapping[str, Any], key: str, *choices: object) -> object:
-    """Return a value that is one of a few; the first is the default."""
-    value = data.get(key)
-    for choice in choices:
-        if type(value) is type(choice) and value == choice:
-            return choice
-    if value is None:
-        return choices[0]
-    kind = 'the text ' if isinstance(value, str) else ''
-    raise exception.InvalidConnectionData(
-        f'{key} is {kind}{exception.shown(value)}, not '
-        + ' or '.join(repr(choice) for choice in choices))
-
-
-def _text(data: Mapping[str, Any], key: str) -> str | None:
-    """Return a printable text; None if there is none.
-
-    The value may be a secret, so the error does not show it.
-    """
-    value = data.get(key)
-    if value is None or value == '':
-        return None
-    if (not isinstance(value, str) or not value.isprintable()
-            or len(value.encode()) > _TEXT_MAX_BYTES):
-        raise exception.InvalidConnectionData(
-            f'{key} is not printable text of at most {_TEXT_MAX_BYTES} bytes')
-    return value
-
-
 def _wwn(data: Mapping[str, Any]) -> str | None:
     """Return the NAA id in ``data``, None if there is none."""
     wwn = data.get(_WWN)
@@ -234,7 +200,7 @@ def _wwn(data: Mapping[str, Any]) -> str | None:
 
 def _chap(data: Mapping[str, Any]) -> model.ChapCredentials | None:
     """Return the CHAP credentials in ``data``, None if there are none."""
-    if _choice(data, 'auth_method', None, 'CHAP') is None:
+    if fields.choice(data, 'auth_method', None, 'CHAP') is None:
         return None
     username, password = _pair(data, 'auth_username', 'auth_password')
     if username is None or password is None:
@@ -248,7 +214,7 @@ def _chap(data: Mapping[str, Any]) -> model.ChapCredentials | None:
 def _pair(data: Mapping[str, Any], *keys: str
           ) -> tuple[str | None, str | None]:
     """Return a name and its secret: both, or neither."""
-    name, secret = (_text(data, key) for key in keys)
+    name, secret = (fields.text(data, key) for key in keys)
     if (name is None) != (secret is None):
         raise exception.InvalidConnectionData(
             f'{keys[name is not None]} is missing')

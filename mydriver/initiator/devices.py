@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCSI devices: found by LUN, trusted only by identity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import dataclasses
 import logging
 import time
+from typing import TypeVar
 
 from mydriver import exception
 from mydriver.connection.iscsi import Path
@@ -14,6 +15,8 @@ from mydriver.initiator.verbs import Verbs
 from mydriver.waiting import wait_for
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
 
 #: How long a mapped LUN may take to become a block device.
 DEVICE_TIMEOUT_S = 30
@@ -91,7 +94,7 @@ class Devices:
                 raise
             if found == naa:
                 if not self._sysfs.remembered_naa(device):
-                    self._verbs.rescan(device, naa)
+                    self.rescan(device, naa)
                 return Found(device, session, True, naa)
             LOG.warning('%s (LUN %d of %s) identifies itself as %s, expected '
                         '%s, after the %s scan; removing it', device, lun,
@@ -110,17 +113,44 @@ class Devices:
             or the kernel no longer has the device.
         :raises NoAnswer: if it could not be asked. It may be the volume.
         """
+        return self._answer(
+            device, lambda: self._verbs.read_naa(device), timeout_s)
+
+    def rescan(self, device: ScsiDevice, naa: str) -> None:
+        """Make the kernel read a device's size and identity again.
+
+        :param naa: NAA id of the volume.
+        :raises WrongDevice: if the device is another volume.
+        :raises NoAnswer: if it could not be asked which volume it is within
+            ``ANSWER_TIMEOUT_S``.
+        """
+        self._answer(device, lambda: self._verbs.rescan(device, naa))
+
+    @staticmethod
+    def _answer(device: ScsiDevice, question: Callable[[], T],
+                timeout_s: float | None = None) -> T:
+        """Put a question to a device until it can be asked.
+
+        The kernel shows a disk before it can be opened: until bdev_add, an
+        open ends with ENXIO (block/genhd.c, device_add_disk).
+
+        :param timeout_s: ``ANSWER_TIMEOUT_S`` by default.
+        :raises NoAnswer: with the time that it was tried for.
+        """
         if timeout_s is None:
             timeout_s = ANSWER_TIMEOUT_S
         deadline = time.monotonic() + timeout_s
 
-        def look() -> tuple[str] | None:
+        def look() -> tuple[T] | None:
             try:
-                return (self._verbs.read_naa(device),)
-            except exception.NoAnswer:
-                if time.monotonic() >= deadline:
+                return (question(),)
+            except exception.NoAnswer as e:
+                if time.monotonic() < deadline:
+                    return None
+                if not timeout_s:
                     raise
-                return None
+                raise exception.NoAnswer(
+                    e.what, f'{e.reason}; tried for {timeout_s:g} s') from e
             except exception.PrivilegedError as e:
                 # Its session may have just lost its connection.
                 raise exception.NoAnswer(
@@ -162,7 +192,7 @@ class Devices:
         if present == naa and remembered in (naa, ''):
             # The kernel may have failed to read its identity then, and the
             # volume may have grown since.
-            self._verbs.rescan(device, naa)
+            self.rescan(device, naa)
             return True
         if present and remembered == present:
             raise exception.WrongDevice(str(device), naa, present)
@@ -231,7 +261,7 @@ class Devices:
                 # It would answer only once the session is given up.
                 raise exception.NoAnswer(
                     f'ask {device} which volume it is', f'{session} is down')
-            return self.ask(device, 0) == naa
+            return self.ask(device, None if must_tell else 0) == naa
         except exception.NoAnswer as e:
             if must_tell:
                 raise

@@ -49,7 +49,7 @@ class Extender:
                     raise exception.InitiatorError(
                         f'extend volume {connection.volume_id}',
                         f'{f.session} is down')
-                self._host.verbs.rescan(f.device, naa)
+                self._host.devices.rescan(f.device, naa)
             size_bytes = self._common_size(found)
             dm = self._host.multipath.resize(naa, size_bytes)
         LOG.info('Volume %s has %d bytes on /dev/%s', connection.volume_id,

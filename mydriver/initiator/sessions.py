@@ -138,7 +138,9 @@ class Sessions:
                             'state LOGGED_IN', timeout_s)
         except exception.WaitTimeout as e:
             raise exception.LoginError(
-                str(target), str(portal), str(e).rstrip('.')) from e
+                str(target), str(portal), str(e).rstrip('.') + '; if iscsid '
+                'uses a whole core, restart it, which keeps sessions and '
+                'disks') from e
 
     def release(self, target: model.Iqn, portal: model.Portal) -> bool:
         """Log out and delete the node record, unless they are needed.

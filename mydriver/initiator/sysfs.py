@@ -116,7 +116,7 @@ class Sysfs:
         connection = (self._root / 'class/iscsi_connection'
                       / f'connection{folder.name[len("session"):]}:0')
         try:
-            host = _HOST.match((folder / 'device').resolve().parent.name)
+            host = _HOST.match(_real(folder / 'device').parent.name)
             if not host:
                 return None
             return Session(
@@ -244,6 +244,20 @@ def _children(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
     for entry in entries:
         if pattern.match(entry.name):
             yield entry
+
+
+def _real(link: Path) -> Path:
+    """Return where a link leads; the link itself if it is gone.
+
+    Path.resolve() raises an error if a link disappears while it is followed.
+
+    :raises InitiatorError: if it cannot be read.
+    """
+    try:
+        return link.resolve()
+    except OSError as e:
+        _unless_gone(e)
+        return link
 
 
 def _bytes(file: Path) -> bytes:

@@ -52,13 +52,15 @@ class Verbs(Protocol):
         """Ask a device which volume it is.
 
         :returns: NAA id; empty if there is no such device or LUN.
-        :raises NoAnswer: if the device could not be asked.
+        :raises NoAnswer: if the device could not be asked, as for a moment
+            after its disk has appeared in sysfs. :meth:`.Devices.ask` waits.
         """
 
     def rescan(self, device: ScsiDevice, naa: str) -> None:
         """Make the kernel read a device's size and identity again.
 
         :raises WrongDevice: if it is not the volume with that NAA id.
+        :raises NoAnswer: if it could not be asked which volume it is.
         """
 
     def delete(self, device: ScsiDevice, naa: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``compute_driver = mydriver.LibvirtDriver``: Nova's, with our plugins."""
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -9,12 +10,13 @@ from nova.virt.libvirt import driver
 from mydriver import connection
 from mydriver.nova_virt import log_mask, plugins
 from mydriver.nova_virt.connector_properties import ConnectorProperties
+from mydriver.nova_virt.native import NativeAccess
 
 __all__ = ('LibvirtDriver',)
 
 LOG = logging.getLogger(__name__)
 
-#: What this host can do beyond stock os-brick.
+#: What any host with this plugin can do beyond stock os-brick.
 CAPABILITIES = connection.Capabilities(verifies_wwn=True, mutual_chap=True)
 
 
@@ -29,6 +31,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         log_mask.install()
         self._classes = plugins.volume_driver_classes()
         self._connector_properties = ConnectorProperties()
+        self._native = NativeAccess(self._host)
 
     def init_host(self, host: str) -> None:
         """Create the volume drivers, so that a broken one stops the service.
@@ -59,5 +62,6 @@ class LibvirtDriver(driver.LibvirtDriver):
         """
         properties = self._connector_properties.get(
             lambda: super(LibvirtDriver, self).get_volume_connector(instance))
-        properties[connection.MARKER] = CAPABILITIES.mark()
+        properties[connection.MARKER] = dataclasses.replace(
+            CAPABILITIES, rbd_secrets=self._native.secrets()).mark()
         return properties

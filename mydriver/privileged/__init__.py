@@ -13,17 +13,21 @@ from oslo_privsep import capabilities as caps
 
 from mydriver.privileged.context import PrivContext
 
-#: The capabilities that both daemons keep.
-CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
+#: The capabilities that the daemon of the compute host keeps.
+INITIATOR_CAPABILITIES = (caps.CAP_SYS_ADMIN, caps.CAP_DAC_OVERRIDE)
+#: The capabilities that the daemon of the storage host keeps.
+TARGET_CAPABILITIES = (*INITIATOR_CAPABILITIES, caps.CAP_NET_ADMIN,
+                       caps.CAP_NET_RAW)
 
 #: cinder-volume's daemon: configfs, and the stores' privileged verbs.
 #: CAP_SYS_ADMIN: CHAP attributes (iscsi_target_configfs.c), device-mapper.
 #: CAP_DAC_OVERRIDE: backing files belong to the service's user.
+#: CAP_NET_ADMIN: floating addresses of gateways. CAP_NET_RAW: their ARP.
 target_context = PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_target',
     pypath=__name__ + '.target_context',
-    capabilities=list(CAPABILITIES),
+    capabilities=list(TARGET_CAPABILITIES),
 )
 
 #: nova-compute's daemon: open-iscsi's records and SCSI devices in sysfs.
@@ -33,5 +37,5 @@ initiator_context = PrivContext(
     'mydriver',
     cfg_section='mydriver_privsep_initiator',
     pypath=__name__ + '.initiator_context',
-    capabilities=list(CAPABILITIES),
+    capabilities=list(INITIATOR_CAPABILITIES),
 )

@@ -31,6 +31,9 @@ _IN_TURN = {
     'mydriver.privileged.target': turns.Turns('the kernel target', 20.0, 2),
     # LVM's commands are slow, and creating a volume is not urgent.
     'mydriver.privileged.stores': turns.Turns("LVM's commands", 600.0, 4),
+    # Gateways map several images at a time, others one; with a cluster that is
+    # gone, each waits.
+    'mydriver.privileged.rbd': turns.Turns("Ceph's kernel client", 120.0, 4),
 }
 
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)

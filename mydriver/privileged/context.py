@@ -19,7 +19,7 @@ from mydriver import exception
 #: Threads of a daemon, unless ``thread_pool_size`` is set. oslo.privsep's
 #: default is one per processor, so that an attach might wait for LVM commands
 #: on other volumes.
-THREADS = 8
+THREADS = 12
 
 #: The environment of a daemon and of the programs that it runs.
 ENVIRONMENT = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C'}

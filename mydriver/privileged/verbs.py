@@ -11,7 +11,7 @@ from mydriver.privileged import values
 
 #: A class of errors with the fields ``what`` and ``reason``.
 Error = (type[exception.TargetError] | type[exception.StoreError]
-         | type[exception.InitiatorError])
+         | type[exception.InitiatorError] | type[exception.AddressError])
 
 
 def translating_os_errors(

@@ -36,6 +36,12 @@ class Traits:
         returns, None when it depends on the place.
     :param needs_native_thread: methods block the calling thread in the
         kernel, and with it all of eventlet's green threads.
+    :param native: hosts can use volumes without a target; the store is a
+        :class:`~mydriver.stores.native.NativeStore`.
+    :param clones_images: images of Glance in the same cluster can be cloned;
+        the store is an :class:`~mydriver.stores.imaging.ImageStore`.
+    :param shared: several services can work on it at the same time; the store
+        is a :class:`~mydriver.stores.sharing.SharedStore`.
     """
 
     backstore: Literal['fileio', 'iblock']
@@ -45,6 +51,9 @@ class Traits:
     copies_hold_writes: bool
     fixed_block_bytes: int | None
     needs_native_thread: bool
+    native: bool
+    clones_images: bool = False
+    shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

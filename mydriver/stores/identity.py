@@ -80,7 +80,8 @@ class Record:
             'Make the directory writable for the user of cinder-volume, user '
             f'id {os.geteuid()}.')
 
-    def compare(self, found: str | None, where: str, remedy: str) -> None:
+    def compare(self, found: str | None, where: str, remedy: str,
+                option: str = OPTION) -> None:
         """Check that a place holds the store of this record.
 
         Any place does while there is no record.
@@ -88,6 +89,7 @@ class Record:
         :param found: the id that was found there, None when there is none.
         :param where: the place, for the text of the error.
         :param remedy: what the operator should check first.
+        :param option: that names the place.
         :raises ConfigurationError: when it holds another store, or none.
         :raises IdentityUnknown: when the record cannot be read.
         """
@@ -97,7 +99,7 @@ class Record:
         problem = ('there is no store now' if found is None else
                    f'there is store {found} now')
         raise exception.ConfigurationError(
-            OPTION, f'{where} held store {known}, but {problem}',
+            option, f'{where} held store {known}, but {problem}',
             f'{remedy} If you want to use this place from now on, remove '
             f'{self.path or "the record"} and restart cinder-volume.')
 

@@ -19,13 +19,13 @@ LOG = logging.getLogger(__name__)
 
 def adopt(known: Sequence[model.Iqn], name_prefix: str,
           journal: base.Journal, target: kernel.KernelTarget,
-          kind: Callable[[bool], model.NodeKind]) -> None:
+          kind: Callable[[model.Iqn, bool], model.NodeKind]) -> None:
     """Record in the journal what the kernel has on known targets.
 
     :param known: the targets of the journal.
     :param name_prefix: prefix of the names of the backend's backstores.
-    :param kind: takes whether a NodeACL asks for CHAP, and returns what is
-        known about it.
+    :param kind: takes the target of a NodeACL and whether it asks for CHAP,
+        and returns what is known about it.
     """
     exports, mappings = journal.exports(), journal.mappings()
     for iqn in known:
@@ -48,7 +48,7 @@ def adopt(known: Sequence[model.Iqn], name_prefix: str,
                 continue
             _log(what, journal.adopt_mapping(
                 export, mapping, mutual,
-                kind(str(mapping.initiator) in seen.authenticated)))
+                kind(iqn, str(mapping.initiator) in seen.authenticated)))
 
 
 def unknown_targets(known: Sequence[model.Iqn], name_prefix: str,

@@ -24,6 +24,11 @@ from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
 
+#: Called after a volume's mappings were read, and before any of them is
+#: changed or removed: one that is requested again afterwards has another
+#: version. Raises the error if nothing must be done any more.
+Confirm = Callable[[], None]
+
 
 class Changes:
     """The changes that use cases and reconciliation consist of.
@@ -33,16 +38,21 @@ class Changes:
     :param target: the kernel target that is made to match it.
     :param known_kinds: how initiators log in.
     :param devices: brings up what is exported.
+    :param local_devices: brings up what this host uses itself; by default
+        the same devices.
     """
 
     def __init__(self, backend: str, journal: base.Journal,
                  target: kernel.KernelTarget, known_kinds: kinds.Kinds,
-                 devices: target_devices.Devices) -> None:
+                 devices: target_devices.Devices,
+                 local_devices: target_devices.Devices | None = None) -> None:
         self._backend = backend
         self._journal = journal
         self._target = target
         self._kinds = known_kinds
         self._devices = devices
+        self._local_devices = local_devices or devices
+        self._is_shared = local_devices is None
         #: How many local users each volume's device has.
         self._local: collections.Counter[str] = collections.Counter()
 
@@ -125,7 +135,7 @@ class Changes:
         may be, or has another local user.
         """
         with self.lock(volume_id):
-            device = self._devices.bring_up(volume_id)
+            device = self._local_devices.bring_up(volume_id)
             self._local[volume_id] += 1
         try:
             yield device
@@ -142,8 +152,8 @@ class Changes:
         The work that it was up for is done, so an error must not fail it.
         """
         try:
-            if not self.is_exported(volume_id):
-                self._devices.let_down(volume_id)
+            if not self._is_shared or not self.is_exported(volume_id):
+                self._local_devices.let_down(volume_id)
         except exception.MyDriverError as e:
             LOG.warning('The device of volume %s stays up: %s', volume_id, e)
 
@@ -174,6 +184,20 @@ class Changes:
         return [m for m in self._journal.mappings(volume_id)
                 if m.mapping.initiator == but or not self.drop_if_doomed(m)]
 
+    def confirmed(self, volume_id: str, confirm: Confirm | None
+                  ) -> list[model.MappedExport]:
+        """Return the mappings of a volume, and those of failed attaches.
+
+        The caller does not hold :meth:`lock`: who holds what ``confirm`` waits
+        for may be waiting for it.
+
+        :param confirm: see :data:`Confirm`.
+        """
+        found = self._journal.mappings(volume_id)
+        if found and confirm is not None:
+            confirm()
+        return found
+
     def map(self, mapped: model.MappedExport) -> None:
         """Make the kernel match the journal for a mapping."""
         self._target.ensure_mapping(mapped, self._kinds.secrets(mapped))
@@ -182,20 +206,21 @@ class Changes:
         """Write-protect a mapping."""
         self.map(self._journal.add_mapping(
             mapped.mapping.volume_id, mapped.mapping.initiator,
-            read_only=True, mutual=mapped.kind.mutual))
+            read_only=True, mutual=mapped.kind.mutual,
+            version=mapped.version))
 
     def unmap(self, mapped: model.MappedExport, *,
               quarantine: bool = True) -> None:
-        """Remove a mapping.
+        """Remove a mapping, unless it was requested again.
 
         :param quarantine: hold its LUN back; False only when no host was
             ever told of it.
         """
         mapping = mapped.mapping
-        self._target.drop_mapping(mapped.export, mapping.initiator,
-                                  mapping.lun)
+        self._target.drop_mapping(mapped)
         self._journal.remove_mapping(
-            mapping.volume_id, mapping.initiator, quarantine=quarantine)
+            mapping.volume_id, mapping.initiator, quarantine=quarantine,
+            version=mapped.version)
 
     def drop_if_doomed(self, mapped: model.MappedExport) -> bool:
         """Remove a mapping that a failed attach left behind.
@@ -217,7 +242,8 @@ class Changes:
             LOG.error('The failed attach of volume %s to %s cannot be undone '
                       'yet: %s', mapping.volume_id, mapping.initiator, e)
             self.undo(mapping.volume_id, functools.partial(
-                self._journal.doom, mapping.volume_id), mapping.initiator)
+                self._journal.doom, mapping.volume_id,
+                version=mapped.version), mapping.initiator)
 
     def undo(self, volume_id: str, step: Callable[[Any], object],
              of: Any) -> None:

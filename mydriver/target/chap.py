@@ -6,21 +6,24 @@ names), so that neither the journal nor a copy of it reveals a secret.
 """
 
 import base64
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 import contextlib
 import hashlib
 import hmac
-import os
-import re
-import secrets
+import time
+from typing import Protocol
+
+from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target import state
+from mydriver.target import key_files
 
-#: Name of the key's file in the backend's directory.
-KEY_FILE = 'chap.key'
+LOG = logging.getLogger(__name__)
 
-_KEY_BYTES = 32
+KEY_FILE = key_files.KEY_FILE
+
+#: How often a key that other hosts may replace is read again, in seconds.
+REFRESH_S = 60.0
 
 #: 16 characters of base64 are 96 bits: the minimum of RFC 7143, 9.2.1, and
 #: within the maximum of all initiators.
@@ -44,26 +47,13 @@ class ChapKey:
 
     @classmethod
     def load(cls, path: str) -> 'ChapKey':
-        """Read the key; create it when there is none.
+        """Read the key in a file; create it when there is none.
 
         :param path: the key's file; mode 0600, owned by the service's user.
         :raises ConfigurationError: when others can read it, or it is damaged
             or cannot be created.
         """
-        with _explained(path):
-            if not os.path.exists(path):
-                _create(path)
-            key, mode = state.read(path)
-        if mode & 0o077:
-            raise exception.ConfigurationError(
-                'mydriver_state_path', f'{path} can be read by others',
-                f'Run chmod 600 {path}, and consider the key compromised.')
-        if len(key) != _KEY_BYTES:
-            raise exception.ConfigurationError(
-                'mydriver_state_path',
-                f'{path} is damaged: {len(key)} bytes, not {_KEY_BYTES}',
-                f'Restore it from a copy, such as {path}.* beside it.')
-        return cls(key)
+        return cls(key_files.read_or_create(path))
 
     def credentials(self, initiator: model.Iqn, target: model.Iqn,
                     mutual: bool) -> model.ChapCredentials:
@@ -85,72 +75,149 @@ class ChapKey:
         return base64.urlsafe_b64encode(digest).decode()[:_SECRET_CHARACTERS]
 
 
+class Storage(Protocol):
+    """Where the keys of a backend are.
+
+    :raises ConfigurationError: by any method, when a key is damaged or cannot
+        be used.
+    :raises CephError: by any method, when the keys are in Ceph, which does not
+        answer.
+    """
+
+    #: Whether other hosts may change what is there.
+    is_shared: bool
+
+    def current(self) -> bytes | None:
+        """Return the key of new mappings; None when there is none."""
+
+    def create(self) -> bytes:
+        """Create the key of new mappings, unless there is one by now.
+
+        :returns: the one that is there; the same for all who ask.
+        """
+
+    def kept(self) -> list[str]:
+        """Return the fingerprints under which keys are kept."""
+
+    def load(self, fingerprint: str) -> bytes | None:
+        """Return a key that is kept; None when there is none."""
+
+    def keep(self, fingerprint: str, key: bytes) -> None:
+        """Keep a key under its fingerprint; an existing one stays."""
+
+    def may_forget(self) -> bool:
+        """Tell whether keys that were replaced can be removed by now."""
+
+    def forget(self, fingerprint: str) -> None:
+        """Remove a key that is kept; a failure is of no consequence."""
+
+    def place(self, fingerprint: str) -> str:
+        """Return where a key is kept, for texts."""
+
+
 class KeyRing:
     """The key of a backend, and the keys that it replaced.
 
     A session logs in again after each network fault, with the secret that its
-    initiator was given. So the key of that secret is kept in a file of its
-    own, ``chap.key.FINGERPRINT``, until no session depends on it.
+    initiator was given. So the key of that secret is kept under its
+    fingerprint until no session depends on it.
 
     :param current: the key of new mappings.
-    :param folder: of the other keys; None when there are none.
+    :param storage: of the other keys; None when there are none.
     :param is_new: the current key has just been created, so that nothing in
         the kernel derives from it.
     """
 
-    def __init__(self, current: ChapKey, folder: str | None = None,
+    def __init__(self, current: ChapKey, storage: Storage | None = None,
                  is_new: bool = False) -> None:
-        self.current = current
+        self._current = current
         self.is_new = is_new
-        self._folder = folder
+        self._storage = storage
+        self._read_at = time.monotonic()
 
     def __repr__(self) -> str:
-        return f'KeyRing({self.current.fingerprint})'
+        return f'KeyRing({self._current.fingerprint})'
 
     @classmethod
     def load(cls, folder: str) -> 'KeyRing':
-        """Read the keys; create the current one when there is none.
+        """Read the keys in files; create the current one if there is none.
 
         :param folder: of the backend's state.
         :raises ConfigurationError: as :meth:`ChapKey.load`.
         """
-        path = os.path.join(folder, KEY_FILE)
-        is_new = not os.path.exists(path)
-        return cls(ChapKey.load(path), folder, is_new)
+        return cls.load_from(key_files.KeyFiles(folder))
+
+    @classmethod
+    def load_from(cls, storage: Storage) -> 'KeyRing':
+        """Read the keys; create the current one when there is none.
+
+        :raises ConfigurationError: when they cannot be used.
+        :raises CephError: when they are in Ceph, which does not answer.
+        """
+        key = storage.current()
+        is_new = key is None
+        return cls(ChapKey(storage.create() if key is None else key), storage,
+                   is_new)
 
     @classmethod
     def load_kept(cls, folder: str) -> 'KeyRing | None':
         """Read the other keys when the current one cannot be read.
 
+        :param folder: of the backend's state.
+        :returns: as :meth:`load_kept_from`.
+        """
+        return cls.load_kept_from(key_files.KeyFiles(folder))
+
+    @classmethod
+    def load_kept_from(cls, storage: Storage) -> 'KeyRing | None':
+        """Read only keys that are kept, and create none.
+
         They serve existing sessions; new secrets cannot be derived.
 
-        :param folder: of the backend's state.
-        :returns: None when there is no other key.
+        :returns: None when there is none that can be read.
         """
-        for fingerprint in cls._kept_in(folder):
+        for fingerprint in storage.kept():
             with contextlib.suppress(exception.ConfigurationError):
-                key = ChapKey.load(os.path.join(
-                    folder, f'{KEY_FILE}.{fingerprint}'))
-                return cls(key, folder, is_new=True)
+                key = storage.load(fingerprint)
+                if key is not None:
+                    return cls(ChapKey(key), storage, is_new=True)
         return None
+
+    @property
+    def current(self) -> ChapKey:
+        """The key of new mappings; another host may have replaced it."""
+        now = time.monotonic()
+        if (self._storage is not None and self._storage.is_shared
+                and now > self._read_at + REFRESH_S):
+            self._read_at = now
+            try:
+                key = self._storage.current()
+            except exception.MyDriverError as e:
+                LOG.warning('The CHAP key in use cannot be compared with the '
+                            'present one: %s', e)
+                key = None
+            if key is not None:
+                self._current = ChapKey(key)
+        return self._current
 
     def get(self, fingerprint: str) -> ChapKey | None:
         """Return a key by its fingerprint, None when it is missing.
 
         :raises ConfigurationError: when it cannot be read.
+        :raises CephError: when it is in Ceph, which does not answer.
         """
-        if fingerprint == self.current.fingerprint:
-            return self.current
-        path = self.path(fingerprint)
-        if not fingerprint or path is None or not os.path.exists(path):
+        if fingerprint == self._current.fingerprint:
+            return self._current
+        if not fingerprint or self._storage is None:
             return None
-        key = ChapKey.load(path)
-        return key if key.fingerprint == fingerprint else None
+        found = self._storage.load(fingerprint)
+        key = found and ChapKey(found)
+        return key if key and key.fingerprint == fingerprint else None
 
     def path(self, fingerprint: str) -> str | None:
-        """Return the file of a key that has been replaced."""
-        return self._folder and os.path.join(
-            self._folder, f'{KEY_FILE}.{fingerprint}')
+        """Return where a key that has been replaced is kept."""
+        return (None if self._storage is None
+                else self._storage.place(fingerprint))
 
     def source_of(self, told: model.ChapCredentials, initiator: model.Iqn,
                   target: model.Iqn) -> str:
@@ -175,56 +242,21 @@ class KeyRing:
     def keep(self) -> None:
         """Copy the current key, in case it is replaced.
 
-        :raises ConfigurationError: when the file cannot be created.
+        :raises ConfigurationError: when it cannot be kept.
         """
-        path = self.path(self.current.fingerprint)
-        if path is not None and not os.path.exists(path):
-            with _explained(path):
-                _create(path, self.current._key)
+        if self._storage is not None:
+            self._storage.keep(self.current.fingerprint, self.current._key)
 
     def forget(self, needed: Collection[str]) -> None:
         """Remove replaced keys that no session depends on.
 
         :param needed: fingerprints of the keys that sessions depend on.
         """
+        if self._storage is None or not self._storage.may_forget():
+            return
         for fingerprint in self._kept():
             if fingerprint not in (self.current.fingerprint, *needed):
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(self._folder or '',
-                                           f'{KEY_FILE}.{fingerprint}'))
+                self._storage.forget(fingerprint)
 
     def _kept(self) -> list[str]:
-        return self._kept_in(self._folder) if self._folder else []
-
-    @staticmethod
-    def _kept_in(folder: str) -> list[str]:
-        names = os.listdir(folder)
-        found = (re.fullmatch(r'chap\.key\.([0-9a-f]{16})', n) for n in names)
-        return sorted(match[1] for match in found if match)
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Raise the system's errors as ours, with the file and the remedy."""
-    try:
-        yield
-    except OSError as e:
-        raise exception.ConfigurationError(
-            'mydriver_state_path', f'{path}: {e.strerror}',
-            'Give it to the user that cinder-volume runs as.') from e
-
-
-def _create(path: str, key: bytes | None = None) -> None:
-    """Create a key's file atomically; an existing one is kept."""
-    temporary = f'{path}.{os.getpid()}'
-    with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC,
-                      0o600), 'wb') as f:
-        f.write(key or secrets.token_bytes(_KEY_BYTES))
-        f.flush()
-        os.fsync(f.fileno())
-    try:
-        os.link(temporary, path)  # fails when there is a key
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)
+        return self._storage.kept() if self._storage else []

@@ -55,18 +55,22 @@ class ExportService:
     :param name_prefix: prefix of the names of the backend's backstores.
     :param its_devices: brings up what is exported.
     :param discover: asks portals.
+    :param local_devices: for this host's own use of volumes, by default as
+        for exports.
     """
 
     def __init__(self, settings: pool.Settings, journal: base.Journal,
                  target: kernel.KernelTarget, keys: chap.KeyRing | None,
                  name_prefix: str, its_devices: devices.Devices,
-                 discover: Discover = discovery.portals_showing) -> None:
+                 discover: Discover = discovery.portals_showing,
+                 local_devices: devices.Devices | None = None) -> None:
         self._settings = settings
         self._journal = journal
         self._target = target
         self._kinds = kinds.Kinds(settings, journal, target, keys)
         self._changes = changes.Changes(settings.backend, journal, target,
-                                        self._kinds, its_devices)
+                                        self._kinds, its_devices,
+                                        local_devices)
         #: Repairs what a crash, a reboot or a lost journal left behind.
         self.reconciler = reconcile.Reconciler(
             settings, journal, target, self._kinds, self._changes,
@@ -162,6 +166,15 @@ class ExportService:
 
     # -- connections
 
+    def users(self, volume_id: str) -> list[model.Iqn]:
+        """Return the initiators that a volume is mapped to.
+
+        Leftovers of failed attaches are removed and do not count.
+        """
+        with self._changes.lock(volume_id):
+            return [m.mapping.initiator
+                    for m in self._changes.users(volume_id)]
+
     def initialize_connection(self, volume_id: str, initiator: model.Iqn, *,
                               read_only: bool = False,
                               keep_writable: bool = False,
@@ -186,7 +199,8 @@ class ExportService:
             was_read_only = any(
                 m.mapping.initiator == initiator and m.mapping.read_only
                 for m in self._changes.users(volume_id, but=initiator))
-            kind = self._kinds.of_new
+            kind = self._kinds.of_new(
+                self._journal.export(volume_id).target)
             mapped = self._journal.add_mapping(
                 volume_id, initiator, read_only=read_only,
                 keep_writable=keep_writable,
@@ -207,27 +221,47 @@ class ExportService:
                             volume_id, self._changes.protect, mapped)
         return Reached(mapped, portals, secrets)
 
-    def protect(self, volume_id: str, initiator: model.Iqn) -> None:
+    def take_back(self, reached: Reached) -> None:
+        """Undo an attach whose host has not been told of it.
+
+        A mapping that was there before stays; a failure is logged.
+        """
+        mapped = reached.mapped
+        with self._changes.lock(mapped.mapping.volume_id):
+            if mapped.created:
+                self._changes.take_back(mapped)
+
+    def protect(self, volume_id: str, initiator: model.Iqn,
+                confirm: changes.Confirm | None = None) -> None:
         """Write-protect the mapping of an initiator that now only reads.
 
+        :param confirm: see :data:`.changes.Confirm`.
+        :raises Overtaken: when it was mapped again through another service.
         :raises TargetError: when the kernel refuses.
         """
+        found = self._changes.confirmed(volume_id, confirm)
         with self._changes.lock(volume_id):
-            for mapped in self._journal.mappings(volume_id):
+            for mapped in found:
                 if mapped.mapping.initiator == initiator:
                     self._changes.protect(mapped)
 
     def terminate_connection(self, volume_id: str,
-                             initiator: model.Iqn | None) -> bool:
+                             initiator: model.Iqn | None,
+                             confirm: changes.Confirm | None = None) -> bool:
         """Unmap a volume from an initiator.
 
         :param initiator: of the host that detached; None means all hosts.
+        :param confirm: see :data:`.changes.Confirm`.
         :returns: True while other initiators use the volume.
+        :raises Overtaken: when it was mapped again through another service.
+        :raises TargetError: when the kernel refuses.
         """
+        found = self._changes.confirmed(volume_id, confirm)
         with self._changes.lock(volume_id), changes.timed(
                 'Unmapped volume %s from %s', volume_id,
                 initiator or 'all initiators'):
-            for mapped in self._changes.users(volume_id):
+            for mapped in [m for m in found
+                           if not self._changes.drop_if_doomed(m)]:
                 if initiator in (None, mapped.mapping.initiator):
                     self._changes.unmap(mapped)
             return bool(self._changes.users(volume_id))
@@ -235,5 +269,5 @@ class ExportService:
     def _portals(self, target: model.Iqn) -> tuple[model.Portal, ...]:
         """Return the portals to ask: a missing one would cost a timeout."""
         listening = self._target.listening(target)
-        return tuple(p for p in self._settings.portals if str(p) in listening
-                     ) or self._settings.portals
+        portals = self._settings.portals_of(target)
+        return tuple(p for p in portals if str(p) in listening) or portals

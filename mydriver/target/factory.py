@@ -35,7 +35,7 @@ def build(settings: pool.Settings, its_devices: devices.Devices, *,
     keys = _keys(settings, is_strict=replace_damaged)
     journal = sqlite.open_in(settings.state_path, run_id(),
                              replace_damaged=replace_damaged)
-    target = lio.LioTarget(settings.backend, settings.portals, settings.chap)
+    target = lio.of_backend(settings)
     return exports.ExportService(settings, journal, target, keys,
                                  target.name_prefix, its_devices)
 

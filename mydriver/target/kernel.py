@@ -30,14 +30,33 @@ class KernelTarget(Protocol):
         :raises ConfigurationError: when something is missing.
         """
 
+    def create(self, targets: Sequence[model.Iqn]) -> None:
+        """Create targets without portals; those that exist stay as they are.
+
+        Nobody can log in before :meth:`ensure_pool`. A target that cannot be
+        created is logged and skipped.
+
+        :raises TargetError: when no target can be created.
+        """
+
     def ensure_pool(self, targets: Sequence[model.Iqn],
                     more: More | None = None) -> None:
-        """Create the targets of the pool, with their portals.
+        """Create the targets of the pool, and let them listen.
 
         A target that cannot be created is logged and skipped.
 
         :param more: portals of a target in addition to the configured ones.
         :raises TargetError: when no target can be created.
+        """
+
+    def disable(self, target: model.Iqn) -> bool:
+        """Let a target accept no logins, and end its sessions.
+
+        :meth:`ensure_pool` enables it again. Remove floating addresses first,
+        so that no initiator gets an answer any more.
+
+        :returns: False while devices have not answered all commands in hand.
+        :raises TargetError: when the kernel refuses.
         """
 
     def drop_target(self, target: model.Iqn) -> bool:
@@ -63,13 +82,13 @@ class KernelTarget(Protocol):
         :raises TargetError: when the kernel refuses.
         """
 
-    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
-                     lun: int) -> None:
+    def drop_mapping(self, mapped: model.MappedExport) -> None:
         """Unmap a LUN; the NodeACL goes with the last of its LUNs.
 
         While its initiator is logged in the NodeACL stays, so that commands
         to the LUN fail at once instead of hanging; a later call removes it.
 
+        :raises Overtaken: when it was mapped again through another service.
         :raises TargetError: when the kernel refuses.
         """
 

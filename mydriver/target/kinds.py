@@ -7,7 +7,7 @@ a NodeACL keeps all of this until its last mapping is removed, whatever the
 settings are by then.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 import dataclasses
 
 from oslo_log import log as logging
@@ -35,14 +35,12 @@ class Kinds:
         self._journal = journal
         self._target = target
         self._keys = keys
-        self._portals = frozenset(str(p) for p in settings.portals)
 
-    @property
-    def of_new(self) -> model.NodeKind:
-        """The kind of a new NodeACL, except for mutual CHAP."""
-        return of_settings(self._settings, self._keys)
+    def of_new(self, target: model.Iqn) -> model.NodeKind:
+        """Return the kind of a new NodeACL, except for mutual CHAP."""
+        return of_settings(self._settings, self._keys, target)
 
-    def found(self, asks: bool) -> model.NodeKind:
+    def found(self, target: model.Iqn, asks: bool) -> model.NodeKind:
         """Return what is known about a NodeACL that only the kernel has.
 
         :param asks: whether it asks for CHAP.
@@ -52,7 +50,7 @@ class Kinds:
         keys = self._keys
         known = asks and keys and keys.is_only and not keys.is_new
         return model.NodeKind(
-            chap=asks, portals=self._portals,
+            chap=asks, portals=_portals(self._settings, target),
             key=keys.current.fingerprint if known and keys else '')
 
     def secrets(self, mapped: model.MappedExport
@@ -104,17 +102,19 @@ class Kinds:
                 asks = str(node.initiator) in seen.authenticated
             else:
                 asks = self._settings.chap
-            portals = self._target.listening(node.target) | self._portals
+            portals = (self._target.listening(node.target)
+                       | _portals(self._settings, node.target))
             self._journal.set_kind(dataclasses.replace(
                 node, kind=dataclasses.replace(
-                    self.found(asks), mutual=node.kind.mutual,
+                    self.found(node.target, asks), mutual=node.kind.mutual,
                     portals=portals)))
 
     def more_portals(self) -> dict[model.Iqn, list[model.Portal]]:
         """Return the portals that are only kept for existing sessions."""
         found: dict[model.Iqn, set[model.Portal]] = {}
         for node in self._journal.nodes():
-            for text in node.kind.portals - self._portals:
+            for text in node.kind.portals - _portals(self._settings,
+                                                     node.target):
                 found.setdefault(node.target, set()).add(
                     model.Portal.parse(text))
         return {t: sorted(portals) for t, portals in found.items()}
@@ -125,7 +125,7 @@ class Kinds:
             return
         try:
             self._keys.keep()
-        except exception.ConfigurationError as e:
+        except exception.MyDriverError as e:
             LOG.warning('No copy of the CHAP key can be kept: %s', e)
 
     def forget_keys(self, also: Collection[str]) -> None:
@@ -141,28 +141,34 @@ class Kinds:
             self._keys.forget({*also, *(k.key for k in kinds)})
 
 
-def of_settings(settings: pool.Settings, keys: chap.KeyRing | None
-                ) -> model.NodeKind:
+def of_settings(settings: pool.Settings, keys: chap.KeyRing | None,
+                target: model.Iqn) -> model.NodeKind:
     """Return the kind of a new NodeACL, except for mutual CHAP.
 
     :param keys: of the backend, None when there are none.
+    :param target: which it belongs to.
     """
     key = keys.current.fingerprint if settings.chap and keys else ''
     return model.NodeKind(
         chap=bool(key), key=key,
-        portals=frozenset(str(p) for p in settings.portals))
+        portals=_portals(settings, target))
 
 
-def outdated(nodes: list[model.Node], wanted: model.NodeKind
+def _portals(settings: pool.Settings, target: model.Iqn) -> frozenset[str]:
+    return frozenset(map(str, settings.portals_of(target)))
+
+
+def outdated(nodes: list[model.Node],
+             wanted_of: Callable[[model.Iqn], model.NodeKind]
              ) -> dict[str, list[model.Node]]:
     """Return the NodeACLs whose kind differs from that of new ones.
 
-    :param wanted: the kind of new ones.
+    :param wanted_of: returns the kind of new ones of a target.
     :returns: NodeACLs by what they keep.
     """
     found: dict[str, list[model.Node]] = {}
     for node in nodes:
-        kind = node.kind
+        kind, wanted = node.kind, wanted_of(node.target)
         if kind.chap is not None and kind.chap != wanted.chap:
             what = 'CHAP' if kind.chap else 'no CHAP'
         elif kind.chap and kind.key != wanted.key:

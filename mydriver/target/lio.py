@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Linux kernel target (LIO): reads configfs, calls privileged verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import os
 from typing import Any
 
@@ -10,7 +10,7 @@ from oslo_log import log as logging
 from mydriver import exception, model
 from mydriver.privileged import channel
 from mydriver.privileged.target import lio as as_root
-from mydriver.target import addresses, configfs, kernel
+from mydriver.target import addresses, configfs, kernel, pool
 
 LOG = logging.getLogger(__name__)
 
@@ -24,6 +24,9 @@ TPG_ATTRIBUTES = {
     'prod_mode_write_protect': 0,
 }
 
+#: Returns the portals of a target.
+PortalsOf = Callable[[model.Iqn], Sequence[model.Portal]]
+
 
 class LioTarget:
     """The Linux kernel target.
@@ -31,13 +34,17 @@ class LioTarget:
     :param backend: name of the backend; backstores are named after it.
     :param portals: where the targets listen.
     :param chap: ask new initiators for CHAP.
+    :param portals_of: where each target listens when its addresses float, so
+        that this host may lack them; by default all listen at ``portals``.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
-                 chap: bool) -> None:
+                 chap: bool, portals_of: PortalsOf | None = None) -> None:
         self.name_prefix = f'mydriver-{backend}-'
         self._portals = tuple(portals)
         self._chap = chap
+        self._is_floating = portals_of is not None
+        self._portals_of = portals_of or (lambda _target: self._portals)
 
     def check(self) -> list[str]:
         """See :meth:`.kernel.KernelTarget.check`."""
@@ -52,11 +59,32 @@ class LioTarget:
                 'Kernel target', 'module target_core_mod is not loaded',
                 'Run modprobe -a target_core_mod iscsi_target_mod, and name '
                 'them in /etc/modules-load.d/.')
-        return [*_absent(self._portals), *_discovery()]
+        absent = () if self._is_floating else _absent(self._portals)
+        return [*absent, *_discovery()]
+
+    def create(self, targets: Sequence[model.Iqn]) -> None:
+        """See :meth:`.kernel.KernelTarget.create`."""
+        existing = set(configfs.names())
+        self._each([t for t in targets if str(t) not in existing],
+                   self._ensure_target)
 
     def ensure_pool(self, targets: Sequence[model.Iqn],
                     more: kernel.More | None = None) -> None:
         """See :meth:`.kernel.KernelTarget.ensure_pool`."""
+        def ensure(target: model.Iqn) -> None:
+            self._ensure_target(target, self._portals_of(target))
+            for portal in (more or {}).get(target, ()):
+                self._ensure_portal(target, portal)
+
+        self._each(targets, ensure)
+
+    @staticmethod
+    def _each(targets: Sequence[model.Iqn],
+              ensure: Callable[[model.Iqn], None]) -> None:
+        """Do something for each target; skip those that fail.
+
+        :raises TargetError: when all fail.
+        """
         try:
             channel.run(as_root.ensure_database)
         except exception.MyDriverError as e:
@@ -65,7 +93,7 @@ class LioTarget:
         failed = []
         for target in targets:
             try:
-                self._ensure_target(target, more)
+                ensure(target)
             except exception.TargetError as e:
                 failed.append(e)
                 LOG.error('Target %s: %s', target, e)
@@ -73,33 +101,36 @@ class LioTarget:
             raise failed[0]
 
     def _ensure_target(self, target: model.Iqn,
-                       more: kernel.More | None) -> None:
+                       portals: Sequence[model.Portal] = ()) -> None:
         attributes = {**TPG_ATTRIBUTES, 'authentication': int(self._chap)}
         if configfs.is_bound(target):
             # Live sessions depend on the TPG's setting until they end.
             del attributes['authentication']
         refused = channel.run(
             as_root.ensure_target, str(target),
-            [[p.host, p.port] for p in self._portals], attributes)
+            [[p.host, p.port] for p in portals], attributes,
+            self._is_floating)
         for portal, reason in refused:
             LOG.warning('Target %s does not listen at %s: %s. See ss -ltnp '
                         'for another program that does.', target, portal,
                         reason)
-        for portal in (more or {}).get(target, ()):
-            self._ensure_portal(target, portal)
 
     def _ensure_portal(self, target: model.Iqn, portal: model.Portal) -> None:
         """Make a target listen at a portal of existing sessions, if it can."""
         try:
             refused = channel.run(
                 as_root.ensure_target, str(target),
-                [[portal.host, portal.port]], {})
+                [[portal.host, portal.port]], {}, self._is_floating)
             reason = refused[0][1] if refused else None
         except exception.TargetError as e:
             reason = str(e)
         if reason:
             LOG.warning('Hosts can no longer log in to %s at %s: %s', target,
                         portal, reason)
+
+    def disable(self, target: model.Iqn) -> bool:
+        """See :meth:`.kernel.KernelTarget.disable`."""
+        return bool(channel.run(as_root.disable_target, str(target)))
 
     def drop_target(self, target: model.Iqn) -> bool:
         """See :meth:`.kernel.KernelTarget.drop_target`."""
@@ -120,11 +151,10 @@ class LioTarget:
                      'authentication': -1 if asks is None else int(asks)},
                     _primitives_of(secrets))
 
-    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
-                     lun: int) -> None:
+    def drop_mapping(self, mapped: model.MappedExport) -> None:
         """See :meth:`.kernel.KernelTarget.drop_mapping`."""
-        channel.run(as_root.drop_mapping,
-                    self._primitives(export), str(initiator), lun)
+        channel.run(as_root.drop_mapping, self._primitives(mapped.export),
+                    str(mapped.mapping.initiator), mapped.mapping.lun)
 
     def drop_export(self, export: model.Export) -> None:
         """See :meth:`.kernel.KernelTarget.drop_export`."""
@@ -158,6 +188,12 @@ class LioTarget:
                 'volume_id': export.volume_id, 'kind': export.device.kind,
                 'path': export.device.path,
                 'size_bytes': export.device.size_bytes}
+
+
+def of_backend(settings: pool.Settings) -> LioTarget:
+    """Return the target of a backend."""
+    return LioTarget(settings.backend, settings.portals, settings.chap,
+                     settings.portals_of if settings.gateways else None)
 
 
 def _primitives_of(secrets: model.ChapCredentials | None

@@ -2,7 +2,9 @@
 """Reconcile the journal, the kernel and Cinder's records."""
 
 from collections.abc import Callable, Iterable
+import contextlib
 import dataclasses
+import time
 
 from oslo_log import log as logging
 
@@ -20,6 +22,11 @@ from mydriver.target import (
 from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
+
+#: How long targets that the kernel lost may stay closed until their LUNs are
+#: back, seconds. open-iscsi lets commands wait for 120 s
+#: (node.session.timeo.replacement_timeout); one device that hangs may take 60.
+CLOSED_S = 30.0
 
 
 class Reconciler:
@@ -53,6 +60,13 @@ class Reconciler:
     def start(self) -> None:
         """Make the kernel match the journal.
 
+        A target that the kernel lost, as at a reboot, listens once all of its
+        LUNs are back: a session that was let in earlier would lack those that
+        come later, and its guests' commands to them would fail. Until then
+        connections are refused, and initiators try again, every 3 s with
+        open-iscsi. If devices hang, it listens after ``CLOSED_S`` without
+        their LUNs, rather than lose the guests of all others.
+
         Objects that are already correct are left alone. An export that cannot
         be restored, or whose device cannot be brought up, is logged and left
         as it is; the others are restored all the same.
@@ -64,16 +78,14 @@ class Reconciler:
         self._kinds.learn()
         # Existing targets get their settings later, once it is recorded how
         # their sessions log in.
-        existing = set(self._target.names())
-        self._target.ensure_pool([t for t in known if str(t) not in existing],
-                                 self._kinds.more_portals())
+        self._target.create(known)
         adoption.adopt(known, self._name_prefix, self._journal, self._target,
                        self._kinds.found)
         self._kinds.keep_key()
         mapped = [m for m in self._journal.mappings()
                   if not self._changes.drop_if_doomed(m)]
-        self._restore_mappings(mapped)
-        self._target.ensure_pool(known, self._kinds.more_portals())
+        self._restore_mappings(mapped, lambda: self._target.ensure_pool(
+            known, self._kinds.more_portals()))
         self._restore_exports({m.export.volume_id for m in mapped})
         self._drop_unused(set(known) - set(self.pool))
         LOG.info('Backend %s exports %d volumes, %d mappings',
@@ -81,7 +93,9 @@ class Reconciler:
                  len(mapped))
 
     def settle(self, is_live: Callable[[str, model.Iqn | None], bool],
-               volume_id: str | None = None) -> int:
+               volume_id: str | None = None,
+               exclusively: recorded.Exclusively = contextlib.nullcontext
+               ) -> int:
         """Remove leftovers of earlier runs that Cinder has no attachment for.
 
         A crash during an attach leaves such a mapping or export: Cinder has
@@ -92,33 +106,61 @@ class Reconciler:
             the mapping must stay; or a volume and None, and tells whether the
             export must. If in doubt, it returns True.
         :param volume_id: of the only volume to look at; its export stays.
+        :param exclusively: where other services may attach volumes meanwhile.
         :returns: how many mappings were found that Cinder does not have.
         """
         stale = [m for m in self._journal.earlier_mappings()
                  if volume_id in (None, m.mapping.volume_id)
                  and not is_live(m.mapping.volume_id, m.mapping.initiator)]
         for one in stale:
-            LOG.warning('Volume %s is mapped to %s, but Cinder has no '
-                        'attachment for it: unmapping', one.mapping.volume_id,
-                        one.mapping.initiator)
             with (changes.failure_logged(one.mapping.volume_id),
+                  exclusively(one.mapping.volume_id),
                   self._changes.lock(one.mapping.volume_id)):
-                self._changes.unmap(one)
+                self._unmap_stale(one, is_live)
         mapped = {m.export.volume_id for m in self._journal.mappings()}
         for export in self._journal.exports():
             if not volume_id and export.volume_id not in mapped and (
                     not is_live(export.volume_id, None)):
-                with changes.failure_logged(export.volume_id):
+                with (changes.failure_logged(export.volume_id),
+                      exclusively(export.volume_id)):
                     self._changes.withdraw_unused(export.volume_id)
         return len(stale)
 
-    def remake(self, attachments: Iterable[recorded.Recorded]) -> int:
+    def _unmap_stale(self, one: model.MappedExport,
+                     is_live: Callable[[str, model.Iqn | None], bool]) -> None:
+        """Unmap a leftover, unless it has been put to use meanwhile.
+
+        It is read before Cinder is asked. If it is put to use afterwards, it
+        has another version.
+        """
+        mapping = one.mapping
+        again = next((m for m in self._journal.earlier_mappings()
+                      if (m.mapping.volume_id, m.mapping.initiator)
+                      == (mapping.volume_id, mapping.initiator)), None)
+        if again is None or is_live(mapping.volume_id, mapping.initiator):
+            return
+        LOG.warning('Volume %s is mapped to %s, but Cinder has no attachment '
+                    'for it: unmapping', mapping.volume_id, mapping.initiator)
+        self._changes.unmap(again)
+
+    def missing(self, attachments: Iterable[recorded.Recorded]
+                ) -> list[recorded.Recorded]:
+        """Return those of Cinder's attachments that have no mapping."""
+        known = {(m.mapping.volume_id, m.mapping.initiator)
+                 for m in self._journal.mappings()}
+        return [a for a in attachments if (
+            a.mapping.volume_id, a.mapping.initiator) not in known]
+
+    def remake(self, attachments: Iterable[recorded.Recorded],
+               exclusively: recorded.Exclusively = contextlib.nullcontext
+               ) -> int:
         """Re-create mappings that Cinder has and the journal lost.
 
         :param attachments: those that Cinder has.
+        :param exclusively: where other services may attach volumes meanwhile.
         :returns: how many mappings were created.
         """
-        return self._remaker.remake(attachments)
+        return self._remaker.remake(attachments, exclusively)
 
     def forget_keys(self, attachments: Iterable[recorded.Recorded]) -> None:
         """Remove replaced CHAP keys that no attachment depends on.
@@ -156,18 +198,33 @@ class Reconciler:
                              self._name_prefix, self._target, taken)
         return names, self._journal.add_targets([*names, *more])
 
-    def _restore_mappings(self, mapped: Iterable[model.MappedExport]) -> None:
-        """Restore mappings, each volume's device being brought up once."""
+    def _restore_mappings(self, mapped: Iterable[model.MappedExport],
+                          listen: Callable[[], None]) -> None:
+        """Restore mappings, each volume's device being brought up once.
+
+        :param listen: lets initiators in; called once it is time to.
+        """
+        deadline = time.monotonic() + CLOSED_S
+        is_late = False
         by_volume: dict[str, list[model.MappedExport]] = {}
         for one in mapped:
             by_volume.setdefault(one.export.volume_id, []).append(one)
         for volume_id, its_mappings in by_volume.items():
+            if not is_late and time.monotonic() > deadline:
+                is_late = True
+                LOG.warning('The targets of %s listen before all of their '
+                            'LUNs are back: restoring these takes longer than '
+                            '%d s. Guests may see errors on disks that come '
+                            'back later.', self._settings.backend, CLOSED_S)
+                listen()
             with changes.failure_logged(volume_id):
                 export = self._changes.refresh(its_mappings[0].export)
                 for one in its_mappings:
                     with changes.failure_logged(volume_id):
                         self._changes.map(
                             dataclasses.replace(one, export=export))
+        if not is_late:
+            listen()
 
     def _restore_exports(self, but: set[str]) -> None:
         for export in self._journal.exports():

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Re-create mappings that Cinder has on record and the journal lost."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+import contextlib
 import dataclasses
 
 from oslo_log import log as logging
@@ -11,6 +12,9 @@ from mydriver.target import changes, devices, kernel, kinds, ownership, pool
 from mydriver.target.journal import base
 
 LOG = logging.getLogger(__name__)
+
+#: Takes a volume; keeps other services from changing its exports.
+Exclusively = Callable[[str], contextlib.AbstractContextManager[object]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,18 +57,21 @@ class Remaker:
         self._devices = its_devices
         self._name_prefix = name_prefix
 
-    def remake(self, recorded: Iterable[Recorded]) -> int:
+    def remake(self, recorded: Iterable[Recorded],
+               exclusively: Exclusively) -> int:
         """Re-create the mappings that the journal lacks.
 
         Each gets the LUN that its host was told. Existing mappings are left
         alone.
 
         :param recorded: Cinder's attachments.
+        :param exclusively: see :data:`Exclusively`.
         :returns: how many mappings were created.
         """
         made = 0
         for one in recorded:
             with (changes.failure_logged(one.mapping.volume_id),
+                  exclusively(one.mapping.volume_id),
                   self._changes.lock(one.mapping.volume_id)):
                 made += self._remake(one)
         return made
@@ -109,7 +116,7 @@ class Remaker:
         return export.target == target and self._journal.adopt_mapping(
             export, one.mapping, bool(one.chap and one.chap.mutual_username),
             dataclasses.replace(
-                self._kinds.found(one.chap is not None),
+                self._kinds.found(target, one.chap is not None),
                 portals=frozenset(map(str, one.portals)),
                 key=self._kinds.source_of(one.chap, one.mapping.initiator,
                                           target)))

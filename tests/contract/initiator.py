@@ -101,15 +101,25 @@ class InitiatorContract(InitiatorMaker):
         return waiting.wait_for(look, 'a session', TIMEOUT_S)
 
     def bring_up(self, session: Session, mapped: Mapped) -> ScsiDevice:
-        """Scan for a LUN and return its device, disk and all."""
+        """Scan for a LUN and return its device once it can be asked.
+
+        A disk has a name and a size before it can be opened (see
+        :meth:`.Devices.ask`).
+        """
         self.verbs.scan(session, mapped.lun)
 
         def look() -> ScsiDevice | None:
             device = self.sysfs.device(session, mapped.lun)
-            return (device if device and device.name
-                    and self.sysfs.size_bytes(device.name) else None)
+            if not (device and device.name
+                    and self.sysfs.size_bytes(device.name)):
+                return None
+            try:
+                self.verbs.read_naa(device)
+            except exception.NoAnswer:
+                return None
+            return device
 
-        return waiting.wait_for(look, 'a disk', TIMEOUT_S)
+        return waiting.wait_for(look, 'a disk that can be opened', TIMEOUT_S)
 
     def tear_down(self, session: Session) -> None:
         """Remove the devices of a session and log out of it."""

@@ -191,7 +191,8 @@ class StoreContract(_TestCase):
         self.assertIs(True, listed['web.disk']['safe_to_manage'])
         if odd in listed:
             self.assertIs(False, listed[odd]['safe_to_manage'])
-            self.assertIn('not active', listed[odd]['reason_not_safe'])
+            self.assertIn(f'could not use {odd}',
+                          listed[odd]['reason_not_safe'])
         self.assertEqual((), self.store.recover())
 
     # Create

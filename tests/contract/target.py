@@ -106,6 +106,21 @@ class TargetContract(TargetMaker):
                              seen.portals)
             self.assertEqual((), seen.exports)
 
+    def test_create_lets_nobody_in(self) -> None:
+        new = model.Iqn(f'{IQN}9')
+        for _ in range(2):
+            self.target.create([new])
+            self.assertIn(str(new), self.target.names())
+            self.assertEqual(frozenset(), self.target.listening(new))
+        self.target.ensure_pool([new])
+        self.assertEqual(self.target.listening(IQN),
+                         self.target.listening(new))
+        # Those that exist stay as they are.
+        self.target.create([new])
+        self.assertEqual(self.target.listening(IQN),
+                         self.target.listening(new))
+        self.assertTrue(self.target.drop_target(new))
+
     def test_it_listens_at_its_portals(self) -> None:
         self.assertEqual({'127.0.0.1:3260', '127.0.0.2:3261'},
                          self.target.listening(IQN))
@@ -283,6 +298,24 @@ class TargetContract(TargetMaker):
         self.assertEqual(PORTALS, tuple(sorted(
             model.Portal.parse(p) for p in self.target.listening(IQN))))
 
+    def test_a_disabled_target_keeps_its_objects(self) -> None:
+        self.target.ensure_mapping(self.mapped(self.export()),
+                                   self.secrets())
+        before = self.seen()
+        for _ in range(2):
+            self.assertTrue(self.target.disable(IQN))
+            self.assertEqual(frozenset(), self.target.listening(IQN))
+            self.assertEqual(dataclasses.replace(before, enabled=False),
+                             self.seen())
+        for _ in range(2):
+            self.target.ensure_pool([IQN])
+            self.assertEqual(before, self.seen())
+
+    def test_a_target_that_is_not_there_is_disabled(self) -> None:
+        self.assertTrue(self.target.drop_target(IQN))
+        self.assertTrue(self.target.disable(IQN))
+        self.assertIsNone(self.target.observe(IQN))
+
     def test_a_target_that_no_backend_made_stays(self) -> None:
         other = model.Iqn('iqn.2003-01.org.linux-iscsi.stranger:disk')
         self.make_stranger(other)
@@ -302,10 +335,10 @@ class TargetContract(TargetMaker):
         self.target.ensure_mapping(self.mapped(first, lun=1))
         self.target.ensure_mapping(self.mapped(second, lun=2))
         self.target.ensure_mapping(self.mapped(first, initiator=OTHER))
-        self.target.drop_mapping(first, INITIATOR, 1)
+        self.target.drop_mapping(self.mapped(first))
         self.assertEqual({str(INITIATOR), str(OTHER)}, self.seen().acls)
         for _ in range(2):
-            self.target.drop_mapping(second, INITIATOR, 2)
+            self.target.drop_mapping(self.mapped(second, lun=2))
             self.assertEqual({str(OTHER)}, self.seen().acls)
         self.assertEqual([str(OTHER)],
                          [m.initiator for m in self.seen().mappings])
@@ -317,14 +350,14 @@ class TargetContract(TargetMaker):
             self.target.ensure_mapping(other)
 
         def unmap_again() -> None:
-            self.target.drop_mapping(export, INITIATOR, 1)
+            self.target.drop_mapping(self.mapped(export))
 
         for later in (unmap_again, map_again,
                       lambda: self.target.ensure_pool([IQN])):
             export = self.export()
             self.target.ensure_mapping(self.mapped(export), self.secrets())
             self.log_in(INITIATOR)
-            self.target.drop_mapping(export, INITIATOR, 1)
+            self.target.drop_mapping(self.mapped(export))
             self.assertEqual([], [m for m in self.seen().mappings
                                   if m.initiator == str(INITIATOR)])
             self.assertIn(str(INITIATOR), self.seen().acls)
@@ -338,7 +371,7 @@ class TargetContract(TargetMaker):
         export = self.export()
         self.target.ensure_mapping(self.mapped(export), self.secrets())
         self.log_in(INITIATOR)
-        self.target.drop_mapping(export, INITIATOR, 1)
+        self.target.drop_mapping(self.mapped(export))
         self.target.ensure_mapping(self.mapped(export, lun=2))
         self.log_out(INITIATOR)
         self.target.ensure_pool([IQN])
@@ -349,7 +382,7 @@ class TargetContract(TargetMaker):
         first, second = self.export(0), self.export(1)
         self.target.ensure_mapping(self.mapped(first))
         self.target.ensure_export(second)
-        self.target.drop_mapping(second, INITIATOR, 1)
+        self.target.drop_mapping(self.mapped(second))
         mapping, = self.seen().mappings
         self.assertEqual((1, 0), (mapping.lun, mapping.tpg_lun))
 
@@ -360,7 +393,7 @@ class TargetContract(TargetMaker):
                           export)
         self.assertEqual(1, len(self.seen().mappings))
         self.assertEqual(1, len(self.seen().exports))
-        self.target.drop_mapping(export, INITIATOR, 1)
+        self.target.drop_mapping(self.mapped(export))
         self.target.drop_export(export)
         self.assertEqual((), self.seen().exports)
 

@@ -23,6 +23,7 @@ from oslo_config import cfg
 
 from mydriver import exception, model
 from mydriver.backend import devices, settings
+from mydriver.ceph import omap
 from mydriver.cinder_volume import driver
 from mydriver.stores import base
 from mydriver.stores.reflink import probe
@@ -30,6 +31,7 @@ from mydriver.stores.reflink import store as reflink
 from mydriver.target import chap, configfs, exports, pool
 from mydriver.target.journal import sqlite as journals
 from tests.fakes import filesystem
+from tests.fakes import omap as fake_omap
 from tests.fakes import target as fake_target
 
 objects.register_all()
@@ -189,6 +191,10 @@ class Records:
         """Return all volumes: there is but one backend."""
         return list(self.volumes)
 
+    def of_cluster(self, cluster: str) -> list[Any]:
+        """Return all volumes: there is but one backend."""
+        return list(self.volumes)
+
     def attachments(self, volume_id: str) -> list[Any]:
         """Return the attachments of a volume."""
         return [a for v in self.volumes if v.id == volume_id
@@ -223,6 +229,7 @@ class MemoryEngine:
     def __init__(self, clone: probe.Clone | None = filesystem.copy) -> None:
         self.clone = clone
         self.unreachable = False
+        self.notes = fake_omap.FakeObjects()
 
     def store_of(self, conf: Any, name: str) -> base.VolumeStore:
         """Return the store of a section, whose extents are copies."""
@@ -231,8 +238,8 @@ class MemoryEngine:
             store._clone = self.clone
         return store
 
-    def exports_of(self, wanted: pool.Settings, store: base.VolumeStore
-                   ) -> exports.ExportService:
+    def exports_of(self, conf: Any, wanted: pool.Settings,
+                   store: base.VolumeStore) -> exports.ExportService:
         """Return a service on a real journal and a target in memory."""
         self.journal = journals.SqliteJournal(
             os.path.join(wanted.state_path, 'journal.sqlite'),
@@ -244,6 +251,10 @@ class MemoryEngine:
             wanted, self.journal, self.target, keys,
             self.target.name_prefix, devices.StoreDevices(store),
             self._discover)
+
+    def notes_of(self, conf: Any, wanted: pool.Settings) -> omap.Objects:
+        """Return objects in memory, the same for all drivers of an engine."""
+        return self.notes
 
     def _discover(self, target: model.Iqn, initiator: model.Iqn,
                   portals: Sequence[model.Portal], timeout_s: float

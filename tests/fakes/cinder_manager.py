@@ -84,6 +84,8 @@ class ManagerTestCase(fakes.CinderTestCase):
 
     #: More lines for the section of the first backend and [DEFAULT].
     options = ''
+    #: Makes the driver of both backends.
+    kind = KIND
 
     def setUp(self) -> None:
         """Start two managers on an empty database."""
@@ -93,7 +95,7 @@ class ManagerTestCase(fakes.CinderTestCase):
         self.configure(f"""
             {self.options}
             [other]
-            volume_driver = {KIND}
+            volume_driver = {self.kind}
             volume_backend_name = slow
             mydriver_store_path = {self.folder}/other
             [DEFAULT]
@@ -131,7 +133,7 @@ class ManagerTestCase(fakes.CinderTestCase):
                             objects.base.OBJ_VERSIONS.get_current())
                         ).create()
         made = importutils.import_object(
-            CONF.volume_manager, volume_driver=KIND, service_name=backend,
+            CONF.volume_manager, volume_driver=self.kind, service_name=backend,
             host=host)
         made.driver.do_setup(self.context)
         made.driver.check_for_setup_error()

@@ -11,7 +11,7 @@ from oslo_concurrency import lockutils
 
 from mydriver import connection, exception, model
 from mydriver.target import chap, exports, pool
-from mydriver.target.journal import sqlite
+from mydriver.target.journal import base, sqlite
 from tests.fakes import devices
 from tests.fakes.target import MemoryTarget
 
@@ -26,7 +26,8 @@ class ServiceCase(unittest.TestCase):
     """A service on a real journal and a target in memory."""
 
     reachable: tuple[model.Portal, ...]
-    journal: sqlite.SqliteJournal
+    journal: base.Journal
+    keys: chap.KeyRing | None
     service: exports.ExportService
 
     def setUp(self) -> None:
@@ -37,28 +38,40 @@ class ServiceCase(unittest.TestCase):
         self.folder = temporary.path
         lockutils.set_defaults(self.folder)
         self.portals = (model.Portal('127.0.0.1'), model.Portal('127.0.0.2'))
+        self.devices = devices.MemoryDevices()
+        self.reachable = self.portals
+        self.runs = 0
+        self.prepare()
+        self.restart()
+
+    def prepare(self) -> None:
+        """Make what outlives restarts."""
         self.settings = pool.Settings(
             'be', 'iqn.2010-10.org.openstack:', self.portals, True,
             self.folder)
         self.target = MemoryTarget('be', self.portals)
-        self.devices = devices.MemoryDevices()
-        self.reachable = self.portals
-        self.runs = 0
-        self.restart()
 
     def restart(self) -> None:
         """Restart the service on the state of the earlier run."""
         self.runs += 1
         if self.runs > 1:
             self.journal.close()
+        self.service = self.build()
+        self.addCleanup(self.journal.close)
+        self.service.reconciler.start()
+
+    def lose_kernel(self) -> None:
+        """Lose all that is in the kernel, as a reboot does."""
+        self.target.targets.clear()
+
+    def build(self) -> exports.ExportService:
+        """Return a service; set its journal."""
         self.journal = sqlite.SqliteJournal(
             os.path.join(self.folder, 'journal.sqlite'), f'run-{self.runs}')
-        self.addCleanup(self.journal.close)
         self.keys = chap.KeyRing.load(self.folder)
-        self.service = exports.ExportService(
+        return exports.ExportService(
             self.settings, self.journal, self.target, self.keys,
             self.target.name_prefix, self.devices, self.discover)
-        self.service.reconciler.start()
 
     def discover(self, target: model.Iqn, initiator: model.Iqn,
                  portals: Sequence[model.Portal], timeout_s: float
@@ -72,10 +85,10 @@ class ServiceCase(unittest.TestCase):
 
     def volume(self) -> tuple[str, model.BackingDevice]:
         """Return the id and the device of a new volume."""
-        path = os.path.join(self.folder, uuid.uuid4().hex)
+        volume_id = str(uuid.uuid4())
+        path = os.path.join(self.folder, f'volume-{volume_id}')
         with open(path, 'wb') as f:
             f.truncate(MIB)
-        volume_id = str(uuid.uuid4())
         self.devices.known[volume_id] = model.BackingDevice(
             'fileio', path, MIB)
         return volume_id, self.devices.known[volume_id]

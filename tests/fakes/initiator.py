@@ -2,7 +2,9 @@
 """A fake compute host with its sysfs in a directory, and its storage."""
 
 import dataclasses
+import errno
 import itertools
+import os
 from pathlib import Path
 import shutil
 import string
@@ -63,6 +65,9 @@ class FakeHost:
     :ivar busy: NAA ids of maps that are open.
     :ivar speechless: LUNs whose devices cannot be asked what they are, and how
         many more times.
+    :ivar probing: disks that the kernel shows, but cannot be opened yet, and
+        how many more attempts will fail. Each new disk begins with
+        ``probe_attempts``.
     :ivar exclusive: disks that somebody has for himself.
     :ivar late: disks that multipathd takes in only when it is asked.
     :ivar blacklisted: disks that it never takes in.
@@ -86,6 +91,8 @@ class FakeHost:
         self.claimed: set[str] = set()
         self.busy: set[str] = set()
         self.speechless: dict[int, int] = {}
+        self.probing: dict[str, int] = {}
+        self.probe_attempts = 1
         self.exclusive: set[str] = set()
         self.late: set[str] = set()
         self.blacklisted: set[str] = set()
@@ -234,6 +241,7 @@ class FakeHost:
             (self.root / below / 'block' / name).mkdir(parents=True)
             link.symlink_to(self.root / below)
             self._disk(name, mapped.size_bytes)
+            self.probing[name] = self.probe_attempts
             if (self.multipathd and not self.picky
                     and name not in self.late | self.blacklisted):
                 self._add_to_map(name, mapped)
@@ -262,8 +270,31 @@ class FakeHost:
         return (self.root / 'bus/scsi/devices'
                 / ':'.join(str(n) for n in device.hctl))
 
+    def _open(self, name: str) -> None:
+        """Do as the kernel does until bdev_add.
+
+        :raises OSError: if the disk cannot be opened yet.
+        """
+        if self.probing.get(name):
+            self.probing[name] -= 1
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO),
+                          f'/dev/{name}')
+
+    def _ask(self, device: ScsiDevice) -> None:
+        """Open a device to ask it.
+
+        :raises NoAnswer: if it cannot be opened yet.
+        """
+        block = self._folder(device) / 'block'
+        for name in os.listdir(block) if block.exists() else ():
+            try:
+                self._open(name)
+            except OSError as e:
+                raise exception.NoAnswer(f'ask {device}', str(e)) from e
+
     def read_naa(self, device: ScsiDevice) -> str:
         """See Verbs."""
+        self._ask(device)
         if self.speechless.get(device.lun, 0):
             self.speechless[device.lun] -= 1
             raise exception.NoAnswer(f'ask {device}', 'no node in /dev')
@@ -276,6 +307,7 @@ class FakeHost:
         if not self._folder(device).exists():
             raise exception.InitiatorError('rescan a device',
                                            f'{device} is not there')
+        self._ask(device)
         if mapped is None or mapped.naa != naa:
             raise exception.WrongDevice(
                 str(device), naa, mapped.naa if mapped else 'nothing')
@@ -321,6 +353,10 @@ class FakeHost:
         if not (self.root / 'class/block' / name).exists():
             raise exception.InitiatorError(f'flush {name}',
                                            'there is no such disk')
+        try:
+            self._open(name)
+        except OSError as e:
+            raise exception.InitiatorError('flush a device', str(e)) from e
         if name in self.unflushed:
             raise exception.InitiatorError(f'flush {name}', 'I/O error')
         self.flushed.append(name)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from mydriver import exception, model
-from mydriver.target import configfs
+from mydriver.target import configfs, lio
 
 
 @dataclasses.dataclass
@@ -39,22 +39,32 @@ class MemoryTarget:
     :param on_change: called with the verb's name before and after each
         change; a test raises an exception from it to simulate a crash.
     :param chap: as for LioTarget.
+    :param portals_of: as for LioTarget.
     """
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
                  on_change: Callable[[str], None] = lambda _verb: None,
-                 chap: bool = False) -> None:
+                 chap: bool = False,
+                 portals_of: lio.PortalsOf | None = None) -> None:
         self.name_prefix = f'mydriver-{backend}-'
         self.targets: dict[str, _Target] = {}
         #: target and initiator of each session
         self.sessions: set[tuple[str, str]] = set()
         self.on_change = on_change
         self._portals = portals
+        self._portals_of = portals_of or (lambda _target: self._portals)
         self._chap = chap
 
     def check(self) -> list[str]:
         """Find nothing wrong."""
         return []
+
+    def create(self, targets: Sequence[model.Iqn]) -> None:
+        """Create the targets without portals."""
+        for iqn in targets:
+            if str(iqn) not in self.targets:
+                made = self.targets[str(iqn)] = _Target(frozenset())
+                made.enabled, made.chap = True, self._chap
 
     def ensure_pool(self, targets: Sequence[model.Iqn],
                     more: Mapping[model.Iqn, Collection[model.Portal]]
@@ -63,9 +73,17 @@ class MemoryTarget:
         for iqn in targets:
             made = self.targets.setdefault(str(iqn), _Target(frozenset()))
             made.portals |= {str(p) for p in (
-                *self._portals, *(more or {}).get(iqn, ()))}
+                *self._portals_of(iqn), *(more or {}).get(iqn, ()))}
             made.enabled, made.chap = True, self._chap
             self._drop_idle_acls(str(iqn))
+
+    def disable(self, target: model.Iqn) -> bool:
+        """End all sessions of a target."""
+        kept = self.targets.get(str(target))
+        if kept:
+            kept.enabled = False
+            self.sessions = {s for s in self.sessions if s[0] != str(target)}
+        return True
 
     def drop_target(self, target: model.Iqn) -> bool:
         """Remove an unused target."""
@@ -124,14 +142,14 @@ class MemoryTarget:
         target.acls[str(mapping.initiator)] = acl
         self.on_change('after ensure_mapping')
 
-    def drop_mapping(self, export: model.Export, initiator: model.Iqn,
-                     lun: int) -> None:
+    def drop_mapping(self, mapped: model.MappedExport) -> None:
         """Unmap a LUN."""
         self.on_change('before drop_mapping')
+        mapping, export = mapped.mapping, mapped.export
         acls = self._target(export.target).acls
-        luns = acls.get(str(initiator), _Acl()).luns
-        if luns.get(lun, (None, False))[0] == export.lun:
-            del luns[lun]
+        luns = acls.get(str(mapping.initiator), _Acl()).luns
+        if luns.get(mapping.lun, (None, False))[0] == export.lun:
+            del luns[mapping.lun]
         self._drop_idle_acls(str(export.target))
         self.on_change('after drop_mapping')
 

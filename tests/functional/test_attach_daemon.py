@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from mydriver import exception, privileged
 from mydriver.connection import iscsi
-from tests.functional import attaching
+from tests.functional import attaching, base
 from tests.functional.attaching import ours
 
 
@@ -29,14 +29,12 @@ class DaemonTest(attaching.AttachTestCase):
 
     def daemon(self):
         """Return the status of the daemon's process, by field."""
-        for entry in Path('/proc').iterdir():
-            if entry.name.isdigit():
-                command = (entry / 'cmdline').read_bytes().split(b'\0')
-                if (b'mydriver.privileged.initiator_context' in command
-                        and int(entry.name) != os.getpid()):
-                    status = (entry / 'status').read_text()
-                    return dict(line.split(':\t', 1)
-                                for line in status.splitlines())
+        for pid, command in base.command_lines():
+            if (b'mydriver.privileged.initiator_context' in command
+                    and pid != os.getpid()):
+                status = Path('/proc', str(pid), 'status').read_text()
+                return dict(line.split(':\t', 1)
+                            for line in status.splitlines())
         raise AssertionError('no daemon runs')
 
     def test_attach_and_detach(self):

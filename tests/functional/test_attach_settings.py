@@ -2,15 +2,33 @@
 """Settings that change under a session: it logs in again after a fault."""
 
 from pathlib import Path
+import subprocess
+import time
 from unittest import mock
 
 from lab import process
 from mydriver import model
 from mydriver.target import configfs, factory, pool
+from mydriver.target import lio as target
 from tests.fakes import devices
 from tests.functional import attaching, base, lio
 
 SESSIONS = Path('/sys/class/iscsi_session')
+
+
+#: The kernel lets commands wait for a session for 120 s, and then fails them.
+READ_TIMEOUT_S = 150
+#: Longer than open-iscsi takes until it tries to log in again.
+PAUSE_S = 5
+
+
+def _slowly(verb):
+    """Return a method that pauses before it does something."""
+    def pause(*args, **kwargs):
+        time.sleep(PAUSE_S)
+        return verb(*args, **kwargs)
+
+    return pause
 
 
 class SettingsTest(attaching.AttachTestCase):
@@ -95,6 +113,27 @@ class SettingsTest(attaching.AttachTestCase):
         self.wait_for({'LOGGED_IN'}, 'the sessions to come back')
         self.assert_is(attachment.path, attachment.volume_id)
         self.detach(attachment)
+        self.assert_nothing_left()
+
+    def test_a_boot_with_two_volumes(self):
+        """Commands to a volume wait until its LUN is back."""
+        attachments = [self.attach(volume_id=volume_id)
+                       for volume_id in self.neighbours()]
+        self.assertEqual(1, len(base.sessions()))
+        lio.clear()
+        readers = [subprocess.Popen(
+            ['dd', f'if={attachment.path}', 'of=/dev/null', 'bs=4096',
+             'count=1', 'iflag=direct'], stderr=subprocess.PIPE, text=True)
+            for attachment in attachments]
+        with mock.patch.object(target.LioTarget, 'ensure_mapping', _slowly(
+                target.LioTarget.ensure_mapping)):
+            self.restart()
+        said = [reader.communicate(timeout=READ_TIMEOUT_S)[1]
+                for reader in readers]
+        self.assertEqual([0, 0], [r.returncode for r in readers], said)
+        for attachment in attachments:
+            self.assert_is(attachment.path, attachment.volume_id)
+            self.detach(attachment)
         self.assert_nothing_left()
 
     def test_a_host_is_renamed_again_and_again(self):

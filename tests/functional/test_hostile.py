@@ -12,6 +12,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import uuid
 
 from oslo_config import cfg
@@ -31,9 +32,11 @@ POOL = 'mydriver'
 THIN = 'mydriver.privileged.stores.thin.'
 LIO = 'mydriver.privileged.target.lio.'
 REQUEST = 'mydriver.request=0123456789ab'
+NETWORK = 'mydriver.privileged.network.floating.'
+FLOATING, ADDRESS, STATIC = '192.0.2.51', '192.0.2.1', '192.0.2.52'
 
 CONF = """[DEFAULT]
-enabled_backends = files, disks
+enabled_backends = files, disks, ceph
 [files]
 volume_driver = mydriver.cinder_volume.driver.LIODriver
 mydriver_store_path = {store}
@@ -41,6 +44,10 @@ mydriver_store_path = {store}
 volume_driver = mydriver.cinder_volume.driver.LIODriver
 mydriver_store = lvmthin
 mydriver_store_path = {group}
+[ceph]
+volume_driver = mydriver.cinder_volume.driver.LIODriver
+mydriver_store = rbd
+mydriver_gateway_addresses = {addresses}
 """
 
 
@@ -82,8 +89,11 @@ class HostileTargetTest(base.NodeTestCase):
         cls.addClassCleanup(lio.clear)
         cls.make_foreign_volumes()
         cls.make_foreign_target()
+        cls.make_foreign_addresses()
         conf = cls.folder / 'cinder.conf'
-        conf.write_text(CONF.format(store=cls.store, group=lvm.GROUP))
+        conf.write_text(CONF.format(
+            store=cls.store, group=lvm.GROUP,
+            addresses=f'{FLOATING},{STATIC}'))
         conf.chmod(0o640)
         cfg.CONF(['--config-file', str(conf)], project='mydriver')
 
@@ -113,6 +123,15 @@ class HostileTargetTest(base.NodeTestCase):
         for path in (f'{lvm.GROUP}/root', f'{lvm.GROUP}/{lv(OTHER)}',
                      f'other/{lv(VOLUME)}', f'{lvm.GROUP}/swap'):
             Path('/dev', path).write_bytes(path.encode().ljust(4096))
+
+    @classmethod
+    def make_foreign_addresses(cls):
+        """Give the host addresses, one of which is called floating."""
+        base.run('ip', 'link', 'add', 'lan', 'type', 'dummy')
+        cls.addClassCleanup(base.run, 'ip', 'link', 'delete', 'lan')
+        base.run('ip', 'link', 'set', 'lan', 'up')
+        for address in (f'{ADDRESS}/24', f'{STATIC}/32'):
+            base.run('ip', 'address', 'add', address, 'dev', 'lan')
 
     @classmethod
     def make_foreign_target(cls):
@@ -158,6 +177,13 @@ class HostileTargetTest(base.NodeTestCase):
         self.assert_done(self.caller.one(
             f'{LIO}ensure_target', TARGET, [['127.0.0.1', 3260]],
             {'authentication': 0, 'generate_node_acls': 0}))
+        self.assert_done(self.caller.one(
+            f'{NETWORK}hold_address', FLOATING, self.soon()))
+
+    @staticmethod
+    def soon():
+        """Return a time at which an address may go."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) + 100
 
     def clear(self):
         """Remove what the caller could make."""
@@ -189,6 +215,7 @@ class HostileTargetTest(base.NodeTestCase):
     def outside(self):
         """Return all that the caller has no business with."""
         return {'configfs': self.foreign_objects(),
+                'network': self.foreign_addresses(),
                 'volumes': self.foreign_volumes(),
                 'files': self.foreign_files()}
 
@@ -196,6 +223,14 @@ class HostileTargetTest(base.NodeTestCase):
         """Return what is in the kernel's target and not ours."""
         return {path: value for path, value in lio.dump().items()
                 if not is_ours(path, value)}
+
+    def foreign_addresses(self):
+        """Return the host's addresses, routes and rules."""
+        return ([(link['ifname'], a['local'], a['prefixlen'])
+                 for link in json.loads(base.run('ip', '-json', 'address'))
+                 for a in link['addr_info'] if a['local'] != FLOATING],
+                *(json.loads(base.run('ip', '-json', what))
+                  for what in ('route', 'rule')))
 
     def foreign_volumes(self):
         """Return LVM's metadata of foreign volumes, and what they hold."""
@@ -252,8 +287,9 @@ class HostileTargetTest(base.NodeTestCase):
         return {
             f'{LIO}ensure_target': {
                 'iqn': TARGET, 'portals': [['127.0.0.1', 3260]],
-                'attributes': {'authentication': 0}},
+                'attributes': {'authentication': 0}, 'at_once': False},
             f'{LIO}ensure_export': {'export': self.export()},
+            f'{LIO}disable_target': {'iqn': TARGET},
             f'{LIO}drop_target': {'iqn': TARGET},
             f'{LIO}drop_export': {'export': self.export()},
             f'{LIO}resize': {'export': self.export()},
@@ -264,6 +300,13 @@ class HostileTargetTest(base.NodeTestCase):
                 'export': self.device(lun=2), 'initiator': INITIATOR,
                 'lun': 3},
             f'{LIO}is_mutual': {'target': TARGET, 'initiator': INITIATOR},
+            f'{NETWORK}hold_address': {
+                'address': FLOATING, 'until_s': self.soon()},
+            f'{NETWORK}drop_address': {'address': FLOATING},
+            f'{NETWORK}announce': {'address': FLOATING},
+            f'{NETWORK}prompt_peers': {
+                'address': FLOATING, 'port': 3260,
+                'peers': [[ADDRESS, 40000]]},
             f'{THIN}group': group, f'{THIN}volumes': group,
             f'{THIN}pool_status': pool, f'{THIN}activate_pool': pool,
             f'{THIN}create_pool': {
@@ -294,6 +337,7 @@ class HostileTargetTest(base.NodeTestCase):
     def foreign(self):
         """Return the names of what belongs to others."""
         return (
+            ADDRESS, STATIC, '127.0.0.1', f'{FLOATING}/24', '0.0.0.0', 'lan',
             STRANGER, 'stranger', f'{TARGET}/../{STRANGER}', str(self.secret),
             f'{self.store}/../secret', 'other', 'other/mydriver', 'theirs',
             'root', 'swap', lv(OTHER), f'other/{lv(VOLUME)}', OTHER,
@@ -306,7 +350,10 @@ class HostileTargetTest(base.NodeTestCase):
             [[lv(OTHER), f'_snapshot-{VOLUME}']], [[lv(VOLUME), 1, 2]])
 
     def test_each_parameter_of_each_verb(self):
-        verbs = hostile.verbs_of(privileged.target_context)
+        # Those for images need a Ceph: functional.ceph.test_hostile_rbd.
+        verbs = {name: verb for name, verb in hostile.verbs_of(
+            privileged.target_context).items()
+            if not name.startswith('mydriver.privileged.rbd.')}
         values = (*hostile.VALUES, *self.foreign())
         os.symlink(self.secret, self.store / 'planted')
         calls, seen, parts = 0, {}, 0
@@ -512,6 +559,25 @@ class HostileTargetTest(base.NodeTestCase):
             self.assert_refused(self.caller.one(
                 f'{THIN}copy_together', lvm.GROUP, POOL, copies))
         self.assertEqual(before, base.run('dmsetup', 'status', pool))
+
+    def test_the_hosts_own_addresses_stay(self):
+        for address in (ADDRESS, STATIC):
+            self.assert_refused(self.caller.one(
+                f'{NETWORK}drop_address', address))
+            self.assert_refused(self.caller.one(
+                f'{NETWORK}hold_address', address, self.soon()))
+
+    def test_nobody_is_told_that_another_address_is_here(self):
+        for address in (ADDRESS, STATIC, '192.0.2.53'):
+            self.assert_refused(self.caller.one(
+                f'{NETWORK}announce', address))
+            self.assert_refused(self.caller.one(
+                f'{NETWORK}prompt_peers', address, 3260, [[ADDRESS, 40000]]))
+
+    def test_an_address_does_not_stay_for_ever(self):
+        for until_s in (self.soon() + 100, float('inf'), 1 << 40):
+            self.assert_refused(self.caller.one(
+                f'{NETWORK}hold_address', FLOATING, until_s))
 
     def test_root_is_not_taken_over(self):
         for name in ('root', 'swap', 'lvol0_pmspare', 'mydriver_tdata',

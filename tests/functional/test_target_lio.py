@@ -76,6 +76,23 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
                 'authentication', 'generate_node_acls',
                 'demo_mode_discovery', 'cache_dynamic_acls')})
 
+    def time_to_wait(self):
+        """Return what the target says of it, seconds."""
+        return self.tpg('param/DefaultTime2Wait').read_text().strip()
+
+    def test_initiators_wait_before_they_log_in_again(self):
+        self.assertEqual('2', self.time_to_wait())
+        # As an earlier release left it.
+        self.tpg('param/DefaultTime2Wait').write_text('0')
+        self.target.ensure_pool([contract.IQN])
+        self.assertEqual('2', self.time_to_wait())
+
+    def test_initiators_do_not_wait_for_addresses_that_float(self):
+        target.LioTarget('be', (), chap=True,
+                         portals_of=lambda _target: contract.PORTALS
+                         ).ensure_pool([contract.IQN])
+        self.assertEqual('0', self.time_to_wait())
+
     def test_changed_attributes_are_put_right(self):
         self.tpg('attrib/generate_node_acls').write_text('1')
         self.target.ensure_pool([contract.IQN])
@@ -129,7 +146,7 @@ class LioTargetTest(contract.TargetContract, unittest.TestCase):
         self.target.ensure_mapping(self.mapped(export))
         self.assertNotEqual(before, sorted(os.listdir(
             configfs.ROOT / 'core')))
-        self.target.drop_mapping(export, contract.INITIATOR, 1)
+        self.target.drop_mapping(self.mapped(export))
         self.target.drop_export(export)
         self.assertEqual(before, sorted(os.listdir(configfs.ROOT / 'core')))
 

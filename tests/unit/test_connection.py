@@ -240,8 +240,8 @@ class ConnectorTest(unittest.TestCase):
             'host': 'compute-7', 'initiator': 'iqn.1993-08.org.debian:01:A',
             connection.MARKER: ALL.mark(), 'multipath': True})
         self.assertEqual(connection.Connector(
-            'compute-7', model.Iqn('iqn.1993-08.org.debian:01:a'), ALL),
-            found)
+            'compute-7', model.Iqn('iqn.1993-08.org.debian:01:a'), ALL,
+            connection.HostName('compute-7')), found)
         self.assertEqual(found.initiator, found.require_initiator())
 
     def test_no_initiator_name(self):
@@ -281,7 +281,8 @@ class NegotiateTest(unittest.TestCase):
              connection.MARKER: ALL.mark()}, self.OFFERED)
         self.assertEqual(
             ('iscsi', model.Iqn(self.NAME), ALL),
-            (agreed.protocol, agreed.identity, agreed.capabilities))
+            (agreed.protocol, agreed.host.initiator,
+             agreed.host.capabilities))
 
     def test_host_that_cannot(self):
         with self.assertRaises(exception.NoInitiatorName):

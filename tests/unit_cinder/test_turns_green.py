@@ -30,8 +30,9 @@ def wait():
         told.append(str(e))
 
 def give_up():
+    # On a busy machine its turn may come before its time is up.
     with eventlet.Timeout(0.001, False), with_turns:
-        order.append('never')
+        pass
 
 pool = eventlet.GreenPool()
 for n in range(20):

@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 import time
 import unittest
+from unittest import mock
 
 import ddt
 import subunit
@@ -72,6 +73,38 @@ class TestStages(Case):
         result = self.run_one(tests_stage(0, 'a=success', f'b={status}'))
         self.assertEqual((1, 1), (result.passed, result.failed))
         self.assertIn('b: ', result.details)
+
+    def test_each_failure_is_named_with_its_error(self):
+        (self.folder / 'broken.py').write_text(textwrap.dedent("""
+            import unittest
+            class BrokenTest(unittest.TestCase):
+                def test_it(self):
+                    raise ValueError('no such thing')
+            """))
+        result = self.run_one(suite.Stage('tests', suite.python(
+            '-c', 'import sys; sys.path.insert(0, sys.argv.pop()); '
+            'from subunit import run; run.main(["", "broken"])',
+            str(self.folder)), 60, tests=True))
+        self.assertEqual(
+            ('broken.BrokenTest.test_it: ValueError: no such thing',),
+            result.failures)
+
+    def test_failure_without_a_test_is_named_as_well(self):
+        result = self.run_one(tests_stage(3, 'a=success'))
+        self.assertEqual(('exit status 3',), result.failures)
+        result = self.run_one(tests_stage(3, 'a=success', 'b=fail'))
+        self.assertEqual(('b: fail',), result.failures)
+        result = self.run_one(check_stage('print("why"); exit(2)'))
+        self.assertEqual(('exit status 2',), result.failures)
+
+    def test_reason_is_the_error_of_the_traceback(self):
+        self.assertEqual('ValueError: no', outcome.reason(
+            'fail\nTraceback (most recent call last):\n  x\nValueError: no\n'))
+        self.assertEqual('AssertionError: [] != [1]', outcome.reason(
+            'fail\nTraceback (most recent call last):\n  x\n'
+            'AssertionError: [] != [1]\n\n- []\n+ [1]\n'))
+        self.assertEqual('exit status 1', outcome.reason('x\nexit status 1'))
+        self.assertEqual('', outcome.reason(''))
 
     def test_failed_and_passed_is_failed(self):
         result = self.run_one(tests_stage(0, 'a=success', 'a=fail'))
@@ -204,22 +237,73 @@ class TestPlan(Case):
                          stages[0].command[-1])
         self.assertTrue(all(s.tests for s in stages))
 
+    def test_modules_that_need_ceph_get_one_and_no_others(self):
+        for path in (suite.ROOT / 'tests/functional').glob('**/test_*.py'):
+            module = path.relative_to(suite.ROOT)
+            below = module.is_relative_to(suite.CEPH)
+            self.assertEqual(
+                below, 'tests.functional.ceph' in path.read_text(), module)
+            self.assertEqual(
+                below, '--ceph' in suite.node_stage(module).command, module)
+
     def test_quick_leaves_the_nodes_out(self):
-        names = [s.name for stages, _ in check.plan(True, []) for s in stages]
+        names = _names('test', True)
         for part in ('engine', 'cinder', 'nova', 'lab'):
             self.assertIn(f'unit tests ({part})', names)
         self.assertIn('the engine has neither cinder nor nova', names)
         self.assertEqual([], [n for n in names if n.startswith('node ')])
 
     def test_documentation_and_release_notes_are_built(self):
-        names = [s.name for stages, _ in check.plan(True, []) for s in stages]
+        names = _names('test', True)
         self.assertIn('documentation', names)
         self.assertIn('release notes', names)
 
+    def test_the_two_parts_are_everything(self):
+        parts = [_names(part, False) for part in ('test', 'ceph')]
+        self.assertEqual(sorted(_names('', False)),
+                         sorted([*parts[0], *parts[1]]))
+        self.assertTrue(all('node ceph.' in name for name in parts[1]))
+        self.assertIn('node ceph.test_store_rbd', parts[1])
+
     def test_words_choose(self):
-        names = [s.name for stages, _ in check.plan(False, ['mypy', 'hack'])
-                 for s in stages]
+        names = _names('', False, 'mypy', 'hack')
         self.assertEqual(['types (mypy)', 'lint (hacking)'], names)
+
+
+def _names(part, quick, *words):
+    """Return the names of a plan's stages."""
+    return [s.name for stages, _ in check.plan(part, quick, words)
+            for s in stages]
+
+
+class TestMain(Case):
+    """The whole run."""
+
+    def run_stages(self, *stages: suite.Stage) -> tuple[int, list[str]]:
+        """Return the exit status and the lines of a run of these stages."""
+        out = io.StringIO()
+        with (contextlib.redirect_stdout(out),
+              mock.patch('signal.signal'),
+              mock.patch.object(check, 'STATE', self.folder / 'state'),
+              mock.patch.dict(check.RESULTS,
+                              test=self.folder / 'test.json'),
+              mock.patch.object(check, 'plan',
+                                return_value=[(list(stages), 1)])):
+            status = check.main([])
+        return status, out.getvalue().splitlines()
+
+    def test_failures_are_named_directly_above_the_last_line(self):
+        status, lines = self.run_stages(
+            tests_stage(0, 'a=success', 'b=fail'), check_stage('exit(1)'))
+        self.assertEqual(1, status)
+        self.assertEqual(
+            ['failed: tests: b: fail', 'failed: check: exit status 1',
+             '1 passed, 2 failed'], lines[-3:])
+
+    def test_nothing_is_named_when_all_passed(self):
+        status, lines = self.run_stages(tests_stage(0, 'a=success'))
+        self.assertEqual((0, '1 passed, 0 failed'), (status, lines[-1]))
+        self.assertFalse([x for x in lines if x.startswith('failed: ')])
 
 
 @ddt.ddt
@@ -275,6 +359,51 @@ class TestTotal(Case):
         self.assertEqual((3, 1), check.save(self.runner.outcomes, path))
         self.assertEqual((1, '3 passed, 1 failed'),
                          self.sum_up('test', '1', str(path)))
+
+    def named(self, *arguments: str) -> list[str]:
+        """Return the lines above the last, from the first failure on."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            total.main(arguments)
+        return [line for line in out.getvalue().splitlines()[:-1]
+                if line.startswith('failed: ')]
+
+    def test_failures_are_named_above_the_total(self):
+        self.run_one(tests_stage(0, 'a=success', 'b=fail', 'c=skip'))
+        self.run_one(check_stage('exit(1)'))
+        path = self.folder / 'lab' / 'test.json'
+        check.save(self.runner.outcomes, path)
+        demo = self.result_file(passed=1, failed=2, steps=[
+            {'name': 'up', 'status': 'passed', 'proof': 'fine'},
+            {'name': 'attach', 'status': 'failed', 'proof': 'E: no\nmore'},
+            {'name': 'down', 'status': 'not run', 'proof': ''}])
+        self.assertEqual(
+            ['failed: test: tests: b: fail', 'failed: test: tests: c: skip',
+             'failed: test: check: exit status 1',
+             'failed: demo: attach: E: no', 'failed: demo: down: not run'],
+            self.named('test', '1', str(path), 'demo', '1', demo))
+
+    def test_nothing_is_named_when_all_passed(self):
+        self.run_one(tests_stage(0, 'a=success'))
+        path = self.folder / 'lab' / 'test.json'
+        check.save(self.runner.outcomes, path)
+        self.assertEqual([], self.named('test', '0', str(path)))
+
+    def test_command_without_a_named_failure_is_named(self):
+        self.assertEqual(
+            ['failed: demo: exit status 2, but no check has failed'],
+            self.named('demo', '2', self.result_file(passed=5, failed=0)))
+        self.assertIn('no counts', self.named(
+            'demo', '0', str(self.folder / 'absent'))[0])
+
+    def test_many_failures_leave_the_total_in_sight(self):
+        many = [{'name': str(n), 'status': 'failed', 'proof': 'x' * 9999}
+                for n in range(500)]
+        lines = self.named('demo', '1', self.result_file(
+            passed=1, failed=500, steps=many))
+        self.assertEqual(total.FAILURES_MAX + 1, len(lines))
+        self.assertEqual('failed: demo: 470 more', lines[-1])
+        self.assertLess(max(map(len, lines)), 300)
 
     def test_runs_without_the_environment(self):
         # Nothing but the standard library may be needed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CI's script, in a tree whose two make targets only say that they ran."""
+"""CI's script, in a tree whose three make targets only say that they ran."""
 
 import os
 from pathlib import Path
@@ -14,8 +14,8 @@ import ddt
 ROOT = Path(__file__).resolve().parents[2]
 
 _MAKEFILE = textwrap.dedent('''\
-    .PHONY: test demo
-    test demo:
+    .PHONY: test ceph demo
+    test ceph demo:
     \t@echo "$@ with CI=$$CI" && mkdir -p .lab && read line || true
     \t@cp $@.json .lab/ 2>/dev/null || true
     \t@exit $$(cat $@.status)
@@ -56,35 +56,48 @@ class TestCiRun(unittest.TestCase):
             env=environment)
         return done.returncode, done.stdout.splitlines()
 
-    def test_both_are_summed_up(self):
+    def test_all_are_summed_up(self):
         self.target('test', 0, _GOOD)
+        self.target('ceph', 0, _GOOD)
         self.target('demo', 0, '{"passed": 7, "failed": 0}')
         status, lines = self.ci()
-        self.assertEqual((0, '12 passed, 0 failed'), (status, lines[-1]))
-        self.assertEqual(['test with CI=true', 'demo with CI=true'],
+        self.assertEqual((0, '17 passed, 0 failed'), (status, lines[-1]))
+        self.assertEqual([f'{name} with CI=true'
+                          for name in ('test', 'ceph', 'demo')],
                          [line for line in lines if 'with CI' in line])
 
     @ddt.data(
-        ((2, '{"passed": 4, "failed": 1}'), (0, _GOOD), '9 passed, 1 failed'),
-        ((0, _GOOD), (2, '{"passed": 4, "failed": 2}'), '9 passed, 2 failed'),
-        ((2, None), (2, None), '0 passed, 2 failed'),
-        ((2, _GOOD), (0, _GOOD), '10 passed, 1 failed'),
-        ((0, _GOOD), (0, None), '5 passed, 1 failed'),
+        ((2, '{"passed": 4, "failed": 1}'), (0, _GOOD), '14 passed, 1 failed'),
+        ((0, _GOOD), (2, '{"passed": 4, "failed": 2}'), '14 passed, 2 failed'),
+        ((2, None), (2, None), '5 passed, 2 failed'),
+        ((2, _GOOD), (0, _GOOD), '15 passed, 1 failed'),
+        ((0, _GOOD), (0, None), '10 passed, 1 failed'),
     )
     @ddt.unpack
-    def test_a_failure_is_the_result_and_the_other_runs(self, test, demo,
+    def test_a_failure_is_the_result_and_the_others_run(self, test, demo,
                                                         last):
         self.target('test', *test)
+        self.target('ceph', 0, _GOOD)
         self.target('demo', *demo)
         status, lines = self.ci()
         self.assertNotEqual(0, status)
         self.assertEqual(last, lines[-1])
+        self.assertIn('ceph with CI=true', lines)
         self.assertIn('demo with CI=true', lines)
+
+    def test_what_failed_is_named_above_the_last_line(self):
+        self.target('test', 2, '{"passed": 4, "failed": 1, "stages": [{'
+                    '"stage": "node x", "failures": ["x.test_y: E: no"]}]}')
+        self.target('ceph', 0, _GOOD)
+        self.target('demo', 0, _GOOD)
+        _status, lines = self.ci()
+        self.assertEqual(['failed: make test: node x: x.test_y: E: no',
+                          '14 passed, 1 failed'], lines[-2:])
 
     def test_counts_of_an_earlier_run_do_not_count(self):
         (self.tree / '.lab').mkdir()
-        for name in ('test', 'demo'):
+        for name in ('test', 'ceph', 'demo'):
             self.target(name, 0, None)
             (self.tree / '.lab' / f'{name}.json').write_text(_GOOD)
         status, lines = self.ci()
-        self.assertEqual((1, '0 passed, 2 failed'), (status, lines[-1]))
+        self.assertEqual((1, '0 passed, 3 failed'), (status, lines[-1]))

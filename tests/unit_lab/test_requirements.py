@@ -15,7 +15,8 @@ PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 #: Modules of one side only, and what the operator has installed there.
 SIDES = {
     'storage': (('cmd', 'cinder_volume', 'backend', 'stores', 'target',
-                 'privileged/stores', 'privileged/target'),
+                 'privileged/stores', 'privileged/target',
+                 'privileged/network'),
                 {'cinder', 'eventlet'}),
     'compute': (('nova_virt', 'initiator', 'privileged/initiator'),
                 {'nova'}),

@@ -11,6 +11,7 @@ from lxml import etree
 import nova.conf
 from nova.virt.libvirt import driver as nova_driver
 from nova.virt.libvirt.volume import iscsi as nova_iscsi
+from nova.virt.libvirt.volume import net as nova_net
 from os_brick import exception as brick_exception
 from os_brick.initiator.connectors import iscsi as brick_iscsi
 
@@ -29,6 +30,14 @@ class Host:
     @staticmethod
     def find_secret(usage_type, usage_id):
         """Return no libvirt secret."""
+
+    def get_connection(self):
+        """Return a connection to libvirt, which lists no secrets."""
+        return self
+
+    def listAllSecrets(self, flags):
+        """Return the secrets."""
+        return []
 
 
 class DriverTest(unittest.TestCase):
@@ -89,6 +98,19 @@ class DriverTest(unittest.TestCase):
                          connection.Capabilities.of(got))
         self.assertEqual('node', got['host'])
         self.assertNotIn(connection.MARKER, said)
+
+    def test_connector_tells_of_native_access(self):
+        self.driver._native.secrets = lambda: frozenset({VOLUME})
+        with mock.patch.object(
+                nova_driver.LibvirtDriver, 'get_volume_connector',
+                return_value={'host': 'node'}):
+            got = self.driver.get_volume_connector(None)
+        self.assertEqual(connection.Capabilities(
+            True, True, frozenset({VOLUME})), connection.Capabilities.of(got))
+
+    def test_rbd_is_novas(self):
+        self.assertIs(nova_net.LibvirtNetVolumeDriver,
+                      type(self.volume_driver('rbd')))
 
     def test_signatures_are_novas(self):
         """A changed signature in nova would go unnoticed otherwise."""

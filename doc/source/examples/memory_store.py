@@ -32,7 +32,8 @@ class MemoryStore:
     traits = base.Traits(
         backstore='fileio', consistent_groups=False, thin=True,
         shares_files=False, copies_hold_writes=False,
-        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True)
+        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True,
+        native=False)
 
     def __init__(self, path: str,
                  record: identity.Record | None = None) -> None:

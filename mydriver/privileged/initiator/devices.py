@@ -60,6 +60,7 @@ def rescan(hctl: Sequence[int], naa: str) -> None:
     :param hctl: host, channel, target and LUN.
     :param naa: NAA id of the volume that is meant.
     :raises WrongDevice: if the device is another volume.
+    :raises NoAnswer: if the device could not be asked.
     :raises InitiatorError: if there is no such device of ours.
     """
     volume, folder = values.naa(naa), owned.device(hctl)

@@ -51,9 +51,23 @@ def is_logged_in(iqn: str, portal: model.Portal) -> bool:
     return False
 
 
+def _real(link: Path) -> Path:
+    """Return where a link leads; the link itself if it is gone.
+
+    Path.resolve() raises an error if a link disappears while it is followed.
+    """
+    try:
+        return link.resolve()
+    except FileNotFoundError:
+        return link
+
+
 def session_folder(sid: int) -> Path:
-    """Return the directory of a session in the device tree of sysfs."""
-    return (inquiry.SYS / f'class/iscsi_session/session{sid}/device').resolve()
+    """Return the directory of a session in the device tree of sysfs.
+
+    If the session is gone, there is nothing at the path.
+    """
+    return _real(inquiry.SYS / f'class/iscsi_session/session{sid}/device')
 
 
 def session_devices(sid: int) -> list[str]:
@@ -92,7 +106,9 @@ def device(hctl: object) -> Path | None:
     folder = inquiry.device_folder(values.address(hctl))
     if not folder.exists():
         return None
-    real = folder.resolve()
+    real = _real(folder)
+    if not real.exists():
+        return None
     match = _SESSION.match(real.parent.parent.name)
     if not match or not model.is_our_target(session_target(int(match[1]))):
         raise exception.InitiatorError(
@@ -114,7 +130,9 @@ def disk(name: object, what: str) -> Path | None:
     if not link.exists():
         return None
     hctl = [int(n) if n.isdigit() else -1
-            for n in link.resolve().name.split(':')]
+            for n in _real(link).name.split(':')]
+    if not link.exists():
+        return None
     folder = device(hctl)
     if folder is None:
         return None

@@ -118,6 +118,10 @@ def _settings(chap: Sequence[str | None]) -> dict[str, str | None]:
         'node.conn[0].startup': 'manual',
         'node.session.scan': 'manual',
         'node.session.nr_sessions': '1',
+        # Log in again at once when a gateway was replaced: iscsid waits for
+        # the greater one of both sides' values (usr/initiator.c,
+        # __session_conn_reopen), and our targets say 0.
+        'node.session.iscsi.DefaultTime2Wait': '0',
         'node.session.initial_login_retry_max': str(_LOGIN_ATTEMPTS),
     }
     if chap:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file or logical volume that a backstore serves.
+"""The file, logical volume or image that a backstore serves.
 
 Its path follows from the grant of the backend and the id of the volume. The
 caller names it too, and is refused when it names another one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
 import os
@@ -13,7 +13,7 @@ import stat
 from typing import Any
 
 from mydriver import exception
-from mydriver.privileged import dm, grants, values
+from mydriver.privileged import cephconf, dm, grants, krbd, values
 
 #: Prefix of a backstore's alias, which records the file it has open.
 IDENTITY = 'mydriver:'
@@ -25,12 +25,16 @@ class Backing:
 
     :param path: its path.
     :param open_path: leads to that very file, whatever is at ``path`` by now.
-    :param identity: different for each file.
+    :param identity: different for each file or device; empty when nothing
+        tells it.
+    :param check: to be called once the path has been opened; raises
+        TargetError when it may have led elsewhere.
     """
 
     path: str
     open_path: str
     identity: str
+    check: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
@@ -44,12 +48,23 @@ def opened(export: Mapping[str, Any]) -> Iterator[Backing]:
     grant = grants.of_backend(values.backend_of(export['name']),
                               export['kind'])
     name = f'volume-{export["volume_id"]}'
-    path = (os.path.join(grant.place, name) if export['kind'] == 'fileio'
-            else f'/dev/{grant.place}/{name}')
-    if not isinstance(export['path'], str) or os.path.normpath(
-            export['path']) != os.path.normpath(path):
-        values.refuse(f'to export {values.shown(export["path"])}',
+    image = _image(grant, name) if grant.ceph_conf else None
+    if image:
+        path = image.link
+    elif export['kind'] == 'fileio':
+        path = os.path.join(grant.place, name)
+    else:
+        path = f'/dev/{grant.place}/{name}'
+    said = export['path']
+    if image and isinstance(said, str) and krbd.is_node(said):
+        path = said
+    if not isinstance(said, str) or os.path.normpath(
+            said) != os.path.normpath(path):
+        values.refuse(f'to export {values.shown(said)}',
                       f'volume {export["volume_id"]} is {path}')
+    if image:
+        yield _mapped(image, path)
+        return
     if export['kind'] == 'iblock':
         _check_volume(grant, name, path)
         yield Backing(path, path, '')
@@ -89,6 +104,44 @@ def _file(folder: int, name: str, path: str, size_bytes: int
                       f'{IDENTITY}{found.st_dev:x}:{found.st_ino:x}')
     finally:
         os.close(fd)
+
+
+def _image(grant: grants.Grant, name: str) -> krbd.Image:
+    """Return a volume's image in the granted pool of Ceph."""
+    grants.check_owner(grant.ceph_conf)
+    conf = cephconf.CephConf(grant.ceph_conf, grant.ceph_user)
+    return krbd.Image(conf.fsid(), grant.place, name)
+
+
+def _mapped(image: krbd.Image, path: str) -> Backing:
+    """Return the device at a path, which is an image that is mapped here.
+
+    Only root maps images and makes names in /dev. The number of a device is
+    used again when it is free. But if the very device is still there once the
+    path has been opened, it was there all the time.
+    """
+    found = _mapping(image, path)
+
+    def check() -> None:
+        if _mapping(image, path).device_id != found.device_id:
+            raise exception.TargetError(
+                f'export {path}', 'it was unmapped meanwhile')
+
+    return Backing(path, path, f'{IDENTITY}{found.device_id:x}', check)
+
+
+def _mapping(image: krbd.Image, path: str) -> krbd.Mapping:
+    """Return the mapping of an image whose device is at a path.
+
+    :param path: udev's link, or the kernel's own device node.
+    :raises TargetError: when there is none.
+    """
+    found = krbd.of_node(path) if krbd.is_node(path) else krbd.find(image)
+    if found is None or found.image != image or not found.is_at(path):
+        raise exception.TargetError(
+            f'export {path}', f'it is not image {image.pool}/{image.name} of '
+            f'cluster {image.fsid}, mapped on this host')
+    return found
 
 
 def _check_volume(grant: grants.Grant, name: str, path: str) -> None:

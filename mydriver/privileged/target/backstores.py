@@ -6,6 +6,7 @@ above those that rtslib hands out.
 """
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,13 @@ def ensure(export: dict[str, Any], found: backing.Backing) -> Path:
         bring_up_to_date(path, export, found)
     else:
         _create(path, export, found)
-    node = _KINDS[export['kind']](export['name'],
-                                  index=configfs.index(export['volume_id']))
     # UNMAP on; EXTENDED COPY off, since it bypasses LUN masking
     # (drivers/target/target_core_xcopy.c finds devices by NAA id alone).
-    for name, value in (('emulate_tpu', 1), ('emulate_tpws', 1),
-                        ('emulate_3pc', 0)):
-        configfs.set_attribute(node, name, value)
+    for name, value in (('emulate_tpu', '1'), ('emulate_tpws', '1'),
+                        ('emulate_3pc', '0')):
+        attribute = path / 'attrib' / name
+        if attribute.read_text().strip() != value:
+            attribute.write_text(value)
     return path
 
 
@@ -59,12 +60,12 @@ def bring_up_to_date(path: Path, export: dict[str, Any],
         raise exception.ForeignObject(
             f'Backstore {path}', f'it has serial {its_serial} and '
             f'device {device}')
+    known = (path / 'alias').read_text().strip()
+    if known.startswith(backing.IDENTITY) and known != found.identity:
+        raise exception.ForeignObject(
+            f'Backstore {path}', 'it has another file open than the '
+            f'present {device}')
     if export['kind'] == 'fileio':
-        known = (path / 'alias').read_text().strip()
-        if known.startswith(backing.IDENTITY) and known != found.identity:
-            raise exception.ForeignObject(
-                f'Backstore {path}', 'it has another file open than the '
-                f'present {device}')
         info = (path / 'info').read_text().split()
         if int(info[info.index('Size:') + 1]) != export['size_bytes']:
             _write(path, 'control', f'fd_dev_size={export["size_bytes"]}')
@@ -101,36 +102,50 @@ def remove(path: Path) -> None:
 
 def _create(path: Path, export: dict[str, Any], found: backing.Backing
             ) -> None:
-    """Create a backstore for a file that is open already.
+    """Create a backstore for a file that is open already, or for a device.
 
     rtslib makes the kernel open a path, which may lead to another file by
     then. The kernel opens the file when the backstore is enabled, in the
     process that enables it (drivers/target/target_core_file.c,
     fd_configure_device), so it can be given that process's descriptor.
+
+    The kernel itself opens a device for its exclusive use
+    (target_core_iblock.c, iblock_configure_device). rtslib asks udev about it
+    first, and again and again whether the backstore is still there: that would
+    be most of the time of a takeover.
     """
-    if export['kind'] == 'iblock':
-        rtslib_fb.BlockStorageObject(
-            export['name'], dev=found.path, wwn=export['volume_id'],
-            index=configfs.index(export['volume_id']))
-        return
     path.mkdir(parents=True)
     try:
-        # A guest's flush reaches fsync: drivers/target/target_core_file.c,
-        # fd_execute_sync_cache.
-        _write(path, 'control', f'fd_dev_name={found.open_path},'
-               f'fd_dev_size={export["size_bytes"]}')
-        _write(path, 'attrib/emulate_write_cache', '1')
-        _write(path, 'control', 'fd_buffered_io=1')
+        if export['kind'] == 'iblock':
+            _write(path, 'control', f'udev_path={found.path}')
+        else:
+            _write(path, 'control', f'fd_dev_name={found.open_path},'
+                   f'fd_dev_size={export["size_bytes"]}')
+            # A guest's flush reaches fsync: drivers/target/target_core_file.c,
+            # fd_execute_sync_cache.
+            _write(path, 'attrib/emulate_write_cache', '1')
+            _write(path, 'control', 'fd_buffered_io=1')
         _write(path, 'udev_path', found.path)
-        _write(path, 'alias', found.identity)
+        if found.identity:
+            _write(path, 'alias', found.identity)
         _write(path, 'enable', '1')
-        made = rtslib_fb.FileIOStorageObject(
-            export['name'], index=configfs.index(export['volume_id']))
-        made.wwn = export['volume_id']
-        made._config_pr_aptpl()  # persistent reservations from before a boot
+        found.check()
+        _write(path, 'wwn/vpd_unit_serial', f'{export["volume_id"]}\n')
+        if _has_reservations(export['volume_id']):  # from before a boot
+            _KINDS[export['kind']](export['name'], index=configfs.index(
+                export['volume_id']))._config_pr_aptpl()
     except BaseException:
         remove(path)
         raise
+
+
+def _has_reservations(serial_number: str) -> bool:
+    """Tell whether the kernel has stored persistent reservations of a volume.
+
+    Source: drivers/target/target_core_pr.c, __core_scsi3_write_aptpl_to_file.
+    """
+    database = (configfs.root() / 'dbroot').read_text().strip()
+    return os.path.exists(f'{database}/pr/aptpl_{serial_number}')
 
 
 def _write(path: Path, attribute: str, value: str) -> None:

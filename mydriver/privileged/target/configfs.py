@@ -57,6 +57,12 @@ def storage_object(export: dict[str, Any]) -> Path:
                 export['name'])
 
 
+def set_parameter(node: Any, name: str, value: int) -> None:
+    """Set a parameter of iSCSI of a TPG, unless it is set."""
+    if node.get_parameter(name) != str(value):
+        node.set_parameter(name, str(value))
+
+
 def set_attribute(node: Any, name: str, value: int) -> None:
     """Set an attribute of one of rtslib's objects, unless it is set."""
     if node.get_attribute(name) != str(value):

@@ -10,13 +10,15 @@ it stands for (:mod:`.requests`), and only the caller's own volume, in the
 place that root's configuration gives to the backend, is exported
 (:mod:`.backing`).
 
-rtslib creates the objects and knows the configfs layout. Three of its calls
-walk over all objects of a target, which would make an attach slower with
-every volume, so these steps are done here: linking a mapped LUN, removing a
-LUN, and removing a storage object.
+rtslib creates targets and portals, and sets CHAP up. Backstores, LUNs, mapped
+LUNs and NodeACLs are made and removed here: some of its calls walk over all
+objects of a target, which would make an attach slower with every volume, and
+all look again and again whether their objects exist, which would be most of
+the time of a takeover.
 """
 
 from collections.abc import Callable
+import contextlib
 import functools
 from pathlib import Path
 import threading
@@ -41,11 +43,16 @@ from mydriver.privileged.target import (
 # rtslib and the kernel are not atomic with what follows them.
 _lock = threading.Lock()
 
+#: How long a call waits until a target is disabled.
+DISABLE_TIMEOUT_S = 3.0
 
-def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+
+def _verb(what: str, lock: contextlib.AbstractContextManager[Any] = _lock
+          ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Serialise a verb, and raise rtslib's and the kernel's errors as ours.
 
     :param what: what the verb does, for the error's text.
+    :param lock: by default one writes at a time.
     """
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @verbs.translating_os_errors(what, exception.TargetError)
@@ -53,7 +60,7 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 grants.current()  # refuses files that others may write
-                with _lock:
+                with lock:
                     return function(*args, **kwargs)
             except utils.RTSLibError as e:
                 raise exception.TargetError(what, str(e)) from e
@@ -63,18 +70,32 @@ def _verb(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 # -- targets
 
+#: How long an initiator whose connection broke waits before it logs in again,
+#: seconds (RFC 7143, 13.15: the greater one of both sides' values). Addresses
+#: that float come up with a target that is complete. Other targets may be on
+#: their way down with their host: open-iscsi before 2.1.9 never logs in again
+#: if a connection that it has just made is reset before it sends its first
+#: request (https://github.com/open-iscsi/open-iscsi/issues/387).
+_TIME_TO_WAIT = 'DefaultTime2Wait'
+_WAIT_S = 2
+
+
 @privileged.target_context.entrypoint
 @_verb('set up a target')
 def ensure_target(iqn: str, portals: list[list[Any]],
-                  attributes: dict[str, int]) -> list[list[str]]:
+                  attributes: dict[str, int], at_once: bool = False
+                  ) -> list[list[str]]:
     """Create a target with one TPG, its portals and attributes; enable it.
 
     Portals that exist and were not requested are kept: removing one under
     load can hang the kernel.
 
     :param iqn: name of the target.
-    :param portals: ``[address, port]`` each, IPv6 in brackets.
+    :param portals: ``[address, port]`` each, IPv6 in brackets; none for a
+        target that nobody can log in to yet.
     :param attributes: TPG attributes and their values.
+    :param at_once: initiators whose connection broke log in again at once;
+        otherwise after 2 s.
     :returns: the portals that the kernel refused, each with the reason:
         another program may listen there, or the host may not support the
         address family.
@@ -84,10 +105,12 @@ def ensure_target(iqn: str, portals: list[list[Any]],
     name = values.target(iqn)
     listening = requests.portals(portals)
     settings = requests.attributes(attributes)
+    wait_s = 0 if values.boolean(at_once, 'at_once') else _WAIT_S
     targets.refuse_foreign_luns(name)
     tpg = rtslib_fb.TPG(rtslib_fb.Target(targets.fabric(), name), configfs.TPG)
     for attribute, value in settings.items():
         configfs.set_attribute(tpg, attribute, value)
+    configfs.set_parameter(tpg, _TIME_TO_WAIT, wait_s)
     refused = [[str(portal), reason] for portal in listening
                if (reason := targets.ensure_portal(tpg, portal))]
     if refused and not any(Path(tpg.path, 'np').iterdir()):
@@ -97,6 +120,24 @@ def ensure_target(iqn: str, portals: list[list[Any]],
     if not tpg.enable:
         tpg.enable = True
     return refused
+
+
+@privileged.target_context.entrypoint
+@_verb('disable a target', contextlib.nullcontext())
+def disable_target(iqn: str) -> bool:
+    """Let a target accept no logins, and end its sessions.
+
+    :func:`ensure_target` enables it again. Portals, LUNs and NodeACLs stay.
+
+    :param iqn: name of the target; it need not exist.
+    :returns: False while the kernel still waits for devices to answer. It
+        goes on; call again to find out.
+    :raises ForeignObject: when the target has a LUN that is not ours.
+    :raises TargetError: when the kernel refuses.
+    """
+    name = values.target(iqn)
+    targets.refuse_foreign_luns(name)
+    return targets.disable(name, DISABLE_TIMEOUT_S)
 
 
 @privileged.target_context.entrypoint
@@ -217,12 +258,13 @@ def ensure_mapping(export: dict[str, Any], mapping: dict[str, Any],
     links.refuse_foreign(lun, tpg_lun, what)
     nodeacls.refuse_foreign(lun.parent, export['name'].removesuffix(
         export['volume_id']))
-    tpg = _ensure_export(export)
+    _ensure_export(export)
     nodeacls.drop_idle(nodeacls.emptied)
-    acl = rtslib_fb.NodeACL(tpg, mapping['initiator'])
+    lun.parent.mkdir(exist_ok=True)
     if chap is not None:
-        nodeacls.ensure_chap(acl, chap)
-    nodeacls.ensure_authentication(Path(acl.path), mapping['authentication'])
+        nodeacls.ensure_chap(targets.nodeacl(
+            export['target'], mapping['initiator']), chap)
+    nodeacls.ensure_authentication(lun.parent, mapping['authentication'])
     links.ensure(lun, tpg_lun, what)
     protect, wanted = lun / 'write_protect', str(int(mapping['read_only']))
     if protect.read_text().strip() != wanted:
@@ -275,17 +317,17 @@ def is_mutual(target: str, initiator: str) -> bool:
     return (auth / 'authenticate_target').read_text().strip() == '1'
 
 
-def _ensure_export(export: dict[str, Any]) -> rtslib_fb.TPG:
-    """Create the backstore and the LUN of a volume; return its TPG.
+def _ensure_export(export: dict[str, Any]) -> None:
+    """Create the backstore and the LUN of a volume.
 
     :param export: checked.
     """
-    target = rtslib_fb.Target(targets.fabric(), export['target'], 'lookup')
-    tpg = rtslib_fb.TPG(target, configfs.TPG, 'lookup')
-    what = f'LUN {export["lun"]} of {target.wwn}'
+    if not configfs.tpg(export['target']).is_dir():
+        raise exception.TargetError(
+            'export a volume', f'there is no target {export["target"]}')
+    what = f'LUN {export["lun"]} of {export["target"]}'
     lun = configfs.lun(export)
     links.refuse_foreign(lun, configfs.storage_object(export), what)
     with backing.opened(export) as found:
         storage_object = backstores.ensure(export, found)
     links.ensure(lun, storage_object, what)
-    return tpg

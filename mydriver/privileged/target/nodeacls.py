@@ -21,7 +21,7 @@ def drop_idle(acls: Iterable[Path]) -> None:
     for acl in list(acls):
         if not acl.is_dir() or any(acl.glob('lun_*')):
             emptied.discard(acl)
-        elif _is_logged_in(acl):
+        elif is_logged_in(acl):
             emptied.add(acl)
         else:
             emptied.discard(acl)
@@ -29,7 +29,7 @@ def drop_idle(acls: Iterable[Path]) -> None:
                 acl.rmdir()
 
 
-def _is_logged_in(acl: Path) -> bool:
+def is_logged_in(acl: Path) -> bool:
     """Tell whether an initiator has a session with the target.
 
     Source: drivers/target/iscsi/iscsi_target_configfs.c,

@@ -3,15 +3,21 @@
 
 import contextlib
 from pathlib import Path
+import subprocess
 from typing import Any
 import warnings
 
 import rtslib_fb
 from rtslib_fb import utils
 
-from mydriver import exception, model
+from mydriver import exception, model, waiting
 from mydriver.privileged import values
-from mydriver.privileged.target import backstores, configfs, links
+from mydriver.privileged.target import (
+    backstores,
+    configfs,
+    links,
+    nodeacls,
+)
 
 
 def fabric() -> Any:
@@ -28,6 +34,13 @@ def fabric() -> Any:
             'Run modprobe iscsi_target_mod, and name it in '
             '/etc/modules-load.d/.') from e
     return found
+
+
+def nodeacl(target: str, initiator: str) -> rtslib_fb.NodeACL:
+    """Return rtslib's object of a NodeACL that exists."""
+    tpg = rtslib_fb.TPG(rtslib_fb.Target(fabric(), target, 'lookup'),
+                        configfs.TPG, 'lookup')
+    return rtslib_fb.NodeACL(tpg, initiator, 'lookup')
 
 
 def ensure_portal(tpg: rtslib_fb.TPG, portal: model.Portal) -> str:
@@ -76,6 +89,49 @@ def remove_unused(target: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
         tpg.parent.rmdir()
     return True
+
+
+#: Processes that wait for the kernel to disable a target, by its name.
+_disabling: dict[str, subprocess.Popen[bytes]] = {}
+
+
+def disable(target: str, timeout_s: float) -> bool:
+    """Let a target accept no logins, and end its sessions.
+
+    The kernel waits until the devices have answered all commands in hand, and
+    so does the process that asks it to. It is not this one, whose threads are
+    needed for other verbs.
+
+    :returns: whether that was done in time.
+    :raises TargetError: when the kernel refuses.
+    """
+    tpg = configfs.tpg(target)
+    asked = _disabling.get(target)
+    if asked is not None and asked.poll() is not None:
+        asked = None
+    if _is_disabled(tpg):
+        return True
+    if asked is None:
+        asked = _disabling[target] = subprocess.Popen(
+            ['sh', '-c', 'echo 0 >"$0"', tpg / 'enable'],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+    with contextlib.suppress(exception.WaitTimeout):
+        waiting.wait_for(lambda: asked.poll() is not None,
+                         f'{target} to be disabled', timeout_s)
+    if asked.poll():
+        raise exception.TargetError(
+            f'disable {target}', 'see the kernel log')
+    return _is_disabled(tpg)
+
+
+def _is_disabled(tpg: Path) -> bool:
+    try:
+        return ((tpg / 'enable').read_text().strip() != '1' and not any(
+            nodeacls.is_logged_in(p) for p in (tpg / 'acls').iterdir()
+            if p.is_dir()))
+    except FileNotFoundError:
+        return not tpg.is_dir()
 
 
 def ensure_database() -> None:

@@ -45,7 +45,7 @@ class LvmThinStore:
     traits = base.Traits(
         backstore='iblock', consistent_groups=True, thin=True,
         shares_files=False, copies_hold_writes=False, fixed_block_bytes=None,
-        needs_native_thread=False)
+        needs_native_thread=False, native=False)
 
     def __init__(self, path: str, pool: thinpool.ThinPool | None = None,
                  record: identity.Record | None = None) -> None:

@@ -49,7 +49,8 @@ class ReflinkStore:
     traits = base.Traits(
         backstore='fileio', consistent_groups=False, thin=True,
         shares_files=True, copies_hold_writes=True,
-        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True)
+        fixed_block_bytes=base.BLOCK_BYTES, needs_native_thread=True,
+        native=False)
 
     def __init__(self, path: str, clone: probe.Clone = ficlone,
                  record: identity.Record | None = None) -> None:

@@ -81,19 +81,22 @@ class Journal(Protocol):
     def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
                     read_only: bool, mutual: bool,
                     keep_writable: bool = False,
-                    kind: model.NodeKind | None = None
-                    ) -> model.MappedExport:
+                    kind: model.NodeKind | None = None,
+                    version: str | None = None) -> model.MappedExport:
         """Record that an export is to be mapped to an initiator.
 
-        An existing mapping keeps its LUN. A NodeACL keeps its kind as long as
-        it has mappings, since live sessions depend on it.
+        An existing mapping keeps its LUN, and gets another version. A NodeACL
+        keeps its kind as long as it has mappings, since live sessions depend
+        on it.
 
         :param mutual: whether a new NodeACL uses mutual CHAP.
         :param keep_writable: leave a writable mapping writable: another user
             on the same host may be writing.
         :param kind: everything else about a new NodeACL.
+        :param version: change the mapping of this version only.
         :raises ExportNotFound: when the volume is not exported.
         :raises LunsExhausted: when the initiator has no free LUN.
+        :raises Overtaken: when the mapping has another version, or is gone.
         """
 
     def mappings(self, volume_id: str | None = None
@@ -103,15 +106,23 @@ class Journal(Protocol):
     def earlier_mappings(self) -> list[model.MappedExport]:
         """Return the mappings that no call of this run has confirmed."""
 
-    def doom(self, volume_id: str, initiator: model.Iqn) -> None:
-        """Mark a mapping for removal, although the kernel still has it."""
+    def doom(self, volume_id: str, initiator: model.Iqn, *,
+             version: str | None = None) -> None:
+        """Mark a mapping for removal, although the kernel still has it.
+
+        :param version: as the mapping was read; None for any.
+        :raises Overtaken: when it has another one.
+        """
 
     def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
-                       quarantine: bool = True) -> None:
+                       quarantine: bool = True, version: str | None = None
+                       ) -> None:
         """Record that an export is no longer to be mapped to an initiator.
 
         :param quarantine: hold the LUN back; False only when no host was
             ever told of it.
+        :param version: as the mapping was read; None for any.
+        :raises Overtaken: when it has another one: it was requested again.
         """
 
     def adopt_mapping(self, export: model.Export, mapping: model.Mapping,

@@ -6,7 +6,7 @@ import dataclasses
 import sqlite3
 
 from mydriver import exception, model
-from mydriver.target.journal import database, luns, seal
+from mydriver.target.journal import database, luns, values
 
 
 class Exports(database.Database):
@@ -86,7 +86,7 @@ class Exports(database.Database):
     def adopt_export(self, export: model.Export) -> bool:
         """See :meth:`.base.Journal.adopt_export`."""
         device = export.device
-        if not seal.is_uuid(export.volume_id):
+        if not values.is_uuid(export.volume_id):
             return False
         with self._transaction() as db:
             return db.execute(

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables ``node``, ``mapping`` and ``quarantine``."""
+"""The tables ``node``, ``mapping`` and ``quarantine``.
+
+Versions of mappings are in memory: no other process attaches volumes, and this
+one forgets what it has read when it ends.
+"""
 
 import dataclasses
+import itertools
 import sqlite3
+from typing import Any
 
-from mydriver import model
+from mydriver import exception, model
 from mydriver.target.journal import database, exports, file, luns
 
 _MAPPED = ('SELECT * FROM mapping JOIN export USING (volume_id, target) '
@@ -14,12 +20,17 @@ _MAPPED = ('SELECT * FROM mapping JOIN export USING (volume_id, target) '
 class Mappings(database.Database):
     """Mappings, NodeACLs, LUNs in quarantine; see :class:`.base.Journal`."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._versions: dict[tuple[str, str], str] = {}
+        self._numbers = itertools.count(1)
+
     @database.translated
     def add_mapping(self, volume_id: str, initiator: model.Iqn, *,
                     read_only: bool, mutual: bool,
                     keep_writable: bool = False,
-                    kind: model.NodeKind | None = None
-                    ) -> model.MappedExport:
+                    kind: model.NodeKind | None = None,
+                    version: str | None = None) -> model.MappedExport:
         """See :meth:`.base.Journal.add_mapping`."""
         key = (volume_id, str(initiator))
         with self._transaction() as db:
@@ -28,6 +39,7 @@ class Mappings(database.Database):
             row = db.execute(
                 'SELECT lun, read_only, doomed FROM mapping WHERE '
                 'volume_id = ? AND initiator = ?', key).fetchone()
+            self._refuse_other(key, version, is_gone=row is None)
             _add_node(db, node, dataclasses.replace(
                 kind or model.NodeKind(), mutual=mutual))
             if row is None:
@@ -46,35 +58,40 @@ class Mappings(database.Database):
             kept = database.kind_of(db.execute(
                 'SELECT * FROM node WHERE initiator = ? AND target = ?',
                 node).fetchone())
+            new_version = self._renew(key)
         return model.MappedExport(
             model.Mapping(volume_id, initiator, lun, read_only), export, kept,
-            created=row is None or bool(row['doomed']))
+            created=row is None or bool(row['doomed']), version=new_version)
 
     @database.translated
     def mappings(self, volume_id: str | None = None
                  ) -> list[model.MappedExport]:
         """See :meth:`.base.Journal.mappings`."""
-        return [database.mapped_of(r) for r in self._rows(
+        return [self._mapped_of(r) for r in self._rows(
             f'{_MAPPED} WHERE volume_id = ? OR ? IS NULL '
             'ORDER BY volume_id, initiator', volume_id, volume_id)]
 
     @database.translated
     def earlier_mappings(self) -> list[model.MappedExport]:
         """See :meth:`.base.Journal.earlier_mappings`."""
-        return [database.mapped_of(r) for r in self._rows(
+        return [self._mapped_of(r) for r in self._rows(
             f'{_MAPPED} WHERE run <> ? ORDER BY volume_id, initiator',
             self._run)]
 
     @database.translated
-    def doom(self, volume_id: str, initiator: model.Iqn) -> None:
+    def doom(self, volume_id: str, initiator: model.Iqn, *,
+             version: str | None = None) -> None:
         """See :meth:`.base.Journal.doom`."""
+        key = (volume_id, str(initiator))
         with self._transaction() as db:
-            db.execute('UPDATE mapping SET doomed = 1 WHERE volume_id = ? '
-                       'AND initiator = ?', (volume_id, str(initiator)))
+            if db.execute('UPDATE mapping SET doomed = 1 WHERE volume_id = ? '
+                          'AND initiator = ?', key).rowcount:
+                self._refuse_other(key, version)
 
     @database.translated
     def remove_mapping(self, volume_id: str, initiator: model.Iqn, *,
-                       quarantine: bool = True) -> None:
+                       quarantine: bool = True, version: str | None = None
+                       ) -> None:
         """See :meth:`.base.Journal.remove_mapping`."""
         key = (volume_id, str(initiator))
         with self._transaction() as db:
@@ -82,6 +99,7 @@ class Mappings(database.Database):
                              'initiator = ?', key).fetchone()
             if row is None:
                 return
+            self._refuse_other(key, version)
             db.execute('DELETE FROM mapping WHERE volume_id = ? AND '
                        'initiator = ?', key)
             node = (row['initiator'], row['target'])
@@ -90,6 +108,7 @@ class Mappings(database.Database):
                            '(?, ?, ?, ?, ?)',
                            (*node, row['lun'], volume_id, self._now()))
             _remove_unused(db, node)
+            self._versions.pop(key, None)
 
     @database.translated
     def adopt_mapping(self, export: model.Export, mapping: model.Mapping,
@@ -110,6 +129,8 @@ class Mappings(database.Database):
                  mapping.volume_id, str(export.target), export.lun)
             ).rowcount == 1
             _remove_unused(db, node)
+            if adopted:
+                self._renew((mapping.volume_id, node[0]))
             return adopted
 
     @database.translated
@@ -150,6 +171,26 @@ class Mappings(database.Database):
         with self._transaction() as db:
             db.executemany('INSERT OR IGNORE INTO quarantine VALUES '
                            '(?, ?, ?, ?, ?)', rows)
+
+
+    def _mapped_of(self, row: sqlite3.Row) -> model.MappedExport:
+        return dataclasses.replace(
+            database.mapped_of(row), version=self._versions.get(
+                (row['volume_id'], row['initiator']), ''))
+
+    def _renew(self, key: tuple[str, str]) -> str:
+        self._versions[key] = str(next(self._numbers))
+        return self._versions[key]
+
+    def _refuse_other(self, key: tuple[str, str], version: str | None,
+                      *, is_gone: bool = False) -> None:
+        """Check that a mapping still has the version that it was read with.
+
+        :raises Overtaken: when it has another one, or is gone.
+        """
+        if version is not None and (
+                is_gone or version != self._versions.get(key, '')):
+            raise exception.Overtaken.by_attach(*key)
 
 
 def _add_node(db: sqlite3.Connection, node: tuple[str, str],

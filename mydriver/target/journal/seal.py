@@ -10,15 +10,13 @@ break the seal, which must be noticed as well.
 """
 
 from collections.abc import Callable, Iterator
-import functools
 import hashlib
 import json
-import re
 import secrets
 import sqlite3
 from typing import Any
 
-from mydriver import exception, model
+from mydriver.target.journal import values
 
 _SEAL = """
 CREATE TABLE seal (
@@ -30,14 +28,7 @@ CREATE TABLE seal (
 #: Marks a sealed journal in sqlite's header (PRAGMA application_id).
 _APPLICATION_ID = 0x6d796472
 
-_UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
-
-#: The highest LUN of any kind (SAM-5, 4.7.7.1).
-_LAST_LUN = 65535
-
-
-class Damaged(ValueError):
-    """The journal is damaged; the text says how."""
+Damaged = values.Damaged
 
 
 def make(db: sqlite3.Connection) -> None:
@@ -91,7 +82,7 @@ def verify(db: sqlite3.Connection) -> bool:
         raise Damaged(f'a row of table {orphan[0]} refers to a row of table '
                       f'{orphan[2]} that does not exist')
     sealed = _is_sealed(db)
-    content = _content(db, _check_value)
+    content = _content(db, values.is_valid)
     if sealed and (content, _form(db)) != db.execute(
             'SELECT content, form FROM seal').fetchone()[:2]:
         raise Damaged('its rows do not match their checksum')
@@ -157,46 +148,3 @@ def _fold(content: int, *row: Any) -> int:
     """Add a row to a checksum, or remove it: this is its own inverse."""
     digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=8).digest()
     return content ^ int.from_bytes(digest, 'big', signed=True)
-
-
-# -- values
-
-def _check_value(column: str, value: Any) -> bool:
-    return column not in _VALUES or _VALUES[column](value)
-
-
-@functools.cache
-def _is_iqn(value: Any) -> bool:
-    try:
-        return bool(str(model.Iqn(value)) == value)
-    except (exception.InvalidIqn, UnicodeError):
-        return False
-
-
-def is_uuid(value: Any) -> bool:
-    """Tell whether a value is a UUID as Cinder writes them."""
-    return isinstance(value, str) and bool(_UUID.fullmatch(value))
-
-
-def _is_path(value: Any) -> bool:
-    return (isinstance(value, str) and '\0' not in value
-            and value[:1] in ('', '/'))
-
-
-def _up_to(limit: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and 0 <= value <= limit
-
-
-#: Checks of the values of columns, in any table; others are not checked.
-_VALUES: dict[str, Callable[[Any], bool]] = {
-    'iqn': _is_iqn, 'target': _is_iqn, 'initiator': _is_iqn,
-    'volume_id': is_uuid,
-    'kind': lambda value: value in ('fileio', 'iblock'),
-    'path': _is_path,
-    'size_bytes': _up_to(2 ** 63 - 1), 'released_at': _up_to(2 ** 63 - 1),
-    'lun': _up_to(_LAST_LUN), 'tpg_lun': _up_to(_LAST_LUN),
-    'mutual': _up_to(1), 'read_only': _up_to(1), 'doomed': _up_to(1),
-    'chap': lambda value: value is None or _up_to(1)(value),
-    'key': lambda value: value is None or bool(
-        re.fullmatch('([0-9a-f]{16})?', value)),
-}

@@ -16,7 +16,7 @@ DEFAULTS = {
     'target_ip_address': '192.0.2.1', 'target_port': 3260,
     'target_protocol': 'iscsi', 'use_chap_auth': True,
     'mydriver_state_path': '/var/lib/cinder/mydriver',
-    'mydriver_targets': 4, 'mydriver_discovery_timeout': 2.0,
+    'mydriver_discovery_timeout': 2.0, 'mydriver_gateway_lease': 6,
 }
 
 
@@ -24,6 +24,11 @@ class Options(dict):
     """A backend's options in memory."""
 
     safe_get = dict.get
+
+
+CEPH = {'mydriver_store': 'rbd', 'mydriver_rbd_pool': 'volumes',
+        'mydriver_rbd_user': 'cinder',
+        'mydriver_rbd_ceph_conf': '/etc/ceph/ceph.conf'}
 
 
 def options(**changed) -> Options:
@@ -118,6 +123,102 @@ class SettingsTest(unittest.TestCase):
             settings.store_of(Options(mydriver_store='reflink',
                                       mydriver_store_path=path), 'disks')
         self.assertEqual('mydriver_store_path', caught.exception.option)
+
+    def test_a_pool_of_ceph(self):
+        found = settings.store_of(options(
+            **CEPH,
+            mydriver_rbd_max_clone_depth=5), 'ceph')
+        self.assertEqual('volumes (/etc/ceph/ceph.conf)', found.location)
+        self.assertTrue(found.traits.native)
+
+    @ddt.data(
+        ({'mydriver_rbd_pool': None}, 'mydriver_rbd_pool'),
+        ({'mydriver_rbd_pool': 'a b'}, 'mydriver_rbd_pool'),
+        ({'mydriver_rbd_pool': '../x'}, 'mydriver_rbd_pool'),
+        ({'mydriver_rbd_pool': 'volumes\n'}, 'mydriver_rbd_pool'),
+        ({'mydriver_rbd_user': 'a,key=x'}, 'mydriver_rbd_user'),
+        ({'mydriver_rbd_user': ''}, 'mydriver_rbd_user'),
+        ({'mydriver_rbd_ceph_conf': 'ceph.conf'}, 'mydriver_rbd_ceph_conf'))
+    @ddt.unpack
+    def test_a_wrong_option_of_ceph_is_named(self, changed, name):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            settings.store_of(options(**{
+                **CEPH,
+                **changed}), 'ceph')
+        self.assertEqual(name, caught.exception.option)
+
+
+@ddt.ddt
+class GatewaysTest(unittest.TestCase):
+    """A backend with floating addresses."""
+
+    def settings(self, *entries, **changed):
+        """Return the settings of a backend with these addresses."""
+        return settings.of_service(options(**{
+            'mydriver_store': 'rbd', 'mydriver_gateway_addresses': entries,
+            **changed}), 'disks')
+
+    def test_without_gateways_nothing_changes(self):
+        found = settings.of_service(options(), 'disks')
+        self.assertIsNone(found.gateways)
+        self.assertEqual(4, found.targets)
+        self.assertEqual(8, settings.of_service(
+            options(mydriver_targets=8), 'disks').targets)
+        for target in pool.pool(found, 'host'):
+            self.assertEqual(found.portals, found.portals_of(target))
+
+    def test_each_target_has_portals_of_its_own(self):
+        found = pool.of_cluster(self.settings(
+            '192.0.2.51 + 2001:db8::0051', '192.0.2.52', target_port=3261,
+            mydriver_gateway_lease=9, mydriver_gateway_interface=['eth1']),
+            '3e5a6d2c-0000-4111-8222-333344445555', 7)
+        self.assertEqual(2, found.targets)
+        first, second = pool.pool(found)
+        one, other, two = (model.Portal(a, 3261) for a in (
+            '192.0.2.51', '2001:db8::51', '192.0.2.52'))
+        self.assertEqual((one, other), found.portals_of(first))
+        self.assertEqual((two,), found.portals_of(second))
+        self.assertEqual((one, other, two), found.portals)
+        self.assertEqual((9, ('eth1',)), (found.gateways.lease_s,
+                                          found.gateways.interfaces))
+        self.assertEqual((), found.portals_of(
+            model.Iqn(str(first)[:-1] + '2')))
+
+    @ddt.data(
+        (('192.0.2.51', '192.0.2.51'), 'twice'),
+        (('192.0.2.51+192.0.2.51',), 'twice'),
+        (('2001:db8::1', '2001:db8:0::1'), 'twice'),
+        (('192.0.2.1',), 'address of this host'),
+        (('192.0.2.9',), 'address of this host'),
+        (('192.0.2.256',), 'not an IP address'),
+        (('192.0.2.51+',), 'not an IP address'),
+        (('gateway',), 'not an IP address'),
+        (('192.0.2.51:3260',), 'not an IP address'),
+        (('fe80::1%eth0',), 'scope'), (('fe80::1',), 'link-local'),
+        (('127.0.0.9',), 'loopback'), (('::1',), 'loopback'),
+        (('0.0.0.0',), 'all addresses'), (('224.0.0.1',), 'multicast'),
+        (('::ffff:192.0.2.51',), 'IPv4 address'),
+        (tuple(f'192.0.2.{n}' for n in range(10, 75)), '65 entries'))
+    @ddt.unpack
+    def test_a_wrong_address(self, entries, text):
+        with self.assertRaisesRegex(exception.ConfigurationError, text
+                                    ) as caught:
+            self.settings(*entries,
+                          target_secondary_ip_addresses=['192.0.2.9'])
+        self.assertEqual('mydriver_gateway_addresses',
+                         caught.exception.option)
+        self.assertTrue(caught.exception.remedy.endswith('.'))
+
+    @ddt.data('reflink', 'lvmthin')
+    def test_a_store_that_is_on_one_host(self, store):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.settings('192.0.2.51', mydriver_store=store)
+        self.assertIn('only serve the store rbd', str(caught.exception))
+
+    def test_a_number_of_targets_as_well(self):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.settings('192.0.2.51', mydriver_targets=1)
+        self.assertEqual('mydriver_targets', caught.exception.option)
 
 
 class StateTest(unittest.TestCase):

@@ -45,6 +45,9 @@ class AttachTestCase(unittest.TestCase):
         super().setUp()
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.host = FakeHost(folder / 'sys')
+        # Most tests give a device 0.1 s to answer, which a busy machine may
+        # take from one attempt to the next.
+        self.host.probe_attempts = 0
         kernel = sysfs.Sysfs(folder / 'sys')
         compute = host.Host(self.host, folder / 'locks', kernel,
                             usage.Usage(kernel, folder / 'proc'))
@@ -335,11 +338,46 @@ class SilentTest(AttachTestCase):
 
     FOREVER = 1 << 30
 
+    def be_patient(self):
+        """Give devices as long as on a real host."""
+        self.enterContext(mock.patch.object(devices, 'ANSWER_TIMEOUT_S', 10))
+
     def test_disk_that_can_be_asked_a_moment_later(self):
         connection = self.host.connection()
         self.host.speechless = {1: 2}
+        self.be_patient()
         # The first one, not one of a second scan.
         self.assertEqual('sda', self.connect(connection, False).device)
+
+    def test_new_disk_that_can_be_opened_a_moment_later(self):
+        self.be_patient()
+        self.host.probe_attempts = 5
+        attached = self.connect(self.host.connection(), False)
+        self.assertEqual('sda', attached.device)
+
+    def test_new_disk_that_can_never_be_opened(self):
+        connection = self.host.connection(portals=PORTALS[:1])
+        self.host.probe_attempts = self.FOREVER
+        with self.assertRaisesRegex(
+                exception.NoAnswer,
+                "No such device or address: '/dev/sda'; tried for 0.1 s"):
+            self.connect(connection, False)
+        self.assertEqual({}, self.host.left)
+
+    def test_extend_when_a_path_can_be_opened_a_moment_later(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.luns[1].size_bytes = 64 * MIB
+        self.host.probing = {'sda': 3}
+        self.be_patient()
+        self.assertEqual(64 * MIB, self.extend(connection))
+
+    def test_extend_of_a_path_that_can_never_be_opened(self):
+        connection = self.host.connection()
+        self.connect(connection, False)
+        self.host.probing = {'sda': self.FOREVER}
+        with self.assertRaisesRegex(exception.NoAnswer, 'tried for 0.1 s'):
+            self.extend(connection)
 
     def test_new_disk_that_never_answers(self):
         connection = self.host.connection(portals=PORTALS[:1])
@@ -371,6 +409,7 @@ class SilentTest(AttachTestCase):
                 connection = self.host.connection()
                 self.connect(connection, multi)
                 self.host.speechless = {1: 3}
+                self.be_patient()
                 self.disconnect(connection)
                 self.assertEqual(1, len(self.host.flushed))
                 self.assertEqual({}, self.host.left)
@@ -407,6 +446,12 @@ class NamelessTest(AttachTestCase):
     def test_it_is_detached(self):
         self.disconnect(self.connection)
         self.assertEqual(['sda'], self.host.flushed)
+        self.assertEqual({}, self.host.left)
+
+    def test_it_is_detached_when_it_can_be_opened_a_moment_later(self):
+        self.host.probing = {'sda': 3}
+        with mock.patch.object(devices, 'ANSWER_TIMEOUT_S', 10):
+            self.disconnect(self.connection)
         self.assertEqual({}, self.host.left)
 
     def test_new_one_gets_its_identity(self):

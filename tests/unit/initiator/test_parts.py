@@ -65,6 +65,13 @@ class SysfsTest(FolderTestCase):
         (self.folder / 'sys/class/iscsi_session/session1/target_id').unlink()
         self.assertEqual([], self.sysfs.sessions(TARGET))
 
+    def test_session_that_goes_while_it_is_looked_at(self):
+        self.host.add_session(str(TARGET), PORTALS[0])
+        with mock.patch('os.readlink', side_effect=FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT))):
+            self.assertEqual([], self.sysfs.sessions(TARGET))
+        self.assertEqual(1, len(self.sysfs.sessions(TARGET)))
+
     def test_devices(self):
         self.host.connection(lun=300)
         self.host.add_session(str(TARGET), PORTALS[0])

@@ -136,9 +136,11 @@ class QueueTest(unittest.TestCase):
                     v, functools.partial) and v.args
                     and v.args[0].__module__ == info.name]:
                 found.add(info.name.rpartition('.')[0])
-        # Verbs of the initiator do not exclude each other.
+        # Verbs of the initiator do not exclude each other, and those of the
+        # network must not wait for a target that hangs.
         self.assertEqual(
-            {*channel._IN_TURN, 'mydriver.privileged.initiator'}, found)
+            {*channel._IN_TURN, 'mydriver.privileged.initiator',
+             'mydriver.privileged.network'}, found)
 
     def test_the_daemon_has_threads_for_other_verbs(self):
         for package in channel._IN_TURN:
@@ -155,5 +157,6 @@ class QueueTest(unittest.TestCase):
         with (mock.patch.object(channel._IN_TURN[package], '_timeout_s', 0.01),
               self.assertRaises(exception.WaitTimeout) as caught):
             channel.run(self.verb(package))
-        self.assertIn('the kernel target; 14 others wait',
+        self.assertIn(f'the kernel target; {2 * context.THREADS - 2} others '
+                      'wait',
                       str(caught.exception))

@@ -20,7 +20,7 @@ from mydriver.stores.lvmthin import store as lvmthin
 
 CONF = """
     [DEFAULT]
-    enabled_backends = files, disks, named, theirs, nowhere, odd
+    enabled_backends = files, disks, named, theirs, nowhere, odd, ceph, local
     state_path = /srv
     [backend_defaults]
     mydriver_store_path = $state_path/volumes
@@ -44,6 +44,19 @@ CONF = """
     [odd]
     volume_driver = mydriver.cinder_volume.driver.LIODriver
     target_port = many
+    [ceph]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store = rbd
+    mydriver_gateway_addresses = 192.0.2.51 + 2001:db8:0::51, 192.0.2.52
+    mydriver_gateway_interface = eth1, eth2
+    [local]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_gateway_addresses = 192.0.2.53
+    mydriver_store_path = local
+    [elsewhere]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store = rbd
+    mydriver_gateway_addresses = 192.0.2.54
 """
 
 
@@ -89,6 +102,57 @@ class GrantsTest(unittest.TestCase):
             with self.assertRaisesRegex(exception.RequestRefused,
                                         'to no backend'):
                 grants.pools_of('other')
+
+    def test_floating_addresses_of_our_backends(self):
+        self.read()
+        with mock.patch.object(grants, 'check_owner'):
+            self.assertEqual(
+                dict.fromkeys(('192.0.2.51', '2001:db8::51', '192.0.2.52'),
+                              ('eth1', 'eth2')), grants.floating())
+        for wrong in ('192.0.2.51, gateway', '192.0.2.256', '192.0.2.51/24',
+                      'fe80::1%eth0'):
+            self.read(CONF.replace('192.0.2.52\n', f'{wrong}\n'))
+            with mock.patch.object(grants, 'check_owner'):
+                self.assertEqual({}, grants.floating())
+
+    def test_pools_of_ceph(self):
+        text = """
+            [DEFAULT]
+            enabled_backends = ceph, other, odd, none, relative
+            [backend_defaults]
+            volume_driver = mydriver.cinder_volume.driver.LIODriver
+            mydriver_store = rbd
+            mydriver_store_path = /srv
+            [ceph]
+            mydriver_rbd_pool = volumes
+            [other]
+            mydriver_rbd_pool = fast
+            mydriver_rbd_user = two
+            mydriver_rbd_ceph_conf = /etc/ceph/two.conf
+            [odd]
+            mydriver_rbd_pool = volumes image -
+            [none]
+            [relative]
+            mydriver_rbd_pool = x
+            mydriver_rbd_ceph_conf = ceph.conf
+            """
+        conf = '/etc/ceph/ceph.conf'
+        self.assertEqual((
+            grants.Grant('ceph', 'iblock', 'volumes', ceph_conf=conf,
+                         ceph_user='cinder'),
+            grants.Grant('other', 'iblock', 'fast',
+                         ceph_conf='/etc/ceph/two.conf', ceph_user='two')),
+            self.read(text))
+        with mock.patch.object(grants, 'check_owner'):
+            self.assertEqual('cinder',
+                             grants.ceph_pool(conf, 'volumes').ceph_user)
+            for asked in ((conf, 'fast'), ('/tmp/x', 'volumes'), ('', ''),
+                          (None, None), ('', 'volumes')):
+                with self.assertRaisesRegex(exception.RequestRefused,
+                                            'to no backend'):
+                    grants.ceph_pool(*asked)
+            with self.assertRaises(exception.RequestRefused):
+                grants.pools_of('volumes')
 
     def test_files_are_read_again_when_they_change(self):
         self.read()

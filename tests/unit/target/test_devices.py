@@ -6,6 +6,7 @@ from unittest import mock
 
 from mydriver import exception, model
 from mydriver.backend import devices as backend_devices
+from mydriver.stores.reflink import store as reflink
 from mydriver.target import pool
 from tests.fakes import connecting
 from tests.fakes import exports as fakes
@@ -259,6 +260,8 @@ class StoreDevicesTest(fakes.ServiceCase):
         asked = []
 
         class Store:
+            traits = reflink.ReflinkStore.traits
+
             def bring_up(self, name):
                 asked.append(('bring_up', name))
                 return device

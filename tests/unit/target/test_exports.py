@@ -2,56 +2,30 @@
 """The use cases, with a crash at every step."""
 
 import contextlib
+import dataclasses
 import glob
 import os
 import sqlite3
 import unittest
+from unittest import mock
+import uuid
 
 from mydriver import exception, model
 from mydriver.connection import iscsi
-from mydriver.target import exports, pool
+from mydriver.target import exports, pool, reconcile
 from mydriver.target.journal import sqlite
+from tests.contract import exports as contract
 from tests.fakes import connecting
 from tests.fakes import exports as fakes
-from tests.fakes.exports import ALICE, BOB, MIB, OURS
+from tests.fakes.exports import ALICE, BOB, OURS
 
 
 class Crash(BaseException):
     """The process ends here."""
 
 
-class ServiceTest(fakes.ServiceCase):
+class ServiceTest(contract.UseCases, fakes.ServiceCase):
     """What each use case leaves."""
-
-    def test_attach_and_detach(self):
-        volume_id = self.exported()
-        data = connecting.connect(self.service, volume_id, ALICE)
-        self.assertEqual(([volume_id],
-                          [(ALICE['initiator'], 1, volume_id)],
-                          [ALICE['initiator']]), self.seen())
-        parsed = iscsi.Connection.parse(data)
-        self.assertEqual(
-            (volume_id, self.portals, 1),
-            (parsed.volume_id, parsed.portals, parsed.paths[0].lun))
-        self.assertFalse(connecting.disconnect(self.service, volume_id, ALICE))
-        self.assertTrue(self.service.remove_export(volume_id))
-        self.assertEqual(([], [], []), self.seen())
-        self.assertEqual([], self.journal.exports())
-
-    def test_stock_host_gets_stock_data(self):
-        data = connecting.connect(self.service, self.exported(), ALICE)
-        self.assertEqual([], [k for k in data if k.startswith('mydriver')])
-        self.assertEqual('CHAP', data['auth_method'])
-
-    def test_our_host_gets_identity_and_mutual_chap(self):
-        volume_id = self.exported()
-        data = connecting.connect(self.service, volume_id, OURS)
-        parsed = iscsi.Connection.parse(data)
-        self.assertEqual(model.naa_id(volume_id), parsed.wwn)
-        target = parsed.paths[0].target
-        self.assertEqual(str(target), parsed.chap.mutual_username)
-        self.assertTrue(self.target.is_mutual(
-            target, model.Iqn(OURS['initiator'])))
 
     def test_without_chap_there_is_none(self):
         self.service = exports.ExportService(
@@ -59,131 +33,6 @@ class ServiceTest(fakes.ServiceCase):
             self.target.name_prefix, self.devices, self.discover)
         data = connecting.connect(self.service, self.exported(), OURS)
         self.assertIsNone(iscsi.Connection.parse(data).chap)
-
-    def test_attach_twice_is_the_same(self):
-        volume_id = self.exported()
-        self.assertEqual(
-            connecting.connect(self.service, volume_id, ALICE),
-            connecting.connect(self.service, volume_id, ALICE))
-        self.assertEqual(1, len(self.seen()[1]))
-
-    def test_export_stays_while_another_uses_it(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE)
-        connecting.connect(self.service, volume_id, BOB)
-        self.assertTrue(connecting.disconnect(self.service, volume_id, ALICE))
-        self.assertFalse(self.service.remove_export(volume_id))
-        self.assertEqual([(BOB['initiator'], 1, volume_id)], self.seen()[1])
-
-    def test_no_connector_means_all(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE)
-        connecting.connect(self.service, volume_id, BOB)
-        self.assertFalse(self.service.terminate_connection(volume_id, None))
-        self.assertEqual([], self.seen()[1])
-
-    def test_wrong_connectors_change_nothing(self):
-        volume_id = self.exported()
-        before = self.seen(), self.journal.mappings()
-        for connector in ({}, {'initiator': ''}, {'initiator': 'iqn.x'},
-                          {'initiator': 'iqn.2026-11.a.b:under_score'}):
-            with self.assertRaises(exception.ConnectorError):
-                connecting.connect(self.service, volume_id, connector)
-            self.assertEqual(before, (self.seen(), self.journal.mappings()))
-
-    def test_unreachable_portals_roll_back(self):
-        volume_id = self.exported()
-        self.reachable = ()
-        with self.assertRaises(exception.TargetNotDiscovered):
-            connecting.connect(self.service, volume_id, ALICE)
-        self.assertEqual(([volume_id], [], []), self.seen())
-        self.assertEqual([], self.journal.mappings())
-        self.reachable = self.portals
-        data = connecting.connect(self.service, volume_id, ALICE)
-        self.assertEqual(1, data['target_lun'])
-
-    def test_unreachable_portals_keep_a_live_mapping(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE)
-        self.reachable = ()
-        with self.assertRaises(exception.TargetNotDiscovered):
-            connecting.connect(self.service, volume_id, ALICE)
-        self.assertEqual([(ALICE['initiator'], 1, volume_id)],
-                         self.seen()[1])
-
-    def test_unreachable_portals_leave_a_mapping_read_only(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE, read_only=True)
-        self.reachable = ()
-        with self.assertRaises(exception.TargetNotDiscovered):
-            connecting.connect(self.service, volume_id, ALICE)
-        self.assertEqual([True], self.protected())
-        self.assertEqual([True], [
-            p.mapping.read_only for p in self.journal.mappings(volume_id)])
-
-    def test_read_only_outlives_a_reboot(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE, read_only=True)
-        connecting.connect(self.service, volume_id, BOB)
-        self.target.targets.clear()
-        self.restart()
-        self.assertEqual([True, False], self.protected())
-
-    def test_protect_twice_is_once_and_for_one_initiator(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE)
-        connecting.connect(self.service, volume_id, BOB)
-        for _ in range(2):
-            self.service.protect(volume_id, model.Iqn(ALICE['initiator']))
-            self.assertEqual([True, False], self.protected())
-
-    def protected(self):
-        """Return whether the mappings are read only, by initiator."""
-        return [m.read_only for i in pool.pool(self.settings)
-                for m in self.target.observe(i).mappings]
-
-    def test_only_answering_portals_are_returned(self):
-        self.reachable = self.portals[1:]
-        data = connecting.connect(self.service, self.exported(), ALICE)
-        self.assertEqual(self.portals[1:],
-                         iscsi.Connection.parse(data).portals)
-
-    def test_failed_export_leaves_nothing(self):
-        volume_id, device = self.volume()
-        os.unlink(device.path)
-        with self.assertRaises(exception.TargetError):
-            self.service.create_export(volume_id)
-        self.assertFalse(self.service.is_exported(volume_id))
-
-    def test_resize(self):
-        volume_id, device = self.volume()
-        self.service.resize(volume_id, 2 * MIB)  # not exported: nothing
-        self.service.create_export(volume_id)
-        os.truncate(device.path, 2 * MIB)
-        self.service.resize(volume_id, 2 * MIB)
-        export = self.journal.export(volume_id)
-        self.assertEqual(2 * MIB, export.device.size_bytes)
-        seen = self.target.observe(export.target)
-        self.assertEqual([2 * MIB], [e.size_bytes for e in seen.exports])
-
-    def test_reboot_brings_all_back(self):
-        volume_id = self.exported()
-        connecting.connect(self.service, volume_id, ALICE)
-        other = self.exported()
-        before = self.seen()
-        self.target.targets.clear()
-        self.restart()
-        self.assertEqual(before, self.seen())
-        self.assertIn(other, before[0])
-
-    def test_one_lost_file_does_not_keep_the_others_down(self):
-        lost, device = self.volume()
-        self.service.create_export(lost)
-        good = self.exported()
-        os.unlink(device.path)
-        self.target.targets.clear()
-        self.restart()
-        self.assertEqual([good], self.seen()[0])
 
     def test_lost_journal_is_rebuilt_from_the_kernel(self):
         volume_id = self.exported()
@@ -197,31 +46,6 @@ class ServiceTest(fakes.ServiceCase):
         self.assertEqual(before, self.seen())
         self.assertEqual(data, connecting.connect(
             self.service, volume_id, OURS))
-
-    def test_settle_drops_what_cinder_does_not_know(self):
-        known, stale = self.exported(), self.exported()
-        connecting.connect(self.service, known, ALICE)
-        connecting.connect(self.service, stale, BOB)
-        self.restart()
-        current = self.exported()
-        connecting.connect(self.service, current, BOB)
-        self.assertEqual(1, self.service.reconciler.settle(
-            lambda volume_id, initiator: (volume_id, str(initiator)) == (
-                known, ALICE['initiator'])))
-        self.assertEqual(sorted([known, current]), self.seen()[0])
-        self.assertEqual(
-            {(ALICE['initiator'], known), (BOB['initiator'], current)},
-            {(initiator, v) for initiator, _lun, v in self.seen()[1]})
-
-    def test_settle_drops_exports_that_nobody_uses(self):
-        mapped, unused = self.exported(), self.exported()
-        connecting.connect(self.service, mapped, ALICE)
-        self.restart()
-        self.assertIn(unused, self.seen()[0])
-        self.assertEqual(0, self.service.reconciler.settle(
-            lambda _v, initiator: initiator is not None))
-        self.assertEqual([mapped], self.seen()[0])
-        self.assertFalse(self.service.is_exported(unused))
 
     def test_foreign_objects_are_untouched(self):
         theirs, device = self.volume()
@@ -241,6 +65,71 @@ class ServiceTest(fakes.ServiceCase):
         self.assertEqual(([theirs], [(BOB['initiator'], 5, theirs)],
                           [BOB['initiator']]), self.seen())
         self.assertEqual([], self.journal.exports())
+
+
+class RestoreTest(fakes.ServiceCase):
+    """What initiators see while the kernel's objects are made again."""
+
+    def setUp(self):
+        super().setUp()
+        self.volumes = [self.exported() for _ in range(6)]
+        for volume_id in self.volumes:
+            for connector in (ALICE, BOB):
+                connecting.connect(self.service, volume_id, connector)
+        self.before = self.seen()
+        self.heard = []
+
+    def listen(self, _verb):
+        self.heard += [t for t in self.target.names()
+                       if self.target.listening(model.Iqn(t))]
+
+    def served(self):
+        return {t: self.target.listening(model.Iqn(t))
+                for t in self.target.names()}
+
+    def test_no_target_listens_before_all_luns_are_back(self):
+        served = self.served()
+        self.lose_kernel()
+        self.target.on_change = self.listen
+        self.restart()
+        self.assertEqual([], self.heard)
+        self.assertEqual(self.before, self.seen())
+        self.assertEqual(served, self.served())
+
+    def test_targets_do_not_wait_for_ever(self):
+        served = self.served()
+        self.lose_kernel()
+        self.target.on_change = self.listen
+        with (mock.patch.object(reconcile, 'CLOSED_S', -1),
+              self.assertLogs(reconcile.LOG.logger, 'WARNING') as logs):
+            self.restart()
+        self.assertEqual(set(served), set(self.heard))
+        self.assertIn('listen before all of their LUNs', logs.output[0])
+        self.assertEqual(self.before, self.seen())
+        self.assertEqual(served, self.served())
+
+    def test_targets_that_serve_go_on(self):
+        served = self.served()
+        self.target.on_change = self.listen
+        self.restart()
+        self.assertEqual(set(served), set(self.heard))
+
+    def test_a_crash_on_the_way_lets_nobody_in_early(self):
+        served = self.served()
+        self.lose_kernel()
+
+        def crash(verb):
+            self.listen(verb)
+            if verb == 'after ensure_mapping':
+                raise Crash
+
+        self.target.on_change = crash
+        self.assertRaises(Crash, self.restart)
+        self.target.on_change = self.listen
+        self.restart()
+        self.assertEqual([], self.heard)
+        self.assertEqual(self.before, self.seen())
+        self.assertEqual(served, self.served())
 
 
 class CrashTest(fakes.ServiceCase):
@@ -425,6 +314,54 @@ class PoolTest(unittest.TestCase):
         plain = pool.pool(self.settings(backend='fast'), 'store')
         self.assertTrue(set(plain).isdisjoint(pool.pool(
             self.settings(backend='fast'), 'store', taken=plain)))
+
+    def of_gateways(self, fsid, pool_id, backend='fast'):
+        portals = ((model.Portal('192.0.2.51'),), (model.Portal('192.0.2.52'),
+                                                   ))
+        return pool.pool(pool.of_cluster(self.settings(
+            backend=backend, gateways=pool.Gateways(portals)), fsid, pool_id),
+            'this-host-has-no-part-in-it')
+
+    def test_names_of_gateways_are_those_of_their_cluster(self):
+        one, two = ('3e5a6d2c-0000-4111-8222-333344445555',
+                    '3E5A6D2C-0000-4111-8222-333344445556')
+        names = [str(i) for fsid in (one, two) for number in (1, 2)
+                 for backend in ('fast', 'Fast', 'f-ast')
+                 for i in self.of_gateways(fsid, number, backend)]
+        self.assertEqual(24, len(set(names)))
+        for name in names:
+            self.assertRegex(name, 'mydriver-ceph-3e5a6d2c-f-?ast-[0-9a-f]{8}'
+                             '-[01]$')
+            self.assertTrue(model.is_our_target(name))
+        hosts = [str(i) for host in ('ceph-3e5a6d2c', 'ceph') for backend in (
+            'fast', names[0].rpartition('fast-')[2][:-2],
+            f'3e5a6d2c-fast-{names[0][-10:-2]}') for i in pool.pool(
+            self.settings(backend=backend), host)]
+        self.assertTrue(set(names).isdisjoint(hosts))
+
+    def test_a_cluster_that_is_not_known_yet(self):
+        with self.assertRaisesRegex(ValueError, 'not known yet'):
+            pool.pool(self.settings(gateways=pool.Gateways(())))
+
+    def test_missing_portals_are_those_of_their_targets(self):
+        settings = self.settings(portals=tuple(
+            model.Portal(f'192.0.2.5{n}') for n in range(3)))
+        gateways = pool.Gateways((settings.portals[:2], settings.portals[2:]))
+        settings = pool.of_cluster(dataclasses.replace(
+            settings, gateways=gateways), str(uuid.uuid4()), 1)
+        first, second = pool.pool(settings)
+        serves = {first: {'192.0.2.50:3260', '192.0.2.51:3260'},
+                  second: {'192.0.2.52:3260'}}
+        self.assertEqual((), pool.missing_portals(
+            settings, serves, serves.__getitem__))
+        serves[first].remove('192.0.2.50:3260')
+        self.assertEqual(('192.0.2.50:3260',), pool.missing_portals(
+            settings, serves, serves.__getitem__))
+        serves[second] = {'192.0.2.51:3260'}
+        with self.assertRaisesRegex(
+                exception.TargetDown,
+                f'{second} at 192.0.2.52:3260. Check'):
+            pool.missing_portals(settings, serves, serves.__getitem__)
 
     def test_wrong_prefix_is_named(self):
         with self.assertRaises(exception.ConfigurationError) as caught:

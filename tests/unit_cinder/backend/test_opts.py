@@ -11,7 +11,7 @@ from cinder.volume import configuration
 from cinder.volume import driver as cinder_driver
 from oslo_config import cfg
 
-from mydriver import opts
+from mydriver import opts, privileged
 from mydriver.backend import opts as backend_opts
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -45,7 +45,8 @@ class OptsTest(unittest.TestCase):
     def test_choices_are_described(self):
         store = next(o for o in backend_opts.VOLUME_OPTS
                      if o.name == 'mydriver_store')
-        self.assertEqual(['reflink', 'lvmthin'], list(store.type.choices))
+        self.assertEqual(['reflink', 'lvmthin', 'rbd'],
+                         list(store.type.choices))
         self.assertTrue(all(store.type.choices.values()))
 
     def test_those_of_cinder_are_there(self):
@@ -70,7 +71,12 @@ class ListOptsTest(unittest.TestCase):
         privsep = {o.name: o.default
                    for o in sections['mydriver_privsep_target']}
         self.assertIn('helper_command', privsep)
-        self.assertTrue(privsep['capabilities'])
+        self.assertEqual([*privileged.TARGET_CAPABILITIES],
+                         privsep['capabilities'])
+        initiator = {o.name: o.default
+                     for o in sections['mydriver_privsep_initiator']}
+        self.assertLess({*initiator['capabilities']},
+                        {*privsep['capabilities']})
 
     def test_they_load_where_neither_cinder_nor_nova_is(self):
         script = """

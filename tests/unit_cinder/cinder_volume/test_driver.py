@@ -20,8 +20,8 @@ OTHER = 'iqn.1993-08.org.debian:01:other'
 class UnavailableEngine(fakes.MemoryEngine):
     """The engine of a host whose target does not serve."""
 
-    def exports_of(self, wanted, store):
-        made = super().exports_of(wanted, store)
+    def exports_of(self, conf, wanted, store):
+        made = super().exports_of(conf, wanted, store)
         self.target.check = self._fail
         return made
 

@@ -75,7 +75,7 @@ class KeyTest(unittest.TestCase):
         volume = model.Iqn('iqn.2010-10.org.openstack:mydriver-x-disks-0')
         told = built._kinds._keys.current.credentials(
             model.Iqn(ALICE['initiator']), volume, False)
-        key = built._kinds.of_new.key
+        key = built._kinds.of_new(built.reconciler.pool[0]).key
         os.truncate(os.path.join(self.state, 'chap.key'), 5)
         return told, volume, key
 
@@ -86,7 +86,8 @@ class KeyTest(unittest.TestCase):
         self.assertEqual(told, built._kinds._keys.get(key).credentials(
             model.Iqn(ALICE['initiator']), target, False))
         # Nothing is known of what only the kernel has.
-        self.assertEqual('', built._kinds.found(True).key)
+        self.assertEqual('', built._kinds.found(
+            built.reconciler.pool[0], True).key)
 
     def test_nothing_new_is_told_secrets_of_it(self):
         self.damage()

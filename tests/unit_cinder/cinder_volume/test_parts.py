@@ -14,6 +14,7 @@ from mydriver.cinder_volume import (
     groups,
     manage,
     migrate,
+    native,
     parts,
     volumes,
 )
@@ -41,7 +42,8 @@ class PartCase(exporting.ServiceCase):
                 mydriver_max_extents=0, mydriver_check_block_size=True),
             self.records, self.store, self.service,
             lambda _conf, _name: self.store)
-        self.connections = connections.Connections(self.backend)
+        self.connections = connections.Connections(
+            self.backend, native.Native(self.backend))
         self.volumes = volumes.Volumes(self.backend, self.connections)
 
     def created(self, **fields):
@@ -95,7 +97,7 @@ class PartsTest(PartCase):
         volume = self.created()
         self.connections.create_export(None, volume, exporting.ALICE)
         exported = self.seen()
-        moving = migrate.Migrate(self.backend)
+        moving = migrate.Migrate(self.backend, native.Native(self.backend))
         for info in (None, f'LIODriver:elsewhere:{self.store.location}',
                      str(self.backend.place)):
             self.assertEqual((False, None), moving.migrate_volume(

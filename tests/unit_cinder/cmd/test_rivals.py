@@ -80,14 +80,19 @@ class RivalsTest(unittest.TestCase):
         self.assertEqual([], list(rivals.warnings()))
 
 
-class UnitTest(unittest.TestCase):
-    """The unit of ``mydriver restore``."""
+class UnitCase(unittest.TestCase):
+    """A unit.
+
+    :cvar unit: its path.
+    """
+
+    unit: str
 
     def setUp(self):
         super().setUp()
         self.options = {}
         section = None
-        unit = paths.ROOT / 'etc/systemd/mydriver-restore.service'
+        unit = paths.ROOT / self.unit
         for line in unit.read_text().splitlines():
             if line.startswith('['):
                 section = line.strip('[]')
@@ -95,6 +100,12 @@ class UnitTest(unittest.TestCase):
                 name, value = line.split('=', 1)
                 self.options.setdefault((section, name), []).extend(
                     value.split())
+
+
+class RestoreUnitTest(UnitCase):
+    """The unit of ``mydriver restore``."""
+
+    unit = 'etc/systemd/mydriver-restore.service'
 
     def test_it_is_ordered_after_its_rivals_and_restarts_with_them(self):
         for option in ('After', 'PartOf'):
@@ -114,3 +125,35 @@ class UnitTest(unittest.TestCase):
 
     def test_it_can_be_enabled(self):
         self.assertTrue(self.options['Install', 'WantedBy'])
+
+
+class GatewayUnitTest(UnitCase):
+    """The unit of ``mydriver gateway``."""
+
+    unit = 'etc/systemd/mydriver-gateway.service'
+
+    def test_it_stops_before_its_rivals_do_and_outlives_them(self):
+        self.assertLessEqual({DEBIAN, 'target.service'},
+                             set(self.options['Unit', 'After']))
+        self.assertNotIn(('Unit', 'PartOf'), self.options)
+
+    def test_it_is_independent_of_cinder_volume(self):
+        self.assertNotIn('cinder', (paths.ROOT / self.unit).read_text(
+            ).partition('[Unit]')[2].partition('[Service]')[0])
+
+    def test_it_always_runs(self):
+        self.assertEqual(['always'], self.options['Service', 'Restart'])
+        self.assertEqual(['0'], self.options['Unit', 'StartLimitIntervalSec'])
+        self.assertEqual(['gateway'],
+                         self.options['Service', 'ExecStart'][1:2])
+        self.assertEqual(['multi-user.target'],
+                         self.options['Install', 'WantedBy'])
+
+    def test_it_has_time_to_hand_over(self):
+        self.assertGreater(
+            int(*self.options['Service', 'TimeoutStopSec']), 30)
+        self.assertEqual(['mixed'], self.options['Service', 'KillMode'])
+
+    def test_it_is_installed(self):
+        self.assertIn(f'"{self.unit}"',
+                      (paths.ROOT / 'pyproject.toml').read_text())

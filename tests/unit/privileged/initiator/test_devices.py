@@ -29,6 +29,27 @@ class DevicesTest(PrivilegedTestCase):
         devices.scan(3, 0, 0, 300)
         self.assertEqual('0 0 300', scan.read_text())
 
+    def test_scan_while_another_session_goes(self):
+        other = self.sys / 'class/iscsi_session/session0/device'
+        other.parent.mkdir(parents=True)
+        other.symlink_to(self.sys)
+        real = os.readlink
+
+        def readlink(path, *args, **kwargs):
+            if 'session0' in str(path):
+                raise FileNotFoundError(errno.ENOENT, 'gone', str(path))
+            return real(path, *args, **kwargs)
+
+        with (mock.patch('os.readlink', readlink),
+              self.assertRaisesRegex(exception.InitiatorError,
+                                     'host 3: it has no session')):
+            devices.scan(3, 0, 0, 300)
+        self.session()
+        scan = self.write('class/scsi_host/host3/scan', '')
+        with mock.patch('os.readlink', readlink):
+            devices.scan(3, 0, 0, 300)
+        self.assertEqual('0 0 300', scan.read_text())
+
     @ddt.data((3, '0 0', 0, 1), (3, 0, 0, -1), ('3', 0, 0, 1),
               (3, 0, 0, True), (3, 1, 0, 1), (3, 0, 1, 1), (4, 0, 0, 1),
               (3, 0, 0, 1 << 16), (3, None, None, None))

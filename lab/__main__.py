@@ -15,6 +15,8 @@ _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
              'verify': 'lab.scenarios.verify.cli',
              'fill': 'lab.scenarios.fill.cli',
              'upgrade': 'lab.scenarios.upgrade.cli',
+             'takeover': 'lab.scenarios.takeover.cli',
+             'cluster': 'lab.scenarios.cluster.cli',
              'tempest': 'lab.tempest.cli'}
 
 

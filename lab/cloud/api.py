@@ -21,13 +21,16 @@ machine's.
 from collections.abc import Sequence
 import os
 from pathlib import Path
+import signal
 from typing import TYPE_CHECKING, BinaryIO
 
+from lab.ceph import admin
 from lab.cloud import down as cloud_down
 from lab.cloud import driver, errors, network, settings, starter
 from lab.cloud import site as cloud_site
 from lab.cloud import up as cloud_up
-from lab.cloud.node import node
+from lab.cloud.control import ceph
+from lab.cloud.node import kinds, node
 from lab.cloud.steps import plan, report
 from lab.cloud.steps.registry import Registry
 
@@ -94,6 +97,14 @@ class Cloud:
             compute_api_version=COMPUTE_MICROVERSION,
             compute_default_microversion=COMPUTE_MICROVERSION)
 
+    def ceph(self) -> admin.Admin:
+        """Connect to the cloud's Ceph, from within the namespace.
+
+        :raises LabError: when it does not answer.
+        """
+        network.enter()
+        return ceph.connect(self._site)
+
     def node_exec(self, name: str, argv: Sequence[str], *,
                   timeout_s: int = 120) -> tuple[int, str]:
         """Run a command on a node.
@@ -139,17 +150,29 @@ class Cloud:
         network.enter()
         todo = plan.Plan(report.step)
         start = starter.Starter(self._site, self._registry, todo.abort)
-        start.reported(node.service_of(name))()
+        start.reported(kinds.service_of(name), name)()
 
     def kill(self, name: str) -> None:
-        """Cut a node's power."""
+        """Cut a node's power; no error if it is off."""
         self._node(name).kill()
+
+    def boot(self, name: str) -> None:
+        """Boot a node that is off, and wait until its service is up.
+
+        Its connection to the networks is as it was.
+
+        :raises CloudError: when it is running.
+        """
+        if self._node(name).runs():
+            raise errors.CloudError(
+                f'node {name} is running; "reboot" power-cycles it')
+        self.reboot(name)
 
     def reboot(self, name: str) -> None:
         """Power-cycle a node and wait until its service is up again.
 
         If the node is running, its service is stopped and its disks are synced
-        first.
+        first. Nobody reports for a gateway: see :meth:`node_exec`.
         """
         machine = self._node(name)
         network.enter()
@@ -159,10 +182,42 @@ class Cloud:
         todo.add(f'node {name}', start.boot(name), (f'{name} off',))
         todo.add('start of its service', start.agent(name),
                  (f'node {name}',))
-        service = node.service_of(name)
-        todo.add(f'{service} reports up', start.reported(service),
-                 ('start of its service',))
+        service = kinds.service_of(name)
+        if service != kinds.GATEWAY:
+            todo.add(f'{service} reports up', start.reported(service, name),
+                     ('start of its service',))
         todo.run()
+
+    def cut(self, name: str, where: str = network.ALL) -> None:
+        """Cut a node off a network: what it sends and gets is lost.
+
+        :param where: which one, from :data:`network.PLACES`.
+        :raises CloudError: when there is no such network or node.
+        """
+        self._node(name)
+        network.connect(network.taps(name, self.options, where), False)
+
+    def join(self, name: str) -> None:
+        """Connect a node to all of its networks again."""
+        self._node(name)
+        network.connect(network.taps(name, self.options), True)
+
+    def stall(self, name: str) -> None:
+        """Stop a node's kernel, as a hypervisor would pause a machine.
+
+        Its clocks have gone on when it resumes. Only the kernel gets the
+        signal: it traces its programs, and would not survive one to them.
+
+        :raises CloudError: when it is not running.
+        """
+        self._node(name).process().signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a stopped kernel run on.
+
+        :raises CloudError: when it is not running.
+        """
+        self._node(name).process().signal(signal.SIGCONT)
 
     def log(self, name: str) -> Path:
         """Return the path of a service's log."""

@@ -7,9 +7,30 @@ import shlex
 import sys
 
 from lab.arguments import Subparsers
-from lab.cloud import api, down, logs, prerequisites, settings, status, up
+from lab.cloud import (
+    api,
+    down,
+    logs,
+    network,
+    prerequisites,
+    settings,
+    status,
+    up,
+)
 
 _Command = Callable[[argparse.Namespace], int]
+
+#: Methods of :class:`api.Cloud` that take a node.
+_ACTIONS = {
+    'reboot': 'power-cycle a node; it keeps its disks, and its services start '
+              'again',
+    'kill': 'cut a node\'s power; "boot" starts it again',
+    'boot': 'boot a node that is off; it keeps its disks, and its services '
+            'start',
+    'join': 'connect a node again that was cut off',
+    'stall': "stop a node's kernel, as a hypervisor would",
+    'resume': 'let a node run on that was stalled',
+}
 
 
 def register(subparsers: Subparsers) -> None:
@@ -32,7 +53,7 @@ def register(subparsers: Subparsers) -> None:
         'exec', help='run a command on a node',
         description='Runs a command on a node as root and passes its output '
         'and exit status through. Waits for the node to boot.')
-    run.add_argument('node', choices=settings.NODES)
+    run.add_argument('node', choices=settings.ALL_NODES)
     run.add_argument('--timeout', type=int, default=3600, metavar='S',
                      help='seconds after which the command is stopped '
                      '(default: %(default)s)')
@@ -44,18 +65,25 @@ def register(subparsers: Subparsers) -> None:
         'the admin user\'s variables, for example: openstack volume list')
     shell.add_argument('argv', nargs=argparse.REMAINDER, metavar='CMD')
     shell.set_defaults(func=_as_root(_shell))
-    for name, func, text in (
-            ('reboot', _reboot, ('power-cycle a node; it keeps its disks, and '
-             'its services start again')),
-            ('kill', _kill, ('cut a node\'s power; "reboot" starts it '
-             'again'))):
+    for name, text in _ACTIONS.items():
         node = commands.add_parser(name, help=text, description=text)
-        node.add_argument('node', choices=settings.NODES)
-        node.set_defaults(func=_as_root(func))
+        node.add_argument('node', choices=settings.ALL_NODES)
+        node.set_defaults(func=_as_root(_on_node), action=name)
+    text = 'cut a node off the network: what it sends and gets is lost'
+    cut = commands.add_parser('cut', help=text, description=text)
+    cut.add_argument('node', choices=settings.ALL_NODES)
+    where = cut.add_mutually_exclusive_group()
+    where.add_argument(
+        '--ceph', action='store_const', dest='where', const=network.CEPH,
+        default=network.ALL, help="off Ceph's network alone")
+    where.add_argument(
+        '--clients', action='store_const', dest='where',
+        const=network.CLIENTS, help="off all but Ceph's network")
+    cut.set_defaults(func=_as_root(_cut))
     text = ('start, stop, kill (SIGKILL) or restart the OpenStack service of '
             'a node')
     service = commands.add_parser('service', help=text, description=text)
-    service.add_argument('node', choices=settings.NODES)
+    service.add_argument('node', choices=settings.ALL_NODES)
     service.add_argument('action', choices=(
         'start', 'stop', 'kill', 'restart'))
     service.set_defaults(func=_as_root(_service))
@@ -81,8 +109,9 @@ def _register_up(commands: Subparsers) -> None:
     parser.add_argument(
         '--volume-driver', default=','.join(default.backends),
         metavar='NAME[,NAME]', type=_backends, dest='backends',
-        help='mydriver, lvm (the in-tree driver with LIO, as a baseline), or '
-        'both; the first is the default volume type (default: %(default)s)')
+        help='mydriver, or a baseline: lvm (the in-tree driver with LIO), rbd '
+        '(the in-tree driver for Ceph); the first is the default volume type '
+        '(default: %(default)s)')
     parser.add_argument(
         '--full', action='store_true', help='add a second backend of our '
         'driver and cinder-backup, as "python -m lab tempest" does')
@@ -91,20 +120,36 @@ def _register_up(commands: Subparsers) -> None:
         help='number of addresses of the target; 2 turns multipath on')
     parser.add_argument(
         '--store', choices=settings.STORES, default=default.store,
-        help="where our driver's backend keeps volumes: files on XFS, or an "
-        'LVM thin pool on a second disk (default: %(default)s)')
+        help="where our driver's backend keeps volumes: files on XFS, an "
+        'LVM thin pool on a second disk, or a pool of a Ceph that is brought '
+        'up, too (default: %(default)s)')
+    parser.add_argument(
+        '--native', choices=settings.NATIVE, default=default.native,
+        help='on rbd, the hosts that reach volumes without the target: those '
+        'with our plugin, all, or none (default: %(default)s)')
+    parser.add_argument(
+        '--gateways', type=int, choices=range(len(settings.GATEWAYS) + 1),
+        default=default.gateways, metavar='N', help='on rbd, number of nodes '
+        'gw1, gw2, ... that serve the targets; with 0 node storage does '
+        '(default: %(default)s)')
+    parser.add_argument(
+        '--volumes', type=int, choices=range(1, len(settings.VOLUMES) + 2),
+        default=default.volumes, metavar='N', help='with gateways, number of '
+        'nodes storage, storage2, ... with cinder-volume; several are a '
+        'cluster (default: %(default)s)')
     parser.add_argument(
         '--cinder-mode', choices=settings.CINDER_MODES,
         default=default.cinder_mode, help="cinder-volume's threads: "
         "eventlet's, or native ones (default: %(default)s)")
     parser.add_argument(
         '--storage-gib', type=int, default=default.storage_gib, metavar='N',
-        help="size of each of the storage node's disks (default: "
-        '%(default)s)')
+        help="size of each of the storage node's disks, and of Ceph's "
+        '(default: %(default)s)')
     parser.add_argument(
         '--images', choices=settings.IMAGE_PLACES, default=default.images,
-        help='where glance runs and keeps its files: with the other APIs, or '
-        'on the storage node next to the volumes (default: %(default)s)')
+        help='where glance keeps images: in files, with the other APIs or on '
+        'the storage node next to the volumes, or in Ceph (default: '
+        '%(default)s)')
     parser.add_argument(
         '--debug-all', action=argparse.BooleanOptionalAction,
         default=default.debug_all,
@@ -135,7 +180,8 @@ def _backends(text: str) -> tuple[str, ...]:
 def _up(args: argparse.Namespace) -> int:
     options = settings.Options(
         compute_driver=args.compute_driver, backends=args.backends,
-        portals=args.portals, store=args.store,
+        portals=args.portals, store=args.store, native=args.native,
+        gateways=args.gateways, volumes=args.volumes,
         cinder_mode=args.cinder_mode, storage_gib=args.storage_gib,
         images=args.images, debug_all=args.debug_all)
     up.up(options.full() if args.full else options, settings.Layout())
@@ -175,20 +221,21 @@ def _shell(args: argparse.Namespace) -> int:
     return api.Cloud().shell(args.argv[args.argv[:1] == ['--']:])
 
 
-def _reboot(args: argparse.Namespace) -> int:
-    api.Cloud().reboot(args.node)
+def _on_node(args: argparse.Namespace) -> int:
+    getattr(api.Cloud(), args.action)(args.node)
     return 0
 
 
-def _kill(args: argparse.Namespace) -> int:
-    api.Cloud().kill(args.node)
+def _cut(args: argparse.Namespace) -> int:
+    api.Cloud().cut(args.node, args.where)
     return 0
 
 
 def _service(args: argparse.Namespace) -> int:
     cloud = api.Cloud()
     cloud.node_service(args.node, args.action)
-    if args.action in ('start', 'restart'):
+    if (args.action in ('start', 'restart')
+            and args.node not in settings.GATEWAYS):
         cloud.wait_service(args.node)
     return 0
 

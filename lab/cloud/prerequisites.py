@@ -30,6 +30,11 @@ BINARIES = {
     'qemu-img': 'qemu-utils',
     'lvs': 'lvm2',
     'thin_check': 'thin-provisioning-tools',
+    'etcd': 'etcd-server',
+    'ceph-mon': 'ceph-mon',
+    'ceph-mgr': 'ceph-mgr',
+    'ceph-osd': 'ceph-osd',
+    'rbd': 'ceph-common',
 }
 
 #: Programs of the virtual environment.
@@ -64,6 +69,29 @@ def check_root() -> None:
         raise errors.CloudError(
             'run this as root: the cloud needs a network namespace with a '
             'bridge and taps, and its nodes read all of the machine\'s files')
+
+
+def check_fit(options: settings.Options) -> None:
+    """Check that options go together.
+
+    :raises CloudError: when one needs another one.
+    """
+    ours = options.store == driver.RBD
+    for name, value, fits in (
+            ('native', options.native, ours or options.native == driver.NEVER),
+            ('gateways', options.gateways, ours or not options.gateways),
+            ('volumes', options.volumes, ours or options.volumes == 1),
+            ('images', options.images,
+             options.ceph or options.images != settings.IN_CEPH)):
+        if not fits:
+            raise errors.CloudError(
+                f'--{name} {value} needs --store {driver.RBD}')
+
+
+    if options.volumes > 1 and not options.gateways:
+        raise errors.CloudError(
+            f'--volumes {options.volumes} needs --gateways: targets on a node '
+            'with cinder-volume belong to that node')
 
 
 def check() -> None:

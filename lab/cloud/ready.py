@@ -6,7 +6,9 @@ import datetime
 from typing import Any
 
 from lab.cloud import settings
+from lab.cloud.control import ceph as cloud_ceph
 from lab.cloud.control import rest
+from lab.cloud.site import Site
 from lab.cloud.steps import wait
 
 
@@ -27,6 +29,16 @@ def apis(client: rest.Client) -> dict[str, Callable[[], Any]]:
         'nova-api': asks('nova', '/v2.1/flavors'),
         'cinder-api': asks('cinder', '/v3/types'),
     }
+
+
+def ceph(site: Site) -> bool:
+    """Tell whether Ceph's OSD is up and the first pool can be read.
+
+    :raises LabError: when it does not answer.
+    """
+    with cloud_ceph.connect(site) as admin:
+        admin.list_images(settings.CEPH_POOLS[0])
+        return bool(admin.command('osd stat')['num_up_osds'])
 
 
 def fresh(row: dict[str, Any], since: float) -> bool:
@@ -89,17 +101,19 @@ def compute(client: rest.Client, since: float) -> bool:
     raise wait.NotReady('placement does not yet have its inventory')
 
 
-def volume(client: rest.Client, backends: tuple[str, ...],
-           since: float) -> bool:
-    """Tell whether volumes can be scheduled to every backend."""
+def volume(client: rest.Client, options: settings.Options, since: float,
+           node: str = 'storage') -> bool:
+    """Tell whether volumes can be scheduled to every backend of a node."""
     rows = client.get('cinder', '/v3/os-services')['services']
     pools = {p['name'] for p in client.get(
         'cinder', '/v3/scheduler-stats/get_pools')['pools']}
-    for backend in backends:
-        host = f'storage@{backend}'
+    for backend in options.backends:
+        host = f'{node}@{backend}'
         _up([r for r in rows if r['host'] == host], 'cinder-volume', since)
-        if not any(p.startswith(host) for p in pools):
-            raise wait.NotReady(f'the scheduler has no pool of {host} yet')
+        where = (host if options.volumes == 1
+                 else f'{settings.CLUSTER}@{backend}')
+        if not any(p.startswith(where) for p in pools):
+            raise wait.NotReady(f'the scheduler has no pool of {where} yet')
     return True
 
 
@@ -137,5 +151,5 @@ REPORTS: dict[str, Report] = {
         c, 'cinder-scheduler', t),
     'cinder-backup': lambda c, _, t: cinder_service(
         c, 'cinder-backup', t),
-    'cinder-volume': lambda c, o, t: volume(c, o.backends, t),
+    'cinder-volume': volume,
 }

@@ -55,8 +55,13 @@ class Site:
             'PYTHONWARNINGS': 'ignore', **extra}
 
     def admin_environment(self) -> dict[str, str]:
-        """Return the variables of OpenStack's clients, for the admin user."""
+        """Return the variables of OpenStack's clients, for the admin user.
+
+        Ceph's clients have theirs, too, if the cloud has a Ceph.
+        """
+        ceph = {'CEPH_CONF': str(self.layout.ceph_conf)}
         return {
+            **(ceph if self.options.ceph else {}),
             'OS_AUTH_URL': settings.url('keystone') + '/v3',
             'OS_USERNAME': 'admin', 'OS_PASSWORD': self.passwords.admin,
             'OS_PROJECT_NAME': 'admin', 'OS_USER_DOMAIN_ID': 'default',

@@ -10,8 +10,8 @@ from typing import Any
 from lab import errors as lab_errors
 from lab import process
 from lab.cloud import network, ready, settings
-from lab.cloud.control import database, rest, services
-from lab.cloud.node import node
+from lab.cloud.control import ceph, database, rest, seed, services
+from lab.cloud.node import kinds, node
 from lab.cloud.site import Site
 from lab.cloud.steps import plan, wait
 from lab.cloud.steps.registry import Registry
@@ -55,6 +55,14 @@ class Starter:
         """Shut MariaDB down, so that its files are consistent."""
         self._registry.stop('mariadb', grace_s=60)
 
+    def ceph(self) -> None:
+        """Start Ceph."""
+        ceph.start(self._site, self._registry)
+
+    def etcd(self) -> None:
+        """Start etcd."""
+        self._start(services.etcd(self._site), lambda: _listens('etcd'))
+
     def rabbitmq(self) -> None:
         """Start RabbitMQ and its name service."""
         self._spawn(services.epmd(self._site))
@@ -94,29 +102,35 @@ class Starter:
         self._registry.stop('glance', grace_s=10)
         network.release(settings.GLANCE)
 
+    def move_images(self) -> None:
+        """Move the seeded images to Ceph."""
+        seed.move_images(self._client)
+
     def images(self) -> None:
         """Wait until glance on the storage node is ready."""
         wait.wait_for(ready.apis(self._client)['glance'],
                       'glance on the storage node to be ready',
                       abort=self._abort)
 
-    def reported(self, name: str) -> plan.Run:
+    def reported(self, name: str, on: str = '') -> plan.Run:
         """Return a step that waits until the APIs show a service as up.
 
         :param name: of the service's program.
+        :param on: its node, where there are several.
         """
         def run() -> None:
             try:
-                wait.wait_for(lambda: self._reports(name),
+                wait.wait_for(lambda: self._reports(name, on),
                               f'{name} to report itself up',
                               poll_s=0.3, abort=self._abort)
             except lab_errors.DeadlinePassed as e:
                 raise lab_errors.DeadlinePassed(
                     e.what, e.timeout_s, f'{e}\n' + process.tail(
-                        self._site.layout.log(name))) from e
+                        self._site.layout.log(
+                            kinds.log_of(on) if on else name))) from e
         return run
 
-    def _reports(self, name: str) -> bool:
+    def _reports(self, name: str, on: str) -> bool:
         """Tell whether a service has reported itself up since its start.
 
         For a node's service that is the last start of the service, since a
@@ -124,13 +138,16 @@ class Starter:
         """
         options = self._site.options
         probe = ready.REPORTS[name]
-        agent = next((self._node(n) for n in settings.NODES
-                      if node.service_of(n) == name), None)
+        agent = self._node(on) if on else next(
+            (self._node(n) for n in settings.NODES
+             if kinds.service_of(n) == name), None)
         if not agent:
             return probe(self._client, options, self._since)
         if name == 'cinder-volume':
             ready.drivers_serve(agent.log_since_start(),
                                 len(options.backends))
+            return ready.volume(self._client, options, agent.started_at(),
+                                agent.name)
         return probe(self._client, options, agent.started_at())
 
     def _node(self, name: str) -> node.Node:

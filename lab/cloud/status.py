@@ -12,6 +12,7 @@ from lab import errors as lab_errors
 from lab.cloud import network, ready, settings
 from lab.cloud import site as cloud_site
 from lab.cloud.control import rest
+from lab.cloud.node import node
 from lab.cloud.steps import wait
 from lab.cloud.steps.registry import Registry
 
@@ -31,7 +32,7 @@ def show(layout: settings.Layout) -> int:
           + ', '.join(f'{k}: {v}' for k, v in noted['options'].items()))
     well = noted['phase'] == 'up'
     registry = Registry(layout.pids, layout.logs)
-    for name in settings.NODES:
+    for name in settings.Options.load(noted['options']).nodes:
         if not registry.get(f'node-{name}'):
             well = False
             print(f'OFF   node-{name}')
@@ -45,7 +46,7 @@ def show(layout: settings.Layout) -> int:
         return 1
     network.enter()
     site = cloud_site.load(layout)
-    probes = _probes(rest.Client(site), site.options)
+    probes = _probes(site)
     for name, probe in probes.items():
         text = look(probe)
         well &= not text
@@ -62,12 +63,15 @@ def look(probe: Callable[[], Any]) -> str:
         return str(e)[:200]
 
 
-def _probes(client: rest.Client,
-            options: settings.Options) -> dict[str, Callable[[], Any]]:
+def _probes(site: cloud_site.Site) -> dict[str, Callable[[], Any]]:
     """Return a probe for each API and each service's report."""
     old = time.time() - _OLD_S
+    client = rest.Client(site)
     return {
+        **({'ceph': functools.partial(ready.ceph, site)}
+           if site.options.ceph else {}),
         **ready.apis(client),
-        **{name: functools.partial(report, client, options, old)
-           for name, report in ready.REPORTS.items()},
+        **{name: functools.partial(report, client, site.options, old)
+           for name, report in ready.REPORTS.items()
+           if name != node.BACKUP or site.options.backup},
     }

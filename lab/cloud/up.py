@@ -29,6 +29,7 @@ def up(options: settings.Options, layout: settings.Layout) -> None:
         stopped then; the logs are kept.
     """
     prerequisites.check()
+    prerequisites.check_fit(options)
     start = time.monotonic()
     with down.exclusively(layout):
         if is_up(layout):
@@ -55,7 +56,8 @@ def is_up(layout: settings.Layout) -> bool:
     registry = Registry(layout.pids, layout.logs)
     return (layout.read_status().get('phase') == 'up'
             and all(n.alive() for n in registry.all())
-            and all(registry.get(f'node-{n}') for n in settings.NODES))
+            and all(registry.get(f'node-{n}') for n in settings.Options.load(
+                layout.read_status()['options']).nodes))
 
 
 def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
@@ -75,12 +77,14 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
         passwords.save(layout.credentials)
     site = cloud_site.Site(options, layout, passwords)
     write.write(site)
-    network.create()
+    network.create(options)
     network.enter()
     registry = Registry(layout.pids, layout.logs)
     todo = plan.Plan(report.step)
     start = starter.Starter(site, registry, todo.abort)
     seeded: tuple[str, ...] = ()
+    if options.ceph:
+        todo.add('ceph', start.ceph)
     if kept.there():
         todo.add('mariadb', start.mariadb)
         add_apis(todo, start, 'mariadb', options.images)
@@ -89,10 +93,25 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
         seeded = ('seeded copy',)
         add_seeding(todo, start, site, kept, guest)
         add_workers(todo, start, after=seeded)
-    add_nodes(todo, start, after=seeded)
-    if options.images == 'storage':
+    boot_after = (*seeded, *(('ceph',) if options.ceph else ()))
+    if options.volumes > 1:
+        todo.add('etcd', start.etcd)
+        boot_after = (*boot_after, 'etcd')
+    add_nodes(todo, start, after=boot_after)
+    add_cluster(todo, start, options, boot_after)
+    for name in options.gateway_nodes:
+        todo.add(f'node {name}', start.boot(name), boot_after)
+        todo.add(f'start of {name}', start.agent(name), (f'node {name}',))
+    if options.images == settings.ON_STORAGE:
         add_images(todo, start, after=seeded)
+    elif options.images == settings.IN_CEPH:
+        todo.add('images in Ceph', start.move_images,
+                 (*boot_after, 'glance', 'keystone'))
     add_reports(todo, start)
+    for name in options.more_volume_nodes:
+        todo.add(f'cinder-volume on {name} reports up',
+                 start.reported('cinder-volume', name),
+                 ('cinder-volume reports up', f'start of {name}'))
     if options.backup:
         todo.add('cinder-backup reports up', start.reported(node.BACKUP),
                  ('cinder-volume reports up',))
@@ -118,13 +137,13 @@ _APIS = (('keystone', services.keystone), ('placement', services.placement),
 
 
 def add_apis(todo: plan.Plan, start: starter.Starter, after: str,
-             images: str = 'control') -> None:
+             images: str = settings.IN_CONTROL) -> None:
     """Add the APIs; their databases exist.
 
-    :param images: where glance runs.
+    :param images: where glance keeps images.
     """
     for name, make in _APIS:
-        if name == 'glance' and images != 'control':
+        if name == 'glance' and images == settings.ON_STORAGE:
             continue
         todo.add(name, start.api(name, make), (after,))
         after = name
@@ -132,9 +151,13 @@ def add_apis(todo: plan.Plan, start: starter.Starter, after: str,
 
 def add_workers(todo: plan.Plan, start: starter.Starter,
                 after: tuple[str, ...]) -> None:
-    """Add RabbitMQ and the services without an API."""
+    """Add RabbitMQ and the services without an API.
+
+    The first one is nova-conductor, which exits if it asks placement for its
+    versions while placement is starting.
+    """
     todo.add('rabbitmq', start.rabbitmq, after)
-    need: tuple[str, ...] = ('rabbitmq', *after)
+    need: tuple[str, ...] = ('rabbitmq', 'placement', *after)
     for name in ('nova-conductor', 'cinder-scheduler', 'nova-scheduler'):
         todo.add(name, start.worker(name), need)
         need = (name,)
@@ -154,6 +177,18 @@ def add_nodes(todo: plan.Plan, start: starter.Starter,
              ('node storage', 'cinder-scheduler'))
     todo.add('start of nova-compute', start.agent('compute'),
              ('node compute', 'nova-conductor', 'keystone', 'placement'))
+
+
+def add_cluster(todo: plan.Plan, start: starter.Starter,
+                options: settings.Options, after: tuple[str, ...]) -> None:
+    """Add the other nodes of a cluster of cinder-volume.
+
+    The first one adds the backends to the cluster.
+    """
+    for name in options.more_volume_nodes:
+        todo.add(f'node {name}', start.boot(name), after)
+        todo.add(f'start of {name}', start.agent(name),
+                 (f'node {name}', 'start of cinder-volume'))
 
 
 def add_images(todo: plan.Plan, start: starter.Starter,

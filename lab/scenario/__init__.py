@@ -8,6 +8,7 @@
 ``clients``  the public APIs: ask, and wait until it is done
 ``console``  read a guest's console
 ``observe``  what the target and the compute host have
+``writer``   a guest's reports about its writes, and its records
 ``probe``    runs in a node and reads its kernel, without the driver's code
 ============ ===========================================================
 """

@@ -31,6 +31,20 @@ class Clients:
         self._compute = connected.compute
         self._volumes = connected.block_storage
 
+    def wait_backend(self) -> None:
+        """Wait until the scheduler takes the default backend to be up.
+
+        cinder-volume tells it once a minute.
+        """
+        def is_up() -> bool:
+            return any(
+                pool.capabilities.get('volume_backend_name') == api.VOLUME_TYPE
+                and pool.capabilities.get('backend_state') == 'up'
+                for pool in self._volumes.backend_pools())
+
+        process.wait_for(is_up, f'backend {api.VOLUME_TYPE} to be up',
+                         _TIMEOUT_S, poll_s=_POLL_S)
+
     def create_volume(self, name: str, size_gib: int,
                       image_id: str | None = None) -> str:
         """Create a volume and wait until it is available.

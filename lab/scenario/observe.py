@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observe the target and the compute host through their kernels."""
+"""Observe the targets and the compute host through their kernels."""
 
+from collections.abc import Mapping
 import dataclasses
 import json
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import uuid
 
 from lab import errors
-from lab.cloud import api, driver
+from lab.cloud import api, driver, settings
 from lab.cloud.config import cinder
+from lab.scenario import backings
 from mydriver import model
 
 _PROBE = Path(__file__).with_name('probe.py')
@@ -18,10 +20,6 @@ _PROBE = Path(__file__).with_name('probe.py')
 _FOLDERS = (*driver.FOLDERS.values(), f'{cinder.STATE_PATH}/conversion',
             cinder.BACKUP_PATH)
 
-#: Writes the first sector of a volume.
-_HEADER = ('printf "%s\\n" "$2 $3" | '
-           'dd of="$1" bs=512 conv=notrunc,sync,fsync status=none')
-
 
 class NotSeen(errors.LabError):
     """A node does not have what it must have."""
@@ -29,9 +27,9 @@ class NotSeen(errors.LabError):
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """The state of both nodes, as probe.py prints it.
+    """The state of the nodes, as probe.py prints it.
 
-    :param target: the storage node's.
+    :param target: the storage node's, with that of the gateways.
     :param initiator: the compute node's.
     """
 
@@ -75,6 +73,7 @@ class Seen:
             'LUNs': {f'{iqn} {lun}' for iqn, t in targets.items()
                      for lun in t['luns']},
             'backstores': set(self.target['backstores']),
+            'RBD mappings': set(self.target['mapped images']),
             'backing files': {
                 path for path in self.target['files']
                 if path.rpartition('/')[2] != driver.STORE_MARK},
@@ -89,15 +88,21 @@ class Observer:
 
     def __init__(self, cloud: api.Cloud) -> None:
         self._cloud = cloud
+        self.backings = backings.of(
+            cloud, lambda *argv: self.run('storage', *argv))
 
     def look(self) -> Seen:
-        """Return the current state of both nodes."""
-        return Seen(self._probe('storage', 'target', *_FOLDERS),
-                    self._probe('compute', 'initiator'))
+        """Return the current state of the nodes."""
+        gateways = self._cloud.options.gateway_nodes
+        target = merged({
+            'storage': self.probe('storage', 'target', *_FOLDERS),
+            **{name: self.probe(name, 'target') for name in gateways}})
+        target['files'] |= self.backings.more()
+        return Seen(target, self.probe('compute', 'initiator'))
 
     def journal(self) -> list[str]:
         """Return the rows of the driver's journal, each after its table."""
-        rows: list[str] = self._probe('storage', 'journal', driver.JOURNAL)
+        rows: list[str] = self.probe('storage', 'journal', driver.JOURNAL)
         return rows
 
     def exports(self) -> list[str]:
@@ -113,10 +118,11 @@ class Observer:
         """
         token = str(uuid.uuid4())
         path, _ = self.backing_file(volume_id)
-        self.run('storage', 'bash', '-c', _HEADER, 'bash', path, word, token)
+        self.backings.write_line(path, f'{word} {token}')
         return token
 
-    def _probe(self, node: str, *args: str) -> Any:
+    def probe(self, node: str, *args: str) -> Any:
+        """Run probe.py on a node; return what it prints."""
         return json.loads(self.run(
             node, 'python3', '-I', '-S', str(_PROBE), *args))
 
@@ -134,7 +140,8 @@ class Observer:
         :raises NotSeen: when there is not exactly one.
         """
         found = [(path, f['size_bytes']) for path, f in
-                 self.look().target['files'].items() if volume_id in path]
+                 self.look().target['files'].items()
+                 if volume_id in path.rpartition('/')[2]]
         if len(found) != 1:
             raise NotSeen(f'files of volume {volume_id}: {found}')
         return found[0]
@@ -144,6 +151,8 @@ class Observer:
 
         :raises NotSeen: when a node does not have exactly this one.
         """
+        if self._cloud.options.natively:
+            return self._attached_natively(volume_id)
         seen = self.look()
         mapped, disks = seen.mapped(volume_id), seen.disks(volume_id)
         if len(mapped) != 1:
@@ -168,14 +177,60 @@ class Observer:
         seen = self.look()
         if left := seen.mapped(volume_id) + seen.disks(volume_id):
             raise NotSeen(f'volume {volume_id} is detached, but: {left}')
+        if self._cloud.options.natively:
+            self._watched(volume_id, set())
         return 'target: not mapped; host: no device'
+
+    def _attached_natively(self, volume_id: str) -> str:
+        """Prove that the guest's QEMU has the image open, and nobody else."""
+        seen = self.look()
+        if found := seen.mapped(volume_id) + seen.disks(volume_id):
+            raise NotSeen(f'volume {volume_id} should need no target and no '
+                          f'device of the host: {found}')
+        host = settings.ceph_address('compute')
+        self._watched(volume_id, {host})
+        return ('target: not mapped; host: no device; Ceph: opened by '
+                f'{host} alone')
+
+    def _watched(self, volume_id: str, wanted: set[str]) -> None:
+        """Check which hosts have a volume's image open.
+
+        :raises NotSeen: when it is not exactly these.
+        """
+        path, _ = self.backing_file(volume_id)
+        found = self.backings.users(path)
+        if found != wanted:
+            raise NotSeen(f'{path} should be open on {sorted(wanted)}, but '
+                          f'is on {sorted(found)}')
 
     def checksum(self, path: str, offset_mib: int, size_mib: int) -> str:
         """Return the SHA-256 of a part of a volume's backing."""
-        return self.run(
-            'storage', 'bash', '-c', 'dd if="$1" iflag=direct bs=1M skip="$2" '
-            'count="$3" status=none | sha256sum', 'bash', path,
-            str(offset_mib), str(size_mib)).split()[0]
+        return self.backings.checksum(path, offset_mib, size_mib)
+
+
+def merged(shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what several nodes show as if it were one.
+
+    :param shown: node -> its target.
+    :raises NotSeen: when two of them serve one target.
+    """
+    found: dict[str, Any] = {}
+    for name, target in shown.items():
+        for kind, things in target.items():
+            if isinstance(things, list):
+                found[kind] = found.get(kind, []) + things
+                continue
+            had = found.setdefault(kind, {})
+            if kind == 'targets':
+                # A gateway that has let go of a target keeps an empty one.
+                things = {k: t for k, t in things.items()
+                          if k not in had or t['luns'] or t['acls']}
+                if twice := sorted(k for k in had.keys() & things.keys()
+                                   if had[k]['luns'] or had[k]['acls']):
+                    raise NotSeen(f'{name} serves {twice}, and so does '
+                                  f'another node: {", ".join(shown)}')
+            had |= things
+    return found
 
 
 def _paths(disks: list[dict[str, Any]]) -> str:

@@ -31,9 +31,18 @@ def target(folders: list[str]) -> dict[str, object]:
         'files': {str(p): _file(p) for folder in folders
                   for p in sorted(Path(folder).rglob('*')) if p.is_file()
                   } | _logical_volumes(),
+        'mapped images': _mapped_images(),
         'sessions': [a.name for a in _CONFIGFS.glob('iscsi/*/tpgt_*/acls/*')
                      if 'No active' not in (a / 'info').read_text()],
     }
+
+
+def _mapped_images() -> list[str]:
+    """Return the RBD images that the kernel's client has mapped."""
+    return sorted(
+        '/'.join((p / name).read_text().strip() for name in
+                 ('pool', 'name', 'current_snap'))
+        for p in Path('/sys/bus/rbd/devices').glob('*'))
 
 
 def _logical_volumes() -> dict[str, dict[str, int]]:

@@ -3,15 +3,14 @@
 
 import argparse
 
-from lab import paths
-from lab.arguments import Subparsers
+from lab import arguments, paths
 from lab.cloud import settings
 
 #: The result of the last run.
 RESULT = paths.STATE / 'tempest.json'
 
 
-def register(subparsers: Subparsers) -> None:
+def register(subparsers: arguments.Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     tempest = subparsers.add_parser(
         'tempest', help="run OpenStack's own tests on the cloud",
@@ -23,9 +22,7 @@ def register(subparsers: Subparsers) -> None:
     tempest.add_argument(
         '--regex', metavar='R', help='pattern of test names (default: '
         'the volume tests of tempest, and cinder-tempest-plugin)')
-    tempest.add_argument(
-        '--store', choices=settings.STORES, default=settings.STORES[0],
-        help='where the backends keep volumes (default: %(default)s)')
+    arguments.add_store(tempest, settings.STORES, settings.STORES[0])
     tempest.add_argument(
         '--concurrency', type=int, default=6, metavar='N',
         help='number of parallel tests (default: %(default)s)')
@@ -33,8 +30,7 @@ def register(subparsers: Subparsers) -> None:
         '--timeout', type=int, default=7200, metavar='S',
         help='seconds after which the tests are stopped (default: '
         '%(default)s)')
-    tempest.add_argument('--keep', action='store_true',
-                         help='leave the cloud up')
+    arguments.add_keep(tempest)
     tempest.set_defaults(func=_tempest)
 
 

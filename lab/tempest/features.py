@@ -6,7 +6,7 @@ the lab's declarations; a feature that is off shows up as skips, and
 ``skips.toml`` has to justify each of them.
 """
 
-from lab.cloud import settings
+from lab.cloud import driver, settings
 from lab.cloud.config import ini
 
 #: [volume-feature-enabled], including options of cinder-tempest-plugin;
@@ -46,6 +46,6 @@ def volume(options: settings.Options) -> ini.Section:
     return VOLUME | {
         'backup': options.backup,
         # Consistent snapshots need devices that can be suspended.
-        'consistency_group': options.store == 'lvmthin',
+        'consistency_group': options.store == driver.LVMTHIN,
         'multi_backend': len(options.backends) > 1,
     }

@@ -106,7 +106,8 @@ class Watch:
             found = observe.left_over(self._before, self._observer.look())
             found['backing files'] = {
                 path for path in found['backing files']
-                if path.rpartition('/')[2].lstrip('_') not in let_go}
+                if not path.endswith(tuple(
+                    f'/{name}' for name in let_go))}
             left = {kind: sorted(what) for kind, what in found.items()
                     if what}
             if not left or time.monotonic() > deadline:
@@ -119,12 +120,18 @@ def unmanaged(log: Path, offset: int = 0) -> set[str]:
     """Return what was left in the store unmanaged, from a service's log.
 
     Cinder will not delete it. The plugin's tests of who may manage snapshots
-    leave some.
+    leave some, and delete their volumes, whose images stay in Ceph's trash as
+    long as the snapshots do.
 
     :param offset: where to start reading, bytes.
-    :returns: names of backings.
+    :returns: ends of the paths of backings.
     """
-    return set(driver.UNMANAGED.findall(_read(log, offset)))
+    found = set()
+    for volume_id, name in driver.UNMANAGED.findall(_read(log, offset)):
+        found |= {name, f'_{name}'}
+        if volume_id:
+            found.add(f'trash/volume-{volume_id}')
+    return found
 
 
 def errors_of_ours(log: Path, offset: int = 0) -> list[str]:

@@ -14,6 +14,7 @@ import tomllib
 from typing import Any, Self
 
 from lab import errors
+from lab.cloud import driver
 from lab.tempest import results
 
 LIST = Path(__file__).with_name('skips.toml')
@@ -39,7 +40,7 @@ class Entry:
     test: str
     said: str
     why: str
-    stores: tuple[str, ...] = ('reflink', 'lvmthin')
+    stores: tuple[str, ...] = driver.STORES
     excluded: bool = False
 
     def justifies(self, result: results.Result) -> bool:

@@ -7,16 +7,22 @@ from lab.cloud import driver, settings
 from lab.cloud.config import common, ini
 from lab.cloud.site import Site
 
-#: File name of cinder-volume's configuration.
+#: File name of cinder-volume's configuration on node ``storage``.
 VOLUME_CONF = 'cinder-volume.conf'
-#: The copy that node ``storage`` makes of it (lab/cloud/node/storage.sh).
+#: The copy that a node makes of its own (lab/cloud/node/storage.sh).
 #: The driver's privileged daemon reads it only where it belongs to root, and a
 #: clone may lie in the directory of a user.
-ROOTS_CONF = f'/etc/cinder/{VOLUME_CONF}'
+ROOTS_CONF = '/etc/cinder/cinder-volume.conf'
 
 #: On node ``storage`` this is an XFS on a disk that outlives a reboot.
 STATE_PATH = driver.DISK
 BACKUP_PATH = f'{STATE_PATH}/backup'
+
+
+def volume_conf(node: str) -> str:
+    """Return the file name of cinder-volume's configuration on a node."""
+    return (VOLUME_CONF if node == 'storage'
+            else f'cinder-volume-{node}.conf')
 
 
 def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
@@ -42,10 +48,12 @@ def _both(site: Site, state_path: str, lock_path: str) -> ini.Sections:
                 'backend_stats_polling_interval': 60,
                 'image_conversion_dir': f'{state_path}/conversion',
                 **({'allowed_direct_url_schemes': 'file'}
-                   if site.options.images == 'storage' else {}),
+                   if site.options.images == settings.ON_STORAGE else {}),
             },
             'coordination': {
-                'backend_url': f'file://{state_path}/coordination'},
+                'backend_url': f'file://{state_path}/coordination'
+                if site.options.volumes == 1 else
+                f'etcd3+http://{settings.CONTROL}:{settings.PORTS["etcd"]}'},
         })
 
 
@@ -74,26 +82,45 @@ def cinder(site: Site) -> ini.Sections:
         })
 
 
-def volume(site: Site) -> ini.Sections:
+def volume(site: Site, node: str = 'storage') -> ini.Sections:
     """Return the sections of cinder-volume, with the chosen backends.
 
     cinder-backup on the same node uses the same file.
+
+    :param node: its name.
     """
-    conf = str(site.layout.conf('cinder', VOLUME_CONF))
-    portals = [settings.address('storage', n)
-               for n in range(site.options.portals)]
-    backends = {name: (
-        driver.section(name, site.options.store, portals)
-        if name in driver.BACKENDS else lvm_backend(portals))
-        for name in site.options.backends}
+    conf = str(site.layout.conf('cinder', volume_conf(node)))
+    backends = ours(site)
+    if settings.RBD in site.options.backends:
+        backends[settings.RBD] = rbd_backend()
+    if settings.LVM in site.options.backends:
+        backends[settings.LVM] = lvm_backend(_portals(site))
     return ini.merge(
         common.logging(True),
         _both(site, STATE_PATH, f'{STATE_PATH}/lock'),
         common.privsep(site, conf, 'cinder_sys_admin', 'privsep_osbrick'),
         common.privsep(site, ROOTS_CONF, driver.TARGET_SECTION), {
-            'DEFAULT': {'host': 'storage',
-                        'my_ip': settings.address('storage')},
+            'DEFAULT': {'host': node,
+                        'my_ip': settings.address(node),
+                        **({'cluster': settings.CLUSTER}
+                           if site.options.volumes > 1 else {})},
         }, backup(), backends)
+
+
+def ours(site: Site) -> ini.Sections:
+    """Return the sections of our driver's backends."""
+    options = site.options
+    floating = [f'{subnet}.' for subnet in
+                settings.SUBNETS[:options.portals]] if options.gateways else []
+    return {name: driver.section(name, options.store, _portals(site),
+                                 options.native, floating)
+            for name in options.backends if name in driver.BACKENDS}
+
+
+def _portals(site: Site) -> list[str]:
+    """Return the addresses of the storage node's targets."""
+    return [settings.address('storage', n)
+            for n in range(site.options.portals)]
 
 
 def backup() -> ini.Sections:
@@ -113,6 +140,19 @@ def backup() -> ini.Sections:
         'backup_compression_algorithm': 'zlib',
         'backup_workers': 1,
     }}
+
+
+def rbd_backend() -> ini.Section:
+    """Return the section of the in-tree driver for Ceph, a baseline, too."""
+    return {
+        'volume_driver': 'cinder.volume.drivers.rbd.RBDDriver',
+        'volume_backend_name': settings.RBD,
+        'rbd_pool': settings.RBD_POOL,
+        'rbd_user': driver.CEPH_USER,
+        'rbd_ceph_conf': '/etc/ceph/ceph.conf',
+        'rbd_cluster_name': 'ceph',
+        'rbd_secret_uuid': driver.SECRET,
+    }
 
 
 def lvm_backend(portals: Sequence[str]) -> ini.Section:

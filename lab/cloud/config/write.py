@@ -6,6 +6,7 @@ import shutil
 from lab.cloud import credentials
 from lab.cloud.config import (
     cinder,
+    gateway,
     glance,
     infra,
     ini,
@@ -36,7 +37,11 @@ def files(site: Site) -> dict[tuple[str, str], str]:
         ('nova', 'nova.conf'): nova.nova(site),
         ('nova', nova.COMPUTE_CONF): nova.compute(site),
         ('cinder', 'cinder.conf'): cinder.cinder(site),
-        ('cinder', cinder.VOLUME_CONF): cinder.volume(site),
+        **{('cinder', cinder.volume_conf(name)): cinder.volume(site, name)
+           for name in site.options.volume_nodes},
+        **{('gateway', gateway.path(site, name).name):
+           gateway.gateway(site, name)
+           for name in site.options.gateway_nodes},
     }
     return {
         **{where: ini.render(parts) for where, parts in sections.items()},

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seed the databases: service user, catalogue, images, flavors, types."""
 
+import functools
 from pathlib import Path
 
+from lab import process
 from lab.cloud import driver, errors, settings
+from lab.cloud.config import glance
 from lab.cloud.control import rest
 from lab.guest import sector
 
@@ -89,7 +92,41 @@ def _upload(client: rest.Client, image_id: str, name: str,
         'container_format': 'bare', 'visibility': 'public',
         'os_shutdown_timeout': '1'})
     client.send('PUT', 'glance', f'/v2/images/{image_id}/file', data=data,
-                headers={'Content-Type': 'application/octet-stream'})
+                headers={'Content-Type': 'application/octet-stream',
+                         'X-Image-Meta-Store': glance.FILE})
     shown = client.get('glance', f'/v2/images/{image_id}')
     if shown['status'] != 'active' or shown['size'] != len(data):
         raise errors.CloudError(f'the image was not stored: {shown}')
+
+
+def move_images(client: rest.Client) -> None:
+    """Move the images from glance's files to Ceph, by glance itself.
+
+    :raises CloudError: when glance refuses.
+    :raises DeadlinePassed: when an image is not there in time.
+    """
+    for image_id in (settings.IMAGE_ID, *settings.SECTOR_IDS):
+        client.send('POST', 'glance', f'/v2/images/{image_id}/import', json={
+            'method': {'name': 'copy-image'}, 'stores': [glance.RBD]})
+    for image_id in (settings.IMAGE_ID, *settings.SECTOR_IDS):
+        process.wait_for(functools.partial(_is_copied, client, image_id),
+                         f'image {image_id} to be in Ceph', 120)
+        client.send('DELETE', 'glance',
+                    f'/v2/stores/{glance.FILE}/{image_id}')
+        shown = client.get('glance', f'/v2/images/{image_id}')
+        if shown['stores'] != glance.RBD:
+            raise errors.CloudError(f'the image was not moved: {shown}')
+
+
+def _is_copied(client: rest.Client, image_id: str) -> bool:
+    """Tell whether glance has copied an image.
+
+    Its task tells: it writes the image's record once more after that has the
+    new place, which would undo a change made in between.
+
+    :raises CloudError: when it could not.
+    """
+    tasks = client.get('glance', f'/v2/images/{image_id}/tasks')['tasks']
+    if any(task['status'] == 'failure' for task in tasks):
+        raise errors.CloudError(f'the image was not copied: {tasks}')
+    return bool(tasks) and all(t['status'] == 'success' for t in tasks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep a copy of the seeded databases, so that the next ``up`` is fast.
+"""Keep copies of what ``up`` has seeded, so that the next one is fast.
 
 A copy is used only by the same software: its key is a digest of everything
 that it depends on, including the modules that made it.
@@ -14,7 +14,7 @@ import subprocess
 from lab.cloud import errors, settings
 from lab.guest import sector
 
-#: Files and directories below ``run`` that are copied. The databases have the
+#: Files and directories of the databases' copy. The databases have the
 #: passwords, too, so these belong to the copy.
 _PARTS = ('mysql', 'lib/keystone', 'lib/glance', 'credentials.json')
 
@@ -51,33 +51,38 @@ def _mariadb_version() -> str:
 
 
 class SeedCache:
-    """One kept copy of seeded databases.
+    """One kept copy, of the seeded databases by default.
 
     :param layout: of the cloud.
     :param name: its key.
+    :param folder: directory of such copies; there is one at a time.
+    :param parts: files and directories below ``run`` that are copied.
     """
 
-    def __init__(self, layout: settings.Layout, name: str) -> None:
+    def __init__(self, layout: settings.Layout, name: str,
+                 folder: Path | None = None,
+                 parts: Iterable[str] = _PARTS) -> None:
         self._run = layout.run
-        self._seeds = layout.seeds
-        self.path = layout.seeds / name
+        self._seeds = folder or layout.seeds
+        self._parts = tuple(parts)
+        self.path = self._seeds / name
 
     def there(self) -> bool:
         """Tell whether it exists and is complete."""
         return (self.path / _MARK).exists()
 
     def keep(self) -> None:
-        """Make it from the content of ``run``, while MariaDB is down.
+        """Make it from the content of ``run``, while nothing writes there.
 
         Other copies are removed: each takes 100 MiB and more.
         """
         shutil.rmtree(self._seeds, ignore_errors=True)
-        _copy(self._run, self.path, _PARTS)
+        _copy(self._run, self.path, self._parts)
         (self.path / _MARK).touch()
 
     def restore(self) -> None:
         """Copy it to ``run``."""
-        _copy(self.path, self._run, _PARTS)
+        _copy(self.path, self._run, self._parts)
 
 
 def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:

@@ -49,6 +49,18 @@ def epmd(site: Site) -> Service:
         '-port', str(settings.PORTS['epmd'])))
 
 
+def etcd(site: Site) -> Service:
+    """Return etcd, for the locks of a cluster of cinder-volume."""
+    clients = f'http://{settings.CONTROL}:{settings.PORTS["etcd"]}'
+    peers = f'http://127.0.0.1:{settings.PORTS["etcd-peer"]}'
+    return Service('etcd', (
+        '/usr/bin/etcd', '--name', 'lab', '--data-dir',
+        str(site.layout.run / 'etcd'), '--logger', 'zap',
+        '--listen-client-urls', clients, '--advertise-client-urls', clients,
+        '--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers,
+        '--initial-cluster', f'lab={peers}'))
+
+
 def rabbitmq(site: Site) -> Service:
     """Return RabbitMQ, with its distribution port on the loopback."""
     rabbit = site.layout.rabbit

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two kernel nodes, ``storage`` and ``compute``.
+"""The kernel nodes: ``storage``, ``compute`` and gateways.
 
 ``node`` boots them and runs their services; ``storage.sh``, ``compute.sh``,
-``functions.sh`` and ``service`` run inside of them.
+``gateway.sh``, ``functions.sh`` and ``service`` run inside of them.
 """

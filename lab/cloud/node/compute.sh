@@ -39,6 +39,7 @@ rm -f /etc/libvirt/qemu/networks/autostart/*.xml
 virtlogd -d
 libvirtd -d
 node_log libvirtd
+cloud_ceph && cloud_ceph_secret
 
 mkdir -p /var/lib/nova/{instances,lock}
 echo "$CLOUD_COMPUTE_ID" > /var/lib/nova/compute_id

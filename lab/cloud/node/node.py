@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two kernel nodes and the services that run on them."""
+"""The kernel nodes and the services that run on them."""
 
 import dataclasses
 import json
@@ -12,8 +12,10 @@ from lab import errors as lab_errors
 from lab import process
 from lab.cloud import driver, errors, network, settings
 from lab.cloud.config import cinder as cinder_conf
+from lab.cloud.config import gateway as gateway_conf
 from lab.cloud.config import glance as glance_conf
-from lab.cloud.control import services
+from lab.cloud.control import ceph, services
+from lab.cloud.node import kinds
 from lab.cloud.site import Site
 from lab.cloud.steps import report
 from lab.cloud.steps.registry import Registry
@@ -22,35 +24,6 @@ from lab.kernel import mailbox, node
 _SHELL = Path(__file__).parent
 
 _GIB = 1 << 30
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Kind:
-    """What differs between the nodes.
-
-    :param service: the OpenStack service that runs on it.
-    :param memory_mib: its memory.
-    :param disk_gib: size of its disk, a sparse file. The options have that of
-        the storage node's.
-    """
-
-    service: str
-    memory_mib: int
-    disk_gib: int = 0
-
-
-_KINDS = {
-    'storage': _Kind('cinder-volume', 1536),
-    'compute': _Kind('nova-compute', 4096, 40),
-}
-
-#: Initiator names of the nodes.
-INITIATORS = {name: f'iqn.1993-08.org.debian:01:{name}' for name in _KINDS}
-
-
-def service_of(name: str) -> str:
-    """Return the name of a node's OpenStack service."""
-    return _KINDS[name].service
 
 
 #: Optional services of node ``storage``.
@@ -86,17 +59,15 @@ class Node:
 
     :param site: the cloud.
     :param registry: records the processes.
-    :param name: ``storage`` or ``compute``.
+    :param name: of the node.
+    :raises CloudError: when the cloud has no such node.
     """
 
     def __init__(self, site: Site, registry: Registry,
                  name: str) -> None:
-        if name not in _KINDS:
-            raise errors.CloudError(
-                f'no node {name!r}; there are {", ".join(_KINDS)}')
         self._site = site
         self._registry = registry
-        self._kind = _KINDS[name]
+        self._kind = kinds.of(name, site.options)
         wanted = {GLANCE: site.options.images == name,
                   BACKUP: name == 'storage' and site.options.backup}
         self._extra = tuple(n for n, has in wanted.items() if has)
@@ -113,9 +84,9 @@ class Node:
         spec = node.NodeSpec(
             self.name, self._kind.memory_mib + more,
             disks=tuple(size * _GIB for size in disks),
-            taps=(network.tap(self.name),),
+            taps=network.taps(self.name, self._site.options),
             shares=(layout.logs, self._box),
-            init=_SHELL / f'{self.name}.sh', environ=self.environ())
+            init=_SHELL / f'{self._kind.payload}.sh', environ=self.environ())
         started = node.start(
             spec, layout.disks / self.name,
             log=layout.log(f'console-{self.name}'), keep_disks=True)
@@ -124,7 +95,7 @@ class Node:
     def disks_gib(self) -> tuple[int, ...]:
         """Return the sizes of its disks; each volume group has one."""
         options = self._site.options
-        if self.name != 'storage':
+        if self._kind.disk_gib:
             return (self._kind.disk_gib,)
         return (options.storage_gib,) * (1 + len(options.volume_groups))
 
@@ -141,9 +112,14 @@ class Node:
         found = self._registry.get(self.note)
         if found is None or not found.alive():
             raise errors.CloudError(
-                f'node {self.name} is down; "python -m lab cloud reboot '
+                f'node {self.name} is down; "python -m lab cloud boot '
                 f'{self.name}" starts it')
         return found
+
+    def runs(self) -> bool:
+        """Tell whether it is running, or stalled."""
+        found = self._registry.get(self.note)
+        return found is not None and found.alive()
 
     def kill(self) -> None:
         """Cut its power."""
@@ -196,14 +172,18 @@ class Node:
 
     def _note_start(self) -> None:
         """Record when the service is started, and its log's size then."""
-        log = self._site.layout.log(self._kind.service)
+        log = self._log
         self._start_note.write_text(json.dumps({
             'since': time.time(),
             'offset': log.stat().st_size if log.exists() else 0}))
 
     @property
+    def _log(self) -> Path:
+        return self._site.layout.log(kinds.log_of(self.name))
+
+    @property
     def _start_note(self) -> Path:
-        return self._site.layout.run / f'{self._kind.service}.start'
+        return self._site.layout.run / f'{kinds.log_of(self.name)}.start'
 
     def started_at(self) -> float:
         """Return when its service was started, seconds since the epoch."""
@@ -212,21 +192,22 @@ class Node:
     def log_since_start(self) -> str:
         """Return its service's log since the last start."""
         offset = int(json.loads(self._start_note.read_text())['offset'])
-        with self._site.layout.log(self._kind.service).open('rb') as f:
+        with self._log.open('rb') as f:
             f.seek(offset)
             return f.read().decode(errors='replace')
 
     def _restores(self) -> bool:
         """Tell whether our driver's exports are restored at boot."""
-        return (self.name == 'storage'
-                and driver.BACKEND in self._site.options.backends)
+        options = self._site.options
+        return (self.name == 'storage' and not options.gateways
+                and driver.BACKEND in options.backends)
 
     def environ(self) -> dict[str, str]:
         """Return the payload's environment; it has no secrets."""
         hosts = [settings.CONTROL, 'control']
-        for other in settings.NODES:
-            hosts += [settings.address(other), other]
         options = self._site.options
+        for other in options.nodes:
+            hosts += [settings.address(other), other]
         glance = services.glance(self._site)
         return {
             'CLOUD_GLANCE': shlex.join(
@@ -239,15 +220,28 @@ class Node:
             'CLOUD_ADDRESS': settings.address(self.name),
             'CLOUD_ADDRESS2': settings.address(self.name, 1),
             'CLOUD_HOSTS': ' '.join(hosts),
-            'CLOUD_INITIATOR': INITIATORS[self.name],
+            'CLOUD_INITIATOR': kinds.INITIATORS[self.name],
             'CLOUD_PORTALS': str(options.portals),
             'CLOUD_CINDER_MODE': options.cinder_mode,
             'CLOUD_VOLUME_GROUPS': ' '.join(options.volume_groups),
             'CLOUD_COMPUTE_ID': settings.COMPUTE_ID,
             'CLOUD_HOST_UUID': settings.HOST_UUID,
             'CLOUD_ETC': str(self._site.layout.etc),
+            'CLOUD_CINDER': str(self._site.layout.conf(
+                'cinder', cinder_conf.volume_conf(self.name))),
+            'CLOUD_GATEWAY': shlex.join(driver.gateway(
+                gateway_conf.ROOTS_CONF)),
+            'CLOUD_GATEWAY_CONF': str(gateway_conf.path(
+                self._site, self.name)),
+            'CLOUD_GATEWAY_ROOTS_CONF': gateway_conf.ROOTS_CONF,
+            'CLOUD_LOG': kinds.log_of(self.name),
             'CLOUD_LOGS': str(self._site.layout.logs),
             'CLOUD_MAILBOX': str(self._box),
+            'CLOUD_CEPH': (str(ceph.of(self._site).client_files)
+                           if options.ceph else ''),
+            'CLOUD_CEPH_ADDRESS': settings.ceph_address(self.name),
+            'CLOUD_CEPH_USER': f'client.{driver.CEPH_USER}',
+            'CLOUD_CEPH_SECRET': driver.SECRET,
             'CLOUD_FOLDERS': ' '.join(driver.FOLDERS.values()),
             'CLOUD_STATE': driver.STATE,
             'CLOUD_RESTORE': shlex.join(driver.restore(

@@ -16,6 +16,7 @@ cloud_keep /var/lib/cinder/system /etc/target
 node_lio
 node_modules iscsi_tcp sd_mod dm-crypt
 [ -z "$CLOUD_VOLUME_GROUPS" ] || node_modules dm-thin-pool
+cloud_ceph
 disks=(/dev/ubd[b-z])
 for group in $CLOUD_VOLUME_GROUPS; do
     # Each has a disk: that of the in-tree driver, and those of our lvmthin
@@ -43,8 +44,7 @@ rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets
 echo "InitiatorName=$CLOUD_INITIATOR" > /etc/iscsi/initiatorname.iscsi
 iscsid
 # As on Debian; the clone may be in the folder of a user.
-install -D -m 640 "$CLOUD_ETC/cinder/cinder-volume.conf" \
-    /etc/cinder/cinder-volume.conf
+install -D -m 640 "$CLOUD_CINDER" /etc/cinder/cinder-volume.conf
 if [ -n "$CLOUD_RESTORE" ]; then
     # As at the boot of a real storage host: exports are restored before any
     # OpenStack service is needed.

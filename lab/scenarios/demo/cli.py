@@ -3,15 +3,14 @@
 
 import argparse
 
-from lab import paths
-from lab.arguments import Subparsers
+from lab import arguments, paths
 from lab.cloud import settings
 
 #: The result of the last demo.
 RESULT = paths.STATE / 'demo.json'
 
 
-def register(subparsers: Subparsers) -> None:
+def register(subparsers: arguments.Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     demo = subparsers.add_parser(
         'demo', help='attach a volume to servers in a real OpenStack',
@@ -26,17 +25,27 @@ def register(subparsers: Subparsers) -> None:
     demo.add_argument('--portals', type=int, choices=(1, 2),
                       help='number of addresses of the target; 2 turns '
                       'multipath on (default: 1)')
-    demo.add_argument('--store', choices=settings.STORES,
-                      help="where our driver's backend keeps volumes "
-                      '(default: reflink)')
+    arguments.add_store(demo, settings.STORES)
+    demo.add_argument('--native', choices=settings.NATIVE,
+                      help='on rbd, the hosts that reach volumes without the '
+                      'target: those with our plugin, all, or none (default: '
+                      'never)')
+    demo.add_argument('--gateways', type=int, metavar='N',
+                      choices=range(len(settings.GATEWAYS) + 1),
+                      help='on rbd, number of gateways that serve the targets '
+                      '(default: 0, the storage node does)')
+    demo.add_argument('--volumes', type=int, metavar='N',
+                      choices=range(1, len(settings.VOLUMES) + 2),
+                      help='with gateways, number of cinder-volume services, '
+                      'which are a cluster (default: 1)')
     demo.add_argument('--cinder-mode', choices=settings.CINDER_MODES,
                       help="cinder-volume's threads: eventlet's, or native "
                       'ones (default: green)')
     demo.add_argument('--images', choices=settings.IMAGE_PLACES,
-                      help='where glance keeps its files: with the other '
-                      'APIs, or next to the volumes (default: control)')
-    demo.add_argument('--keep', action='store_true',
-                      help='leave the cloud up')
+                      help='where glance keeps images: in files, with the '
+                      'other APIs or next to the volumes, or in Ceph '
+                      '(default: control)')
+    arguments.add_keep(demo)
     demo.set_defaults(func=_demo)
 
 
@@ -47,4 +56,6 @@ def _demo(args: argparse.Namespace) -> int:
     return runner.command('Demo', RESULT, {
         'compute_driver': args.compute_driver, 'portals': args.portals,
         'store': args.store, 'cinder_mode': args.cinder_mode,
-        'images': args.images}, args.keep, story.Story)
+        'images': args.images, 'native': args.native,
+        'gateways': args.gateways, 'volumes': args.volumes}, args.keep,
+        story.Story)

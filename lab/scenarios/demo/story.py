@@ -221,9 +221,10 @@ class Story:
     def _shared(self, volume_id: str) -> str:
         """Check that the image was shared, not copied, if that is possible."""
         options = self._cloud.options
-        words = driver.shares_image(volume_id)
+        words = driver.shares_image(volume_id, options.store)
         line = observe.first_match(self._cloud.log('cinder-volume'), words)
-        must = (options.images, options.store) == ('storage', 'reflink')
+        must = (options.images, options.store) in (
+            ('storage', 'reflink'), ('rbd', 'rbd'))
         expect_equal(must, line is not None, 'the image is shared, not copied')
         return f'; {line[line.index(words):]}' if line else ''
 

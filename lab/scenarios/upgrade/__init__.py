@@ -11,7 +11,6 @@ those that the other code has made.
 ``source``  the code of an earlier revision
 ``running`` runs in a node, prints which code its processes run
 ``code``    compares that with the code that must run
-``writer``  the guest's reports about its writes
 ``story``   the steps
 =========== ============================================================
 """

@@ -4,15 +4,14 @@
 import argparse
 import functools
 
-from lab import paths
-from lab.arguments import Subparsers
+from lab import arguments, paths
 from lab.cloud import settings
 
 #: The result of the last run.
 RESULT = paths.STATE / 'upgrade.json'
 
 
-def register(subparsers: Subparsers) -> None:
+def register(subparsers: arguments.Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     upgrade = subparsers.add_parser(
         'upgrade', help='upgrade the driver under I/O, and go back',
@@ -27,11 +26,8 @@ def register(subparsers: Subparsers) -> None:
     upgrade.add_argument('--from', dest='revision', metavar='REV',
                          required=True, help='commit, tag or branch to '
                          'upgrade from')
-    upgrade.add_argument('--store', choices=settings.STORES,
-                         help="where the driver's backend keeps volumes "
-                         '(default: reflink)')
-    upgrade.add_argument('--keep', action='store_true',
-                         help='leave the cloud up')
+    arguments.add_store(upgrade, settings.STORES)
+    arguments.add_keep(upgrade)
     upgrade.set_defaults(func=_upgrade)
 
 

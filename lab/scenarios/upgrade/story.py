@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from lab.cloud import api
-from lab.scenario import clients, observe, report
+from lab.scenario import clients, observe, report, writer
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import NotProven, expect, expect_equal
-from lab.scenarios.upgrade import code, writer
+from lab.scenarios.upgrade import code
 from lab.scenarios.upgrade.source import WORKING_TREE, Source
 
 _GIB = 1 << 30
@@ -195,10 +195,8 @@ class Story:
         self._detach('writer', 'vdb')
         proof = self._observer.detached(volume_id)
         path, _ = self._observer.backing_file(volume_id)
-        text = self._observer.run(
-            'storage', 'bash', '-c', 'dd if="$1" iflag=direct bs=4096 '
-            'skip="$2" count="$3" status=none | tr -s " "', 'bash', path,
-            str(writer.FIRST_BLOCK), str(writer.PLACES))
+        text = self._observer.backings.text(path, writer.FIRST_BLOCK,
+                                            writer.PLACES)
         last = writer.check_records(text, self._writer.token, reported)
         return f'{proof}; {last} records, the last {writer.PLACES} are there'
 

@@ -3,15 +3,14 @@
 
 import argparse
 
-from lab import paths
-from lab.arguments import Subparsers
+from lab import arguments, paths
 from lab.cloud import settings
 
 #: The result of the last verification.
 RESULT = paths.STATE / 'verify.json'
 
 
-def register(subparsers: Subparsers) -> None:
+def register(subparsers: arguments.Subparsers) -> None:
     """Add the command to ``python -m lab``."""
     verify = subparsers.add_parser(
         'verify', help='crashes, wrong connectors, leaked secrets',
@@ -24,11 +23,8 @@ def register(subparsers: Subparsers) -> None:
     verify.add_argument('--compute-driver', metavar='NAME',
                         help='of nova-compute (default: '
                         'mydriver.LibvirtDriver)')
-    verify.add_argument('--store', choices=settings.STORES,
-                        help="where our driver's backend keeps volumes "
-                        '(default: reflink)')
-    verify.add_argument('--keep', action='store_true',
-                        help='leave the cloud up')
+    arguments.add_store(verify, settings.STORES)
+    arguments.add_keep(verify)
     verify.set_defaults(func=_verify)
 
 

@@ -3,6 +3,7 @@
 
 import base64
 from concurrent import futures
+import configparser
 import json
 from pathlib import Path
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 
 from lab import errors, paths
 from lab.cloud import api, driver, settings
-from lab.cloud.node import node
+from lab.cloud.node import kinds
 from lab.scenario import observe
 from mydriver import model
 from mydriver.target import chap
@@ -56,7 +57,7 @@ class Looker:
         """
         key = chap.ChapKey(base64.b64decode(self.run(
             'storage', 'base64', driver.CHAP_KEY)))
-        initiator = model.Iqn(node.INITIATORS['compute'])
+        initiator = model.Iqn(kinds.INITIATORS['compute'])
         found = {}
         for row in self._observer.journal():
             if row.startswith('target: '):
@@ -65,6 +66,22 @@ class Looker:
                 found[f'initiator at {iqn}'] = c.password
                 found[f'{iqn} itself'] = str(c.mutual_password)
         return found
+
+    def ceph_keys(self) -> dict[str, str]:
+        """Return the keys of Ceph's users; none if the cloud has no Ceph.
+
+        :returns: user -> key.
+        """
+        if not self._cloud.options.ceph:
+            return {}
+        found = configparser.ConfigParser()
+        found.read(settings.Layout().ceph / 'keyring')
+        return {user: found[user]['key'] for user in found.sections()}
+
+    def mappings(self) -> str:
+        """Return the options of the storage node's RBD mappings."""
+        return self.run('storage', 'bash', '-c', 'shopt -s nullglob; '
+                        'cat /dev/null /sys/bus/rbd/devices/*/config_info')
 
     def arguments_during(self, act: Any, seconds: int) -> dict[str, str]:
         """Return all command lines seen on both nodes during an action.

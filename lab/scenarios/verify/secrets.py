@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search logs, arguments, the journal and databases for CHAP secrets."""
+"""Search logs, arguments, the journal and databases for secrets.
+
+Those are of CHAP, and the keys of Ceph's users.
+"""
 
 from lab.scenario.expect import expect
 from lab.scenarios.verify.bench import GIB, Bench
@@ -40,16 +43,25 @@ class Secrets:
         secrets = look.secrets()
         expect(len(secrets) == _COUNT,
                f'{len(secrets)} secrets, not {_COUNT}')
+        keys = look.ceph_keys()
         bad = []
         for kind, texts in (
                 ('log', look.logs()),
                 ('arguments on', {**self._arguments,
                                   'this machine': look.host_arguments()}),
                 ('', {'journal':
-                      '\n'.join(self._bench.observer.journal())})):
+                      '\n'.join(self._bench.observer.journal()),
+                      'options of RBD mappings': look.mappings()})):
             bad += [f'{kind} {name} ({label})'.strip()
                     for name, text in texts.items()
-                    for label, secret in secrets.items() if secret in text]
+                    for label, secret in (secrets | keys).items()
+                    if secret in text]
+        bad += [f'node record {name} ({user})'
+                for name, text in look.records().items()
+                for user, key in keys.items() if key in text]
+        bad += [f'database {name} ({user})'
+                for name, raw in look.databases().items()
+                for user, key in keys.items() if key.encode() in raw]
         records = [name for name, text in look.records().items()
                    if any(s in text for s in secrets.values())]
         rows = [name for name, raw in look.databases().items()

@@ -9,7 +9,7 @@ import unittest
 
 import ddt
 
-from lab.cloud import credentials, settings, site
+from lab.cloud import credentials, driver, settings, site
 from lab.cloud.config import cinder, glance, infra, ini, nova, write
 from lab.cloud.control import services
 
@@ -24,6 +24,13 @@ def secrets_of(cloud: site.Site) -> list[str]:
     return list(dataclasses.asdict(cloud.passwords).values())
 
 
+def ini_text(section: ini.Section) -> dict[str, str]:
+    """Return a section as it is read from a file."""
+    parser = configparser.ConfigParser(default_section='none')
+    parser.read_string(ini.render({'x': section}))
+    return dict(parser['x'])
+
+
 @ddt.ddt
 class StoreTest(unittest.TestCase):
 
@@ -35,6 +42,87 @@ class StoreTest(unittest.TestCase):
         section = cinder.volume(make_site(store=store))['mydriver']
         self.assertEqual((store, path), (section['mydriver_store'],
                                          section['mydriver_store_path']))
+
+    def test_several_cinder_volumes_are_a_cluster(self) -> None:
+        one = cinder.volume(make_site(store='rbd', gateways=2))
+        self.assertNotIn('cluster', one['DEFAULT'])
+        self.assertTrue(one['coordination']['backend_url'].startswith('file:'))
+        cloud = make_site(store='rbd', gateways=2, volumes=3)
+        self.assertEqual(('storage', 'storage2', 'storage3'),
+                         cloud.options.volume_nodes)
+        for name in cloud.options.volume_nodes:
+            sections = cinder.volume(cloud, name)
+            self.assertEqual((name, 'lab', settings.address(name)), tuple(
+                sections['DEFAULT'][k] for k in ('host', 'cluster', 'my_ip')))
+            self.assertTrue(sections['coordination']['backend_url'].startswith(
+                'etcd3+http://'))
+            self.assertIn(('cinder', cinder.volume_conf(name)),
+                          write.files(cloud))
+        self.assertEqual(3, len(set(map(
+            cinder.volume_conf, cloud.options.volume_nodes))))
+
+    def test_backends_in_ceph_have_pools_and_no_path(self) -> None:
+        options = settings.Options(store='rbd', native='always').full()
+        cloud = site.Site(options, settings.Layout(Path('/state')),
+                          credentials.Credentials.generate())
+        sections = cinder.volume(cloud)
+        for name, pool in (('mydriver', 'volumes'),
+                           ('mydriver-2', 'volumes-2')):
+            section = sections[name]
+            self.assertNotIn('mydriver_store_path', section)
+            self.assertEqual(
+                ('rbd', pool, 'cinder', 'always'),
+                tuple(section[f'mydriver_{key}'] for key in (
+                    'store', 'rbd_pool', 'rbd_user', 'rbd_native')))
+            self.assertIn(pool, settings.CEPH_POOLS)
+
+    @ddt.data(('rbd', 'always', 'libvirt.LibvirtDriver', True),
+              ('rbd', 'plugin', 'libvirt.LibvirtDriver', False),
+              ('rbd', 'plugin', 'mydriver.LibvirtDriver', True),
+              ('rbd', 'never', 'mydriver.LibvirtDriver', False),
+              ('reflink', 'always', 'mydriver.LibvirtDriver', False))
+    @ddt.unpack
+    def test_natively(self, store: str, native: str, nova: str,
+                      expected: bool) -> None:
+        self.assertIs(expected, settings.Options(
+            nova, store=store, native=native).natively)
+
+    def test_targets_of_gateways_have_floating_addresses(self) -> None:
+        for portals, first in ((1, '10.77.0.101'),
+                               (2, '10.77.0.101+10.77.1.101')):
+            cloud = make_site(store='rbd', gateways=2, portals=portals)
+            section = cinder.volume(cloud)['mydriver']
+            self.assertNotIn('target_ip_address', section)
+            self.assertNotIn('target_secondary_ip_addresses', section)
+            found = str(section['mydriver_gateway_addresses']).split(',')
+            self.assertEqual((2, first), (len(found), found[0]))
+
+    def test_no_two_hosts_have_one_address(self) -> None:
+        octets = [1, 10, *settings.ALL_NODES.values(),
+                  *(o for r in driver.FLOATING.values() for o in r)]
+        self.assertEqual(len(octets), len(set(octets)))
+
+    def test_a_gateway_has_the_backends_and_no_password(self) -> None:
+        cloud = make_site(store='rbd', gateways=2)
+        files = write.files(cloud)
+        for name in ('gw1', 'gw2'):
+            text = files['gateway', f'{name}.conf']
+            parser = configparser.ConfigParser(default_section='none')
+            parser.read_string(text)
+            self.assertEqual(name, parser['DEFAULT']['host'])
+            self.assertEqual(
+                ini_text(cinder.volume(cloud)['mydriver']),
+                dict(parser['mydriver']))
+            for secret in secrets_of(cloud):
+                self.assertNotIn(secret, text)
+        self.assertNotIn(('gateway', 'gw3.conf'), files)
+
+    def test_in_tree_driver_for_ceph(self) -> None:
+        cloud = make_site(backends=('rbd',))
+        section = cinder.volume(cloud)['rbd']
+        self.assertIn(section['rbd_pool'], settings.CEPH_POOLS)
+        self.assertTrue(cloud.options.ceph)
+        self.assertFalse(settings.Options().ceph)
 
     def test_each_volume_group_is_there_when_it_is_used(self) -> None:
         both = ('mydriver', 'lvm')
@@ -180,12 +268,22 @@ class CinderTest(unittest.TestCase):
 
     def test_images_are_shared_only_where_their_files_are(self) -> None:
         for images, shown, schemes in (('control', False, None),
-                                       ('storage', True, 'file')):
+                                       ('storage', True, 'file'),
+                                       ('rbd', True, None)):
             cloud = make_site(images=images)
             self.assertIs(shown, glance.glance(cloud)['DEFAULT'][
                 'show_image_direct_url'])
             self.assertEqual(schemes, cinder.volume(cloud)['DEFAULT'].get(
                 'allowed_direct_url_schemes'))
+
+    def test_new_images_go_to_ceph_and_seeded_ones_do_not(self) -> None:
+        found = glance.glance(make_site(images='rbd', store='rbd'))
+        self.assertEqual('rbd', found['glance_store']['default_backend'])
+        self.assertIn(found['rbd']['rbd_store_pool'], settings.CEPH_POOLS)
+        names = [b.split(':')[0] for b in str(
+            found['DEFAULT']['enabled_backends']).split(',')]
+        self.assertEqual([glance.FILE, glance.RBD], names)
+        self.assertNotIn('rbd', glance.glance(make_site()))
 
     def test_api_knows_no_backend_sections(self) -> None:
         self.assertNotIn('mydriver', cinder.cinder(make_site()))

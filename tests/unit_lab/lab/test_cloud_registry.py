@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 from lab import process
-from lab.cloud import down, network, settings
+from lab.cloud import down, errors, network, settings
 from lab.cloud.steps import registry
 
 _SLEEP = [sys.executable, '-c', 'import time; time.sleep(60)']
@@ -113,8 +113,20 @@ class NetworkTest(unittest.TestCase):
 
     def test_names_fit_into_the_kernels_limits(self) -> None:
         # IFNAMSIZ, linux/if.h: 16 with the NUL.
-        for node in settings.NODES:
+        for node in settings.ALL_NODES:
             self.assertLessEqual(len(network.tap(node)), 15)
+            self.assertLessEqual(len(network.ceph_tap(node)), 15)
+
+    def test_taps_follow_the_networks(self) -> None:
+        plain, ceph = settings.Options(), settings.Options(store='rbd')
+        self.assertEqual(('tap-compute',), network.taps('compute', plain))
+        for where, wanted in (
+                (network.ALL, ('tap-gw1', 'ceph-gw1')),
+                (network.CLIENTS, ('tap-gw1',)),
+                (network.CEPH, ('ceph-gw1',))):
+            self.assertEqual(wanted, network.taps('gw1', ceph, where))
+        with self.assertRaisesRegex(errors.CloudError, 'no Ceph'):
+            network.taps('compute', plain, network.CEPH)
 
     def test_clones_get_namespaces_of_their_own(self) -> None:
         self.assertNotEqual(settings.clone_id(Path('/a/x')),

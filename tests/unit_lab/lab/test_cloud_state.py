@@ -26,6 +26,7 @@ from lab.cloud import (
     up,
 )
 from lab.cloud.control import seed_cache
+from lab.cloud.node import kinds
 from lab.cloud.node import node as cloud_node
 from lab.cloud.steps import wait
 from lab.cloud.steps.registry import Registry
@@ -168,13 +169,14 @@ class ReadyTest(unittest.TestCase):
 
     def test_volume_wants_every_backend(self) -> None:
         client = self.volume_client('storage@mydriver#mydriver')
-        self.assertTrue(ready.volume(client, ('mydriver',), self.NOW))
+        self.assertTrue(ready.volume(client, settings.Options(), self.NOW))
         with self.assertRaises(wait.NotReady):
-            ready.volume(client, ('mydriver', 'lvm'), self.NOW)
+            ready.volume(client, settings.Options(
+                backends=('mydriver', 'lvm')), self.NOW)
 
     def test_volume_wants_the_scheduler_to_know(self) -> None:
         with self.assertRaisesRegex(wait.NotReady, 'pool'):
-            ready.volume(self.volume_client(), ('mydriver',), self.NOW)
+            ready.volume(self.volume_client(), settings.Options(), self.NOW)
 
     def test_compute_wants_its_host_mapped(self) -> None:
         client = _Client(nova={
@@ -254,7 +256,7 @@ class NodesTest(FolderTestCase):
             self.assertEqual(b'kept', f.read(4))
 
     def test_node_that_was_not_started(self) -> None:
-        with self.assertRaisesRegex(Exception, 'reboot storage'):
+        with self.assertRaisesRegex(Exception, 'boot storage'):
             self.node('storage').process()
 
     def test_log_counts_from_the_last_start(self) -> None:
@@ -274,8 +276,30 @@ class NodesTest(FolderTestCase):
         self.assertGreaterEqual(node.started_at(), before)
 
     def test_unknown_node(self) -> None:
-        with self.assertRaisesRegex(Exception, 'storage, compute'):
+        with self.assertRaisesRegex(Exception, 'storage, compute$'):
             self.node('other')
+        with self.assertRaisesRegex(Exception, 'storage, compute, gw1, gw2$'):
+            self.node('gw3', store='rbd', gateways=2)
+
+    def test_gateways_have_logs_of_their_own(self) -> None:
+        for name, log in (('gw1', 'mydriver-gateway-gw1'),
+                          ('gw2', 'mydriver-gateway-gw2'),
+                          ('storage', 'cinder-volume')):
+            node = self.node(name, store='rbd', gateways=2)
+            self.assertEqual(log, node.environ()['CLOUD_LOG'])
+            self.assertEqual(f'{log}.log', node._log.name)
+
+    def test_gateways_serve_rather_than_the_storage_node(self) -> None:
+        for gateways in (0, 2):
+            env = self.node('storage', store='rbd',
+                            gateways=gateways).environ()
+            self.assertEqual(not gateways, bool(env['CLOUD_RESTORE']))
+
+    def test_every_node_has_a_payload(self) -> None:
+        for name in settings.ALL_NODES:
+            kind = kinds.of(name, settings.Options(gateways=8, volumes=3))
+            path = Path(kinds.__file__).with_name(f'{kind.payload}.sh')
+            self.assertTrue(path.exists(), path)
 
 
 @ddt.ddt
@@ -313,6 +337,36 @@ class CliTest(FolderTestCase):
         with mock.patch('lab.cloud.api.Cloud') as cloud:
             args.func(args)
         cloud.return_value.shell.assert_called_once_with(['bash', '-c', 'x'])
+
+    @ddt.data('reboot', 'kill', 'boot', 'join', 'stall', 'resume')
+    def test_actions_are_the_clouds(self, action: str) -> None:
+        args = self.parse(action, 'gw1')
+        with mock.patch('lab.cloud.api.Cloud', autospec=True) as cloud:
+            self.assertEqual(0, args.func(args))
+        getattr(cloud.return_value, action).assert_called_once_with('gw1')
+
+    @ddt.data(((), 'all'), (('--ceph',), 'ceph'), (('--clients',), 'clients'))
+    @ddt.unpack
+    def test_cut(self, argv: tuple[str, ...], where: str) -> None:
+        args = self.parse('cut', 'gw1', *argv)
+        with mock.patch('lab.cloud.api.Cloud', autospec=True) as cloud:
+            args.func(args)
+        cloud.return_value.cut.assert_called_once_with('gw1', where)
+
+    def test_what_is_no_node_is_refused(self) -> None:
+        with contextlib.redirect_stderr(io.StringIO()) as err, \
+                self.assertRaises(SystemExit):
+            self.parse('kill', 'other')
+        self.assertIn("'gw8'", err.getvalue())
+
+    @ddt.data({'gateways': 1}, {'native': 'always'}, {'images': 'rbd'})
+    def test_what_needs_ceph(self, options: dict[str, object]) -> None:
+        for store in ('reflink', 'lvmthin'):
+            with self.assertRaisesRegex(
+                    errors.CloudError, 'needs --store rbd'):
+                prerequisites.check_fit(
+                    settings.Options(store=store, **options))
+        prerequisites.check_fit(settings.Options(store='rbd', **options))
 
     @ddt.data('up', 'down', 'status', 'openrc')
     def test_every_command_says_that_it_takes_root(self, name: str) -> None:

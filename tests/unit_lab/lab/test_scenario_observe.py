@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scenarios accept as proof."""
 
+import contextlib
 import copy
+import hashlib
 import json
 from pathlib import Path
 import tempfile
 import unittest
 from unittest import mock
 
-from lab.scenario import observe, probe
+from lab.cloud import settings
+from lab.scenario import backings, observe, probe
 from mydriver import model
 
 VOLUME = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d'
@@ -19,7 +22,8 @@ GIB = 1 << 30
 
 NOTHING = {
     'target': {'targets': {IQN: {'luns': {}, 'portals': [], 'acls': {}}},
-               'backstores': {}, 'files': {}, 'sessions': []},
+               'backstores': {}, 'files': {}, 'sessions': [],
+               'mapped images': []},
     'initiator': {'sessions': {}, 'devices': {}, 'records': [], 'maps': []},
 }
 
@@ -34,7 +38,7 @@ def attached() -> dict:
                               'acls': {HOST: {'lun_1': 'vol'}}}},
             'backstores': {'vol': {'serial': VOLUME, 'path': '/s/vol'}},
             'files': {'/s/vol': {'size_bytes': GIB, 'used_bytes': 0}},
-            'sessions': [HOST]},
+            'sessions': [HOST], 'mapped images': ['volumes/vol/-']},
         'initiator': {
             'sessions': {'session1': {'target': IQN, 'state': 'LOGGED_IN'}},
             'devices': {'2:0:0:1': disk}, 'records': [f'{IQN}/portal'],
@@ -44,6 +48,8 @@ def attached() -> dict:
 
 class Nodes:
     """A cloud whose nodes give prepared answers."""
+
+    options = settings.Options()
 
     def __init__(self, shown: dict) -> None:
         self.shown = shown
@@ -171,3 +177,122 @@ class TestProbe(unittest.TestCase):
         path.write_bytes(page[:3] + b'\x10' + page[4:])
         self.assertIsNone(probe._naa(path))
         self.assertIsNone(probe._naa(self.root / 'none'))
+
+
+class TestMerged(unittest.TestCase):
+    """Several nodes as one."""
+
+    def test_each_adds_its_own(self):
+        mine, other = attached()['target'], copy.deepcopy(NOTHING['target'])
+        other['targets'] = {f'{IQN}1': mine['targets'][IQN]}
+        other['mapped images'] = ['volumes/two/-']
+        found = observe.merged({'gw1': mine, 'gw2': other})
+        self.assertEqual({IQN, f'{IQN}1'}, set(found['targets']))
+        self.assertEqual(['volumes/vol/-', 'volumes/two/-'],
+                         found['mapped images'])
+        self.assertEqual({'vol'}, set(found['backstores']))
+
+    def test_two_owners_are_an_error(self):
+        mine = attached()['target']
+        with self.assertRaisesRegex(observe.NotSeen, f'gw2 serves .*{IQN}'):
+            observe.merged({'gw1': mine, 'gw2': copy.deepcopy(mine)})
+
+
+class Image:
+    """An image with content and snapshots."""
+
+    def __init__(self, data: bytes, *snaps: str) -> None:
+        self.data = bytearray(data)
+        self.snaps = snaps
+
+    def size(self) -> int:
+        """Return its size."""
+        return len(self.data)
+
+    def list_snaps(self) -> list[dict]:
+        """Return its snapshots."""
+        return [{'name': name, 'size': 7} for name in self.snaps]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a part."""
+        return bytes(self.data[offset:offset + length])
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Change a part."""
+        self.data[offset:offset + len(data)] = data
+
+    @staticmethod
+    def watchers_list() -> list[dict]:
+        """Return two watchers, one of them this client."""
+        return [{'addr': '192.0.2.7:0/12', 'id': 4711},
+                {'addr': '192.0.2.1:0/34', 'id': 1}]
+
+
+class Ceph:
+    """A Ceph with one volume, and one image in the trash."""
+
+    def __init__(self, image: Image) -> None:
+        self.opened = image
+        self.cluster = mock.Mock()
+        self.cluster.get_instance_id.return_value = 1
+
+    def __enter__(self) -> 'Ceph':
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    @staticmethod
+    def list_images(pool: str) -> list[str]:
+        """Return one image, in one pool."""
+        return [f'volume-{VOLUME}'] if pool == 'volumes' else []
+
+    @staticmethod
+    def list_trash(pool: str) -> list[str]:
+        """Return one image, in one pool."""
+        return ['gone'] if pool == 'volumes' else []
+
+    @contextlib.contextmanager
+    def image(self, pool: str, name: str, *, write: bool = False):
+        """Open the image."""
+        del write
+        assert (pool, name) == ('volumes', f'volume-{VOLUME}')
+        yield self.opened
+
+
+class TestInCeph(unittest.TestCase):
+    """Images as backings."""
+
+    def setUp(self):
+        self.image = Image(bytes(1 << 21), f'snapshot-{OTHER}')
+        self.backings = backings.InCeph(lambda: Ceph(self.image))
+        self.path = f'rbd:volumes/volume-{VOLUME}'
+
+    def test_images_snapshots_and_trash(self):
+        self.assertEqual(
+            {self.path: {'size_bytes': 1 << 21},
+             f'{self.path}/snapshot-{OTHER}': {'size_bytes': 7},
+             'rbd:volumes/trash/gone': {'size_bytes': 0}},
+            self.backings.more())
+
+    def test_a_snapshot_is_not_the_volume(self):
+        observer = observe.Observer(Nodes(attached()))
+        observer.backings = self.backings
+        self.assertEqual((self.path, 1 << 21), observer.backing_file(VOLUME))
+
+    def test_a_line_and_its_block(self):
+        self.image.data[:512] = b'x' * 512
+        self.backings.write_line(self.path, 'write token')
+        self.assertEqual(b'write token\n'.ljust(512, b'\0'),
+                         self.image.data[:512])
+        self.image.write(b'a    b\n'.ljust(4096), 8192)
+        self.assertEqual('a b\n ', self.backings.text(self.path, 2, 1))
+
+    def test_checksum(self):
+        self.image.write(b'y' * 10, 1 << 20)
+        self.assertEqual(
+            hashlib.sha256(self.image.data[1 << 20:]).hexdigest(),
+            self.backings.checksum(self.path, 1, 1))
+
+    def test_other_hosts_that_have_it_open(self):
+        self.assertEqual({'192.0.2.7'}, self.backings.users(self.path))

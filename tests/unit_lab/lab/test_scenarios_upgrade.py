@@ -14,9 +14,9 @@ from unittest import mock
 import ddt
 
 from lab import errors, process
-from lab.scenario import console
+from lab.scenario import console, writer
 from lab.scenario.expect import NotProven
-from lab.scenarios.upgrade import code, running, source, story, writer
+from lab.scenarios.upgrade import code, running, source, story
 from tests.unit_lab.lab.test_scenarios_fill import guest_script
 
 TOKEN = 'a-token'

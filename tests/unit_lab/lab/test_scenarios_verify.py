@@ -12,6 +12,7 @@ import uuid
 import fixtures
 
 from lab import errors
+from lab.cloud import settings
 from lab.scenario import probe
 from lab.scenarios.verify import inside, look
 from mydriver import model
@@ -88,6 +89,7 @@ class Cloud:
     """A cloud whose storage node has one key and one target."""
 
     key = b'k' * 32
+    options = settings.Options()
 
     def node_exec(self, name, argv, timeout_s=0):
         """Answer what the verification asks."""

@@ -12,12 +12,13 @@ import tempfile
 from typing import Any
 import unittest
 from unittest import mock
+import uuid
 
 import ddt
 from testtools import content
 
 from lab import paths
-from lab.cloud import credentials, settings, site
+from lab.cloud import credentials, driver, settings, site
 from lab.cloud.config import ini
 from lab.tempest import (
     conf,
@@ -28,6 +29,10 @@ from lab.tempest import (
     suites,
     verdict,
 )
+from mydriver.cinder_volume import manage
+from mydriver.stores.lvmthin import store as lvmthin
+from mydriver.stores.rbd import store as rbd
+from mydriver.stores.reflink import store as reflink
 
 _AT = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
 
@@ -60,11 +65,15 @@ class ConfTest(unittest.TestCase):
         self.assertFalse(enabled.getboolean('multi_backend'))
         self.assertFalse(enabled.getboolean('backup'))
 
-    def test_one_instant_on_one_store_alone(self) -> None:
-        for store, able in (('reflink', False), ('lvmthin', True)):
-            enabled = parsed(settings.Options(store=store))[
+    def test_one_instant_where_the_store_can(self) -> None:
+        classes = (('reflink', reflink.ReflinkStore),
+                   ('lvmthin', lvmthin.LvmThinStore), ('rbd', rbd.RbdStore))
+        self.assertEqual(driver.STORES, tuple(name for name, _ in classes))
+        for name, its_class in classes:
+            enabled = parsed(settings.Options(store=name))[
                 'volume-feature-enabled']
-            self.assertIs(able, enabled.getboolean('consistency_group'))
+            self.assertIs(its_class.traits.consistent_groups,
+                          enabled.getboolean('consistency_group'))
 
     def test_every_option_is_one_that_tempest_has(self) -> None:
         from tempest import config
@@ -267,7 +276,7 @@ class SkipsTest(unittest.TestCase):
                 self.load(text)
 
     def test_the_committed_list_can_be_read(self) -> None:
-        for store in ('reflink', 'lvmthin'):
+        for store in settings.STORES:
             self.assertTrue(skips.Skips.load(store).entries)
 
 
@@ -355,15 +364,27 @@ class LogTest(unittest.TestCase):
             f'{_HEAD}cinder.volume.manager ImageUnacceptable: no'))
 
     def test_what_is_let_go_of_may_stay(self) -> None:
-        name = 'snapshot-d17f67f8-eb2a-4b9b-8281-5a656013b05d'
-        line = ('2026-11-25 00:07:48.206 828 INFO mydriver.cinder_volume.'
-                f'manage [-] Snapshot {name[9:]} is not managed any more; it '
-                f'stays in /var/lib/cinder/mydriver as {name}\n')
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder) / 'cinder-volume.log'
-            log.write_text(f'2026 INFO deleted as snapshot-x\n{line}')
-            self.assertEqual({name}, session.unmanaged(log))
-            self.assertEqual(set(), session.unmanaged(log, log.stat().st_size))
+        """With the text that the driver logs."""
+        gone, its_id = str(uuid.uuid4()), str(uuid.uuid4())
+        volume = mock.Mock(id=its_id, name_id=its_id)
+        snapshot = mock.Mock(id=its_id, volume_id=gone)
+        for place in ('/var/lib/cinder/mydriver', 'volumes (/etc/ceph.conf)'):
+            backend = mock.Mock()
+            backend.store.location = place
+            managed = manage.Manage(backend, mock.Mock())
+            with self.assertLogs(manage.LOG.name) as said:
+                managed.unmanage_snapshot(snapshot)
+                type(managed).unmanage.__wrapped__(managed, volume)
+            with tempfile.TemporaryDirectory() as folder:
+                log = Path(folder) / 'cinder-volume.log'
+                log.write_text('2026 INFO deleted as snapshot-x\n'
+                               + '\n'.join(said.output))
+                self.assertEqual(
+                    {f'snapshot-{its_id}', f'_snapshot-{its_id}',
+                     f'trash/volume-{gone}', f'volume-{its_id}',
+                     f'_volume-{its_id}'}, session.unmanaged(log))
+                self.assertEqual(
+                    set(), session.unmanaged(log, log.stat().st_size))
 
     def test_other_levels_are_none(self) -> None:
         self.assertEqual([], self.errors(

@@ -68,9 +68,10 @@ class Writer:
             newer, f'guest {self._guest.name} to report its writes',
             timeout_s, poll_s=0.3)
 
-    def since(self, begin: Line) -> Progress:
+    def since(self, begin: Line, longest_s: float = LONGEST_S) -> Progress:
         """Wait for a report; return the writes since an earlier one.
 
+        :param longest_s: longest pause that is accepted, seconds.
         :raises GuestError: when the guest reports an error.
         :raises NotProven: when it wrote nothing, or paused for too long.
         """
@@ -80,7 +81,7 @@ class Writer:
                          if line.uptime_s > begin.uptime_s)
         done = Progress(count(end) - count(begin), longest_ms)
         expect(done.records > 0, f'nothing was written: {end.text}')
-        expect(longest_ms <= LONGEST_S * 1000, f'the guest waited: {done}')
+        expect(longest_ms <= longest_s * 1000, f'the guest waited: {done}')
         return done
 
     def _reports(self) -> list[Line]:

@@ -84,7 +84,7 @@ class NotifyContract(_Case):
             started = time.monotonic()
             for _ in range(20):
                 self.notices.ring(name)
-            self.assertLess(time.monotonic() - started, 1.0)
+            self.assertLess(time.monotonic() - started, 5)
 
     def test_a_wait_ends(self) -> None:
         self.make('one')
@@ -97,6 +97,13 @@ class NotifyContract(_Case):
 
     def test_waiting_for_a_condition(self) -> None:
         self.make('one')
+        with self.others.listen('one') as bell:  # the watch exists
+            self.quiet(bell)
+        # Whoever only looks needs a second each time.
+        self.assertLess(min(self._told_s() for _ in range(3)), 0.9)
+
+    def _told_s(self) -> float:
+        """Return how long it takes to hear of something, in seconds."""
         seen: list[str] = []
 
         def tell() -> None:
@@ -104,15 +111,14 @@ class NotifyContract(_Case):
             seen.append('it')
             self.notices.ring('one')
 
-        with self.others.listen('one') as bell:  # the watch exists
-            self.quiet(bell)
         thread = threading.Thread(target=tell)
         thread.start()
         started = time.monotonic()
         self.assertEqual(['it'], notify.wait_for(
             self.others, 'one', lambda: seen, 'it', 5))
-        self.assertLess(time.monotonic() - started, 0.9)
+        spent_s = time.monotonic() - started
         thread.join()
+        return spent_s
 
     def test_a_condition_without_a_notice(self) -> None:
         self.make('one')

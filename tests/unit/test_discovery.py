@@ -133,7 +133,7 @@ class DiscoverTest(unittest.TestCase):
     def test_silence_ends_at_the_deadline(self):
         started = time.monotonic()
         self.assert_fails('no answer in time', None, timeout_s=0.2)
-        self.assertLess(time.monotonic() - started, 0.9)
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_closed_connection(self):
         self.assert_fails('closed the connection', pdu(0x23, 0x04), b'')
@@ -173,7 +173,7 @@ class ProbeTest(unittest.TestCase):
         started = time.monotonic()
         with self.assertRaises(TimeoutError):
             self.probe(None, timeout_s=0.2)
-        self.assertLess(time.monotonic() - started, 0.9)
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_something_else_than_iscsi(self):
         with self.assertRaisesRegex(OSError, 'unexpected answer'):
@@ -219,5 +219,5 @@ class PortalsShowingTest(unittest.TestCase):
         portals = [Scripted(self, None).portal for _ in range(4)]
         started = time.monotonic()
         with self.assertRaises(exception.TargetNotDiscovered):
-            discovery.portals_showing(TARGET, INITIATOR, portals, 0.4)
-        self.assertLess(time.monotonic() - started, 1.2)
+            discovery.portals_showing(TARGET, INITIATOR, portals, 0.8)
+        self.assertLess(time.monotonic() - started, 2.5)

@@ -57,12 +57,15 @@ class NoticesTest(contract.NotifyContract, base.CephTestCase):
             back = time.monotonic()
             self.assertTrue(self.rings(bell, 30), 'the notice never came')
             self.quiet(bell)
+            spent = []
             for _ in range(3):
                 started = time.monotonic()
                 self.notices.ring('one')
                 self.assertTrue(self.rings(bell), 'not watched any more')
-                self.assertLess(time.monotonic() - started, 0.9)
+                spent.append(time.monotonic() - started)
                 self.quiet(bell)
+            # Whoever only looks needs a second each time.
+            self.assertLess(min(spent), 0.9)
             return started - back
 
     def test_ceph_is_lost_for_a_moment(self):
@@ -79,6 +82,6 @@ class NoticesTest(contract.NotifyContract, base.CephTestCase):
             self.quiet(other)
             started = time.monotonic()
             self.assertFalse(bell.wait(5))
-            self.assertLess(time.monotonic() - started, 0.5)
+            self.assertLess(time.monotonic() - started, 2.5)
             plain.ring('one')
             self.assertTrue(self.rings(other))

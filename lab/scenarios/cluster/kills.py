@@ -52,8 +52,8 @@ class Killer:
             self._error = e
 
     def _kill(self, node: str) -> None:
-        self._ledger.killed(node)
-        self._cloud.node_service(node, 'kill')
+        with self._ledger.killing(node):
+            self._cloud.node_service(node, 'kill')
         self._end.wait(self._chance.uniform(*_DOWN_S))
         self._cloud.node_service(node, 'start')
         self._cloud.wait_service(node)

@@ -2,7 +2,8 @@
 """What was done, what failed, and whether a kill explains that."""
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
 import dataclasses
 from pathlib import Path
 import threading
@@ -27,24 +28,44 @@ class Operation:
     problem: str = ''
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kill:
+    """A kill, from the order to kill a service until it was dead.
+
+    On a busy machine that takes more than a second. The service works
+    meanwhile.
+
+    :param began_s: seconds since the epoch.
+    :param ended_s: seconds since the epoch.
+    """
+
+    node: str
+    began_s: float
+    ended_s: float
+
+
 class Ledger:
     """All operations and all kills; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.operations: list[Operation] = []
-        #: Node, and when its service was killed.
-        self.kills: list[tuple[str, float]] = []
+        self.kills: list[Kill] = []
 
     def add(self, operation: Operation) -> None:
         """Add an operation that has ended."""
         with self._lock:
             self.operations.append(operation)
 
-    def killed(self, node: str) -> None:
-        """Note that a service is being killed."""
-        with self._lock:
-            self.kills.append((node, time.time()))
+    @contextlib.contextmanager
+    def killing(self, node: str) -> Iterator[None]:
+        """Note that the service of a node is killed in this context."""
+        began_s = time.time()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.kills.append(Kill(node, began_s, time.time()))
 
     def failed(self) -> list[Operation]:
         """Return the operations that failed."""
@@ -70,8 +91,9 @@ class Ledger:
         found = []
         for one in self.failed():
             had = set().union(*(nodes.get(r, set()) for r in one.requests))
-            killed = {node for node, when in self.kills
-                      if one.began_s - 1 <= when <= one.ended_s}
+            killed = {kill.node for kill in self.kills
+                      if kill.began_s <= one.ended_s
+                      and one.began_s <= kill.ended_s}
             if not (killed & had if had else killed):
                 found.append(
                     f'{one.kind} ({", ".join(one.requests)}; carried out on '

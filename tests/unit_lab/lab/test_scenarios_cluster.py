@@ -3,6 +3,7 @@
 
 from pathlib import Path
 import tempfile
+import time
 import unittest
 
 from lab.scenarios.cluster import ledger
@@ -23,7 +24,7 @@ class LedgerTest(unittest.TestCase):
 
     def test_a_kill_of_the_service_that_had_it(self) -> None:
         self.failed(100, 200)
-        self.ledger.kills = [('storage', 150.0)]
+        self.ledger.kills = [ledger.Kill('storage', 150.0, 150.1)]
         self.assertEqual([], self.ledger.unexplained({ONE: {'storage'}}))
         odd, = self.ledger.unexplained({ONE: {'storage2'}})
         self.assertIn('volume x is error', odd)
@@ -31,14 +32,30 @@ class LedgerTest(unittest.TestCase):
 
     def test_a_kill_before_it_was_logged(self) -> None:
         self.failed(100, 200)
-        self.ledger.kills = [('storage', 150.0)]
+        self.ledger.kills = [ledger.Kill('storage', 150.0, 150.1)]
         self.assertEqual([], self.ledger.unexplained({}))
 
     def test_a_kill_at_another_time(self) -> None:
         self.failed(100, 200)
-        self.ledger.kills = [('storage', 90.0), ('storage', 201.0)]
+        self.ledger.kills = [
+            ledger.Kill('storage', 90.0, 99.9),
+            ledger.Kill('storage', 201.0, 202.0)]
         self.assertEqual(1, len(self.ledger.unexplained({ONE: {'storage'}})))
         self.assertEqual(1, len(self.ledger.unexplained({})))
+
+    def test_a_request_between_the_order_to_kill_and_the_end(self) -> None:
+        self.failed(100, 200)
+        self.ledger.kills = [ledger.Kill('storage', 97.0, 100.4)]
+        self.assertEqual([], self.ledger.unexplained({ONE: {'storage'}}))
+
+    def test_a_kill_lasts_until_its_command_returns(self) -> None:
+        with self.ledger.killing('storage'):
+            began_s = time.time()
+            self.assertEqual([], self.ledger.kills)
+        kill, = self.ledger.kills
+        self.assertEqual('storage', kill.node)
+        self.assertLessEqual(kill.began_s, began_s)
+        self.assertLessEqual(began_s, kill.ended_s)
 
     def test_counts(self) -> None:
         self.failed(1, 2)

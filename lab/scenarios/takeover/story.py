@@ -38,6 +38,8 @@ class Story:
         self._writer: writer.Writer
         self._server = self._volume = self._target = ''
         self._rows: list[table.Row] = []
+        #: Brings back the gateway that a case has taken away.
+        self._bring_back: Callable[[], None] | None = None
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps; each needs those before it."""
@@ -90,6 +92,7 @@ class Story:
         lost, epoch = self._owners.record(self._target)
         begin = self._writer.report()
         began_s = time.monotonic()
+        self._bring_back = functools.partial(case.back, self._cloud, lost)
         case.lose(self._cloud, lost)
         owner = process.wait_for(
             lambda: self._owner_since(epoch), 'the next owner', _TAKEOVER_S,
@@ -99,7 +102,8 @@ class Story:
         last = self._check()
         cases.wait_out(case, began_s)
         begin = self._writer.report()
-        case.back(self._cloud, lost)
+        self._bring_back()
+        self._bring_back = None
         shared = self._owners.wait_shared()
         clean = self._owners.wait_clean()
         back = self._progress(begin)
@@ -154,6 +158,8 @@ class Story:
 
     def clean_up(self) -> str:
         """Delete what was made, attached or not."""
+        if self._bring_back is not None:
+            self._bring_back()
         for name in self._cloud.options.gateway_nodes:
             self._cloud.join(name)
         if self._server:

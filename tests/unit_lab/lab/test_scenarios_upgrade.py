@@ -238,6 +238,23 @@ class WriterTest(unittest.TestCase):
         with self.assertRaisesRegex(NotProven, 'not all records'):
             writer.check_records(text, 'other', 1)
 
+    def test_places_that_are_still_empty(self) -> None:
+        begun = [f'{TOKEN} {number} \n' for number in range(1, 42)]
+        empty = '\0' * 4096
+        text = ''.join(begun) + empty * 23
+        self.assertEqual(41, writer.check_records(text, TOKEN, 40))
+        with self.assertRaisesRegex(NotProven, 'the last record'):
+            writer.check_records(text, TOKEN, 42)
+        for wrong in (''.join(begun),
+                      ''.join((*begun[:20], empty, *begun[21:])) + empty * 23,
+                      empty * writer.PLACES):
+            with self.assertRaisesRegex(NotProven, 'not all records') as told:
+                writer.check_records(wrong, TOKEN, 1)
+            self.assertLess(len(str(told.exception)), 400)
+        with self.assertRaisesRegex(NotProven, 'lost or misplaced'):
+            writer.check_records(''.join((*begun[:20], *begun[21:]))
+                                 + empty * 24, TOKEN, 1)
+
 
 class GuestTest(unittest.TestCase):
     """The guest's own writer, on a file in the place of a disk."""

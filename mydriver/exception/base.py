@@ -20,8 +20,9 @@ def shown(value: object, most: int = 100) -> str:
     :param most: how many characters of a text to keep.
     """
     if isinstance(value, str):
-        return _encodable(value if len(value) <= most
-                          else f'{value[:most]}... ({len(value)} characters)')
+        text = _encodable(value[:most + 1])
+        return text if len(text) <= most else (
+            f'{text[:most]}... ({len(value)} characters)')
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int) and value.bit_length() <= _INT_MAX_BITS:
@@ -80,10 +81,11 @@ def _encodable(text: str) -> str:
 def _bounded(value: object) -> object:
     """Return a field's value for the text: bounded, and encodable."""
     if isinstance(value, str):
-        if len(value) > FIELD_MAX:
-            value = (f'{value[:FIELD_MAX - _FIELD_END]} ... ({len(value)} '
-                     f'characters) ... {value[-_FIELD_END:]}')
-        return _encodable(value)
+        # Escaped first: a lone surrogate is shown as six characters.
+        text = _encodable(value)
+        return text if len(text) <= FIELD_MAX else (
+            f'{text[:FIELD_MAX - _FIELD_END]} ... ({len(value)} '
+            f'characters) ... {text[-_FIELD_END:]}')
     if isinstance(value, int) and value.bit_length() > _INT_MAX_BITS:
         return f'<{value.bit_length()} bits>'
     return value

@@ -43,6 +43,16 @@ class TextTest(unittest.TestCase):
             self.assertIsInstance(error, exception.NoRoom)
         self.assertNotIsInstance(error, exception.StoreFull)
 
+    def test_what_is_escaped_is_bounded_too(self):
+        kinds = [exception.MyDriverError]
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+        for kind in kinds:
+            text = str(kind(*('\ud800' * 5000 for _ in kind.fields)))
+            self.assertLess(len(text), 20_000, kind)
+            text.encode()
+        self.assertLess(len(exception.shown('\ud800' * 5000)), 150)
+
     def test_shown(self):
         for value, text in (
                 ('short', 'short'),

@@ -38,8 +38,9 @@ class MultiattachCase(fakes.CinderTestCase):
         connector = {**fakes.connector(initiator), 'mode': mode}
         self.driver.create_export(fakes.context(), self.volume, connector)
         self.driver.initialize_connection(self.volume, connector)
-        self.records.append(fakes.attachment(**connector))
-        return self.records[-1]
+        record = fakes.attachment(**connector)
+        self.records.append(record)  # other threads may append now, too
+        return record
 
     def detach(self, record):
         """Do what the manager does; return what the driver said."""

@@ -11,7 +11,7 @@ from cinder.volume import driver as cinder_driver
 from cinder.volume import volume_utils
 from oslo_config import cfg
 
-from mydriver import connection
+from mydriver import connection, releases
 from mydriver.backend import devices, opts, settings
 from mydriver.ceph import blocking, cluster, omap
 from mydriver.cinder_volume import (
@@ -81,7 +81,7 @@ class BackendDriver(cinder_driver.VolumeDriver):
     :param engine: creates what it is set up with.
     """
 
-    VERSION = '1.0.0'
+    VERSION = releases.own()
     CI_WIKI_NAME = None
     # Cinder asks before there are settings; see :mod:`.clustering` for what
     # may be in a cluster.

@@ -2,12 +2,12 @@
 """The operator's command, ``mydriver``."""
 
 from collections.abc import Sequence
-import importlib.metadata
 import sys
 from typing import Any
 
 from cliff import app, commandmanager
 
+from mydriver import releases
 from mydriver.cmd import gateway, restore, show, status
 
 COMMANDS = {
@@ -37,7 +37,7 @@ class MyDriver(app.App):
         super().__init__(
             description='Check and restore the iSCSI exports of mydriver on a '
             'Cinder storage host, or serve those of a backend in Ceph.',
-            version=importlib.metadata.version('mydriver'),
+            version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
 
 

@@ -69,6 +69,7 @@ from mydriver.exception.operator import (
     SharedJournalDamaged,
     StoreFull,
     TargetDown,
+    UnsupportedRelease,
 )
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     'TargetError',
     'TargetInUse',
     'TargetNotDiscovered',
+    'UnsupportedRelease',
     'UsedNatively',
     'WaitTimeout',
     'WrongDevice',

@@ -17,6 +17,19 @@ class ConfigurationError(OperatorError):
     template = '{option}: {problem}. {remedy}'
 
 
+class UnsupportedRelease(OperatorError):
+    """The release of cinder or nova is one that does not work."""
+
+    project: str
+    found: str
+    own: str
+    supported: str
+    template = (
+        '{project} {found} is not supported: mydriver {own} works with '
+        '{project} {supported}. Install one of these, or a release of '
+        'mydriver that supports {project} {found}.')
+
+
 class IdentityUnknown(ConfigurationError):
     """The record that tells whether a place holds the store is unusable."""
 

@@ -21,6 +21,8 @@ from typing import Any, Self
 from os_vif import exception, plugin
 from os_vif.objects import host_info
 
+from mydriver import releases
+
 #: What nova imports for ``compute_driver = mydriver.LibvirtDriver``.
 ALIAS = 'nova.virt.mydriver'
 
@@ -40,7 +42,11 @@ class NovaVirtFinder(abc.MetaPathFinder, abc.Loader):
         return machinery.ModuleSpec(fullname, self, origin=DRIVER_MODULE)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the module with the public names of our driver's module."""
+        """Fill the module with the public names of our driver's module.
+
+        :raises UnsupportedRelease: when nova is one that does not work.
+        """
+        releases.check('nova')
         driver = importlib.import_module(DRIVER_MODULE)
         for name in driver.__all__:
             setattr(module, name, getattr(driver, name))

@@ -8,6 +8,7 @@ call of the driver in Cinder's source is bound to our method's signature.
 
 import ast
 from collections.abc import Iterator
+import importlib.metadata
 import inspect
 import pathlib
 import unittest
@@ -78,7 +79,9 @@ class InterfaceTest(unittest.TestCase):
 
     def test_it_is_registered_as_a_driver(self):
         self.assertIn(driver.LIODriver, interface._volume_register)
-        self.assertRegex(driver.LIODriver.VERSION, r'^\d+\.\d+\.\d+$')
+        self.assertRegex(driver.LIODriver.VERSION, r'^\d+\.\d+\.\d+')
+        self.assertEqual(importlib.metadata.version('mydriver'),
+                         driver.LIODriver.VERSION)
 
     def test_cinders_own_check(self):
         self.assertTrue(issubclass(driver.LIODriver,

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
@@ -10,6 +11,7 @@ import os_vif
 from os_vif import exception
 
 from mydriver.nova_virt import entry_point
+from tests.fakes import metadata
 
 # What an interpreter without nova does: its finder refuses the name.
 NO_NOVA = '''
@@ -69,6 +71,21 @@ except ImportError as e:
     print(e)
 '''))
 
+    def test_with_an_unsupported_nova(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        metadata.write(folder, 'nova', '21.0.0')
+        self.assertEqual(
+            ['UnsupportedRelease: nova 21.0.0 is not supported', 'True',
+             '[]'], run(f'''
+import os_vif; os_vif.initialize()
+import sys; sys.path.insert(0, {folder!r})
+try:
+    import nova.virt.mydriver
+except Exception as e:
+    print(f"{{type(e).__name__}}: {{e}}".rpartition(': mydriver')[0])
+    print('nova 34 (OpenStack 2026.2)' in str(e))
+print([m for m in sys.modules if m.startswith('nova.virt.libvirt')])
+'''))
 
 
 class PluginTest(unittest.TestCase):

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which releases of OpenStack and Python are refused, or warned of."""
+
+import importlib.metadata
+from pathlib import Path
+import re
+import sys
+import tempfile
+import tomllib
+import unittest
+
+import ddt
+
+from mydriver import exception, releases
+from tests.fakes import metadata
+
+ROOT = Path(__file__).resolve().parents[2]
+OLDEST, NEWEST = releases.SUPPORTED[0], releases.SUPPORTED[-1]
+PYTHON = releases.PYTHONS[-1]
+
+
+@ddt.ddt
+class ConcernsTest(unittest.TestCase):
+    """What is said of a version."""
+
+    @ddt.data('cinder', 'nova')
+    def test_those_that_are_supported(self, project):
+        for release in releases.SUPPORTED:
+            for end in ('.0.0', '.3.1', '.0.0.0rc1', '.0.1.dev12', ''):
+                self.assertEqual([], releases.concerns(
+                    project, f'{release.majors[project]}{end}', PYTHON))
+
+    @ddt.data('cinder', 'nova')
+    def test_older(self, project):
+        found = f'{OLDEST.majors[project] - 1}.9.9'
+        with self.assertRaises(exception.UnsupportedRelease) as caught:
+            releases.concerns(project, found, PYTHON)
+        for part in (f'{project} {found} is not supported', releases.own(),
+                     *(f'{r.majors[project]} (OpenStack {r.name})'
+                       for r in releases.SUPPORTED)):
+            self.assertIn(part, str(caught.exception))
+
+    @ddt.data('cinder', 'nova')
+    def test_newer(self, project):
+        found = f'{NEWEST.majors[project] + 1}.0.0'
+        warning, = releases.concerns(project, found, PYTHON)
+        self.assertIn(f'{project} {found} is newer', warning)
+        self.assertIn(NEWEST.name, warning)
+
+    @ddt.data(None, '', 'unknown', 'v29')
+    def test_version_that_says_nothing(self, found):
+        self.assertEqual([], releases.concerns('cinder', found, PYTHON))
+
+    def test_python(self):
+        found = f'{NEWEST.majors["cinder"]}.0.0'
+        for python in releases.PYTHONS:
+            self.assertEqual([], releases.concerns('cinder', found, python))
+        warning, = releases.concerns('cinder', found,
+                                     (PYTHON[0], PYTHON[1] + 1))
+        self.assertIn('3.14 is newer', warning)
+
+
+class CheckTest(unittest.TestCase):
+    """The versions are those of the installed metadata."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        sys.path.insert(0, self.folder)
+        self.addCleanup(sys.path.remove, self.folder)
+
+    def test_refused(self):
+        metadata.write(self.folder, 'nova', '1.2.3')
+        with self.assertRaisesRegex(exception.UnsupportedRelease,
+                                    r'nova 1\.2\.3'):
+            releases.check('nova')
+
+    def test_warned_of(self):
+        metadata.write(self.folder, 'cinder', '999.0.0')
+        with self.assertLogs(releases.LOG.logger, 'WARNING') as logs:
+            releases.check('cinder')
+        self.assertIn('cinder 999.0.0 is newer', logs.output[0])
+
+    def test_not_installed(self):
+        self.assertIsNone(releases.version_of('mydriver-of-nobody'))
+        releases.check('mydriver-of-nobody')
+
+    def test_own(self):
+        self.assertEqual(importlib.metadata.version('mydriver'),
+                         releases.own())
+
+
+class PyprojectTest(unittest.TestCase):
+    """pyproject.toml lists the same versions of Python."""
+
+    def setUp(self):
+        super().setUp()
+        self.project = tomllib.loads(
+            (ROOT / 'pyproject.toml').read_text())['project']
+
+    def test_classifiers(self):
+        found = re.findall(r'Python :: (\d+)\.(\d+)$',
+                           '\n'.join(self.project['classifiers']), re.M)
+        self.assertEqual(list(releases.PYTHONS),
+                         [(int(a), int(b)) for a, b in found])
+
+    def test_requires_python(self):
+        self.assertEqual('>={}.{}'.format(*releases.PYTHONS[0]),
+                         self.project['requires-python'])
+
+    def test_the_pinned_releases_are_supported(self):
+        pinned = dict(re.findall(
+            r'^(cinder|nova)==(\d+)',
+            (ROOT / 'constraints.txt').read_text(), re.M))
+        self.assertIn({name: int(major) for name, major in pinned.items()},
+                      [dict(r.majors) for r in releases.SUPPORTED])

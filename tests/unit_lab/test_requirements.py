@@ -9,6 +9,9 @@ import sys
 import tomllib
 import unittest
 
+from packaging import requirements, utils
+from packaging import version as version_of
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 
@@ -26,10 +29,10 @@ SIDES = {
 NOT_IMPORTED = {'pbr'}
 
 
-def modules(requirements: list[str]) -> set[str]:
+def modules(lines: list[str]) -> set[str]:
     """Return the modules that requirements install, by their names."""
     return {re.split('[<>=!~; ]', r)[0].replace('-', '_').replace('.', '_')
-            for r in requirements}
+            for r in lines}
 
 
 def side_of(path: Path) -> str | None:
@@ -65,7 +68,7 @@ class RequirementsTest(unittest.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.common = modules(PROJECT['dependencies'])
-        self.extras = {name: modules(requirements) for name, requirements
+        self.extras = {name: modules(lines) for name, lines
                        in PROJECT['optional-dependencies'].items()}
 
     def test_what_both_sides_import(self) -> None:
@@ -85,6 +88,23 @@ class RequirementsTest(unittest.TestCase):
                 self.assertLessEqual(
                     (self.common - NOT_IMPORTED) | extra,
                     imports_of(side) | imports_of(None))
+
+    def test_lower_bounds_are_what_was_tested(self) -> None:
+        """The oldest version in constraints*.txt: one file per release."""
+        pinned: dict[str, list[str]] = {}
+        for path in ROOT.glob('constraints*.txt'):
+            for name, version in re.findall(
+                    r'^([\w.-]+)==(\S+)', path.read_text(), re.M):
+                pinned.setdefault(utils.canonicalize_name(name),
+                                  []).append(version)
+        every = [*PROJECT['dependencies'], *(
+            r for extra in PROJECT['optional-dependencies'].values()
+            for r in extra)]
+        for one in map(requirements.Requirement, every):
+            with self.subTest(one.name):
+                tested = min(pinned[utils.canonicalize_name(one.name)],
+                             key=version_of.Version)
+                self.assertEqual(f'>={tested}', str(one.specifier))
 
     def test_rooms_exist(self) -> None:
         for rooms, _ in SIDES.values():

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options: what is offered, and that they load anywhere."""
 
+from importlib import metadata
 import pathlib
 import subprocess
 import sys
 import textwrap
+import tomllib
 import unittest
 
 from cinder.volume import configuration
@@ -77,6 +79,36 @@ class ListOptsTest(unittest.TestCase):
                      for o in sections['mydriver_privsep_initiator']}
         self.assertLess({*initiator['capabilities']},
                         {*privsep['capabilities']})
+
+    def test_each_service_has_a_namespace(self):
+        cinder, nova = opts.list_cinder_opts(), opts.list_nova_opts()
+        self.assertEqual([configuration.SHARED_CONF_GROUP,
+                          'mydriver_privsep_target'], [s for s, _ in cinder])
+        self.assertEqual(['mydriver_privsep_initiator'],
+                         [s for s, _ in nova])
+        self.assertEqual([s for s, _ in cinder + nova],
+                         [s for s, _ in opts.list_opts()])
+
+    def test_defaults_are_those_that_apply(self):
+        """What the daemons get when nothing is configured."""
+        for section, options in opts.list_opts():
+            for opt in options:
+                if section.startswith('mydriver_privsep'):
+                    with self.subTest(f'[{section}] {opt.name}'):
+                        self.assertEqual(cfg.CONF[section][opt.name],
+                                         opt.default)
+                        self.assertIsNone(opt.sample_default)
+
+    def test_they_are_registered(self):
+        project = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+        found = {
+            name: metadata.EntryPoint(name, value, 'oslo.config.opts').load()
+            for name, value in project['project']['entry-points'][
+                'oslo.config.opts'].items()}
+        self.assertEqual(
+            {'mydriver': opts.list_opts,
+             'mydriver.cinder': opts.list_cinder_opts,
+             'mydriver.nova': opts.list_nova_opts}, found)
 
     def test_they_load_where_neither_cinder_nor_nova_is(self):
         script = """

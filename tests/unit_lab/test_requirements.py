@@ -5,6 +5,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 import re
+import subprocess
 import sys
 import tomllib
 import unittest
@@ -25,6 +26,12 @@ SIDES = {
                 {'nova'}),
 }
 
+#: Modules of those rooms that both sides run.
+BOTH = {'cmd/upgrade_check'}
+
+#: Of the extras' packages, those that oslo.config and oslo.privsep require.
+REQUIRED_BY_OSLO = {'eventlet', 'stevedore'}
+
 #: Requirements that nothing imports: pbr reads the version when building.
 NOT_IMPORTED = {'pbr'}
 
@@ -39,7 +46,7 @@ def side_of(path: Path) -> str | None:
     """Return the side that a module belongs to; None for both."""
     name = path.relative_to(ROOT / 'mydriver').with_suffix('').as_posix()
     for side, (rooms, _) in SIDES.items():
-        if any(name == room or name.startswith(f'{room}/')
+        if name not in BOTH and any(name == room or name.startswith(f'{room}/')
                for room in rooms):
             return side
     return None
@@ -105,6 +112,20 @@ class RequirementsTest(unittest.TestCase):
                 tested = min(pinned[utils.canonicalize_name(one.name)],
                              key=version_of.Version)
                 self.assertEqual(f'>={tested}', str(one.specifier))
+
+    def test_what_both_sides_run_needs_no_extra(self) -> None:
+        """Imported where the packages of the extras are not."""
+        missing = set().union(*self.extras.values(), *(
+            names for _, names in SIDES.values())) - REQUIRED_BY_OSLO
+        for name in BOTH:
+            module = f'mydriver.{name.replace("/", ".")}'
+            with self.subTest(module):
+                code = (f'import sys\nfor name in {missing}:\n'
+                        f'    sys.modules[name] = None\nimport {module}')
+                done = subprocess.run(
+                    [sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT,
+                    capture_output=True, text=True, check=False)
+                self.assertEqual((0, ''), (done.returncode, done.stderr))
 
     def test_rooms_exist(self) -> None:
         for rooms, _ in SIDES.values():

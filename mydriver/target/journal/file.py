@@ -87,6 +87,20 @@ def open_to_read(path: str, schema: Schema) -> 'JournalFile':
         return JournalFile(path, db, None)
 
 
+def version_of(path: str, schema: Schema) -> int:
+    """Return the version of an existing journal, and change nothing.
+
+    :param path: of the database.
+    :raises JournalDamaged: when it is damaged.
+    :raises JournalError: when it cannot be used, or a later release wrote it.
+    """
+    with errors.translated(path):
+        least = journal_mark.read(path)
+        with contextlib.closing(_connect(path, 'ro')) as db, _snapshot(db):
+            _check(path, db, schema, least)
+            return _version(db)
+
+
 def readable(path: str, query: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a damaged journal, as far as they can be read.
 

@@ -9,7 +9,13 @@ from urllib import parse
 from oslo_log import log as logging
 
 from mydriver import exception, model
-from mydriver.target.journal import exports, mappings, salvage
+from mydriver.target.journal import (
+    exports,
+    file,
+    mappings,
+    salvage,
+    schema,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +57,16 @@ def open_in(folder: str, run: str, *, replace_damaged: bool
         journal = SqliteJournal(path, run)
         journal.hold_back_luns(aside)
         return journal
+
+
+def version(path: str) -> tuple[int, int]:
+    """Return the version of a journal, and the one that this release writes.
+
+    :param path: of the database, which must exist; nothing is changed.
+    :raises JournalDamaged: when it is damaged.
+    :raises JournalError: when it cannot be used, or a later release wrote it.
+    """
+    return file.version_of(path, schema.SCHEMA), schema.VERSION
 
 
 def targets_in(path: str) -> dict[model.Iqn, bool]:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of ours in the configuration that have no effect.
+
+oslo.config ignores a name that nobody declares, so a typing error, or an
+option that this release no longer has, is not noticed anywhere.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import difflib
+import os
+from pathlib import Path
+
+from oslo_config import cfg
+from oslo_privsep import priv_context
+
+from mydriver import privileged
+from mydriver.backend import opts as backend_opts
+
+#: What the names of our options and sections begin with.
+PREFIX = 'mydriver_'
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+def concerns(files: Sequence[str], directories: Sequence[str],
+             backends: Sequence[str]) -> list[str]:
+    """Return a sentence for each option that has no effect.
+
+    :param files: configuration files.
+    :param directories: directories with more ``*.conf`` files.
+    :param backends: the sections of this driver's backends.
+    :raises OSError: when a file cannot be read.
+    :raises oslo_config.cfg.ConfigFileParseError: when it cannot be parsed.
+    """
+    known = {section: dict(_names(options)) for sections, options in (
+        ((backend_opts.SHARED_SECTION, *backends), backend_opts.VOLUME_OPTS),
+        ((privileged.target_context.cfg_section,
+          privileged.initiator_context.cfg_section), priv_context.OPTS),
+    ) for section in sections}
+    return [sentence for section, names in read(files, directories).items()
+            for name in names
+            for sentence in _judge(section, name.replace('-', '_'), known)]
+
+
+def read(files: Sequence[str], directories: Sequence[str]) -> Sections:
+    """Return the names that files set, by section."""
+    sections: dict[str, dict[str, object]] = {}
+    more = [os.fspath(path) for folder in directories
+            for path in sorted(Path(folder).glob('*.conf'))]
+    for path in (*files, *more):
+        cfg.ConfigParser(path, sections).parse()
+    return sections
+
+
+def _names(options: Sequence[cfg.Opt]) -> Iterator[tuple[str, str]]:
+    """Yield each name of options: its own, and those that it had earlier."""
+    for opt in options:
+        yield opt.dest, opt.dest
+        for earlier in opt.deprecated_opts:
+            if earlier.name:
+                yield earlier.name.replace('-', '_'), opt.dest
+
+
+def _judge(section: str, name: str, known: Mapping[str, Mapping[str, str]]
+           ) -> Iterator[str]:
+    where = f'[{section}] {name}'
+    if section not in known:
+        if name.startswith(PREFIX):
+            yield (f'{where} has no effect: the section is no enabled '
+                   f'mydriver backend and not '
+                   f'[{backend_opts.SHARED_SECTION}].')
+        elif section.startswith(PREFIX):
+            yield f'[{section}] has no effect: there is no such section.'
+    elif name in known[section]:
+        if (now := known[section][name]) != name:
+            yield f'{where} was renamed to {now}. Rename it.'
+    elif name.startswith(PREFIX) or section.startswith(PREFIX):
+        close = difflib.get_close_matches(
+            name.removeprefix(PREFIX),
+            [n.removeprefix(PREFIX) for n in known[section]], 1)
+        yield (f'{where} has no effect: this release has no such option.'
+               + (f' Did you mean {_full(close[0], known[section])}?'
+                  if close else ''))
+
+
+def _full(end: str, names: Iterable[str]) -> str:
+    """Return the name that has a given end behind our prefix, or alone."""
+    return next(n for n in names if n.removeprefix(PREFIX) == end)

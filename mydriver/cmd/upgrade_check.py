@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mydriver-status upgrade check``: is this host ready for this release?
+
+It runs with the new release's code, before the services are restarted with
+it, and changes nothing. Form and exit status are those of oslo.upgradecheck:
+0 for success, 1 with warnings, 2 with failures, 255 for an error of its own.
+
+It imports neither cinder nor nova, and needs neither extra, so it works on
+both kinds of host.
+"""
+
+from collections.abc import Sequence
+import importlib.metadata
+import os
+import sys
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from mydriver import exception, releases
+from mydriver.backend import opts
+from mydriver.cmd import backends, identity, option_names
+from mydriver.target.journal import sqlite
+
+#: Group, name and value of the entry points that the services look for.
+ENTRY_POINTS = (
+    ('oslo.config.opts', 'mydriver', 'mydriver.opts:list_opts'),
+    ('os_vif', 'mydriver',
+     'mydriver.nova_virt.entry_point:NovaVirtFinderPlugin'),
+    ('nova.virt.libvirt.volume_drivers', 'iscsi',
+     'mydriver.nova_virt.volume:LibvirtISCSIVolumeDriver'),
+)
+
+#: Exit status of an error, as oslo.upgradecheck has it.
+_ERROR = 255
+
+_SUCCESS, _WARNING, _FAILURE = (
+    upgradecheck.Code.SUCCESS, upgradecheck.Code.WARNING,
+    upgradecheck.Code.FAILURE)
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """The checks.
+
+    :param conf: names the files with the configuration of cinder-volume.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        super().__init__()
+        self._conf = conf
+        self._found: list[backends.Backend] | None = None
+
+    @property
+    def _files(self) -> list[str]:
+        return list(map(os.path.abspath, self._conf.config_file or ()))
+
+    @property
+    def _directories(self) -> list[str]:
+        return list(self._conf.config_dir or ())
+
+    def _backends(self) -> list[backends.Backend]:
+        """Return this driver's backends, empty on other hosts.
+
+        :raises ConfigurationError: when there are files, but none of it.
+        """
+        if self._found is None:
+            self._found = backends.read(
+                self._files, directories=self._directories
+            ) if self._files or self._directories else []
+        return self._found
+
+    # -- the checks
+
+    def _release(self) -> upgradecheck.Result:
+        found = {project: version for project in ('cinder', 'nova')
+                 if (version := releases.version_of(project))}
+        if not found:
+            return upgradecheck.Result(_FAILURE, (
+                f'Neither cinder nor nova is installed in {sys.prefix}. Run '
+                'the mydriver-status of the environment that the service has.'
+            ))
+        warnings = []
+        try:
+            for project, version in found.items():
+                warnings += releases.concerns(project, version)
+        except exception.UnsupportedRelease as e:
+            return upgradecheck.Result(_FAILURE, str(e))
+        # What it says of Python is the same for both.
+        return _result(_WARNING, list(dict.fromkeys(warnings)), ', '.join(
+            [f'mydriver {releases.own()}',
+             *(f'{p} {v}' for p, v in found.items())]))
+
+    def _entry_points(self) -> upgradecheck.Result:
+        wrong = []
+        for group, name, value in ENTRY_POINTS:
+            values = {e.value for e in importlib.metadata.entry_points(
+                group=group, name=name)}
+            if value not in values:
+                wrong.append(f'{name} of {group} is not registered in '
+                             f'{sys.prefix}: install the package there.')
+            elif others := sorted(values - {value}):
+                wrong.append(f'{", ".join(others)} is registered as {name} of '
+                             f'{group}, too: remove one of the packages.')
+        return _result(_FAILURE, wrong, f'{len(ENTRY_POINTS)} registered')
+
+    def _options(self) -> upgradecheck.Result:
+        try:
+            found = self._backends()
+        except exception.ConfigurationError as e:
+            return upgradecheck.Result(_WARNING, (
+                f'No backend is checked. {e}'))
+        if not found:
+            return upgradecheck.Result(
+                _SUCCESS, 'There is no configuration of cinder-volume here')
+        if wrong := [w for backend in found for w in _invalid(backend)]:
+            return _result(_FAILURE, wrong)
+        names = [backend.name for backend in found]
+        return _result(_WARNING, option_names.concerns(
+            self._files, self._directories, names),
+            f'Checked: {", ".join(names)}')
+
+    def _journals(self) -> upgradecheck.Result:
+        try:
+            found = self._backends()
+        except exception.ConfigurationError:
+            found = []  # told above
+        identity.become_owner(_state_paths(found))
+        seen: list[str] = []
+        old: list[str] = []
+        wrong: list[str] = []
+        for backend in found:
+            try:
+                text, is_old = _journal(backend)
+            except exception.MyDriverError as e:
+                wrong.append(f'{backend.name}: {e}')
+            else:
+                (old if is_old else seen).append(f'{backend.name}: {text}')
+        return _result(_FAILURE if wrong else _WARNING, wrong + old,
+                       '; '.join(seen) or 'No backend has a journal here')
+
+    _upgrade_checks = (
+        ('Release of OpenStack', _release),
+        ('Entry points', _entry_points),
+        ('Options', _options),
+        ('Journals', _journals),
+    )
+
+
+def _result(code: upgradecheck.Code, problems: Sequence[str],
+            otherwise: str = '') -> upgradecheck.Result:
+    """Return the problems with a code; without any, success."""
+    return upgradecheck.Result(
+        code if problems else _SUCCESS, ' '.join(problems) or otherwise)
+
+
+def _invalid(backend: backends.Backend) -> list[str]:
+    """Return what is wrong with the values of a backend's options."""
+    wrong = []
+    for option in opts.VOLUME_OPTS:
+        try:
+            backend.section.safe_get(option.dest)
+        except exception.ConfigurationError as e:
+            wrong.append(str(e))
+    if not wrong:
+        try:
+            _ = backend.state_path
+            _ = backend.settings
+        except exception.MyDriverError as e:
+            wrong.append(f'[{backend.name}] {e}')
+    return wrong
+
+
+def _state_paths(found: Sequence[backends.Backend]) -> list[str]:
+    paths = []
+    for backend in found:
+        try:
+            paths.append(backend.state_path)
+        except exception.ConfigurationError:
+            continue  # told by the check of the options
+    return paths
+
+
+def _journal(backend: backends.Backend) -> tuple[str, bool]:
+    """Return what is known of a journal, and whether it will be upgraded.
+
+    :raises MyDriverError: when this release cannot read it.
+    """
+    if backend.has_gateways:
+        # Late: it needs rtslib, which compute hosts do not have.
+        from mydriver.cmd import gateways
+        with gateways.journal(backend) as journal:
+            return f'in Ceph, {len(journal.targets())} targets', False
+    if not backend.has_journal():
+        return 'none yet', False
+    found, own = sqlite.version(backend.journal_path)
+    if found == own:
+        return f'version {found}', False
+    return (
+        f'version {found}, which cinder-volume upgrades to {own} when it '
+        'starts. Earlier releases cannot read that: if you may go back, copy '
+        'the state directory first, with cinder-volume stopped.'), True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line.
+
+    :param argv: its arguments; default: those of the process.
+    :returns: the exit status.
+    """
+    conf = cfg.ConfigOpts()
+    try:
+        return int(upgradecheck.main(
+            conf, project='cinder', upgrade_command=Checks(conf),
+            argv=list(sys.argv[1:] if argv is None else argv),
+            default_config_files=cfg.find_config_files(
+                'cinder', 'cinder-volume')))
+    except cfg.Error as e:
+        print(e, file=sys.stderr)
+        return _ERROR
+
+
+if __name__ == '__main__':
+    sys.exit(main())

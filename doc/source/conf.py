@@ -11,3 +11,9 @@ root_doc = 'index'
 html_theme = 'alabaster'
 exclude_patterns: list[str] = []
 nitpicky = True
+man_pages = [
+    ('man/mydriver', 'mydriver', 'check, restore and serve iSCSI exports',
+     author, 8),
+    ('man/mydriver-status', 'mydriver-status',
+     'check a host before an upgrade', author, 8),
+]

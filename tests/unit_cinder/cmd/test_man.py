@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual pages: complete, and built without a warning."""
+
+import importlib.metadata
+from pathlib import Path
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from oslo_upgradecheck import upgradecheck
+
+from mydriver.cmd import main, upgrade_check
+
+SOURCE = Path(__file__).resolve().parents[3] / 'doc' / 'source'
+_INDEX = 'x\n=\n\n.. toctree::\n   :glob:\n\n   man/*\n'
+
+
+class ManTest(unittest.TestCase):
+    """doc/source/man."""
+
+    def entries(self, name):
+        """Return the terms of the definition lists of a page."""
+        return re.findall(r'^(\S.*)\n    \S',
+                          (SOURCE / 'man' / f'{name}.rst').read_text(), re.M)
+
+    def test_every_command_has_an_entry(self):
+        self.assertEqual(
+            {f'mydriver {name}' for name in
+             (*main.COMMANDS, 'complete', 'help')},
+            {e for e in self.entries('mydriver')
+             if e.startswith('mydriver ')})
+
+    def test_every_check_has_an_entry(self):
+        entries = self.entries('mydriver-status')
+        for name, _check in upgrade_check.Checks._upgrade_checks:
+            self.assertIn(name, entries)
+        for code in upgradecheck.Code:
+            self.assertIn(str(code.value), entries)
+
+    def test_they_are_built(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        shutil.copytree(SOURCE / 'man', folder / 'man')
+        shutil.copy(SOURCE / 'conf.py', folder)
+        (folder / 'index.rst').write_text(_INDEX)
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'sphinx', '-W', '-q',
+             '-b', 'man', str(folder), str(folder / 'built')],
+            capture_output=True, text=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        number = importlib.metadata.version('mydriver')
+        for name in ('mydriver', 'mydriver-status'):
+            text = (folder / 'built' / f'{name}.8').read_text()
+            self.assertRegex(
+                text, rf'\.TH "{name.upper().replace("-", ".{1,2}")}" "8" '
+                rf'.*"{re.escape(number)}"')
+        text = (folder / 'built' / 'mydriver.8').read_text()
+        for name in main.COMMANDS:
+            self.assertIn(f'mydriver {name}', text)

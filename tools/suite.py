@@ -10,6 +10,10 @@ import sys
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / '.lab' / 'check'
 
+#: Scripts that are linted. Those of the lab read files that only nodes have.
+SHELL = ('.ci/run', 'devstack/override-defaults', 'devstack/plugin.sh',
+         'devstack/settings')
+
 #: Directory of the functional tests that need a Ceph.
 CEPH = Path('tests', 'functional', 'ceph')
 
@@ -70,6 +74,9 @@ def static_stages() -> list[Stage]:
               CHECK_TIMEOUT_S),
         Stage('lint (hacking)',
               python('-m', 'flake8', 'mydriver', 'lab', 'tests', 'tools'),
+              CHECK_TIMEOUT_S),
+        Stage('lint (shell)', ('shellcheck', *(str(ROOT / name)
+                                               for name in SHELL)),
               CHECK_TIMEOUT_S),
         documentation_stage(ROOT / 'doc' / 'source', STATE / 'doc'),
         Stage('release notes', python('-m', 'tools.notes',

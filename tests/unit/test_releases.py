@@ -12,6 +12,7 @@ import unittest
 import ddt
 
 from mydriver import exception, releases
+from mydriver.target.journal import schema
 from tests.fakes import metadata
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,3 +115,26 @@ class PyprojectTest(unittest.TestCase):
             (ROOT / 'constraints.txt').read_text(), re.M))
         self.assertIn({name: int(major) for name, major in pinned.items()},
                       [dict(r.majors) for r in releases.SUPPORTED])
+
+
+class DocumentationTest(unittest.TestCase):
+    """doc/source/upgrade.rst has the same numbers."""
+
+    def setUp(self):
+        super().setUp()
+        self.text = (ROOT / 'doc' / 'source' / 'upgrade.rst').read_text()
+
+    def test_releases_of_openstack(self):
+        self.assertEqual(
+            [(r.name, str(r.majors['cinder']), str(r.majors['nova']))
+             for r in releases.SUPPORTED],
+            re.findall(r'^(\d{4}\.\d) +(\d+) +(\d+)$', self.text, re.M))
+
+    def test_versions_of_python(self):
+        self.assertIn('Python, of which {}.{} to {}.{}'.format(
+            *releases.PYTHONS[0], *releases.PYTHONS[-1]),
+            ' '.join(self.text.split()))
+
+    def test_version_of_the_journal(self):
+        self.assertIn(f'version of its own, {schema.VERSION} at present',
+                      ' '.join(self.text.split()))

@@ -3,13 +3,15 @@
 
 from concurrent import futures
 import os
+from pathlib import Path
+import shutil
 import sqlite3
 import unittest
 
 import fixtures
 
-from mydriver import model
-from mydriver.target.journal import sqlite
+from mydriver import exception, model
+from mydriver.target.journal import file, sqlite
 from tests.fakes.old_journal import ALICE, TARGET, VERSION_1, VOLUME
 
 
@@ -49,6 +51,15 @@ class VersionTest(unittest.TestCase):
                  placed.doomed))
             self.assertEqual(model.NodeKind(None, True), placed.kind)
 
+    def test_commands_that_only_read_say_who_upgrades_it(self):
+        before = self.dump()
+        with self.assertRaises(exception.JournalUnusable) as caught:
+            sqlite.SqliteJournal(self.path, 'show', read_only=True)
+        for part in ('its version is 1', 'this release reads version 2',
+                     'Start cinder-volume', 'mydriver restore'):
+            self.assertIn(part, str(caught.exception))
+        self.assertEqual(before, self.dump())
+
     def test_it_is_as_a_new_one(self):
         old = self.read()
         old.doom(VOLUME, ALICE)
@@ -74,3 +85,59 @@ class VersionTest(unittest.TestCase):
             self.read()
         self.assertEqual(before, self.dump())
         self.assertTrue(os.path.exists(self.path))
+
+
+class BackTest(unittest.TestCase):
+    """The way back to a release that only knows version 1."""
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.folder = Path(temporary.path)
+        self.state = self.folder / 'state'
+        self.state.mkdir()
+        self.path = str(self.state / 'journal.sqlite')
+        db = sqlite3.connect(self.path)
+        db.executescript(VERSION_1)
+        db.close()
+
+    def earlier(self, opening):
+        """Open it as the earlier release does; return its mappings."""
+        opened = opening(self.path, file.Schema(1, lambda *_: None))
+        rows = opened.db.execute(
+            'SELECT volume_id, initiator, lun FROM mapping').fetchall()
+        opened.close()
+        return [tuple(row) for row in rows]
+
+    def upgrade(self):
+        """Start this release, which removes what version 1 has recorded."""
+        journal = sqlite.SqliteJournal(self.path, 'new')
+        journal.remove_mapping(VOLUME, ALICE, quarantine=True)
+        journal.close()
+
+    def contents(self):
+        return {p.name: p.read_bytes() for p in self.state.iterdir()}
+
+    def test_the_earlier_release_refuses_it_and_changes_nothing(self):
+        self.upgrade()
+        before = self.contents()
+        for opening in (file.open_to_write, file.open_to_read):
+            with self.assertRaises(exception.JournalUnusable) as caught:
+                self.earlier(opening)
+            self.assertIn('its version is 2, this release knows version 1',
+                          str(caught.exception))
+        self.assertEqual(before['journal.sqlite'],
+                         self.contents()['journal.sqlite'])
+        again = sqlite.SqliteJournal(self.path, 'again', read_only=True)
+        self.addCleanup(again.close)
+        self.assertEqual([], again.mappings())
+
+    def test_a_copy_can_be_put_back(self):
+        shutil.copytree(self.state, self.folder / 'copy')
+        self.upgrade()
+        shutil.rmtree(self.state)
+        shutil.copytree(self.folder / 'copy', self.state)
+        self.assertEqual([(VOLUME, str(ALICE), 9)],
+                         self.earlier(file.open_to_write))

@@ -14,6 +14,12 @@ STATE = ROOT / '.lab' / 'check'
 SHELL = ('.ci/run', 'devstack/override-defaults', 'devstack/plugin.sh',
          'devstack/settings')
 
+#: The functional tests that take longest, the longest one first. They start
+#: first, so that none of them runs alone at the end.
+LONGEST = ('test_crash_shared_rbd', 'test_store_lvmthin', 'test_hostile',
+           'test_store_rbd', 'test_overtaken', 'test_crash_store_rbd',
+           'test_driver_rbd', 'test_floating')
+
 #: Directory of the functional tests that need a Ceph.
 CEPH = Path('tests', 'functional', 'ceph')
 
@@ -126,12 +132,19 @@ def unit_stage(name: str, path: str, program: str = sys.executable) -> Stage:
 
 
 def functional_stages(root: Path = ROOT) -> list[Stage]:
-    """Return a stage for each module of functional tests.
+    """Return a stage for each module of functional tests, in their order.
 
     :param root: the repository.
     """
-    return [node_stage(path.relative_to(root))
-            for path in sorted(root.glob('tests/functional/**/test_*.py'))]
+    return [node_stage(path.relative_to(root)) for path in sorted(
+        root.glob('tests/functional/**/test_*.py'),
+        key=lambda path: (_rank(path), path))]
+
+
+def _rank(path: Path) -> int:
+    """Return the place of a module among those that take longest."""
+    return (LONGEST.index(path.stem) if path.stem in LONGEST
+            else len(LONGEST))
 
 
 def node_stage(module: Path) -> Stage:

@@ -237,6 +237,14 @@ class TestPlan(Case):
                          stages[0].command[-1])
         self.assertTrue(all(s.tests for s in stages))
 
+    def test_those_that_take_longest_start_first(self):
+        found = [s.name.rpartition('.')[2].removeprefix('node ')
+                 for s in suite.functional_stages()]
+        self.assertEqual(list(suite.LONGEST), found[:len(suite.LONGEST)])
+        others = [s.name for s in suite.functional_stages()][
+            len(suite.LONGEST):]
+        self.assertEqual(sorted(others), others)
+
     def test_modules_that_need_ceph_get_one_and_no_others(self):
         for path in (suite.ROOT / 'tests/functional').glob('**/test_*.py'):
             module = path.relative_to(suite.ROOT)

@@ -17,18 +17,21 @@ OnLink = Callable[[str, os.stat_result, str, bool], None]
 
 
 def open_folder(path: str, on_link: OnLink,
-                on_step: Callable[[int], None] | None = None) -> int:
+                on_step: Callable[[int], None] | None = None,
+                root: str = '/') -> int:
     """Open a directory step by step, asking about each link on the way.
 
-    :param path: absolute path.
+    :param path: absolute path, without ``..`` if there is another root.
     :param on_link: called for each link, before it is followed.
     :param on_step: called with the descriptor of each directory on the way,
         before a name is looked up in it.
+    :param root: the directory that the path, and absolute links, begin at.
+        ``on_link`` has to refuse links with ``..`` if it is not ``/``.
     :returns: a descriptor (O_PATH); the caller closes it. It may be one of
         another file than a directory.
     :raises OSError: when it cannot be reached.
     """
-    found, rest, links = os.open('/', _FLAGS), _split(path), 0
+    found, rest, links = _open_root(root), _split(path), 0
     try:
         while rest:
             if on_step is not None:
@@ -50,12 +53,17 @@ def open_folder(path: str, on_link: OnLink,
             on_link(part, status, to, not rest)
             if to.startswith('/'):
                 os.close(found)
-                found = os.open('/', _FLAGS)
+                found = _open_root(root)
             rest = _split(to) + rest
     except BaseException:
         os.close(found)
         raise
     return found
+
+
+def _open_root(path: str) -> int:
+    """Open where paths begin; the operator may have given a link to it."""
+    return os.open(path, _FLAGS & ~os.O_NOFOLLOW)
 
 
 def _split(path: str) -> list[str]:

@@ -8,7 +8,7 @@ from lab import paths
 from tests.functional import base
 
 #: Our rules, and where they replace Ceph's.
-RULES = paths.ROOT / 'etc/udev/50-rbd.rules'
+RULES = paths.ROOT / 'mydriver/hostfiles/templates/50-rbd.rules'
 PLACE = Path('/etc/udev/rules.d/50-rbd.rules')
 
 

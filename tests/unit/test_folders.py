@@ -45,6 +45,17 @@ class OpenFolderTest(unittest.TestCase):
     def assert_real(self, fd):
         self.assertTrue(os.path.samestat(os.fstat(fd), self.real.stat()))
 
+    def test_another_root(self):
+        (self.folder / 'absolute').symlink_to('/real')
+        for path in ('/real', 'absolute', '/absolute/.'):
+            self.assert_real(self.opened(path, root=str(self.folder)))
+        self.assertEqual([('absolute', '/real', True)] * 2, self.asked)
+
+    def test_a_root_may_be_named_by_a_link(self):
+        (self.folder / 'link').symlink_to('real')
+        self.assert_real(self.opened('/', root=f'{self.folder}/link'))
+        self.assertEqual([], self.asked)
+
     def test_without_links(self):
         self.assert_real(self.opened(f'{self.folder}/.//real/'))
         self.assertEqual([], self.asked)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take back what was put in place."""
+
+from collections.abc import Sequence
+import dataclasses
+import posixpath
+
+from mydriver import exception
+from mydriver.hostfiles import catalogue, choices, manifest
+from mydriver.hostfiles import root as roots
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Removed:
+    """What was done.
+
+    :param removed: files that are gone.
+    :param restored: files that have their earlier content again.
+    :param kept: files of ours that stay, since somebody has changed them.
+    :param copies: copies of other files that were not put back.
+    """
+
+    removed: list[str]
+    restored: list[str]
+    kept: list[str]
+    copies: list[str]
+
+
+def remove(root: roots.Root, made: manifest.Manifest, force: bool = False
+           ) -> Removed:
+    """Remove the files and directories that were made.
+
+    The manifest goes last, unless a file is kept: then it stays for this one.
+
+    :param root: the root directory.
+    :param made: what was made; updated.
+    :param force: remove files that somebody has changed as well.
+    :raises ConfigurationError: when a file cannot be removed.
+    """
+    result = Removed([], [], [], [])
+    gone = []
+    for path, entry in sorted(made.files.items()):
+        found = root.read(path)
+        original = entry.backups[0] if entry.backups else None
+        is_back = bool(found and original
+                       and found.sha256 == original.sha256)
+        if found and not (force or is_back or entry.made(found.sha256)):
+            result.kept.append(path)
+            continue
+        if original is not None:
+            _restore(root, made, path, original, is_back)
+            result.restored.append(path)
+            result.copies.extend(b.path for b in entry.backups[1:])
+        else:
+            root.remove(path)
+            gone.append(path)
+            result.removed.extend([path] if found else [])
+        del made.files[path]
+    _remove_links(root, gone)
+    if made.files:
+        made.save(root)
+    else:
+        _remove_folders(root, made)
+    return result
+
+
+def _restore(root: roots.Root, made: manifest.Manifest, path: str,
+             original: manifest.Backup, is_back: bool) -> None:
+    """Put a file back; afterwards its copy is not needed."""
+    if not is_back:
+        copy = root.read(original.path)
+        if copy is None:
+            raise exception.ConfigurationError(
+                path, f'the copy of what was there before, {original.path}, '
+                'is missing', 'Restore the copy, or create the file as it '
+                f'was. To do without, remove {path} from {made.path}.')
+        for folder in root.missing(posixpath.dirname(path)):
+            root.make_folder(folder, 0o755)
+        root.write(path, copy.content, original.mode,
+                   (original.uid, original.gid))
+    # If this is interrupted, the entry tells that the file is back.
+    root.remove(original.path)
+
+
+def _remove_links(root: roots.Root, gone: Sequence[str]) -> None:
+    """Remove the links by which units that are gone were enabled."""
+    units = [posixpath.basename(p) for p in gone
+             if posixpath.dirname(p) == catalogue.UNITS]
+    for folder in root.names(catalogue.UNITS) if units else ():
+        if folder.endswith(('.wants', '.requires')):
+            for unit in units:
+                root.remove_link(f'{catalogue.UNITS}/{folder}/{unit}')
+
+
+def _remove_folders(root: roots.Root, made: manifest.Manifest) -> None:
+    """Remove the manifest and the directories that were made and are empty."""
+    own = {f for f in made.folders
+           if f'{manifest.BACKUPS}/'.startswith(f'{f}/')}
+    left = own | {f for f in sorted(made.folders, reverse=True)
+                  if f not in own and not root.remove_folder(f)}
+    for kind in choices.KINDS:
+        other = manifest.load(root, kind) if kind != made.kind else None
+        if other is not None:  # they go with the last kind of host
+            other.folders = sorted({*other.folders, *left})
+            other.save(root)
+    root.remove(made.path)
+    for folder in sorted({*own, manifest.BACKUPS, manifest.FOLDER},
+                         reverse=True):
+        root.remove_folder(folder)

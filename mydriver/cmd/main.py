@@ -2,23 +2,57 @@
 """The operator's command, ``mydriver``."""
 
 from collections.abc import Sequence
+import importlib
 import sys
 from typing import Any
 
 from cliff import app, commandmanager
 
-from mydriver import releases
-from mydriver.cmd import gateway, restore, show, status
+from mydriver import exception, releases
 
+#: Module and class of each command. They are imported when they are needed:
+#: a compute host lacks what those of storage hosts import.
 COMMANDS = {
-    'gateway': gateway.Gateway,
-    'gateway drain': gateway.Drain,
-    'gateway forget': gateway.Forget,
-    'gateway list': gateway.List,
-    'restore': restore.Restore,
-    'show': show.Show,
-    'status': status.Status,
+    'gateway': 'gateway:Gateway',
+    'gateway drain': 'gateway:Drain',
+    'gateway forget': 'gateway:Forget',
+    'gateway list': 'gateway:List',
+    'restore': 'restore:Restore',
+    'setup': 'setup:Setup',
+    'show': 'show:Show',
+    'status': 'status:Status',
 }
+
+
+class Entry:
+    """A command, in the form of an entry point.
+
+    :param name: what the operator types.
+    :param value: its module in this package and its class.
+    """
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = f'{__package__}.{value}'
+
+    def __repr__(self) -> str:
+        """Return what ``mydriver help`` shows if it cannot be loaded."""
+        return f'mydriver {self.name}, a command for storage hosts'
+
+    def load(self) -> Any:
+        """Return the class.
+
+        :raises ConfigurationError: when something that it imports is not
+            installed.
+        """
+        module, _, name = self.value.partition(':')
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as e:
+            raise exception.ConfigurationError(
+                f'mydriver {self.name}', str(e),
+                'This command is for storage hosts. Install mydriver[storage] '
+                'there.') from e
 
 
 class Commands(commandmanager.CommandManager):
@@ -26,8 +60,7 @@ class Commands(commandmanager.CommandManager):
 
     def __init__(self) -> None:
         super().__init__('mydriver.commands')
-        for name, command in COMMANDS.items():
-            self.add_command(name, command)
+        self.commands.update((n, Entry(n, v)) for n, v in COMMANDS.items())
 
 
 class MyDriver(app.App):
@@ -35,8 +68,9 @@ class MyDriver(app.App):
 
     def __init__(self, **streams: Any) -> None:
         super().__init__(
-            description='Check and restore the iSCSI exports of mydriver on a '
-            'Cinder storage host, or serve those of a backend in Ceph.',
+            description='Set up a host for mydriver, check and restore the '
+            'iSCSI exports on a Cinder storage host, or serve those of a '
+            'backend in Ceph.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
 
@@ -49,7 +83,12 @@ def main(argv: Sequence[str] | None = None, **streams: Any) -> int:
     :returns: the exit status.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    return int(MyDriver(**streams).run(arguments))
+    program = MyDriver(**streams)
+    try:
+        return int(program.run(arguments))
+    except exception.MyDriverError as e:  # the command cannot be loaded
+        print(e, file=program.stderr)
+        return 2
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 
 The service of rtslib-fb clears the target and restores a saved configuration
 at boot, and clears the target again when it is stopped. That includes this
-driver's exports.
+driver's exports. ``mydriver setup`` prevents the latter.
 """
 
 from collections.abc import Iterator
@@ -32,11 +32,17 @@ _OURS = '"mydriver-'
 def warnings() -> Iterator[str]:
     """Yield a warning for each enabled rival and each saved export."""
     units = [unit for unit in UNITS if _is_enabled(unit)]
+    saved = [ROOT / name for name in SAVED if os.path.exists(ROOT / name)]
     for unit in units:
-        yield (f'{unit} is enabled: it removes all targets when it is '
-               'stopped or restarted. Run systemctl disable, but without '
-               '--now, which would stop it. If you need the service, see '
-               '"Rival services" in the operations guide.')
+        if not _keeps_targets(unit):
+            yield (f'{unit} is enabled: it removes all targets when it is '
+                   'stopped or restarted. Run systemctl disable, but without '
+                   '--now, which would stop it. If you need the service, see '
+                   '"Rival services" in the operations guide.')
+        elif saved:
+            yield (f'{unit} is enabled: when it is started or restarted, it '
+                   f'removes all targets and restores {saved[0]}. See "Rival '
+                   'services" in the operations guide.')
     for path in (ROOT / name for name in SAVED if units):
         if _OURS in _read(path):
             yield (f'{path} contains outdated exports of mydriver; '
@@ -53,6 +59,18 @@ def _is_enabled(unit: str) -> bool:
                for directory in _UNIT_DIRECTORIES
                for kind in ('wants', 'requires')
                for wanted in (ROOT / directory).glob(f'*.{kind}'))
+
+
+def _keeps_targets(unit: str) -> bool:
+    """Tell whether a unit has our setting that it removes nothing at its end.
+
+    Source: rtslib_fb/targetctl.py; ``restore`` clears only before it restores
+    a file that exists.
+    """
+    return any('ExecStop=' in _read(ROOT / directory / f'{unit}.d' / name
+                                    ).splitlines()
+               for directory in _UNIT_DIRECTORIES
+               for name in ('mydriver.conf', 'override.conf'))
 
 
 def _is_masked(unit: Path) -> bool:

@@ -210,7 +210,7 @@ def _execute(root: roots.Root, commands: Sequence[Sequence[str]],
     if not commands:
         return False
     if not activation.is_live(root):
-        print('Not run, as systemd does not run there:', file=out)
+        print('Remaining commands, as systemd does not run there:', file=out)
         for one in commands:
             print(f'* {activation.text(one)}', file=out)
         return False

@@ -10,6 +10,7 @@ from unittest import mock
 import ddt
 
 from mydriver.cmd import rivals
+from mydriver.hostfiles import catalogue
 
 DEBIAN = 'rtslib-fb-targetctl.service'
 SYSTEM, ADMIN = 'usr/lib/systemd/system', 'etc/systemd/system'
@@ -65,6 +66,17 @@ class RivalsTest(unittest.TestCase):
         self.install()
         (self.root / SYSTEM / DEBIAN).unlink()
         self.assertEqual([], list(rivals.warnings()))
+
+    def test_one_that_setup_keeps_from_removing(self):
+        self.install()
+        name = f'{ADMIN}/{DEBIAN}.d/mydriver.conf'
+        self.save(name, '[Service]\nExecStop=/bin/true\n')
+        self.assertEqual(1, len(list(rivals.warnings())))
+        self.save(name, catalogue.template('rival.conf'))
+        self.assertEqual([], list(rivals.warnings()))
+        self.save(rivals.SAVED[0], '{"name": "somebodys-disk"}')
+        warning, = rivals.warnings()
+        self.assertIn(f'restores {self.root}/{rivals.SAVED[0]}', warning)
 
     @ddt.data(*rivals.SAVED)
     def test_saved_exports_of_this_driver(self, name):

@@ -18,7 +18,13 @@ from mydriver.hostfiles import root as roots
 #: Exists where systemd is the first process, sd_booted(3).
 SYSTEMD = '/run/systemd/system'
 
+#: Exists where udev runs, udevadm(8).
+UDEV_CONTROL = '/run/udev/control'
+
 _TIMEOUT_S = 120.0
+
+#: States of a unit that does nothing, and will do nothing.
+_ENDED = ('inactive', 'failed')
 
 #: Runs a command; returns what it said if it failed.
 Run = Callable[[Sequence[str]], str | None]
@@ -55,7 +61,7 @@ def after_install(root: roots.Root, choices: chosen.Choices
     if units:
         commands.append(['systemctl', *here, 'enable', *units])
     if choices.gateway and not here:
-        commands.append(['udevadm', 'control', '--reload'])
+        commands += _reload_udev()
     return commands
 
 
@@ -68,15 +74,23 @@ def after_remove(root: roots.Root, made: Sequence[str]) -> list[list[str]]:
     if root.is_host and any(p.startswith(catalogue.UNITS) for p in made):
         commands.append(['systemctl', 'daemon-reload'])
     if root.is_host and any(p.startswith(catalogue.UDEV) for p in made):
-        commands.append(['udevadm', 'control', '--reload'])
+        commands += _reload_udev()
     return commands
 
 
-def runs_gateway(made: manifest.Manifest, execute: Run = run) -> bool:
-    """Tell whether the gateway whose unit we made is running."""
-    return (f'{catalogue.UNITS}/{catalogue.GATEWAY}' in made.files
-            and execute(['systemctl', 'is-active', '--quiet',
-                         catalogue.GATEWAY]) is None)
+def _reload_udev() -> list[list[str]]:
+    return ([['udevadm', 'control', '--reload']]
+            if os.path.exists(UDEV_CONTROL) else [])
+
+
+def runs_gateway(made: manifest.Manifest) -> bool:
+    """Tell whether the gateway whose unit we made runs or is to run."""
+    if f'{catalogue.UNITS}/{catalogue.GATEWAY}' not in made.files:
+        return False
+    found = subprocess.run(
+        ['systemctl', 'is-active', catalogue.GATEWAY], check=False,
+        capture_output=True, text=True, timeout=_TIMEOUT_S)
+    return found.stdout.strip() not in _ENDED
 
 
 def manual_steps(root: roots.Root, choices: chosen.Choices) -> list[str]:

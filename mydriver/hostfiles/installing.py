@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import dataclasses
 import posixpath
 
-from mydriver.hostfiles import catalogue, manifest, planning, privsep
+from mydriver.hostfiles import (
+    catalogue,
+    enabling,
+    entries,
+    manifest,
+    planning,
+    privsep,
+)
 from mydriver.hostfiles import root as roots
 from mydriver.hostfiles.planning import State
 
@@ -59,10 +66,11 @@ def install(root: roots.Root, made: manifest.Manifest,
     for change in to_do:
         if change.wanted is None:
             root.remove(change.path)
-            del made.files[change.path]
         else:
             root.write(change.path, change.wanted.content,
                        change.wanted.mode)
+    enabling.forget(root, [c.path for c in changes if c.wanted is None
+                           and c not in kept])
     _forget(made, changes)
     made.save(root)
     return Done(to_do, kept)
@@ -102,7 +110,7 @@ def _prepare(root: roots.Root, made: manifest.Manifest,
         if change.wanted is not None:
             entry = made.files.setdefault(change.path, manifest.Entry(0, ''))
             entry.mode = change.wanted.mode
-            entry.sha256 = roots.digest(change.wanted.content)
+            entry.sha256 = entries.digest(change.wanted.content)
             entry.before = change.found.sha256 if change.found else None
     made.save(root)
 
@@ -123,9 +131,9 @@ def _copy(root: roots.Root, made: manifest.Manifest, change: planning.Change
 
 def _forget(made: manifest.Manifest, changes: Sequence[planning.Change]
             ) -> None:
-    """Forget what was there before, and files neither needed nor there."""
+    """Forget what was there before, and files that are not needed."""
     for change in changes:
-        if change.wanted is None and change.found is None:
+        if change.wanted is None and change.state is not State.CHANGED:
             made.files.pop(change.path, None)
     for entry in made.files.values():
         entry.before = None

@@ -7,7 +7,7 @@ import difflib
 import enum
 
 from mydriver import exception
-from mydriver.hostfiles import catalogue, manifest
+from mydriver.hostfiles import catalogue, entries, manifest
 from mydriver.hostfiles import root as roots
 
 
@@ -41,7 +41,7 @@ class Change:
     path: str
     state: State
     wanted: catalogue.HostFile | None
-    found: roots.Found | None
+    found: entries.Found | None
 
     @property
     def differs(self) -> bool:
@@ -65,12 +65,12 @@ def plan(root: roots.Root, made: manifest.Manifest,
 
 
 def _change(path: str, wanted: catalogue.HostFile | None,
-            found: roots.Found | None, entry: manifest.Entry | None
+            found: entries.Found | None, entry: manifest.Entry | None
             ) -> Change:
     return Change(path, _state(wanted, found, entry), wanted, found)
 
 
-def _state(wanted: catalogue.HostFile | None, found: roots.Found | None,
+def _state(wanted: catalogue.HostFile | None, found: entries.Found | None,
            entry: manifest.Entry | None) -> State:
     if found is None:
         return State.ABSENT if wanted else State.SAME
@@ -100,7 +100,7 @@ def diff(change: Change) -> Iterator[str]:
         change.path if new is not None else '/dev/null', lineterm='')
 
 
-def _lines(file: roots.Found | catalogue.HostFile | None) -> list[str]:
+def _lines(file: entries.Found | catalogue.HostFile | None) -> list[str]:
     if file is None:
         return []
     return file.content.decode(errors='backslashreplace').splitlines()

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Take back what was put in place."""
 
-from collections.abc import Sequence
 import dataclasses
 import posixpath
 
 from mydriver import exception
-from mydriver.hostfiles import catalogue, choices, manifest
+from mydriver.hostfiles import choices, enabling, manifest
 from mydriver.hostfiles import root as roots
 
 
@@ -56,7 +55,7 @@ def remove(root: roots.Root, made: manifest.Manifest, force: bool = False
             gone.append(path)
             result.removed.extend([path] if found else [])
         del made.files[path]
-    _remove_links(root, gone)
+    enabling.forget(root, gone)
     if made.files:
         made.save(root)
     else:
@@ -80,16 +79,6 @@ def _restore(root: roots.Root, made: manifest.Manifest, path: str,
                    (original.uid, original.gid))
     # If this is interrupted, the entry tells that the file is back.
     root.remove(original.path)
-
-
-def _remove_links(root: roots.Root, gone: Sequence[str]) -> None:
-    """Remove the links by which units that are gone were enabled."""
-    units = [posixpath.basename(p) for p in gone
-             if posixpath.dirname(p) == catalogue.UNITS]
-    for folder in root.names(catalogue.UNITS) if units else ():
-        if folder.endswith(('.wants', '.requires')):
-            for unit in units:
-                root.remove_link(f'{catalogue.UNITS}/{folder}/{unit}')
 
 
 def _remove_folders(root: roots.Root, made: manifest.Manifest) -> None:

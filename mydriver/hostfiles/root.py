@@ -8,44 +8,13 @@ followed, and the last part of a path is never a link.
 
 from collections.abc import Iterator
 import contextlib
-import dataclasses
 import errno
-import hashlib
 import os
 import posixpath
 import stat
 
 from mydriver import exception, folders
-
-#: Suffix of a file that is not complete. It has a leading dot, so sudo,
-#: systemd, udev and the others ignore it.
-_NEW = '.mydriver-new'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
-    """A file that exists.
-
-    :param content: its bytes.
-    :param mode: its permissions.
-    :param uid: its owner.
-    :param gid: its group.
-    """
-
-    content: bytes
-    mode: int
-    uid: int
-    gid: int
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the content, in hex."""
-        return digest(self.content)
-
-
-def digest(content: bytes) -> str:
-    """Return the SHA-256 of bytes, in hex."""
-    return hashlib.sha256(content).hexdigest()
+from mydriver.hostfiles import entries
 
 
 class Root:
@@ -67,7 +36,7 @@ class Root:
         """Whether this is the root of the running system."""
         return self.path == '/'
 
-    def read(self, path: str) -> Found | None:
+    def read(self, path: str) -> entries.Found | None:
         """Return a file; None when there is none.
 
         :param path: absolute path in the root.
@@ -76,7 +45,7 @@ class Root:
         """
         try:
             with self._folder(posixpath.dirname(path)) as folder:
-                return _read(folder, posixpath.basename(path))
+                return entries.read(folder, posixpath.basename(path))
         except FileNotFoundError:
             return None
         except OSError as e:
@@ -93,19 +62,10 @@ class Root:
         :raises ConfigurationError: when the path is something else than a
             regular file, or the file cannot be written.
         """
-        name = posixpath.basename(path)
         try:
             with self._folder(posixpath.dirname(path)) as folder:
-                _refuse_others(folder, name)
-                new = _temporary(name)
-                _unlink(folder, new)
-                try:
-                    _create(folder, new, content, mode, owner)
-                    os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
-                except BaseException:
-                    _unlink(folder, new)
-                    raise
-                _sync(folder)
+                entries.write(folder, posixpath.basename(path), content,
+                              mode, owner)
         except OSError as e:
             raise self._error(path, e) from e
 
@@ -114,12 +74,9 @@ class Root:
 
         :raises ConfigurationError: when it cannot be removed.
         """
-        name = posixpath.basename(path)
         try:
             with self._folder(posixpath.dirname(path)) as folder:
-                _unlink(folder, _temporary(name))
-                _unlink(folder, name)
-                _sync(folder)
+                entries.remove(folder, posixpath.basename(path))
         except FileNotFoundError:
             pass  # not even its directory
         except OSError as e:
@@ -163,7 +120,7 @@ class Root:
                     os.mkdir(name, mode, dir_fd=folder)
                     # Whatever the umask is.
                     os.chmod(name, mode, dir_fd=folder)
-                    _sync(folder)
+                    entries.sync(folder)
         except OSError as e:
             raise self._error(path, e) from e
 
@@ -176,7 +133,7 @@ class Root:
         try:
             with self._folder(posixpath.dirname(path)) as folder:
                 os.rmdir(posixpath.basename(path), dir_fd=folder)
-                _sync(folder)
+                entries.sync(folder)
         except FileNotFoundError:
             return True
         except OSError as e:
@@ -212,8 +169,8 @@ class Root:
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if not stat.S_ISLNK(found.st_mode):
                     return False
-                _unlink(folder, name)
-                _sync(folder)
+                entries.unlink(folder, name)
+                entries.sync(folder)
                 return True
         except FileNotFoundError:
             return False
@@ -247,57 +204,3 @@ class Root:
             remedy = 'Move it away, and run the command again.'
         return exception.ConfigurationError(
             where, f'it cannot be used: {error.strerror}', remedy)
-
-
-def _temporary(name: str) -> str:
-    return f'.{name}{_NEW}'
-
-
-def _read(folder: int, name: str) -> Found | None:
-    _refuse_others(folder, name)
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
-                      dir_fd=folder), 'rb') as file:
-        status = os.fstat(file.fileno())
-        return Found(file.read(), stat.S_IMODE(status.st_mode),
-                     status.st_uid, status.st_gid)
-
-
-def _refuse_others(folder: int, name: str) -> None:
-    """Refuse a path that exists and is not a regular file.
-
-    :raises OSError: ELOOP or EISDIR.
-    """
-    try:
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISLNK(mode):
-        raise OSError(errno.ELOOP, 'it is a symbolic link')
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EISDIR, 'it is not a regular file')
-
-
-def _create(folder: int, name: str, content: bytes, mode: int,
-            owner: tuple[int, int]) -> None:
-    with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                      | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600,
-                      dir_fd=folder), 'wb') as file:
-        file.write(content)
-        if not os.geteuid():
-            os.fchown(file.fileno(), *owner)
-        os.fchmod(file.fileno(), mode)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _unlink(folder: int, name: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)
-
-
-def _sync(folder: int) -> None:
-    opened = os.open('.', os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -3,6 +3,7 @@
 
 import os
 from pathlib import Path
+import subprocess
 import sys
 import tempfile
 from unittest import mock
@@ -21,6 +22,20 @@ COMPUTE = choices.choose(choices.COMPUTE, BINDIR)
 
 class CommandsTest(hostroot.RootTestCase):
     """The commands that let the host use the files."""
+
+    def setUp(self):
+        super().setUp()
+        self.control = self.folder / 'control'
+        self.control.touch()
+        self.enterContext(mock.patch.object(
+            activation, 'UDEV_CONTROL', str(self.control)))
+
+    def test_of_a_host_without_udev(self):
+        self.control.unlink()
+        self.assertNotIn('udevadm', str(activation.after_install(
+            roots.Root(), GATEWAY)))
+        self.assertEqual([], activation.after_remove(
+            roots.Root(), [f'{catalogue.UDEV}/a']))
 
     def test_of_this_host(self):
         host = roots.Root()
@@ -76,11 +91,15 @@ class CommandsTest(hostroot.RootTestCase):
 
     def test_a_running_gateway_is_noticed(self):
         made = manifest.Manifest(choices.STORAGE)
-        self.assertFalse(activation.runs_gateway(made, lambda c: None))
-        made.files[f'{catalogue.UNITS}/{catalogue.GATEWAY}'] = \
-            manifest.Entry(0o644, '')
-        self.assertTrue(activation.runs_gateway(made, lambda c: None))
-        self.assertFalse(activation.runs_gateway(made, lambda c: 'inactive'))
+        said = mock.Mock(stdout='active\n')
+        with mock.patch.object(subprocess, 'run', return_value=said):
+            self.assertFalse(activation.runs_gateway(made))
+            made.files[f'{catalogue.UNITS}/{catalogue.GATEWAY}'] = \
+                manifest.Entry(0o644, '')
+            for state, runs in (('active', True), ('activating', True),
+                                ('inactive', False), ('failed', False)):
+                said.stdout = f'{state}\n'
+                self.assertEqual(runs, activation.runs_gateway(made), state)
 
 
 @ddt.ddt

@@ -11,6 +11,7 @@ from mydriver import exception
 from mydriver.hostfiles import (
     catalogue,
     choices,
+    entries,
     manifest,
     planning,
     privsep,
@@ -45,7 +46,7 @@ class InstallTest(hostroot.SetupTestCase):
             found = self.root.read(file.path)
             self.assertEqual((file.content, file.mode),
                              (found.content, found.mode), file.path)
-        self.assertEqual({f.path: (f.mode, roots.digest(f.content))
+        self.assertEqual({f.path: (f.mode, entries.digest(f.content))
                           for f in wanted},
                          {p: (e.mode, e.sha256)
                           for p, e in self.made().files.items()})
@@ -74,6 +75,16 @@ class InstallTest(hostroot.SetupTestCase):
                       [(c.path, c.state) for c in done.changed])
         self.assertFalse(self.is_there(dropin))
         self.assertNotIn(dropin, self.made().files)
+
+    def test_a_unit_that_is_no_longer_needed_is_not_left_enabled(self):
+        self.install()
+        wants = self.folder / catalogue.UNITS.lstrip(
+            '/') / 'multi-user.target.wants'
+        wants.mkdir()
+        (wants / catalogue.RESTORE).symlink_to(UNIT)
+        self.install(gateway=True)
+        self.assertEqual([], os.listdir(wants))
+        self.assertNotIn(UNIT, self.made().files)
 
     def test_a_file_that_was_deleted_comes_back(self):
         self.install()

@@ -166,7 +166,7 @@ class LiveTest(SetupTestCase):
 
     def setUp(self):
         super().setUp()
-        self.ran, self.failing = [], ()
+        self.ran, self.failing, self.state = [], (), 'inactive'
         self.enterContext(mock.patch.object(
             roots.Root, 'is_host', new_callable=mock.PropertyMock,
             return_value=True))
@@ -182,7 +182,8 @@ class LiveTest(SetupTestCase):
         self.ran.append(' '.join(map(str, command)))
         failed = any(f in self.ran[-1] for f in self.failing)
         return subprocess.CompletedProcess(
-            command, int(failed), '', 'no such module' if failed else '')
+            command, int(failed), self.state,
+            'no such module' if failed else '')
 
     def commands(self):
         """Return the commands so far, without checks, and forget them."""
@@ -216,11 +217,12 @@ class LiveTest(SetupTestCase):
     def test_a_running_gateway_is_not_pulled_away(self):
         self.call('--install', '--gateway', *BINDIR)
         before = self.tree()
+        self.state = 'active'
         status, _, err = self.call('--remove')
         self.assertEqual(2, status)
         self.assertIn('mydriver gateway drain', err)
         self.assertEqual(before, self.tree())
-        self.failing = ('is-active',)
+        self.state = 'inactive'
         self.assertEqual(0, self.call('--remove')[0])
 
 

@@ -102,8 +102,8 @@ def manual_steps(root: roots.Root, choices: chosen.Choices) -> list[str]:
     steps = [f'Copy what you need of {sample} to {first}']
     steps.append(f'Give {first} to root: chown root:{owner} {first}; '
                  f'chmod 0640 {first}')
-    steps += [f'{path} can be replaced by others than root, who would '
-              'become root by it: chown root:root it, chmod go-w it'
+    steps += [f'{path} can be changed by others than root, who would become '
+              f'root by it: chown root:root {path}; chmod go-w {path}'
               for path in _replaceable(root, choices.helper)]
     if not restricts_lvm(root):
         steps.append(

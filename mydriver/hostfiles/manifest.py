@@ -96,7 +96,7 @@ class Manifest:
         content = json.dumps(fields, indent=1, sort_keys=True) + '\n'
         found = root.read(self.path)
         if found is None or found.content != content.encode():
-            root.write(self.path, content.encode(), 0o600)
+            root.write(self.path, content.encode(), 0o644)
 
 
 def load(root: roots.Root, kind: str) -> Manifest | None:

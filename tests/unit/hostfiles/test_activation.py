@@ -143,7 +143,7 @@ class ManualTest(hostroot.RootTestCase):
     def named(self, chosen):
         """Return the paths that others can replace."""
         return [s.partition(' ')[0] for s in activation.manual_steps(
-            self.root, chosen) if 'can be replaced' in s]
+            self.root, chosen) if 'can be changed' in s]
 
     @ddt.data(
         ('devices {\n}\n', False), ('', False),

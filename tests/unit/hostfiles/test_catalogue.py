@@ -19,8 +19,6 @@ from mydriver.cmd import rivals
 from mydriver.hostfiles import catalogue, choices, privsep
 from mydriver.privileged.target import targets
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def files(kind=choices.STORAGE, **options):
     """Return the text of the files of a host by path."""
@@ -108,12 +106,6 @@ class RestoreUnitTest(unittest.TestCase):
                               for c in privileged.TARGET_CAPABILITIES},
                              kept)
         self.assertLessEqual({'CAP_SETUID', 'CAP_SETGID'}, kept)
-
-    def test_the_copy_for_an_installation_by_hand(self):
-        shown = (ROOT / 'etc/systemd/mydriver-restore.service').read_text()
-        self.assertEqual(files(
-            bindir='/usr/local/bin', store=['reflink', 'lvmthin'])[
-                f'{catalogue.UNITS}/{catalogue.RESTORE}'], shown)
 
 
 class GatewayUnitTest(unittest.TestCase):

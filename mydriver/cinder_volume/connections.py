@@ -8,7 +8,7 @@ from typing import Any
 
 from cinder import coordination
 
-from mydriver import connection, exception, model
+from mydriver import connection, events, exception, model
 from mydriver.cinder_volume import (
     attachments,
     blocks,
@@ -47,6 +47,7 @@ class Connections:
 
         :returns: its block size, where Cinder does not have it yet.
         """
+        events.waited('lock')
         if self._native.policy is None or self._agree(
                 volume, connector).protocol is Protocol.ISCSI:
             self._export(volume)
@@ -72,6 +73,7 @@ class Connections:
     @coordination.synchronized(parts.LOCK)
     def remove_export(self, context: Any, volume: Any) -> None:
         """Withdraw the export of a volume, unless a host may still use it."""
+        events.waited('lock')
         self._exports.remove_export(volume.name_id)
 
     def withdraw(self, volume: Any) -> None:
@@ -147,6 +149,7 @@ class Connections:
 
         :returns: ``driver_volume_type`` and ``data``; it may hold secrets.
         """
+        events.waited('lock')
         agreed = self._agree(volume, connector)
         self._load_admin_metadata(volume)
         read_only = attachments.is_read_only(volume, connector)
@@ -205,6 +208,7 @@ class Connections:
         # Alone, nobody else changes them during the wait for the lock.
         before = list(volume.volume_attachment) if is_shared else []
         with locks.held(volume.name_id, is_shared=is_shared) as lock:
+            events.waited('lock')
             return self._terminate(volume, connector, before, lock)
 
     def _terminate(self, volume: Any, connector: dict[str, Any] | None,

@@ -11,6 +11,7 @@ import abc
 from collections.abc import Callable, Mapping
 import dataclasses
 import functools
+import inspect
 import socket
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from cinder import exception as cinder_exception
 from cinder.volume import driver as cinder_driver
 from oslo_log import log as logging
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.cinder_volume import blocks, errors, inflight, location, records
 from mydriver.stores import base as stores
 from mydriver.target import exports
@@ -30,6 +31,13 @@ LOCK_PREFIX = 'mydriver-'
 #: Held by each call that changes which hosts may use a volume, since Cinder's
 #: manager takes no lock.
 LOCK = LOCK_PREFIX + '{volume.name_id}'
+
+#: Methods that take part in other operations, or only look.
+_NO_OPERATIONS = frozenset((
+    'ensure_export', 'validate_connector', 'retype',
+    'get_manageable_volumes', 'get_manageable_snapshots',
+    'manage_existing_get_size', 'manage_existing_snapshot_get_size',
+    'snapshot_revert_use_temp_snapshot', 'backup_use_temp_snapshot'))
 
 _Driver = TypeVar('_Driver', bound=type)
 
@@ -135,11 +143,36 @@ def made_of(*parts: type) -> Callable[[_Driver], _Driver]:
 
 
 def _forward(part: type, method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a driver's method that calls a part's, with Cinder's errors."""
+    """Return a driver's method that calls a part's, with Cinder's errors.
+
+    It is an operation that is reported when it ends, see :mod:`.events`.
+    """
+    name, volume_of = method.__name__, _volume_of(method)
+
     @functools.wraps(method)
     def call(self: Host, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(self.parts[part], *args, **kwargs)
+            if name in _NO_OPERATIONS:
+                return method(self.parts[part], *args, **kwargs)
+            with events.operation(name, volume_of(args, kwargs)):
+                return method(self.parts[part], *args, **kwargs)
         except exception.MyDriverError as e:
             raise errors.of_cinder(e) from e
     return call
+
+
+def _volume_of(method: Callable[..., Any]
+               ) -> Callable[[tuple[Any, ...], dict[str, Any]], str]:
+    """Return how to read the volume's UUID from a method's arguments."""
+    names = list(inspect.signature(method).parameters)[1:]
+    wanted, field = next(
+        ((n, f) for n, f in (('volume', 'id'), ('snapshot', 'volume_id'))
+         if n in names), ('', ''))
+
+    def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if not wanted:
+            return ''
+        place = names.index(wanted)
+        found = args[place] if place < len(args) else kwargs.get(wanted)
+        return str(getattr(found, field, ''))
+    return read

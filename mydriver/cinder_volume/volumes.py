@@ -8,7 +8,7 @@ from cinder import exception as cinder_exception
 from oslo_log import log as logging
 from oslo_utils import units
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.cinder_volume import blocks, connections, parts
 from mydriver.stores import names
 
@@ -42,6 +42,7 @@ class Volumes:
     @coordination.synchronized(parts.LOCK)
     def delete_volume(self, volume: Any) -> None:
         """Delete a volume, unless a host may still use it."""
+        events.waited('lock')
         self._connections.withdraw(volume)
         self._store.delete(names.of_volume(volume))
 
@@ -51,6 +52,7 @@ class Volumes:
 
         :param new_size: in GiB.
         """
+        events.waited('lock')
         size_bytes = new_size * units.Gi
         self._store.extend(names.of_volume(volume), size_bytes)
         try:

@@ -3,12 +3,13 @@
 
 from collections.abc import Sequence
 from concurrent import futures
+import contextvars
 import dataclasses
 import logging
 import os
 import time
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.connection.iscsi import Connection, Path
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
@@ -54,6 +55,7 @@ class Attacher:
         naa = naa_of(connection)
         began = time.monotonic()
         with self._host.locks.volume(naa):
+            events.waited('lock')
             attached = (self._connect_all(connection, naa) if multipath
                         else self._connect_one(connection, naa))
         LOG.info('Attached volume %s as /dev/%s in %.3f s',
@@ -102,8 +104,8 @@ class Attacher:
         errors: list[Exception] = []
         with futures.ThreadPoolExecutor(len(connection.paths)) as pool:
             paths = {pool.submit(
-                self._path, connection, naa, path,
-                sessions.PATH_RECOVERY_TIMEOUT_S): path
+                contextvars.copy_context().run, self._path, connection, naa,
+                path, sessions.PATH_RECOVERY_TIMEOUT_S): path
                 for path in connection.paths}
             for done in futures.as_completed(paths):
                 try:
@@ -115,7 +117,8 @@ class Attacher:
         try:
             if not found:
                 raise _worst(errors)
-            return self._assemble(connection, naa, found)
+            with events.phase('multipath'):
+                return self._assemble(connection, naa, found)
         except BaseException:
             self._undo(connection, naa, found)
             raise

@@ -6,7 +6,7 @@ from concurrent import futures
 import logging
 import time
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.connection.iscsi import Connection
 from mydriver.initiator import sessions
 from mydriver.initiator.devices import Found
@@ -54,6 +54,7 @@ class Detacher:
         naa = naa_of(connection)
         began = time.monotonic()
         with self._host.locks.volume(naa):
+            events.waited('lock')
             errors = self._disconnect(connection, naa, force)
         if errors:
             raise errors[0]
@@ -78,16 +79,19 @@ class Detacher:
 
         found = self._host.devices.of_volume(
             connection.paths, naa, strict=not force)
-        users = self._users(naa, found, force)
-        answers = self._flush(naa, found, force)
+        with events.phase('users'):
+            users = self._users(naa, found, force)
+        with events.phase('flush'):
+            answers = self._flush(naa, found, force)
         was_multipath = self._host.sysfs.multipath_map(naa) is not None
         if not force:
             self._host.multipath.remove(naa, not answers)
         elif not users:
             log_and_continue(self._host.multipath.remove, naa, True,
                              FORCED_REMOVAL_TIMEOUT_S)
-        for f in found:
-            step(self._host.devices.remove, f.device, f.naa)
+        with events.phase('remove'):
+            for f in found:
+                step(self._host.devices.remove, f.device, f.naa)
         if users:
             errors.insert(0, users)
             # The map stays, and fails the users' commands from now on.
@@ -110,7 +114,8 @@ class Detacher:
                 self._host.sessions.release, *session)
 
         ends = {*carried, *((p.target, p.portal) for p in connection.paths)}
-        with futures.ThreadPoolExecutor(len(ends)) as pool:
+        with (events.phase('logout'),
+              futures.ThreadPoolExecutor(len(ends)) as pool):
             list(pool.map(release, sorted(ends)))
         return errors
 

@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TypeVar
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.connection.iscsi import Path
 from mydriver.initiator.sysfs import ScsiDevice, Session, Sysfs
 from mydriver.initiator.verbs import Verbs
@@ -85,9 +85,11 @@ class Devices:
             return Found(self._with_disk(session, lun), session, False, naa)
         found = ''
         for attempt in ('first', 'second'):
-            device = self._scanned(session, lun)
+            with events.phase('scan'):
+                device = self._scanned(session, lun)
             try:
-                found = self.ask(device)
+                with events.phase('prove'):
+                    found = self.ask(device)
             except exception.NoAnswer:
                 with contextlib.suppress(exception.MyDriverError):
                     self.remove(device, self._sysfs.remembered_naa(device))

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 import logging
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.connection.iscsi import Connection
 from mydriver.initiator.devices import Found
 from mydriver.initiator.host import Host, naa_of
@@ -49,9 +49,11 @@ class Extender:
                     raise exception.InitiatorError(
                         f'extend volume {connection.volume_id}',
                         f'{f.session} is down')
-                self._host.devices.rescan(f.device, naa)
-            size_bytes = self._common_size(found)
-            dm = self._host.multipath.resize(naa, size_bytes)
+                with events.phase('rescan'):
+                    self._host.devices.rescan(f.device, naa)
+            with events.phase('resize'):
+                size_bytes = self._common_size(found)
+                dm = self._host.multipath.resize(naa, size_bytes)
         LOG.info('Volume %s has %d bytes on /dev/%s', connection.volume_id,
                  size_bytes, dm or found[0].name)
         return size_bytes

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 
-from mydriver import exception, model
+from mydriver import events, exception, model
 from mydriver.connection.iscsi import Path
 from mydriver.initiator.locks import SessionLocks
 from mydriver.initiator.sysfs import Session, Sysfs
@@ -79,11 +79,13 @@ class Sessions:
         """
         key, came = _key(target, portal), time.monotonic()
         with self._locks.attaching(key):
-            with self._enters(key), self._locks.deciding(key):
-                there = self._sysfs.session(target, portal)
-                if not there:
-                    self._log_in(target, portal, chap, patience_s, came)
-            yield self._working(target, portal, patience_s)
+            with events.phase('login'):
+                with self._enters(key), self._locks.deciding(key):
+                    there = self._sysfs.session(target, portal)
+                    if not there:
+                        self._log_in(target, portal, chap, patience_s, came)
+                session = self._working(target, portal, patience_s)
+            yield session
 
     @contextlib.contextmanager
     def _enters(self, key: str) -> Iterator[None]:

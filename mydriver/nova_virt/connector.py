@@ -16,7 +16,7 @@ from os_brick import utils
 from os_brick.initiator.connectors import iscsi
 from oslo_config import cfg
 
-from mydriver import exception, vpd
+from mydriver import events, exception, vpd
 from mydriver.connection import iscsi as grammar
 from mydriver.initiator.attach import Attacher
 from mydriver.initiator.detach import Detacher
@@ -78,7 +78,9 @@ class ISCSIConnector(iscsi.ISCSIConnector):
                 connection_properties,
                 dict(super().connect_volume(connection_properties)))
         try:
-            return dict(self._connect_ours(connection_properties))
+            with events.operation('connect_volume',
+                                  connection_properties.get('volume_id')):
+                return dict(self._connect_ours(connection_properties))
         except exception.MyDriverError:
             raise               # nothing was left behind
         except Exception:
@@ -156,8 +158,10 @@ class ISCSIConnector(iscsi.ISCSIConnector):
                                       force=force,
                                       ignore_errors=ignore_errors)
             return
-        self._disconnect_ours(connection_properties, device_info, force,
-                              ignore_errors)
+        with events.operation('disconnect_volume',
+                              connection_properties.get('volume_id')):
+            self._disconnect_ours(connection_properties, device_info, force,
+                                  ignore_errors)
 
     @utils.connect_volume_undo_prepare_result(unlink_after=True)
     def _disconnect_ours(
@@ -182,8 +186,10 @@ class ISCSIConnector(iscsi.ISCSIConnector):
             size: int | None = super().extend_volume(connection_properties)
             return size
         try:
-            return Extender(self.host).extend(
-                grammar.Connection.parse(connection_properties))
+            with events.operation('extend_volume',
+                                  connection_properties.get('volume_id')):
+                return Extender(self.host).extend(
+                    grammar.Connection.parse(connection_properties))
         except exception.DeviceNotFound as e:
             raise brick_exception.VolumePathsNotFound() from e
 

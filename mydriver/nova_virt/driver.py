@@ -7,7 +7,7 @@ from typing import Any
 
 from nova.virt.libvirt import driver
 
-from mydriver import connection
+from mydriver import connection, events
 from mydriver.nova_virt import log_mask, plugins
 from mydriver.nova_virt.connector_properties import ConnectorProperties
 from mydriver.nova_virt.native import NativeAccess
@@ -55,13 +55,39 @@ class LibvirtDriver(driver.LibvirtDriver):
             return self.volume_drivers[driver_type]
         return super()._get_volume_driver(connection_info)
 
+    def attach_volume(self, context: Any, connection_info: dict[str, Any],
+                      *args: Any, **kwargs: Any) -> None:
+        """Attach a volume to a server, as Nova does, and report it.
+
+        :param connection_info: as Cinder gave it.
+        """
+        with events.operation('attach_volume', _volume_id(connection_info)):
+            super().attach_volume(context, connection_info, *args, **kwargs)
+
+    def detach_volume(self, context: Any, connection_info: dict[str, Any],
+                      *args: Any, **kwargs: Any) -> None:
+        """Detach a volume from a server, as Nova does, and report it.
+
+        :param connection_info: as Cinder gave it.
+        """
+        with events.operation('detach_volume', _volume_id(connection_info)):
+            super().detach_volume(context, connection_info, *args, **kwargs)
+
     def get_volume_connector(self, instance: Any) -> dict[str, Any]:
         """Return the connector of this host, marked with what it can do.
 
         :param instance: not used.
         """
-        properties = self._connector_properties.get(
-            lambda: super(LibvirtDriver, self).get_volume_connector(instance))
-        properties[connection.MARKER] = dataclasses.replace(
-            CAPABILITIES, rbd_secrets=self._native.secrets()).mark()
-        return properties
+        with events.operation('get_volume_connector'):
+            properties = self._connector_properties.get(
+                lambda: super(LibvirtDriver, self).get_volume_connector(
+                    instance))
+            properties[connection.MARKER] = dataclasses.replace(
+                CAPABILITIES, rbd_secrets=self._native.secrets()).mark()
+            return properties
+
+
+def _volume_id(connection_info: dict[str, Any]) -> object:
+    """Return the UUID of the volume of a connection."""
+    return (connection_info.get('serial')
+            or connection_info.get('data', {}).get('volume_id'))

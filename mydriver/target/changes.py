@@ -17,7 +17,7 @@ from oslo_concurrency import lockutils
 from oslo_log import log as logging
 from oslo_utils import excutils
 
-from mydriver import exception, model
+from mydriver import events, exception, model
 from mydriver.target import devices as target_devices
 from mydriver.target import kernel, kinds
 from mydriver.target.journal import base
@@ -80,10 +80,12 @@ class Changes:
             an existing one stays as it is.
         """
         known = self.is_exported(volume_id)
-        device = self._devices.bring_up(volume_id)
+        with events.phase('device'):
+            device = self._devices.bring_up(volume_id)
         try:
             export = self._journal.add_export(volume_id, device, target)
-            self._target.ensure_export(export)
+            with events.phase('target'):
+                self._target.ensure_export(export)
         except Exception:
             with excutils.save_and_reraise_exception():
                 if not known:

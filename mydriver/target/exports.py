@@ -8,7 +8,7 @@ import dataclasses
 from oslo_log import log as logging
 from oslo_utils import excutils
 
-from mydriver import discovery, model
+from mydriver import discovery, events, model
 from mydriver.target import (
     changes,
     chap,
@@ -207,11 +207,13 @@ class ExportService:
                 mutual=bool(kind.chap) and mutual, kind=kind)
             try:
                 secrets = self._kinds.required_secrets(mapped)
-                self._target.ensure_mapping(mapped, secrets)
-                portals = self._discover(
-                    mapped.export.target, initiator,
-                    self._portals(mapped.export.target),
-                    self._settings.discovery_timeout_s)
+                with events.phase('target'):
+                    self._target.ensure_mapping(mapped, secrets)
+                with events.phase('discover'):
+                    portals = self._discover(
+                        mapped.export.target, initiator,
+                        self._portals(mapped.export.target),
+                        self._settings.discovery_timeout_s)
             except Exception:
                 with excutils.save_and_reraise_exception():
                     if mapped.created:

@@ -15,7 +15,7 @@ from nova.virt.libvirt.volume import net as nova_net
 from os_brick import exception as brick_exception
 from os_brick.initiator.connectors import iscsi as brick_iscsi
 
-from mydriver import connection, exception, model
+from mydriver import connection, events, exception, model
 from mydriver.initiator import host, sysfs
 from mydriver.nova_virt import connector, driver, volume
 from tests.fakes.initiator import MIB, OTHER, VOLUME, FakeHost, Lun
@@ -64,6 +64,20 @@ class DriverTest(unittest.TestCase):
         self.assertIs(volume.LibvirtISCSIVolumeDriver, type(first))
         self.assertIs(connector.ISCSIConnector, type(first.connector))
         self.assertIs(first, self.volume_driver('iscsi'))
+
+    def test_attach_and_detach_are_reported(self):
+        info = {'driver_volume_type': 'iscsi', 'serial': VOLUME, 'data': {}}
+        for name in ('attach_volume', 'detach_volume'):
+            calls = self.enterContext(mock.patch.object(
+                nova_driver.LibvirtDriver, name))
+            with self.assertLogs('mydriver.events', 'INFO') as log:
+                getattr(self.driver, name)(
+                    'context', info, 'server', '/dev/vdb', encryption=None)
+            calls.assert_called_once_with(
+                'context', info, 'server', '/dev/vdb', encryption=None)
+            event = events.parse(log.records[0].getMessage())
+            self.assertEqual((name, VOLUME, 'ok'), (
+                event.operation, event.volume_id, event.outcome))
 
     def test_all_else_is_novas(self):
         self.assertEqual('nova.virt.libvirt.volume.volume',
@@ -183,6 +197,30 @@ class ConnectorTest(ConnectorTestCase):
             self.connector.connect_volume(data))
         self.assertIsNone(self.connector.disconnect_volume(data, None))
         self.assertEqual({}, self.host.left)
+
+    def reported(self, log):
+        return [(e.operation, e.phase, e.volume_id, e.outcome) for e in (
+            events.parse(r.getMessage()) for r in log.records)]
+
+    def test_reports_its_operations_and_their_phases(self):
+        data = self.data()
+        with self.assertLogs('mydriver.events', 'INFO') as log:
+            self.connector.connect_volume(data)
+            self.connector.disconnect_volume(data, None)
+        self.assertEqual([
+            (operation, phase, VOLUME, 'ok') for operation, *phases in (
+                ('connect_volume', 'lock', 'login', 'scan', 'prove', ''),
+                ('disconnect_volume', 'lock', 'users', 'flush', 'remove',
+                 'logout', '')) for phase in phases], self.reported(log))
+
+    def test_reports_phases_in_the_threads_of_multipath(self):
+        self.host.multipathd = True
+        with self.assertLogs('mydriver.events', 'INFO') as log:
+            self.make(use_multipath=True).connect_volume(self.data())
+        phases = [phase for _, phase, *_ in self.reported(log)]
+        for phase in ('login', 'scan', 'prove'):
+            self.assertEqual(2, phases.count(phase), phase)
+        self.assertEqual(['multipath', ''], phases[-2:])
 
     def test_multipath(self):
         self.host.multipathd = True

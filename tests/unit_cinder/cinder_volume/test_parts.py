@@ -6,7 +6,7 @@ import types
 from cinder import exception as cinder_exception
 from cinder.volume import driver as cinder_driver
 
-from mydriver import exception
+from mydriver import events, exception
 from mydriver.backend import devices
 from mydriver.cinder_volume import (
     connections,
@@ -123,6 +123,35 @@ class MadeOfTest(fakes.CinderTestCase):
         self.assertFalse(hasattr(driver.LIODriver, 'withdraw'))
         self.assertTrue(hasattr(volumes.Volumes, 'check_copy'))
         self.assertFalse(hasattr(driver.LIODriver, 'check_copy'))
+
+    def test_a_forwarding_method_reports_its_operation(self):
+        made = self.started_driver()
+        volume = fakes.volume()
+        with self.assertLogs('mydriver.events', 'INFO') as log:
+            made.create_volume(volume)
+            made.create_export(None, volume, exporting.ALICE)
+            made.initialize_connection(volume, exporting.ALICE)
+            made.terminate_connection(volume, exporting.ALICE)
+            made.retype(None, volume, None, None, None)
+            with self.assertRaises(cinder_exception.VolumeDriverException):
+                made.create_snapshot(fakes.snapshot(fakes.volume()))
+        seen = [events.parse(r.getMessage()) for r in log.records]
+        self.assertEqual(
+            ['create_volume', 'create_export', 'initialize_connection',
+             'terminate_connection', 'create_snapshot'],
+            [e.operation for e in seen if not e.phase])
+        self.assertEqual({volume.id},
+                         {e.volume_id for e in seen if not e.error})
+        self.assertEqual(['BackingNotFound'],
+                         [e.error for e in seen if e.error])
+        self.assertEqual(
+            ['lock', 'device', 'target'], [
+                e.phase for e in seen
+                if e.operation == 'create_export' and e.phase])
+        self.assertEqual(
+            ['lock', 'target', 'discover'], [
+                e.phase for e in seen
+                if e.operation == 'initialize_connection' and e.phase])
 
     def test_a_forwarding_method_translates_errors_and_names_its_part(self):
         made = self.started_driver()

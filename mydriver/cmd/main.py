@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's command, ``mydriver``."""
 
+import argparse
 from collections.abc import Sequence
 import importlib
 import sys
@@ -21,6 +22,7 @@ COMMANDS = {
     'setup': 'setup:Setup',
     'show': 'show:Show',
     'status': 'status:Status',
+    'trace': 'trace:Trace',
 }
 
 
@@ -69,10 +71,23 @@ class MyDriver(app.App):
     def __init__(self, **streams: Any) -> None:
         super().__init__(
             description='Set up a host for mydriver, check and restore the '
-            'iSCSI exports on a Cinder storage host, or serve those of a '
-            'backend in Ceph.',
+            'iSCSI exports on a Cinder storage host, serve those of a backend '
+            'in Ceph, or trace an attach through the logs.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
+
+    def build_option_parser(self, description: str, version: str,
+                            argparse_kwargs: dict[str, Any] | None = None
+                            ) -> argparse.ArgumentParser:
+        """Return the parser of what comes before the command.
+
+        It takes no abbreviations: it sees the command's options first, and
+        would take ``--log`` for its own ``--log-file``.
+        """
+        parser: argparse.ArgumentParser = super().build_option_parser(
+            description, version,
+            {**(argparse_kwargs or {}), 'allow_abbrev': False})
+        return parser
 
 
 def main(argv: Sequence[str] | None = None, **streams: Any) -> int:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first cause of a failure."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import re
+
+from mydriver.trace import record, safe, steps
+
+#: ``package.module.SomeError: text``, as a traceback ends.
+_RAISED = re.compile(
+    r'(?:[\w]+\.)*([A-Z]\w*(?:Error|Exception|Timeout|NotFound|Failed|'
+    r'Failure|InUse|Unauthorized|Forbidden|Conflict|BadRequest|Busy|Device|'
+    r'Answer|Overtaken|Natively|Differ|Lost|Full|Down|Iqn|Unknown|Denied|'
+    r'Address|Invalid\w*|No[A-Z]\w*))(?:: (.*))?$')
+#: Which lines of another error come with it, seconds.
+_NEAR_S = 2.0
+_TEXT_MAX = 1000
+#: They are called by HTTP, not by messages.
+_APIS = ('nova-api', 'cinder-api')
+
+#: Loggers of libraries whose errors concern no request.
+_SIDE_SHOWS = ('stevedore', 'oslo_cache', 'keystonemiddleware')
+
+#: What to do about errors that are not of this package, whose own texts say
+#: it.
+_HINTS = {
+    'MessagingTimeout': 'The service that was called did not answer within '
+    'rpc_response_timeout. Look at its own log, and at '
+    '"openstack volume service list".',
+    'DBConnectionError': 'The database does not answer.',
+    'PrivsepTimeout': 'The privileged daemon did not answer; see "Privileges" '
+    'in the documentation.',
+    'FailedToDropPrivileges': 'Check the helper_command of the section and '
+    'sudoers.',
+    'TargetPortalNotFound': 'No portal answers. Check the network between '
+    'the hosts and "mydriver status" on the storage host.',
+    'VolumeAttachFailed': 'See the error before it.',
+    'ClientException': 'Cinder\'s answer; its own log has the cause.',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cause:
+    """What failed first.
+
+    :param source: the log that shows it.
+    :param time: seconds.
+    :param step: name of the step that failed; empty if none is known.
+    :param error: class of the error; empty if none is known.
+    :param text: what is logged about it.
+    :param hint: what to do; empty where the text says it.
+    :param line: of the log, if that itself is the cause.
+    """
+
+    source: str
+    time: float
+    step: str
+    error: str
+    text: str
+    hint: str = ''
+    line: str = ''
+
+
+def first(records: Sequence[record.Record],
+          found: Sequence[steps.Step]) -> Cause | None:
+    """Return the first cause of a failure; None if nothing failed.
+
+    :param records: of one request, in the order of their times.
+    :param found: its steps.
+    """
+    errors = [r for r in records if _is_failure(r)]
+    failed = sorted((s for s in found if s.outcome == steps.FAILED
+                     and s.kind != steps.REQUEST
+                     and (s.kind != steps.PHASE or _counts(s, found))),
+                    key=lambda s: (s.end, -s.kind))
+    last = max([r.time for r in errors]
+               + [s.end for s in failed if s.kind == steps.OPERATION],
+               default=0.0)
+    if (done := _done_at(found)) >= last:
+        return None if done else _of_request(found)
+    earliest = failed[0] if failed else None
+    if earliest and (not errors or earliest.end <= errors[0].time):
+        return _of_step(earliest, records, errors)
+    return _with_silent(_of_record(errors[0], found), records)
+
+
+def consequences(records: Iterable[record.Record],
+                 cause: Cause) -> list[tuple[str, str]]:
+    """Return what failed because of it: log and text, one for each log."""
+    seen: dict[str, str] = {}
+    for one in records:
+        if one.is_error and one.time >= cause.time and (
+                one.source.name != cause.source or one.text != cause.line):
+            seen.setdefault(one.source.name, _shortened(one.text))
+    return list(seen.items())
+
+
+def _is_failure(one: record.Record) -> bool:
+    if one.logger.startswith(_SIDE_SHOWS):
+        return False
+    return one.is_error or any(
+        line.startswith('Traceback (most recent call last)')
+        for line in one.more)
+
+
+def _counts(phase: steps.Step, found: Iterable[steps.Step]) -> bool:
+    """Tell whether the operation failed that a failed phase is part of.
+
+    An attach goes on with the next path when a login fails.
+    """
+    operation = phase.name.partition(':')[0]
+    return any(s.name == operation and s.outcome == steps.FAILED
+               and s.source == phase.source
+               and s.start <= phase.end and phase.start <= s.end
+               for s in found if s.kind == steps.OPERATION)
+
+
+def _done_at(found: Iterable[steps.Step]) -> float:
+    """Return when Nova told Cinder that all is done, or not attached.
+
+    Errors before that did not make the request fail.
+    """
+    return max((s.end for s in found if s.name == 'attachment_complete'
+                and s.outcome == steps.OK), default=0.0)
+
+
+def _of_request(found: Sequence[steps.Step]) -> Cause | None:
+    """Return a request that was refused without any line about why.
+
+    What only looks something up may find nothing.
+    """
+    refused = [s for s in found if s.outcome == steps.FAILED
+               and s.kind == steps.REQUEST
+               and not s.name.lower().startswith('get ')]
+    if not refused:
+        return None
+    one = min(refused, key=lambda s: s.end)
+    return Cause(one.source.name, one.end, one.name, one.error, one.proof,
+                 'The service logs no more about it at this level.')
+
+
+def _with_silent(found: Cause, records: Sequence[record.Record]) -> Cause:
+    """Add to a timeout where the service that did not answer was last.
+
+    It may have been killed or stuck there.
+    """
+    if found.error != 'MessagingTimeout':
+        return found
+    others = [r for r in records if r.source.name != found.source
+              and r.time <= found.time and r.source.service not in _APIS]
+    if not others:
+        return found
+    last = max(others, key=lambda r: r.time)
+    return dataclasses.replace(
+        found, hint=f'{found.hint} Its last line of this request is of '
+        f'{record.clock(last.time)}: {last.source.name}: {steps.proof(last)}')
+
+
+def _of_step(step: steps.Step, records: Sequence[record.Record],
+             errors: Sequence[record.Record]) -> Cause:
+    """Return a failed step, with the text of the error as it is logged."""
+    for one in records:
+        if (one.source.service == step.source.service
+                and step.end - _NEAR_S <= one.time <= step.end + _NEAR_S):
+            for error, text in _chain(one.more):
+                if error == step.error and text:
+                    return _made(step.source.name, step.end, step.name,
+                                 error, text)
+    warned = [r for r in records
+              if r.source == step.source and r.level in (
+                  'WARNING', 'ERROR', 'CRITICAL')
+              and step.start <= r.time <= step.end + _NEAR_S]
+    near = [*warned, *errors]
+    return _made(step.source.name, step.end, step.name, step.error,
+                 near[0].text if near else step.proof)
+
+
+def _of_record(one: record.Record, found: Sequence[steps.Step]) -> Cause:
+    inside = [s for s in found if s.source == one.source
+              and s.start <= one.time <= s.end]
+    step = min(inside, key=lambda s: s.duration).name if inside else ''
+    chain = _chain(one.more)
+    error, text = chain[0] if chain else ('', '')
+    return dataclasses.replace(
+        _made(one.source.name, one.time, step, error, text or one.text),
+        line=one.text)
+
+
+def _made(source: str, time: float, step: str, error: str, text: str
+          ) -> Cause:
+    return Cause(source, time, step, error, _shortened(text),
+                 _HINTS.get(error, ''))
+
+
+def _chain(lines: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the errors in a traceback, the first cause first."""
+    found = []
+    for line in lines:
+        if line[:1].isspace():
+            continue
+        if matched := _RAISED.match(line[:_TEXT_MAX].rstrip()):
+            found.append((matched[1], matched[2] or ''))
+    return found
+
+
+def _shortened(text: str) -> str:
+    text = safe.masked(text[:4 * _TEXT_MAX])
+    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX - 3] + '...'

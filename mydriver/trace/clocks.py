@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks of hosts that differ: an effect that precedes its cause.
+
+A service has a request's lines only after the API has received it. If its
+lines are earlier, one of both clocks is wrong by at least that much. Times
+are shown as they are logged, never corrected.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+from mydriver.trace import record, steps
+
+#: Smaller differences are the precision of logs, seconds.
+_TOLERANCE_S = 0.01
+
+#: The service whose lines of a request come first, and those it causes.
+_CAUSES = (
+    ('nova-api', ('nova-conductor', 'nova-scheduler', 'nova-compute',
+                  'cinder-api', 'cinder-volume')),
+    ('cinder-api', ('cinder-scheduler', 'cinder-volume')),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offset:
+    """Two clocks that differ.
+
+    :param ahead: the log whose times are later.
+    :param behind: the log whose times are earlier.
+    :param seconds: by how much at least.
+    :param request_id: the request that shows it.
+    """
+
+    ahead: str
+    behind: str
+    seconds: float
+    request_id: str
+
+
+def offsets(records: Sequence[record.Record],
+            its_steps: Sequence[steps.Step]) -> list[Offset]:
+    """Return which clocks differ, as far as the lines show.
+
+    :param records: of one request and those that it caused.
+    :param its_steps: of the same; an API may log a request at its end only,
+        with its duration.
+    """
+    found: dict[tuple[str, str], Offset] = {}
+    for cause, effects in _CAUSES:
+        begun: dict[str, tuple[float, record.Source]] = {}
+        for time, request, source in (
+                *((r.time, r.request_id, r.source) for r in records),
+                *((s.start, s.request_id, s.source) for s in its_steps
+                  if s.kind == steps.REQUEST)):
+            if source.service == cause and request and (
+                    request not in begun or time < begun[request][0]):
+                begun[request] = time, source
+        for one in records:
+            if one.source.service not in effects:
+                continue
+            for request in {one.request_id, one.global_id} - {''}:
+                if request not in begun:
+                    continue
+                began, source = begun[request]
+                if began - one.time > _TOLERANCE_S:
+                    _note(found, Offset(source.name, one.source.name,
+                                        began - one.time, request))
+    return sorted(found.values(), key=lambda o: -o.seconds)
+
+
+def _note(found: dict[tuple[str, str], Offset], one: Offset) -> None:
+    known = found.get((one.ahead, one.behind))
+    if known is None or known.seconds < one.seconds:
+        found[one.ahead, one.behind] = one

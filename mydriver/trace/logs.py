@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All logs of a trace, which can be read several times."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+from pathlib import Path
+import shutil
+import tempfile
+from typing import IO
+import zlib
+
+from mydriver import exception
+from mydriver.trace import files, journald, record
+
+#: Stands for standard input.
+STDIN = '-'
+
+_PEEK = 4096
+
+
+class Logs:
+    """Logs in files, or a journal in a file or from standard input.
+
+    :param paths: files, directories, pipes, or ``-``.
+    :param stdin: what ``-`` stands for; it is copied to a temporary file.
+    :raises ConfigurationError: if there is no log at all.
+    """
+
+    def __init__(self, paths: Sequence[str],
+                 stdin: IO[bytes] | None = None) -> None:
+        self.problems: list[files.Problem] = []
+        #: The services that logs were read of.
+        self.sources: set[record.Source] = set()
+        self._spools: dict[str, IO[bytes]] = {}
+        if STDIN in paths and stdin is not None:
+            self._copy('standard input', stdin)
+        named = [p for p in paths if p != STDIN]
+        for path in [p for p in named if Path(p).is_fifo()]:
+            with open(path, 'rb') as pipe:
+                self._copy(path, pipe)
+            named.remove(path)
+        self._files = files.find(named, self.problems)
+        if not self._files and not self._spools:
+            raise exception.ConfigurationError(
+                '--log', 'there is no log in ' + ', '.join(paths),
+                'Name files or directories with logs, or "-" and pipe '
+                '"journalctl -o export" to it.')
+
+    def close(self) -> None:
+        """Remove the copies of standard input and of pipes."""
+        for spool in self._spools.values():
+            spool.close()
+
+    def _copy(self, name: str, stream: IO[bytes]) -> None:
+        """Copy a stream, which can be read once only."""
+        spool = self._spools[name] = tempfile.TemporaryFile()  # noqa: SIM115
+        shutil.copyfileobj(stream, spool, 1 << 20)
+
+    def records(self, words: Sequence[str]) -> Iterator[record.Record]:
+        """Yield the records that have one of some words, log by log.
+
+        :param words: identifiers in lower case, as services log them.
+        """
+        wanted = [w.encode() for w in sorted(words)]
+        for name, spool in self._spools.items():
+            spool.seek(0)
+            yield from self._of(name, spool, record.Source('', name), wanted)
+        for path in self._files:
+            source = files.source_of(path) or record.Source(
+                files.service_of(path.name), path.name)
+            with contextlib.ExitStack() as stack:
+                try:
+                    stream = stack.enter_context(files.opened(path))
+                except (OSError, EOFError) as e:
+                    self._report(path, e)
+                    continue
+                yield from self._of(str(path), stream, source, wanted)
+
+    def _of(self, name: str, stream: IO[bytes], source: record.Source,
+            wanted: Sequence[bytes]) -> Iterator[record.Record]:
+        try:
+            beginning = stream.read(_PEEK)
+            stream.seek(0)
+            if journald.is_journal(beginning):
+                for found in journald.records(stream, wanted):
+                    self.sources.add(found.source)
+                    yield found
+                return
+            if source.service:
+                self.sources.add(source)
+            for found in files.records(stream, source, wanted):
+                self.sources.add(found.source)
+                yield found
+        except (OSError, EOFError, zlib.error) as e:
+            self._report(name, e)
+
+    def _report(self, name: str | Path, error: Exception) -> None:
+        reason = getattr(error, 'strerror', None) or str(error)
+        found = files.Problem(str(name), reason)
+        if found not in self.problems:
+            self.problems.append(found)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trace as text for a terminal."""
+
+from collections.abc import Iterator
+
+from mydriver.trace import breakdown, cause, record, safe, steps, trace
+
+_BAR = 24
+#: Shares and gaps that are listed, at most.
+_SHARES, _GAPS, _OTHERS = 12, 5, 10
+
+
+def render(found: trace.Trace, width: int = 100) -> str:
+    """Return the lines of a trace.
+
+    :param width: of the terminal, columns.
+    """
+    return '\n'.join(_cut(line, width) if line.startswith(' +') else line
+                     for line in _lines(found)) + '\n'
+
+
+def _lines(found: trace.Trace) -> Iterator[str]:
+    total = found.end - found.start
+    yield headline(found)
+    if found.flow.volumes:
+        yield 'Volume: ' + ', '.join(sorted(found.flow.volumes)[:5])
+    yield from _cause(found)
+    yield ''
+    yield 'Timeline (from the start; + marks a step)'
+    names = max((len(s.source.name) for s in found.steps), default=0)
+    for step, depth in nested(found.steps):
+        mark = {steps.OK: ' ', steps.FAILED: '!', steps.UNKNOWN: ' '}
+        at = step.start - found.start
+        yield (f' +{safe.duration(at):>9} {_bar(at, step.duration, total)} '
+               f'{length(step):>8} {mark[step.outcome]} '
+               f'{safe.plain(step.source.name, 40):{min(names, 40)}} '
+               f'{"  " * depth}{safe.plain(step.name, 60)}'
+               + (f' ({safe.plain(step.error, 60)})' if step.error else ''))
+    yield ''
+    yield 'Where the time went'
+    for share in found.shares[:_SHARES]:
+        yield (f'  {safe.duration(share.seconds):>9} '
+               f'{share.seconds / total * 100 if total else 0:5.1f} %  '
+               f'{shown_share(share)}')
+    for gap in found.gaps[:_GAPS]:
+        yield (f'  Without a step: {safe.duration(gap.seconds)} after '
+               f'{safe.plain(gap.after) or "the start"}, before '
+               f'{safe.plain(gap.before) or "the end"}')
+    for pause in found.pauses:
+        yield f'  {pause_note(pause)}'
+    yield from _remarks(found)
+
+
+def pause_note(pause: breakdown.Pause) -> str:
+    """Return the sentence about a pause."""
+    return (f'In {safe.plain(pause.source, 60)}: '
+            f'{safe.plain(pause.step, 100)}, {safe.duration(pause.seconds)} '
+            f'without a line after {safe.plain(pause.after)}')
+
+
+def headline(found: trace.Trace) -> str:
+    """Return the most important things in one line."""
+    longest = next((s for s in found.shares
+                    if s.name != breakdown.NOTHING), None)
+    return (f'{found.flow.kind} {found.outcome} in '
+            f'{safe.duration(found.end - found.start)}: {found.flow.key}, '
+            f'started {record.clock(found.start)}' + (
+                f'; most of it: {shown_share(longest)}, '
+                f'{safe.duration(longest.seconds)}' if longest else ''))
+
+
+def shown_share(share: breakdown.Share) -> str:
+    """Return a step with its log."""
+    return safe.plain(f'{share.source}: {share.name}' if share.source
+                      else share.name, 100)
+
+
+def length(step: steps.Step) -> str:
+    """Return a step's duration; nothing for one that has no end."""
+    is_open = step.outcome == steps.UNKNOWN and step.error
+    return '' if is_open else safe.duration(step.duration)
+
+
+def nested(found: list[steps.Step]) -> list[tuple[steps.Step, int]]:
+    """Return steps with how many others contain them."""
+    slack = 0.002
+    return [(s, sum(
+        o is not s and (s.kind != steps.WAIT or o.source == s.source)
+        and o.start - slack <= s.start and s.end <= o.end + slack
+        and (o.duration, -o.kind) > (s.duration, -s.kind)
+        for o in found)) for s in found]
+
+
+def explained(reason: cause.Cause) -> list[str]:
+    """Return the sentences that tell a cause."""
+    said = [f'First cause: {reason.source}'
+            + (f', in {reason.step}' if reason.step else '')
+            + f', at {record.clock(reason.time)}:']
+    text = reason.text
+    if reason.error and reason.error not in text:
+        text = f'{reason.error}: {text}'
+    said.append(text)
+    if reason.hint:
+        said.append(reason.hint)
+    return said
+
+
+def _cause(found: trace.Trace) -> Iterator[str]:
+    if found.cause is None:
+        return
+    yield ''
+    head, *rest = explained(found.cause)
+    yield safe.plain(head)
+    for text in rest:
+        yield f'  {safe.plain(text, 1000)}'
+    for log, text in found.consequences:
+        yield f'Consequence: {safe.plain(log, 60)}: {safe.plain(text, 200)}'
+
+
+def _remarks(found: trace.Trace) -> Iterator[str]:
+    if found.offsets or found.notes:
+        yield ''
+    for offset in found.offsets:
+        yield clock_note(offset.ahead, offset.behind, offset.seconds)
+    for note in found.notes:
+        yield f'Note: {safe.plain(note)}'
+    if found.others:
+        yield ''
+        yield f'Other requests for {found.subject}:'
+        for other in found.others[-_OTHERS:]:
+            yield (f'  {record.clock(other.first)} {other.kind:6} '
+                   f'{other.key}')
+
+
+def clock_note(ahead: str, behind: str, seconds: float) -> str:
+    """Return the sentence about two clocks."""
+    return (f'Clocks: that of {safe.plain(behind, 60)} is at least '
+            f'{safe.duration(seconds)} behind that of '
+            f'{safe.plain(ahead, 60)}: it has lines of a request before the '
+            'request. Times are shown as they were logged.')
+
+
+def _bar(at: float, length: float, total: float) -> str:
+    if total <= 0:
+        return '#'.ljust(_BAR)
+    left = min(int(at / total * _BAR), _BAR - 1)
+    size = max(1, min(round(length / total * _BAR), _BAR - left))
+    return ('.' * left + '#' * size).ljust(_BAR, '.')
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else line[:max(width - 3, 20)] + '...'

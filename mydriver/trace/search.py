@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the requests that concern a server or volume; collect one of them."""
+
+from collections.abc import Iterable
+import dataclasses
+import re
+
+from mydriver import events, exception
+from mydriver.trace import logs, record
+
+#: What a request may do, most telling first.
+BOOT, ATTACH, DETACH, OTHER = 'boot', 'attach', 'detach', 'other'
+
+#: Most records of one request, and most requests that are remembered.
+RECORDS_MAX = 50_000
+FLOWS_MAX = 100_000
+#: Most identifiers that lines are searched for.
+_IDS_MAX, _VOLUMES_MAX = 50, 20
+
+_EVENTS = {
+    'attach_volume': ATTACH, 'connect_volume': ATTACH,
+    'initialize_connection': ATTACH, 'create_export': ATTACH,
+    'detach_volume': DETACH, 'disconnect_volume': DETACH,
+    'terminate_connection': DETACH, 'remove_export': DETACH,
+}
+_TEXTS = tuple((re.compile(text), kind) for text, kind in (
+    (r'Booting with (volume|blank volume)', BOOT),
+    (r'"POST /v2(\.1)?(/\w+)?/servers" ', BOOT),
+    (r'Attaching volume |Mapped volume |Exported volume |Attached volume ',
+     ATTACH),
+    (r'"POST /v2(\.1)?(/\w+)?/servers/[\w-]+/os-volume_attachments', ATTACH),
+    (r'do_attach_volume"|do_reserve"|"initialize_connection"', ATTACH),
+    (r'attachment_update completed|Connection info returned from driver',
+     ATTACH),
+    (r'Detaching volume|Unmapped volume |Detached volume ', DETACH),
+    (r'driver detach volume', DETACH),
+    (r'"DELETE /v2(\.1)?(/\w+)?/servers/[\w-]+/os-volume_attachments',
+     DETACH),
+    (r'do_detach_volume"|"terminate_connection"', DETACH),
+))
+
+_VOLUMES = re.compile(
+    r'(?:volumes?(?:_id)?[ /]|volume_uuid\W+|volume_id\W+|cinder-mydriver-)'
+    rf'({record.UUID.pattern})', re.IGNORECASE)
+
+
+@dataclasses.dataclass(slots=True)
+class Flow:
+    """A request, with all requests that it caused.
+
+    :param key: the request that all began with.
+    :param ids: all of their identifiers.
+    :param first: time of its first known line, seconds.
+    :param last: of its last one.
+    :param kinds: what lines show that it does.
+    :param volumes: UUIDs of the volumes that lines name.
+    """
+
+    key: str
+    ids: set[str]
+    first: float
+    last: float
+    kinds: set[str] = dataclasses.field(default_factory=set)
+    volumes: set[str] = dataclasses.field(default_factory=set)
+
+    @property
+    def kind(self) -> str:
+        """What it does: one of :data:`BOOT` and so on."""
+        # A failed attach ends with a detach.
+        return next((k for k in (BOOT, ATTACH, DETACH) if k in self.kinds),
+                    OTHER)
+
+
+def kind_of(found: record.Record) -> str:
+    """Return what a line shows that its request does; empty if nothing."""
+    if event := events.parse(found.text):
+        return _EVENTS.get(event.operation, '')
+    return next((kind for pattern, kind in _TEXTS
+                 if pattern.search(found.text)), '')
+
+
+def flows(found: Iterable[record.Record]) -> list[Flow]:
+    """Return the requests that records belong to, in the order of time."""
+    known: dict[str, Flow] = {}
+    for one in found:
+        if not one.flow:
+            continue
+        flow = known.get(one.flow)
+        if flow is None:
+            if len(known) >= FLOWS_MAX:
+                continue
+            flow = known[one.flow] = Flow(
+                one.flow, {one.flow}, one.time, one.time)
+        if one.request_id:
+            flow.ids.add(one.request_id)
+        flow.first = min(flow.first, one.time)
+        flow.last = max(flow.last, one.time)
+        if kind := kind_of(one):
+            flow.kinds.add(kind)
+        if len(flow.volumes) < _VOLUMES_MAX:
+            flow.volumes.update(v.lower() for v in _VOLUMES.findall(one.text))
+    return sorted(known.values(), key=lambda f: f.first)
+
+
+def check(subject: str) -> str:
+    """Return what to search for.
+
+    :param subject: ``req-UUID``, or the UUID of a server or volume.
+    :raises ConfigurationError: if it is neither.
+    """
+    subject = subject.strip().lower()
+    if record.REQUEST.fullmatch(subject) or record.UUID.fullmatch(subject):
+        return subject
+    raise exception.ConfigurationError(
+        'REQUEST_ID|SERVER|VOLUME',
+        f'{exception.shown(subject)} is neither a request id nor a UUID',
+        'Name a request (req-...), or the UUID of a server or volume as '
+        '"openstack server list" and "openstack volume list" show it.')
+
+
+def choose(known: list[Flow], subject: str, kind: str = '') -> Flow:
+    """Return the flow to show: the last one of a kind, else the last one.
+
+    :param kind: what it has to do; by default any attach, detach or boot.
+    :raises ConfigurationError: if there is none.
+    """
+    fitting = [f for f in known if f.kind == kind] if kind else (
+        [f for f in known if f.kind != OTHER] or known)
+    if not fitting:
+        what = f'{kind} of {subject}' if kind else subject
+        raise exception.ConfigurationError(
+            'REQUEST_ID|SERVER|VOLUME',
+            f'no line of the logs belongs to a request for {what}',
+            'Check the identifier, and name with --log the logs of nova-api, '
+            'nova-compute, cinder-api and cinder-volume, also rotated ones.')
+    return fitting[-1]
+
+
+def collect(its_logs: logs.Logs, flow: Flow
+            ) -> tuple[list[record.Record], bool]:
+    """Return the records of a flow in the order of their times.
+
+    Lines without a request count if they name a volume of it while it runs.
+
+    :returns: the records, and whether there were too many.
+    """
+    kept: list[record.Record] = []
+    loose: list[record.Record] = []
+    cut = False
+    # Lines with another request of it have its key as well.
+    ids = [flow.key, *sorted(flow.ids - {flow.key})[:_IDS_MAX]]
+    volumes = sorted(flow.volumes)[:_VOLUMES_MAX]
+    for one in its_logs.records([*ids, *volumes]):
+        if one.request_id in flow.ids or one.global_id in flow.ids:
+            if len(kept) < RECORDS_MAX:
+                kept.append(one)
+            else:
+                cut = True
+        elif not one.request_id and len(loose) < RECORDS_MAX and any(
+                v in one.text.lower() for v in volumes):
+            loose.append(one)
+    if kept:
+        first, last = (f(r.time for r in kept) for f in (min, max))
+        kept += [r for r in loose if first <= r.time <= last]
+    kept.sort(key=lambda r: (r.time, r.source.name, r.order))
+    return kept, cut

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that is known about one request, ready to be shown."""
+
+import dataclasses
+from typing import Any
+
+from mydriver.trace import (
+    breakdown,
+    cause,
+    clocks,
+    coverage,
+    finder,
+    logs,
+    record,
+    safe,
+    search,
+    steps,
+)
+
+#: Most lines that are kept for the output.
+_LINES_MAX = 500
+#: When a line belongs to a request no more, after its last step, seconds.
+_LATE_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trace:
+    """One request and those that it caused.
+
+    :param subject: what was searched for.
+    :param flow: the request.
+    :param start: of its first line or step, seconds.
+    :param end: of its last one.
+    :param steps: in the order of their beginnings.
+    :param shares: where the time went, the longest first.
+    :param gaps: whiles without a step, the longest first.
+    :param pauses: whiles without a line within steps, the longest first.
+    :param cause: of the failure, if it failed.
+    :param consequences: what failed because of it: log and text.
+    :param offsets: clocks that differ.
+    :param notes: what cannot be seen.
+    :param lines: those at INFO and above.
+    :param others: other requests that could have been meant.
+    """
+
+    subject: str
+    flow: search.Flow
+    start: float
+    end: float
+    steps: list[steps.Step]
+    shares: list[breakdown.Share]
+    gaps: list[breakdown.Gap]
+    pauses: list[breakdown.Pause]
+    cause: cause.Cause | None
+    consequences: list[tuple[str, str]]
+    offsets: list[clocks.Offset]
+    notes: list[str]
+    lines: list[record.Record]
+    others: list[search.Flow]
+
+    @property
+    def outcome(self) -> str:
+        """``ok`` or ``failed``."""
+        return steps.FAILED if self.cause else steps.OK
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as primitives; times in milliseconds since the start."""
+        def ms(seconds: float) -> float:
+            return round(seconds * 1e3, 1)
+
+        return {
+            'subject': self.subject,
+            'request_id': self.flow.key,
+            'kind': self.flow.kind,
+            'outcome': self.outcome,
+            'volumes': sorted(self.flow.volumes),
+            'started_at': record.clock(self.start),
+            'duration_ms': ms(self.end - self.start),
+            'steps': [{
+                'name': s.name, 'log': s.source.name,
+                'start_ms': ms(s.start - self.start),
+                'duration_ms': ms(s.duration), 'outcome': s.outcome,
+                'error': s.error, 'request_id': s.request_id,
+                'proof': s.proof} for s in self.steps],
+            'breakdown': [{
+                'name': s.name, 'log': s.source, 'duration_ms': ms(s.seconds)}
+                for s in self.shares],
+            'gaps': [{
+                'start_ms': ms(g.start - self.start),
+                'duration_ms': ms(g.seconds), 'after': g.after,
+                'before': g.before} for g in self.gaps],
+            'pauses': [{
+                'step': p.step, 'log': p.source,
+                'start_ms': ms(p.start - self.start),
+                'duration_ms': ms(p.seconds), 'after': p.after}
+                for p in self.pauses],
+            'cause': None if self.cause is None else {
+                'log': self.cause.source, 'step': self.cause.step,
+                'at_ms': ms(self.cause.time - self.start),
+                'error': self.cause.error, 'text': self.cause.text,
+                'hint': self.cause.hint},
+            'consequences': [{'log': log, 'text': text}
+                             for log, text in self.consequences],
+            'clock_differences': [{
+                'ahead': o.ahead, 'behind': o.behind,
+                'at_least_ms': ms(o.seconds), 'request_id': o.request_id}
+                for o in self.offsets],
+            'notes': self.notes,
+            'other_requests': [other(f) for f in self.others],
+        }
+
+
+def other(flow: search.Flow) -> dict[str, str]:
+    """Return what tells requests apart, as primitives."""
+    return {'request_id': flow.key, 'kind': flow.kind,
+            'started_at': record.clock(flow.first)}
+
+
+def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
+    """Trace a request.
+
+    :param subject: ``req-UUID``, or the UUID of a server or volume.
+    :param kind: what the request has to do; by default attach, detach, boot.
+    :raises ConfigurationError: if the logs have no such request.
+    """
+    subject = search.check(subject)
+    known = search.flows(its_logs.records([subject]))
+    flow = search.choose(known, subject, kind)
+    if not subject.startswith('req-') and not flow.volumes:
+        flow.volumes.add(subject)
+    records, cut = search.collect(its_logs, flow)
+    _learn(flow, records)
+    found = finder.Finder().find(records)
+    records, late = _without_late(records, found)
+    start = min(t for t in (*(r.time for r in records),
+                            *(s.start for s in found)))
+    end = max(r.time for r in records)
+    reason = cause.first(records, found)
+    notes = coverage.missing(flow.kind, its_logs.sources, records, found,
+                             reason is not None)
+    notes += [f'{p.path} could not be read: {p.reason}.'
+              for p in its_logs.problems]
+    if cut:
+        notes.append(f'The request has more than {search.RECORDS_MAX} lines; '
+                     'the others were left out.')
+    if late:
+        notes.append(
+            f'{late} more lines name this request long after its last step '
+            'and were left out: threads of Nova that it began keep its name.')
+    if flow.kind == search.OTHER:
+        notes.append('This request is no attach, detach or boot.')
+    return Trace(
+        subject, flow, start, end, found,
+        breakdown.shares(found, start, end),
+        breakdown.gaps(found, start, end),
+        breakdown.pauses(found, records, start, end), reason,
+        cause.consequences(records, reason) if reason else [],
+        clocks.offsets(records, found), notes,
+        [_masked(r) for r in records if r.level != 'DEBUG'][:_LINES_MAX],
+        [f for f in known if f is not flow and f.kind != search.OTHER])
+
+
+def _masked(one: record.Record) -> record.Record:
+    return dataclasses.replace(
+        one, text=safe.masked(one.text),
+        more=[safe.masked(line) for line in one.more])
+
+
+def _without_late(records: list[record.Record], found: list[steps.Step]
+                  ) -> tuple[list[record.Record], int]:
+    """Leave out lines that come long after the last step.
+
+    Nova's thread for libvirt's events keeps the context of the request that
+    began it, and logs events of all servers under its name.
+
+    :param records: in the order of their times.
+    :returns: the others, and how many were left out.
+    """
+    if not found:
+        return records, 0
+    last = max(s.end for s in found) + _LATE_S
+    kept = [r for r in records if r.time <= last or r.is_error]
+    return kept, len(records) - len(kept)
+
+
+def _learn(flow: search.Flow, records: list[record.Record]) -> None:
+    """Take over what all lines of the request show of it."""
+    for one in search.flows(records):
+        flow.kinds |= one.kinds
+        flow.volumes |= one.volumes
+        flow.ids |= one.ids

@@ -12,6 +12,7 @@ from lab.scenario import clients, observe, report
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import NotProven, expect_equal
 from lab.scenario.report import Timing
+from lab.scenarios.demo import page
 
 _GIB = 1 << 30
 
@@ -53,6 +54,7 @@ class Story:
         self._clients: clients.Clients
         self._machines: dict[str, Machine] = {}
         self._volumes: dict[str, str] = {}
+        self._attaching: set[str] = set()
         self._written: Line
         self._before: observe.Seen | None = None
 
@@ -77,7 +79,8 @@ class Story:
 
     def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps that run in any case."""
-        return [('Delete servers and volumes', self.clean_up),
+        return [('Trace the first attach', self.trace),
+                ('Delete servers and volumes', self.clean_up),
                 ('Nothing is left on both nodes', self.nothing_left)]
 
     def connect(self) -> str:
@@ -151,6 +154,7 @@ class Story:
         machine, volume_id = self._machines[name], self._volumes['demo']
         since = time.monotonic()
         logs = self._log_sizes()
+        self._attaching.add(name)
         timing = self._clients.attach(f'attach to {name}', machine.server_id,
                                       volume_id)
         line = machine.guest.wait('disk', 'vdb', 'added')
@@ -238,6 +242,12 @@ class Story:
                      'serial of the disk that the guest booted from')
         return (f'{self._up("C")}, serial={added.fields["serial"]}; '
                 + self._observer.attached(volume_id, _GIB))
+
+    def trace(self) -> str:
+        """Write a page about the attach to A, be it that it failed."""
+        if 'A' not in self._attaching:
+            return 'nothing was attached'
+        return page.write(self._cloud.logs(), self._machines['A'].server_id)
 
     def clean_up(self) -> str:
         """Delete what the demo created, attached or not."""

@@ -14,14 +14,18 @@ from mydriver import exception, releases
 #: Module and class of each command. They are imported when they are needed:
 #: a compute host lacks what those of storage hosts import.
 COMMANDS = {
+    'export list': 'exports:List',
+    'export show': 'exports:Show',
     'gateway': 'gateway:Gateway',
     'gateway drain': 'gateway:Drain',
     'gateway forget': 'gateway:Forget',
     'gateway list': 'gateway:List',
     'restore': 'restore:Restore',
+    'session list': 'sessions:List',
     'setup': 'setup:Setup',
     'show': 'show:Show',
     'status': 'status:Status',
+    'top': 'top:Top',
     'trace': 'trace:Trace',
 }
 

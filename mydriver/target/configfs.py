@@ -14,7 +14,8 @@ from mydriver import model
 #: The target's directory in configfs.
 ROOT = Path('/sys/kernel/config/target')
 _TPG = 'tpgt_1'
-_DEVICES = Path('/sys/dev/block')
+#: The block devices of the host, by number.
+DEVICES = Path('/sys/dev/block')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ def _size(store: Path) -> int:
         return int(match[1])
     # iblock shows its device, and has the size of that.
     if match := re.search(r'\bMajor: (\d+) Minor: (\d+)', info):
-        sectors = _read(_DEVICES / f'{match[1]}:{match[2]}' / 'size')
+        sectors = _read(DEVICES / f'{match[1]}:{match[2]}' / 'size')
         return int(sectors or 0) * 512
     return 0
 

@@ -40,7 +40,7 @@ class LioTarget:
 
     def __init__(self, backend: str, portals: Sequence[model.Portal],
                  chap: bool, portals_of: PortalsOf | None = None) -> None:
-        self.name_prefix = f'mydriver-{backend}-'
+        self.name_prefix = pool.backstore_prefix(backend)
         self._portals = tuple(portals)
         self._chap = chap
         self._is_floating = portals_of is not None

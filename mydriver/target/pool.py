@@ -129,6 +129,14 @@ def place(volume_id: str, targets: Sequence[model.Iqn]) -> model.Iqn:
     return targets[zlib.crc32(uuid.UUID(volume_id).bytes) % len(targets)]
 
 
+def backstore_prefix(backend: str) -> str:
+    """Return what precedes a volume's id in the name of its backstore.
+
+    :param backend: name of the backend.
+    """
+    return f'mydriver-{backend}-'
+
+
 def is_of_a_pool(target: model.Iqn) -> bool:
     """Tell whether a name has the form of a pool's target."""
     return re.search('mydriver-[a-z0-9-]+-[0-9]+$', str(target)) is not None

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values in tables: short for people, whole for programs, never harmful.
+
+Names of initiators and labels of volumes come from other hosts. Characters
+that a terminal would obey, or that change the direction of text, are escaped
+in every format.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+#: How many characters of a volume's id a narrow table shows: its first two
+#: groups, which tell any two volumes of a host apart in practice.
+ID_MAX = 13
+#: How many characters of a name of iSCSI a narrow table shows.
+NAME_MAX = 22
+_TARGET_MAX = 12
+_UNITS = 'BKMGTPE'
+
+
+def safe(text: str) -> str:
+    """Return a text of unknown origin in printable characters."""
+    return ''.join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode('unicode_escape', 'surrogatepass').decode()
+
+
+def short_id(volume_id: str) -> str:
+    """Return the beginning of a volume's id."""
+    return safe(volume_id)[:ID_MAX]
+
+
+def short_name(name: str, most: int = NAME_MAX) -> str:
+    """Return the part of an iSCSI name that tells it from others.
+
+    That is what follows the naming authority's domain, or its end.
+    """
+    found = safe(name.partition(':')[2] or name)
+    return found if len(found) <= most else f'..{found[2 - most:]}'
+
+
+def short_target(iqn: str, backend: str) -> str:
+    """Return the backend and the number in the name of a pool's target."""
+    name = iqn.rpartition(':')[2]
+    at = name.rfind(f'-{backend.lower()}-')
+    return short_name(name[at + 1:] if at >= 0
+                      else name.removeprefix('mydriver-'), _TARGET_MAX)
+
+
+def size(count: float | None) -> str:
+    """Return a number of bytes with a binary unit, such as ``1.5G``."""
+    if count is None:
+        return ''
+    for unit in _UNITS:
+        if abs(count) < 999.5 or unit == _UNITS[-1]:
+            break
+        count /= 1024
+    digits = 0 if unit == 'B' or count >= 99.95 else 1
+    return f'{count:.{digits}f}{unit}'
+
+
+def blank(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the values of a row, empty where there is none."""
+    return tuple('' if v is None else v for v in values)

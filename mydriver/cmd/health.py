@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check a backend: its store, its host, and its exports."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import dataclasses
 import functools
 import os
 
@@ -27,6 +28,38 @@ _WORST = 3
 _Facts = set[tuple[str, ...]]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """The journal of a backend, compared with the kernel.
+
+    Objects that exist only in the kernel are not counted: they may belong to
+    other software.
+
+    :param targets: the targets in the journal.
+    :param wanted: how many ``targets``, ``exports`` and ``mappings`` are in
+        the journal.
+    :param missing: how many of them the kernel lacks.
+    """
+
+    targets: tuple[model.Iqn, ...]
+    wanted: Mapping[str, int]
+    missing: Mapping[str, int]
+
+
+def compare(backend: backends.Backend,
+            observe: Observe = configfs.target) -> Comparison:
+    """Compare the journal of a backend with the kernel.
+
+    :raises MyDriverError: when the journal cannot be read.
+    """
+    wanted = _wanted(backend)
+    iqns = tuple(model.Iqn(iqn) for iqn, in sorted(wanted['targets']))
+    seen = _seen([t for iqn in iqns if (t := observe(iqn))])
+    return Comparison(
+        iqns, {part: len(facts) for part, facts in wanted.items()},
+        {part: len(facts - seen[part]) for part, facts in wanted.items()})
+
+
 def check_host(backend: backends.Backend) -> Iterator[Finding]:
     """Check the store, and what the host needs for serving it."""
     store = _guarded('store', _store, backend)
@@ -48,11 +81,7 @@ def _guarded(part: str, check: Callable[[backends.Backend], Finding],
 
 def check_exports(backend: backends.Backend,
                   observe: Observe = configfs.target) -> Iterator[Finding]:
-    """Compare the journal with the kernel.
-
-    Objects that exist only in the kernel are not reported: they may belong to
-    other software.
-    """
+    """Check what :func:`compare` counts."""
     try:
         if backend.has_gateways:
             yield from served.check(backend)
@@ -61,17 +90,15 @@ def check_exports(backend: backends.Backend,
             yield Finding('exports', True, 'there is no journal yet at '
                           f'{backend.journal_path}')
             return
-        wanted = _wanted(backend)
+        found = compare(backend, observe)
     except exception.MyDriverError as e:
         yield Finding('exports', False, str(e))
         return
-    iqns = [model.Iqn(iqn) for iqn, in wanted['targets']]
-    seen = _seen([t for iqn in iqns if (t := observe(iqn))])
-    for part, facts in wanted.items():
-        missing = len(facts - seen[part])
+    for part, wanted in found.wanted.items():
+        missing = found.missing[part]
         yield Finding(part, not missing, (
-            f'{missing} of {len(facts)} missing in the kernel. Run mydriver '
-            'restore.' if missing else f'{len(facts)}, all in the kernel'))
+            f'{missing} of {wanted} missing in the kernel. Run mydriver '
+            'restore.' if missing else f'{wanted}, all in the kernel'))
     yield from _initiators(backend)
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     'gateway drain': 'gateway:Drain',
     'gateway forget': 'gateway:Forget',
     'gateway list': 'gateway:List',
+    'metrics': 'metrics:Metrics',
     'restore': 'restore:Restore',
     'session list': 'sessions:List',
     'setup': 'setup:Setup',

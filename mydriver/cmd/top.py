@@ -119,9 +119,9 @@ class Looker:
                 continue
             for target in targets:
                 sessions += statistics.HOST.logins(target).sessions or 0
-                for seen in statistics.HOST.exports(
-                        target, pool.backstore_prefix(backend.name)):
-                    exports[backend.name, seen.volume_id] = seen
+            for seen in statistics.HOST.exports(
+                    targets, pool.backstore_prefix(backend.name)):
+                exports[backend.name, seen.volume_id] = seen
         self.initiators = initiators
         return rates.Sample(at_s, exports, sessions)
 

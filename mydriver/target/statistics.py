@@ -6,11 +6,11 @@ here. Counters start at zero when the kernel creates their object.
 
 LIO counts data in whole MiB (drivers/target/target_core_stat.c), except per
 session (drivers/target/iscsi/iscsi_target_stat.c). The block layer counts
-sectors (Documentation/block/stat.rst), but only block devices, and it also
-counts what this host itself does with the device.
+sectors (Documentation/admin-guide/iostats.rst), but only of block devices, and
+it also counts what this host itself does with the device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 import os
 from pathlib import Path
@@ -21,13 +21,8 @@ from mydriver.target import configfs, sessions
 
 _MIB = 1 << 20
 _SECTOR_BYTES = 512
-#: The most that an attribute of configfs or sysfs can contain, bytes.
-_PAGE = 4096
 
-_DEVICE = re.compile(r'\bMajor: (\d+) Minor: (\d+)')
-
-#: The name that this driver gives the link in a LUN's directory.
-_LINK = 'mydriver'
+_DEVICE = re.compile(rb'\bMajor: (\d+) Minor: (\d+)')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,41 +111,46 @@ class Statistics:
     """Reads them.
 
     :param root: the target's directory in configfs.
-    :param devices: the block devices by number in sysfs.
+    :param disks: the block layer's counters of all devices (proc(5)).
     """
 
     def __init__(self, root: Path = configfs.ROOT,
-                 devices: Path = configfs.DEVICES) -> None:
+                 disks: Path = Path('/proc/diskstats')) -> None:
         self._root = root
-        self._devices = str(devices)
+        self._disks_path = disks
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
-        """Return the objects of a target, None when it is not here."""
-        return configfs.target(target, self._root)
+        """Return what identifies the objects of a target.
+
+        :returns: None when it is not here.
+        """
+        return configfs.outline(target, self._root)
 
     def is_here(self, target: model.Iqn) -> bool:
         """Tell whether this host has a target."""
-        return self._tpg(target).is_dir()
+        return os.path.isdir(self._tpg(target))
 
     def sessions(self, target: model.Iqn) -> Iterator[SeenSession]:
         """Yield the initiators that are logged in at a target."""
         acls = f'{self._tpg(target)}/acls'
-        for initiator in _names(acls):
+        for initiator in configfs.subdirectories(acls):
             acl = f'{acls}/{initiator}'
-            found = sessions.parse(_read(f'{acl}/info'))
+            found = sessions.parse(configfs.read(f'{acl}/info').decode(
+                errors='surrogateescape'))
             if found is None:
                 continue
             counted = f'{acl}/fabric_statistics/iscsi_sess_stats'
             yield SeenSession(
                 str(target), initiator, found,
-                sum(name.startswith('lun_') for name in _names(acl)),
+                sum(name.startswith('lun_')
+                    for name in configfs.subdirectories(acl)),
                 Io(_number(f'{counted}/cmd_pdus'),
                    _number(f'{counted}/txdata_octs'),
                    _number(f'{counted}/rxdata_octs')))
 
     def logins(self, target: model.Iqn) -> Logins:
         """Return what a target has counted."""
-        counted = f'{self._tpg(target).parent}/fabric_statistics'
+        counted = f'{os.path.dirname(self._tpg(target))}/fabric_statistics'
         errors = {kind: count for kind, name in (
             ('digest', 'digest_errors'), ('timeout', 'cxn_errors'),
             ('format', 'format_errors')) if (count := _number(
@@ -160,28 +160,28 @@ class Statistics:
                       _number(f'{counted}/iscsi_tgt_attr/login_fails'),
                       errors)
 
-    def exports(self, target: model.Iqn, name_prefix: str
+    def exports(self, targets: Iterable[model.Iqn], name_prefix: str
                 ) -> Iterator[ExportIo]:
-        """Yield the LUNs of a target that lead to a backend's backstores.
+        """Yield the LUNs of targets that lead to a backend's backstores.
 
         :param name_prefix: of the backstores' names, before the volume's id.
         """
-        luns = f'{self._tpg(target)}/lun'
-        for name in _names(luns):
-            lun = f'{luns}/{name}'
-            store = _linked(lun)
-            if store is None or not (
-                    its_name := os.path.basename(store)).startswith(
-                        name_prefix):
-                continue
-            counted = f'{lun}/statistics/scsi_tgt_port'
-            yield ExportIo(
-                its_name.removeprefix(name_prefix), str(target),
-                int(name.removeprefix('lun_')),
-                Io(_number(f'{counted}/in_cmds'),
-                   _mebibytes(f'{counted}/read_mbytes'),
-                   _mebibytes(f'{counted}/write_mbytes')),
-                self._disk(store))
+        disks = self._disks()
+        for target in targets:
+            luns = f'{self._tpg(target)}/lun'
+            for lun in configfs.subdirectories(luns):
+                hba, _, name = configfs.link_in(
+                    f'{luns}/{lun}').rpartition('/')
+                if not name.startswith(name_prefix):
+                    continue
+                counted = f'{luns}/{lun}/statistics/scsi_tgt_port'
+                yield ExportIo(
+                    name.removeprefix(name_prefix), str(target),
+                    int(lun.removeprefix('lun_')),
+                    Io(_number(f'{counted}/in_cmds'),
+                       _mebibytes(f'{counted}/read_mbytes'),
+                       _mebibytes(f'{counted}/write_mbytes')),
+                    disks.get(self._device(os.path.basename(hba), name)))
 
     def mapped(self, target: model.Iqn, initiator: str, lun: int) -> Io:
         """Return the counters of a mapped LUN, for all of its sessions."""
@@ -191,44 +191,31 @@ class Statistics:
                   _mebibytes(f'{counted}/read_mbytes'),
                   _mebibytes(f'{counted}/write_mbytes'))
 
-    def _tpg(self, target: model.Iqn) -> Path:
-        return self._root / 'iscsi' / str(target) / 'tpgt_1'
+    def _tpg(self, target: model.Iqn) -> str:
+        return f'{self._root}/iscsi/{target}/tpgt_1'
 
-    def _disk(self, store: str) -> Disk | None:
-        """Return the counters of the device of a backstore."""
-        if not os.path.basename(os.path.dirname(store)).startswith('iblock_'):
+    def _device(self, hba: str, name: str) -> tuple[bytes, bytes] | None:
+        """Return the numbers of the device of a backstore, as text."""
+        if not hba.startswith('iblock_'):
             return None
-        device = _DEVICE.search(_read(f'{store}/info'))
-        if device is None:
-            return None
-        words = _read(f'{self._devices}/{device[1]}:{device[2]}/stat').split()
-        if len(words) < 9:
-            return None
-        return Disk(int(words[2]) * _SECTOR_BYTES,
-                    int(words[6]) * _SECTOR_BYTES, int(words[8]))
+        found = _DEVICE.search(configfs.read(
+            f'{self._root}/core/{hba}/{name}/info'))
+        return (found[1], found[2]) if found else None
+
+    def _disks(self) -> dict[tuple[bytes, bytes] | None, Disk]:
+        """Return the counters of all block devices, by number."""
+        try:
+            lines = self._disks_path.read_bytes().splitlines()
+        except OSError:
+            return {}
+        return {(words[0], words[1]): Disk(
+            int(words[5]) * _SECTOR_BYTES, int(words[9]) * _SECTOR_BYTES,
+            int(words[11]))
+            for words in map(bytes.split, lines) if len(words) > 11}
 
 
 #: Those of this host.
 HOST = Statistics()
-
-
-def _linked(lun: str) -> str | None:
-    """Return the backstore that a LUN leads to, None when it has gone."""
-    for name in (_LINK, *_names(lun)):
-        try:
-            to = os.readlink(f'{lun}/{name}')
-        except OSError:  # not a link, or no more
-            continue
-        return os.path.normpath(os.path.join(lun, to))
-    return None
-
-
-def _names(folder: str) -> list[str]:
-    """Return the names in a directory, sorted; none when it has gone."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _mebibytes(path: str) -> int | None:
@@ -238,18 +225,5 @@ def _mebibytes(path: str) -> int | None:
 
 
 def _number(path: str) -> int | None:
-    text = _read(path).strip()
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _read(path: str) -> str:
-    """Return the text of an attribute; empty when it cannot be read."""
-    # Path.read_text takes ten times as long, and there are thousands.
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.read(fd, _PAGE).decode(errors='surrogateescape')
-        finally:
-            os.close(fd)
-    except OSError:
-        return ''
+    text = configfs.read(path).strip()
+    return int(text) if text.isdigit() else None

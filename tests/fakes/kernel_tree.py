@@ -30,21 +30,22 @@ CID: 0  Connection State: TARG_CONN_STATE_LOGGED_IN
 
 
 class Tree:
-    """A copy of the target's directory, and of the block devices in sysfs.
+    """A copy of the target's directory, and of the block layer's counters.
 
     :param root: an empty directory.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root / 'target'
-        self.devices = root / 'block'
+        self.disks = root / 'diskstats'
+        self._disks: dict[tuple[int, int], str] = {}
         (self.root / 'iscsi').mkdir(parents=True)
         (self.root / 'core').mkdir()
-        self.devices.mkdir()
+        self.disks.touch()
 
     def statistics(self) -> statistics.Statistics:
         """Return a reader of it."""
-        return statistics.Statistics(self.root, self.devices)
+        return statistics.Statistics(self.root, self.disks)
 
     def target(self, iqn: str, *, sessions: int = 0, accepts: int = 0,
                fails: int = 0, timeouts: int = 0) -> None:
@@ -97,9 +98,10 @@ class Tree:
     def disk(self, device: tuple[int, int], *, read_sectors: int = 0,
              written_sectors: int = 0, in_flight: int = 0) -> None:
         """Set the counters of a block device."""
-        self.write(self.devices / f'{device[0]}:{device[1]}' / 'stat',
-                   f'    1 0 {read_sectors} 5 2 0 {written_sectors} 7 '
-                   f'{in_flight} 12 12 0 0 0 0 0 0')
+        self._disks[device] = (
+            f'{device[0]:4} {device[1]:7} dm-{device[1]} 1 0 {read_sectors} 5 '
+            f'2 0 {written_sectors} 7 {in_flight} 12 12 0 0 0 0 0 0\n')
+        self.disks.write_text(''.join(self._disks.values()))
 
     def mapping(self, iqn: str, initiator: str, lun: int, tpg_lun: int,
                 io: tuple[int, int, int] = (0, 0, 0)) -> None:

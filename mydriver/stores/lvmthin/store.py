@@ -207,6 +207,10 @@ class LvmThinStore:
         """Do nothing: all volumes stay active."""
         names.lv_name(name)
 
+    def pool_status(self) -> thinpool.Status | None:
+        """Return the pool's state, None when it is not active."""
+        return self._pool.status()
+
     def capacity(self) -> base.Capacity:
         """Return what the kernel says of the pool."""
         return room.capacity(self._pool)

@@ -36,7 +36,7 @@ class StatisticsTest(unittest.TestCase):
         self.seen = self.tree.statistics()
 
     def exports(self, prefix='mydriver-disks-'):
-        return list(self.seen.exports(TARGET, prefix))
+        return list(self.seen.exports([TARGET], prefix))
 
     def test_exports(self):
         self.assertEqual([
@@ -61,7 +61,7 @@ class StatisticsTest(unittest.TestCase):
 
     def test_what_is_missing_is_not_zero(self):
         shutil.rmtree(self.file / 'statistics')
-        shutil.rmtree(self.tree.devices / '253:4')
+        self.tree.disks.unlink()
         first, second = self.exports()
         self.assertEqual(statistics.Io(None, None, None), first.io)
         self.assertIsNone(second.disk)
@@ -77,7 +77,7 @@ class StatisticsTest(unittest.TestCase):
         other = model.Iqn(f'{TARGET}0')
         self.assertFalse(self.seen.is_here(other))
         self.assertIsNone(self.seen.observe(other))
-        self.assertEqual([], list(self.seen.exports(other, '')))
+        self.assertEqual([], list(self.seen.exports([other], '')))
         self.assertEqual([], list(self.seen.sessions(other)))
         self.assertEqual(statistics.Logins(None, None, None, {}),
                          self.seen.logins(other))

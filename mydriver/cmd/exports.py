@@ -191,8 +191,7 @@ def _details(backend: backends.Backend, lines: Sequence[Line],
         'Device written bytes': disk.written_bytes if disk else None,
         'Queue': disk.in_flight if disk else None,
         'Initiators': mappings if is_nested else '\n'.join(
-            ', '.join(f'{k}: {v}' for k, v in m.items() if v is not None)
-            for m in mappings),
+            map(_described, mappings)),
     }
     return values if is_nested else dict(zip(
         values, tables.blank(tuple(values.values())), strict=True))
@@ -204,3 +203,14 @@ def _mapping(mapping: model.Mapping, export: model.Export) -> dict[str, Any]:
     return {'initiator': str(mapping.initiator), 'lun': mapping.lun,
             'read_only': mapping.read_only, 'commands': io.commands,
             'read_bytes': io.read_bytes, 'written_bytes': io.written_bytes}
+
+
+def _described(mapping: dict[str, Any]) -> str:
+    """Return two lines of text about a mapping."""
+    mode = 'read only' if mapping['read_only'] else 'writable'
+    said = [f'LUN {mapping["lun"]}', mode]
+    if mapping['commands'] is not None:
+        said += [f'{mapping["commands"]} commands',
+                 f'{tables.size(mapping["read_bytes"])} read',
+                 f'{tables.size(mapping["written_bytes"])} written']
+    return f'{mapping["initiator"]}\n  {", ".join(said)}'

@@ -17,8 +17,9 @@ class List(listing.Listing):
 
     The kernel shows the newest session of an initiator at a target, and does
     not say since when it exists; with multipath there are more. A warning says
-    how many are not shown. The queue is how many commands the target has not
-    answered yet. Data is counted since the login. No line needs root.
+    how many are not shown. The queue is how many commands of the session the
+    target has not answered yet. Commands and bytes are those of all LUNs of
+    the initiator at the target, in whole MiB, since each was mapped.
     """
 
     COLUMNS = ('Backend', 'Target', 'Initiator', 'Alias', 'From', 'State',

@@ -4,8 +4,10 @@
 All of it is world-readable; only CHAP secrets are not, and they are not read
 here. Counters start at zero when the kernel creates their object.
 
-LIO counts data in whole MiB (drivers/target/target_core_stat.c), except per
-session (drivers/target/iscsi/iscsi_target_stat.c). The block layer counts
+LIO counts data in whole MiB (drivers/target/target_core_stat.c). Its exact
+counters of a session are not used: they leave out immediate data, that is most
+small writes (drivers/target/iscsi/iscsi_target.c, iscsit_setup_scsi_cmd), and
+all sessions of an initiator but the newest one. The block layer counts
 sectors (Documentation/admin-guide/iostats.rst), but only of block devices, and
 it also counts what this host itself does with the device.
 """
@@ -79,7 +81,7 @@ class SeenSession:
     :param initiator: name of its NodeACL.
     :param session: the newest of its sessions.
     :param luns: how many LUNs are mapped to it.
-    :param io: of that session, exact.
+    :param io: of all its mapped LUNs, since they were mapped.
     """
 
     target: str
@@ -139,14 +141,10 @@ class Statistics:
                 errors='surrogateescape'))
             if found is None:
                 continue
-            counted = f'{acl}/fabric_statistics/iscsi_sess_stats'
-            yield SeenSession(
-                str(target), initiator, found,
-                sum(name.startswith('lun_')
-                    for name in configfs.subdirectories(acl)),
-                Io(_number(f'{counted}/cmd_pdus'),
-                   _number(f'{counted}/txdata_octs'),
-                   _number(f'{counted}/rxdata_octs')))
+            luns = [name for name in configfs.subdirectories(acl)
+                    if name.startswith('lun_')]
+            yield SeenSession(str(target), initiator, found, len(luns), _sum(
+                _mapped(f'{acl}/{lun}') for lun in luns))
 
     def logins(self, target: model.Iqn) -> Logins:
         """Return what a target has counted."""
@@ -185,11 +183,7 @@ class Statistics:
 
     def mapped(self, target: model.Iqn, initiator: str, lun: int) -> Io:
         """Return the counters of a mapped LUN, for all of its sessions."""
-        counted = (f'{self._tpg(target)}/acls/{initiator}/lun_{lun}'
-                   '/statistics/scsi_auth_intr')
-        return Io(_number(f'{counted}/num_cmds'),
-                  _mebibytes(f'{counted}/read_mbytes'),
-                  _mebibytes(f'{counted}/write_mbytes'))
+        return _mapped(f'{self._tpg(target)}/acls/{initiator}/lun_{lun}')
 
     def _tpg(self, target: model.Iqn) -> str:
         return f'{self._root}/iscsi/{target}/tpgt_1'
@@ -216,6 +210,25 @@ class Statistics:
 
 #: Those of this host.
 HOST = Statistics()
+
+
+def _mapped(lun: str) -> Io:
+    counted = f'{lun}/statistics/scsi_auth_intr'
+    return Io(_number(f'{counted}/num_cmds'),
+              _mebibytes(f'{counted}/read_mbytes'),
+              _mebibytes(f'{counted}/write_mbytes'))
+
+
+def _sum(some: Iterable[Io]) -> Io:
+    """Add counters up; a sum with an unknown one is unknown."""
+    def total(counts: Iterable[int | None]) -> int | None:
+        known = list(counts)
+        return None if None in known else sum(filter(None, known))
+
+    found = list(some)
+    return Io(total(io.commands for io in found),
+              total(io.read_bytes for io in found),
+              total(io.written_bytes for io in found))
 
 
 def _mebibytes(path: str) -> int | None:

@@ -116,20 +116,13 @@ class Tree:
             self.write(acl / 'info', NO_SESSION.format(initiator=initiator))
 
     def session(self, iqn: str, initiator: str, *, alias: str = 'host',
-                address: str = '192.0.2.7', sid: int = 1, queue: int = 0,
-                io: tuple[int, int, int] = (0, 0, 0)) -> None:
-        """Log an initiator in.
-
-        :param io: command PDUs, and bytes read and written.
-        """
+                address: str = '192.0.2.7', sid: int = 1, queue: int = 0
+                ) -> None:
+        """Log an initiator in."""
         acl = self.tpg(iqn) / 'acls' / initiator
         self.write(acl / 'info', SESSION.format(
             initiator=initiator, alias=alias, address=address, sid=sid,
             window=64 - queue))
-        for name, value in zip(('cmd_pdus', 'txdata_octs', 'rxdata_octs'), io,
-                               strict=True):
-            self.write(acl / 'fabric_statistics/iscsi_sess_stats' / name,
-                       value)
 
     def count(self, folder: Path, commands: str, io: tuple[int, int, int]
               ) -> None:

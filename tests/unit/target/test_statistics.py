@@ -92,12 +92,20 @@ class StatisticsTest(unittest.TestCase):
         self.assertEqual([], list(self.seen.sessions(TARGET)))
 
     def test_sessions(self):
-        self.tree.session(str(TARGET), HOST, io=(10, 511, 513), queue=3)
+        self.tree.session(str(TARGET), HOST, queue=3)
+        self.tree.mapping(str(TARGET), HOST, 2, 1, (1, 2, 3))
         found, = self.seen.sessions(TARGET)
-        self.assertEqual((HOST, 1, 3, ('192.0.2.7',)), (
+        self.assertEqual((HOST, 2, 3, ('192.0.2.7',)), (
             found.initiator, found.luns, found.session.queue,
             found.session.addresses))
-        self.assertEqual(statistics.Io(10, 511, 513), found.io)
+        self.assertEqual(statistics.Io(5, 7 * MIB, 9 * MIB), found.io)
+
+    def test_a_sum_with_an_unknown_counter(self):
+        self.tree.session(str(TARGET), HOST)
+        (self.tree.tpg(str(TARGET)) / 'acls' / HOST / 'lun_1/statistics'
+         / 'scsi_auth_intr/num_cmds').unlink()
+        found, = self.seen.sessions(TARGET)
+        self.assertEqual(statistics.Io(None, 5 * MIB, 6 * MIB), found.io)
 
     def test_logins(self):
         self.assertEqual(statistics.Logins(

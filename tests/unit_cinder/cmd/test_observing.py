@@ -40,8 +40,7 @@ class ObservingTestCase(commands.CommandTestCase):
         self.tree.disk((253, 7), read_sectors=8, in_flight=5)
         self.tree.export(str(TARGET), 1, 'disks', SECOND)
         self.tree.mapping(str(TARGET), str(HOST), 1, 0, (7, 10, 2048))
-        self.tree.session(str(TARGET), str(HOST), queue=3,
-                          io=(12, 1 << 20, 1 << 31))
+        self.tree.session(str(TARGET), str(HOST), queue=3)
 
     def rows(self, *argv):
         status, out, err = self.run_command(*argv, '-f', 'json')
@@ -162,16 +161,17 @@ class SessionListTest(ObservingTestCase):
         self.assertEqual([{
             'Backend': 'disks', 'Target': str(TARGET),
             'Initiator': str(HOST), 'Alias': 'host', 'From': '192.0.2.7',
-            'State': 'logged_in', 'LUNs': 1, 'Queue': 3, 'Commands': 12,
-            'Read bytes': 1 << 20, 'Written bytes': 1 << 31, 'Session': 1,
+            'State': 'logged_in', 'LUNs': 1, 'Queue': 3, 'Commands': 7,
+            'Read bytes': 10 * MIB, 'Written bytes': 2048 * MIB, 'Session': 1,
             'ISID': '00023d000001'}], self.rows('session', 'list'))
 
     def test_the_table_is_narrow(self):
         self.fill()
         for n, name in enumerate((LONG, LONG[:40])):
-            self.tree.mapping(str(TARGET), name, 1, 0)
+            self.tree.mapping(str(TARGET), name, 1, 0,
+                              (1 << 31, 999 << 40, 999))
             self.tree.session(str(TARGET), name, address='203.0.113.111',
-                              sid=2 + n, io=(1 << 31, 1 << 62, 999 << 20))
+                              sid=2 + n)
         status, out, _ = self.run_command('session', 'list')
         self.assertEqual(0, status)
         self.assert_narrow(out)

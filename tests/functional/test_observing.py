@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands say of a real initiator that reads and writes."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+import tempfile
+import textwrap
+import uuid
+
+import os_brick
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+from prometheus_client import parser
+
+from lab import process
+from mydriver.backend import devices, settings
+from mydriver.cmd import backends
+from mydriver.stores import names
+from mydriver.target import factory
+from tests.fakes import connecting
+from tests.functional import attaching, base, lio, lvm, test_command
+
+ROOT = Path(__file__).parents[2]
+MIB = 1 << 20
+SIZE_MIB, WRITTEN_MIB, READ_MIB = 192, 64, 32
+
+
+class ObservingTest(base.NodeTestCase):
+    """On a thin pool: the kernel target exports block devices."""
+
+    place = f'mydriver_store = lvmthin\nmydriver_store_path = {lvm.GROUP}'
+    has_device = True
+
+    def setUp(self):
+        super().setUp()
+        attaching.in_this_process(self)
+        self.folder = Path(self.enterContext(
+            tempfile.TemporaryDirectory(dir='/run')))
+        self.folder.chmod(0o755)
+        self.make_place()
+        self.addCleanup(lio.clear)
+        self.addCleanup(self.log_out)
+        self.conf = self.folder / 'cinder.conf'
+        self.conf.write_text(textwrap.dedent(test_command.CONF).format(
+            folder=self.folder, place=self.place.format(folder=self.folder)))
+        self.backend, = backends.read([str(self.conf)])
+        lockutils.set_defaults(str(self.folder / 'locks'))
+        os_brick.setup(cfg.CONF)
+        cfg.CONF.set_override('lock_path', str(self.folder / 'locks'),
+                              'os_brick')
+        self.store = settings.store_of(self.backend.section, 'disks')
+        self.store.prepare()
+        self.service = factory.build(self.backend.settings,
+                                     devices.StoreDevices(self.store))
+        self.service.reconciler.start()
+        self.addCleanup(self.service._journal.close)
+
+    def make_place(self):
+        """Create a volume group; the store creates its pool."""
+        lvm.make_group(extent='4m')
+        self.addCleanup(lvm.remove_group)
+
+    @staticmethod
+    def log_out():
+        """End the sessions that a failed test left."""
+        if base.sessions():
+            base.run('iscsiadm', '--mode', 'node', '--logoutall=all')
+
+    def attached(self):
+        """Attach a new volume to this node; return it."""
+        volume_id = str(uuid.uuid4())
+        self.store.create(names.volume_name(volume_id), SIZE_MIB * MIB)
+        self.service.create_export(volume_id)
+        data = connecting.connect(self.service, volume_id,
+                                  attaching.Cloud.connector(True))
+        connector = attaching.ours(False)
+        return attaching.Attachment(volume_id, data, connector,
+                                    connector.connect_volume(data))
+
+    def run_command(self, *argv):
+        """Run a command of this clone; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, '-m', 'mydriver.cmd.main', *argv,
+             '--config-file', str(self.conf)], cwd=ROOT, text=True,
+            capture_output=True, check=False, timeout=200)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        return done.stdout
+
+    def rows(self, *argv):
+        """Run a command that prints JSON."""
+        return json.loads(self.run_command(*argv, '-f', 'json'))
+
+    def assert_counted(self, row):
+        """Check what was counted after the test's own reads and writes.
+
+        udev reads the beginning and the end of a disk, and nobody else
+        writes.
+        """
+        print(f'\n{type(self).__name__}: {row}', file=sys.stderr)
+        self.assertEqual(WRITTEN_MIB * MIB, row['Written bytes'])
+        self.assertLessEqual(READ_MIB * MIB, row['Read bytes'])
+        self.assertLess(row['Read bytes'], (READ_MIB + 16) * MIB)
+        self.assertLess(WRITTEN_MIB + READ_MIB, row['Commands'])
+
+    def test_what_was_done_is_counted(self):
+        attachment = self.attached()
+        initiator = base.initiator_name()
+        base.run('dd', 'if=/dev/urandom', f'of={attachment.path}', 'bs=1M',
+                 f'count={WRITTEN_MIB}', 'oflag=direct', 'iflag=fullblock')
+        base.run('dd', f'if={attachment.path}', 'of=/dev/null', 'bs=1M',
+                 f'count={READ_MIB}', 'iflag=direct')
+        session, = self.rows('session', 'list')
+        self.assertEqual(
+            ('disks', attachment.data['target_iqn'], initiator, '127.0.0.1',
+             'logged_in', 1, 0),
+            tuple(session[name] for name in (
+                'Backend', 'Target', 'Initiator', 'From', 'State', 'LUNs',
+                'Queue')))
+        self.assert_counted(session)
+        export, = self.rows('export', 'list')
+        self.assert_counted(export)
+        self.assertEqual(0 if self.has_device else None, export['Queue'])
+        shown = self.rows('export', 'show', attachment.volume_id[:13])
+        self.assertTrue(shown['On this host'])
+        self.assert_counted(shown)
+        if self.has_device:
+            self.assertLessEqual(WRITTEN_MIB * MIB,
+                                 shown['Device written bytes'])
+        self.assert_metrics(attachment)
+        print(self.run_command('session', 'list'),
+              self.run_command('export', 'list'), sep='\n', file=sys.stderr)
+        self.as_the_owner(initiator)
+        attachment.disconnect()
+        self.assertEqual([], self.rows('session', 'list'))
+
+    def assert_metrics(self, attachment):
+        """Check the metrics against the same."""
+        found = {
+            (s.name, s.labels.get('volume_id') or s.labels.get('target')
+             or s.labels.get('kind', '')): s.value
+            for family in parser.text_string_to_metric_families(
+                self.run_command('metrics')) for s in family.samples}
+        self.assertEqual(WRITTEN_MIB * MIB, found[
+            'mydriver_export_written_bytes_total', attachment.volume_id])
+        target = attachment.data['target_iqn']
+        for name in ('sessions', 'logins_total'):
+            self.assertEqual(1, found[f'mydriver_{name}', target])
+        for kind in ('targets', 'exports', 'mappings'):
+            self.assertEqual(0, found['mydriver_drift_objects', kind])
+        self.assertEqual(self.has_device, (
+            'mydriver_export_inflight_requests', attachment.volume_id)
+            in found)
+        self.assertEqual(self.has_device,
+                         ('mydriver_pool_working', '') in found)
+
+    def as_the_owner(self, initiator):
+        """Give the state to a user without rights; root becomes that."""
+        for folder in (*Path(sys.prefix).parents, *ROOT.parents, ROOT):
+            folder.chmod(folder.stat().st_mode | 0o111)  # the node's own
+        for path in (self.folder / 'state', *(
+                self.folder / 'state').rglob('*')):
+            os.chown(path, test_command.NOBODY, test_command.NOBODY)
+        session, = self.rows('session', 'list')
+        self.assertEqual(initiator, session['Initiator'])
+        self.assertIsNotNone(self.rows('export', 'list')[0]['Commands'])
+
+    def test_top_while_it_writes(self):
+        attachment = self.attached()
+        again = ('while :; do dd if=/dev/zero of="$0" bs=1M '
+                 f'count={SIZE_MIB} oflag=direct conv=notrunc 2>/dev/null; '
+                 'done')
+        writing = subprocess.Popen(['sh', '-c', again, attachment.path],
+                                   start_new_session=True)
+        try:
+            process.wait_for(
+                lambda: self.rows('export', 'list')[0]['Written bytes'],
+                'writes to be counted', 120)
+            out = self.run_command('top', '--count', '1', '--interval', '6')
+        finally:
+            os.killpg(writing.pid, 9)
+            writing.wait()
+        print(f'\n{out}', file=sys.stderr)
+        line, = (x for x in out.splitlines()
+                 if x.startswith(attachment.volume_id[:13]))
+        _volume, _who, commands, read, written, *_ = line.split()
+        self.assertLess(0, int(commands))
+        self.assertEqual('0B', read)
+        self.assertRegex(written, '[MG]$')
+        attachment.disconnect()
+
+
+class ObservingFilesTest(ObservingTest):
+    """On a filesystem: the kernel target exports files."""
+
+    place = 'mydriver_store_path = {folder}/store'
+    has_device = False
+
+    def make_place(self):
+        """Create the store's filesystem."""
+        self.mount_xfs(self.folder / 'store')

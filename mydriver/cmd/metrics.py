@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mydriver metrics``: figures for Prometheus."""
+"""``mydriver metrics``: figures for Prometheus.
+
+What needs the library of Prometheus is imported by the command that uses it:
+``mydriver restore`` runs at boot, also where the library is missing.
+"""
 
 import argparse
 import importlib.resources
+from typing import TextIO
 
 from cliff import command
-import prometheus_client
 
 from mydriver.cmd import arguments, monitoring
-from mydriver.cmd.monitoring import collector, serving
 
 
 class Metrics(command.Command):
@@ -44,32 +47,39 @@ class Metrics(command.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Export the metrics; return the exit status."""
+        """Export the metrics, or print a file; return the exit status."""
         stdout = self.app.stdout
         for wanted, name in ((parsed_args.dashboard, 'dashboard.json'),
                              (parsed_args.rules, 'alerts.yaml')):
             if wanted:
                 stdout.write(text_of(name))
                 return 0
-        at = serving.address(
-            parsed_args.listen, anywhere=parsed_args.listen_anywhere
-            ) if parsed_args.listen else None
-        its = collector.Collector([
-            collector.BackendSource(b)
-            for b in arguments.open_backends(parsed_args, verbs=True)])
-        registry = prometheus_client.CollectorRegistry()
-        registry.register(its)
-        if at:
-            with serving.server(at, registry) as server:
-                try:
-                    server.serve_forever()
-                except KeyboardInterrupt:
-                    return 0
-        if parsed_args.textfile:
-            serving.write(parsed_args.textfile, registry)
-        else:
-            stdout.write(prometheus_client.generate_latest(registry).decode())
-        return int(bool(its.errors))
+        return _export(parsed_args, stdout)
+
+
+def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:
+    """Export the metrics; return the exit status."""
+    import prometheus_client
+
+    from mydriver.cmd.monitoring import collector, serving
+    at = serving.address(parsed.listen, anywhere=parsed.listen_anywhere
+                         ) if parsed.listen else None
+    its = collector.Collector([
+        collector.BackendSource(b)
+        for b in arguments.open_backends(parsed, verbs=True)])
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(its)
+    if at:
+        with serving.server(at, registry) as server:
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                return 0
+    if parsed.textfile:
+        serving.write(parsed.textfile, registry)
+    else:
+        stdout.write(prometheus_client.generate_latest(registry).decode())
+    return int(bool(its.errors))
 
 
 def text_of(name: str) -> str:

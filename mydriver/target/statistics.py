@@ -19,7 +19,7 @@ from pathlib import Path
 import re
 
 from mydriver import model
-from mydriver.target import configfs, sessions
+from mydriver.target import configfs, outline, sessions
 
 _MIB = 1 << 20
 _SECTOR_BYTES = 512
@@ -126,7 +126,7 @@ class Statistics:
 
         :returns: None when it is not here.
         """
-        return configfs.outline(target, self._root)
+        return outline.target(target, self._root)
 
     def is_here(self, target: model.Iqn) -> bool:
         """Tell whether this host has a target."""
@@ -135,13 +135,13 @@ class Statistics:
     def sessions(self, target: model.Iqn) -> Iterator[SeenSession]:
         """Yield the initiators that are logged in at a target."""
         acls = f'{self._tpg(target)}/acls'
-        for initiator in configfs.subdirectories(acls):
+        for initiator in outline.subdirectories(acls):
             acl = f'{acls}/{initiator}'
-            found = sessions.parse(configfs.read(f'{acl}/info').decode(
+            found = sessions.parse(outline.read(f'{acl}/info').decode(
                 errors='surrogateescape'))
             if found is None:
                 continue
-            luns = [name for name in configfs.subdirectories(acl)
+            luns = [name for name in outline.subdirectories(acl)
                     if name.startswith('lun_')]
             yield SeenSession(str(target), initiator, found, len(luns), _sum(
                 _mapped(f'{acl}/{lun}') for lun in luns))
@@ -167,8 +167,8 @@ class Statistics:
         disks = self._disks()
         for target in targets:
             luns = f'{self._tpg(target)}/lun'
-            for lun in configfs.subdirectories(luns):
-                hba, _, name = configfs.link_in(
+            for lun in outline.subdirectories(luns):
+                hba, _, name = outline.link_in(
                     f'{luns}/{lun}').rpartition('/')
                 if not name.startswith(name_prefix):
                     continue
@@ -192,7 +192,7 @@ class Statistics:
         """Return the numbers of the device of a backstore, as text."""
         if not hba.startswith('iblock_'):
             return None
-        found = _DEVICE.search(configfs.read(
+        found = _DEVICE.search(outline.read(
             f'{self._root}/core/{hba}/{name}/info'))
         return (found[1], found[2]) if found else None
 
@@ -238,5 +238,5 @@ def _mebibytes(path: str) -> int | None:
 
 
 def _number(path: str) -> int | None:
-    text = configfs.read(path).strip()
+    text = outline.read(path).strip()
     return int(text) if text.isdigit() else None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands say of a real initiator that reads and writes."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -16,10 +17,11 @@ from oslo_config import cfg
 from prometheus_client import parser
 
 from lab import process
+from mydriver import model
 from mydriver.backend import devices, settings
 from mydriver.cmd import backends
 from mydriver.stores import names
-from mydriver.target import factory
+from mydriver.target import configfs, factory, outline
 from tests.fakes import connecting
 from tests.functional import attaching, base, lio, lvm, test_command
 
@@ -130,6 +132,7 @@ class ObservingTest(base.NodeTestCase):
             self.assertLessEqual(WRITTEN_MIB * MIB,
                                  shown['Device written bytes'])
         self.assert_metrics(attachment)
+        self.assert_outline(attachment)
         print(self.run_command('session', 'list'),
               self.run_command('export', 'list'), sep='\n', file=sys.stderr)
         self.as_the_owner(initiator)
@@ -155,6 +158,16 @@ class ObservingTest(base.NodeTestCase):
             in found)
         self.assertEqual(self.has_device,
                          ('mydriver_pool_working', '') in found)
+
+    def assert_outline(self, attachment):
+        """Compare the fast view of the target with the full one."""
+        target = model.Iqn(attachment.data['target_iqn'])
+        full = configfs.target(target)
+        self.assertEqual(1, len(full.mappings))
+        self.assertEqual(dataclasses.replace(
+            full, portals=frozenset(), authenticated=frozenset(),
+            exports=tuple(dataclasses.replace(e, path='', size_bytes=0)
+                          for e in full.exports)), outline.target(target))
 
     def as_the_owner(self, initiator):
         """Give the state to a user without rights; root becomes that."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The counters of the kernel, read from a copied tree."""
 
+import dataclasses
 from pathlib import Path
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ import unittest
 import uuid
 
 from mydriver import model
-from mydriver.target import statistics
+from mydriver.target import configfs, statistics
 from tests.fakes import kernel_tree
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
@@ -112,6 +113,11 @@ class StatisticsTest(unittest.TestCase):
             2, 5, 1, {'digest': 0, 'timeout': 3, 'format': 0}),
             self.seen.logins(TARGET))
 
-    def test_the_objects_of_a_target(self):
-        self.assertEqual([FIRST, SECOND], [
-            e.serial for e in self.seen.observe(TARGET).exports])
+    def test_the_outline_of_a_target(self):
+        full = configfs.target(TARGET, self.tree.root)
+        self.assertEqual([FIRST, SECOND], [e.serial for e in full.exports])
+        self.assertEqual(1, len(full.mappings))
+        self.assertEqual(dataclasses.replace(
+            full, exports=tuple(dataclasses.replace(e, path='', size_bytes=0)
+                                for e in full.exports)),
+            self.seen.observe(TARGET))

@@ -75,9 +75,9 @@ class MyDriver(app.App):
 
     def __init__(self, **streams: Any) -> None:
         super().__init__(
-            description='Set up a host for mydriver, check and restore the '
-            'iSCSI exports on a Cinder storage host, serve those of a backend '
-            'in Ceph, or trace an attach through the logs.',
+            description='Set up a host for mydriver; check, watch and restore '
+            'the iSCSI exports on a Cinder storage host, or serve those of a '
+            'backend in Ceph; trace an attach through the logs.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
 

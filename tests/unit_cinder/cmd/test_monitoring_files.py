@@ -95,7 +95,7 @@ class DocumentationTest(unittest.TestCase):
             r'^   \* - ``(mydriver_\w+)``\n     - (\w+)\n     - (.*)\n'
             r'     - ((?:.|\n {7})+)', DOC.read_text(), re.MULTILINE)
         self.assertEqual(
-            [(m.exported_name, m.kind, ', '.join(m.labels) or '-', m.text)
+            [(m.exported_name, m.kind, ', '.join(m.labels) or 'none', m.text)
              for m in catalogue.METRICS],
             [(name, kind, labels.replace('``', ''), ' '.join(text.split()))
              for name, kind, labels, text in rows])

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands say of a real initiator that reads and writes."""
 
+import contextlib
 import dataclasses
 import json
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
+import urllib.request
 import uuid
 
 import os_brick
@@ -28,6 +32,8 @@ from tests.functional import attaching, base, lio, lvm, test_command
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
+_RECORDED = re.compile(
+    '^mydriver_(?:scrape_timestamp|export_|pool_data_used).*$', re.MULTILINE)
 SIZE_MIB, WRITTEN_MIB, READ_MIB = 192, 64, 32
 
 
@@ -138,13 +144,18 @@ class ObservingTest(base.NodeTestCase):
         attachment.disconnect()
         self.assertEqual([], self.rows('session', 'list'))
 
-    def assert_metrics(self, attachment):
-        """Check the metrics against the same."""
-        found = {
+    @staticmethod
+    def values(text):
+        """Return the values of metrics by name and one of the labels."""
+        return {
             (s.name, s.labels.get('volume_id') or s.labels.get('target')
              or s.labels.get('kind', '')): s.value
-            for family in parser.text_string_to_metric_families(
-                self.run_command('metrics')) for s in family.samples}
+            for family in parser.text_string_to_metric_families(text)
+            for s in family.samples}
+
+    def assert_metrics(self, attachment):
+        """Check the metrics against the same."""
+        found = self.values(self.run_command('metrics'))
         self.assertEqual(WRITTEN_MIB * MIB, found[
             'mydriver_export_written_bytes_total', attachment.volume_id])
         target = attachment.data['target_iqn']
@@ -179,24 +190,31 @@ class ObservingTest(base.NodeTestCase):
         print(f'\n{out}', file=sys.stderr)
         self.assertIn(initiator, out)
 
-    def test_top_while_it_writes(self):
-        attachment = self.attached()
-        again = ('while :; do dd if=/dev/zero of="$0" bs=1M '
-                 f'count={SIZE_MIB} oflag=direct conv=notrunc 2>/dev/null; '
-                 'done')
-        writing = subprocess.Popen(['sh', '-c', again, attachment.path],
+    @contextlib.contextmanager
+    def load(self, attachment, read=False):
+        """Write to a volume, or read it, again and again."""
+        which = ('if="$0" of=/dev/null iflag=direct' if read else
+                 'if=/dev/zero of="$0" oflag=direct conv=notrunc')
+        again = (f'while :; do dd bs=1M count={SIZE_MIB} {which} '
+                 '2>/dev/null; done')
+        working = subprocess.Popen(['sh', '-c', again, attachment.path],
                                    start_new_session=True)
         try:
+            yield
+        finally:
+            os.killpg(working.pid, signal.SIGKILL)
+            working.wait()
+            process.wait_for(lambda: not any(
+                arguments[0] == b'dd' for _, arguments in
+                base.command_lines()), 'the last dd to end', 60)
+
+    def test_top_while_it_writes(self):
+        attachment = self.attached()
+        with self.load(attachment):
             process.wait_for(
                 lambda: self.rows('export', 'list')[0]['Written bytes'],
                 'writes to be counted', 120)
             out = self.run_command('top', '--count', '1', '--interval', '6')
-        finally:
-            os.killpg(writing.pid, signal.SIGKILL)
-            writing.wait()
-            process.wait_for(lambda: not any(
-                arguments[0] == b'dd' for _, arguments in
-                base.command_lines()), 'the last dd to end', 60)
         print(f'\n{out}', file=sys.stderr)
         line, = (x for x in out.splitlines()
                  if x.startswith(attachment.volume_id[:13]))
@@ -204,6 +222,55 @@ class ObservingTest(base.NodeTestCase):
         self.assertLess(0, int(commands))
         self.assertEqual('0B', read)
         self.assertRegex(written, '[KMG]$')
+        attachment.disconnect()
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Serve metrics over HTTP; give a function that scrapes them."""
+        url = 'http://127.0.0.1:9889/metrics'
+
+        def scrape():
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                return answer.read().decode()
+
+        def answers():
+            with contextlib.suppress(OSError):
+                return scrape()
+
+        running = subprocess.Popen(
+            [sys.executable, '-m', 'mydriver.cmd.main', 'metrics', '--listen',
+             '127.0.0.1:9889', '--config-file', str(self.conf)], cwd=ROOT)
+        try:
+            process.wait_for(answers, 'metrics to be served', 120)
+            yield scrape
+        finally:
+            running.terminate()
+            running.wait()
+
+    def test_metrics_of_a_run(self):
+        attachment = self.attached()
+        read, written = ([], [])
+        with self.listening() as scrape:
+            for work in (None, 'write', 'read', None):
+                with (self.load(attachment, work == 'read') if work
+                      else contextlib.nullcontext()):
+                    for _ in range(5):
+                        time.sleep(1)
+                        text = scrape()
+                        # What doc/plot_metrics.py draws.
+                        print(*_RECORDED.findall(text), sep='\n',
+                              file=sys.stderr)
+                time.sleep(2)
+                found = self.values(scrape())
+                read.append(found['mydriver_export_read_bytes_total',
+                                  attachment.volume_id])
+                written.append(found['mydriver_export_written_bytes_total',
+                                     attachment.volume_id])
+        self.assertEqual(0, written[0])
+        self.assertLess(8 * MIB, written[1])
+        self.assertEqual([written[1]] * 2, written[2:])
+        self.assertLess(read[1] + 8 * MIB, read[2])
+        self.assertEqual(read[2], read[3])
         attachment.disconnect()
 
 

@@ -31,7 +31,8 @@ PANELS = (
     ('Commands', 'mydriver_export_commands_total', 'per s', True, 1),
     ('Written', 'mydriver_export_written_bytes_total', 'MiB/s', True, _MIB),
     ('Read', 'mydriver_export_read_bytes_total', 'MiB/s', True, _MIB),
-    ('Requests in flight', 'mydriver_export_inflight_requests', '', False, 1),
+    ('Data of the thin pool', 'mydriver_pool_data_used_bytes', 'MiB', False,
+     _MIB),
 )
 
 Series = dict[str, list[tuple[float, float]]]
@@ -45,7 +46,7 @@ def read(text: str) -> dict[str, Series]:
     for name, labels, value in samples(text):
         if name == _TIME:
             at_s = value
-        else:
+        elif at_s:
             found[name][labels].append((at_s, value))
     return found
 
@@ -78,7 +79,7 @@ def draw(found: dict[str, Series], picture: Path) -> None:
             axis.plot([at - start_s for at, _ in shown],
                       [value / scale for _, value in shown],
                       label=volume[1] if volume else labels)
-        axis.set_title(f'{title} ({unit})' if unit else title, fontsize=10)
+        axis.set_title(f'{title} ({unit})', fontsize=10)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)

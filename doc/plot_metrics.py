@@ -17,9 +17,6 @@ from pathlib import Path
 import re
 import sys
 
-import matplotlib as mpl
-
-mpl.use('svg')
 from matplotlib import pyplot
 
 _SAMPLE = re.compile(r'^(mydriver_\w+)(\{[^}]*\})? ([0-9.e+-]+)$')
@@ -66,7 +63,10 @@ def rate(points: Sequence[tuple[float, float]]
 
 
 def draw(found: dict[str, Series], picture: Path) -> None:
-    """Draw the panels."""
+    """Draw the panels; the same recording gives the same file."""
+    pyplot.switch_backend('svg')
+    pyplot.rcParams.update({'svg.fonttype': 'none',
+                            'svg.hashsalt': 'mydriver'})
     figure, axes = pyplot.subplots(2, 2, figsize=(9, 5), sharex=True,
                                    constrained_layout=True)
     start_s = min(points[0][0] for series in found.values()
@@ -85,7 +85,7 @@ def draw(found: dict[str, Series], picture: Path) -> None:
     axes[0, 0].legend(fontsize=8)
     for axis in axes[1]:
         axis.set_xlabel('s')
-    figure.savefig(picture)
+    figure.savefig(picture, metadata={'Date': None})
 
 
 if __name__ == '__main__':

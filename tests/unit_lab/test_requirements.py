@@ -20,14 +20,14 @@ PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 SIDES = {
     'storage': (('cinder_volume', 'backend', 'stores', 'target',
                  'privileged/stores', 'privileged/target',
-                 'privileged/network'),
+                 'privileged/network', 'cmd/monitoring', 'cmd/metrics'),
                 {'cinder', 'eventlet'}),
     'compute': (('nova_virt', 'initiator', 'privileged/initiator'),
                 {'nova'}),
 }
 
-#: Modules of those rooms that both sides run.
-BOTH = {'cmd/upgrade_check'}
+#: Commands that both sides run.
+BOTH = {'cmd/main', 'cmd/setup', 'cmd/trace', 'cmd/upgrade_check'}
 
 #: Of the extras' packages, those that oslo.config and oslo.privsep require.
 REQUIRED_BY_OSLO = {'eventlet', 'stevedore'}
@@ -46,7 +46,7 @@ def side_of(path: Path) -> str | None:
     """Return the side that a module belongs to; None for both."""
     name = path.relative_to(ROOT / 'mydriver').with_suffix('').as_posix()
     for side, (rooms, _) in SIDES.items():
-        if name not in BOTH and any(name == room or name.startswith(f'{room}/')
+        if any(name == room or name.startswith(f'{room}/')
                for room in rooms):
             return side
     return None

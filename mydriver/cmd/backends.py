@@ -7,7 +7,7 @@ cinder/volume/driver.py and cinder/common/config.py. A test compares the two
 sets of declarations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import contextlib
 import copy
 import dataclasses
@@ -210,18 +210,27 @@ def _warn_of_orphans(ours: Mapping[str, Backend]) -> None:
 
     A section may have been renamed while hosts have volumes attached.
     """
+    for path in orphans(ours, ours.values()):
+        LOG.warning(
+            '%s is the journal of [%s], which is not an enabled mydriver '
+            'backend: its exports are not served. If the section was '
+            'renamed, restore its name; otherwise remove that directory',
+            path, path.parent.name)
+
+
+def orphans(names: Collection[str], ours: Iterable[Backend]) -> list[Path]:
+    """Return the paths of journals that belong to no enabled backend.
+
+    :param names: of all enabled backends of this driver.
+    :param ours: those whose state directories are looked at.
+    """
     parents = set()
-    for backend in ours.values():
+    for backend in ours:
         with contextlib.suppress(exception.ConfigurationError):
             parents.add(Path(backend.state_path).parent)
-    for path in sorted(p for d in parents
-                       for p in d.glob(f'*/{sqlite.FILE_NAME}')):
-        if path.parent.name not in ours:
-            LOG.warning(
-                '%s is the journal of [%s], which is not an enabled mydriver '
-                'backend: its exports are not served. If the section was '
-                'renamed, restore its name; otherwise remove that directory',
-                path, path.parent.name)
+    return [path for path in sorted(
+        p for d in parents for p in d.glob(f'*/{sqlite.FILE_NAME}'))
+        if path.parent.name not in names]
 
 
 def _sources(conf: cfg.ConfigOpts) -> str:

@@ -29,12 +29,16 @@ _UNIT_DIRECTORIES = ('etc/systemd/system', 'run/systemd/system',
 _OURS = '"mydriver-'
 
 
-def warnings() -> Iterator[str]:
-    """Yield a warning for each enabled rival and each saved export."""
-    units = [unit for unit in UNITS if _is_enabled(unit)]
-    saved = [ROOT / name for name in SAVED if os.path.exists(ROOT / name)]
+def warnings(root: Path | None = None) -> Iterator[str]:
+    """Yield a warning for each enabled rival and each saved export.
+
+    :param root: the host's root directory; default: :data:`ROOT`.
+    """
+    root = root or ROOT
+    units = [unit for unit in UNITS if _is_enabled(root, unit)]
+    saved = [root / name for name in SAVED if os.path.exists(root / name)]
     for unit in units:
-        if not _keeps_targets(unit):
+        if not _keeps_targets(root, unit):
             yield (f'{unit} is enabled: it removes all targets when it is '
                    'stopped or restarted. Run systemctl disable, but without '
                    '--now, which would stop it. If you need the service, see '
@@ -43,31 +47,31 @@ def warnings() -> Iterator[str]:
             yield (f'{unit} is enabled: when it is started or restarted, it '
                    f'removes all targets and restores {saved[0]}. See "Rival '
                    'services" in the operations guide.')
-    for path in (ROOT / name for name in SAVED if units):
+    for path in (root / name for name in SAVED if units):
         if _OURS in _read(path):
             yield (f'{path} contains outdated exports of mydriver; '
                    f'{units[0]} restores them at boot. Move the file away.')
 
 
-def _is_enabled(unit: str) -> bool:
+def _is_enabled(root: Path, unit: str) -> bool:
     """Tell whether a unit is enabled, from systemd's directories."""
-    files = [ROOT / directory / unit for directory in _UNIT_DIRECTORIES]
+    files = [root / directory / unit for directory in _UNIT_DIRECTORIES]
     found = next((f for f in files if f.is_symlink() or f.exists()), None)
     if found is None or _is_masked(found):
         return False
     return any(os.path.lexists(wanted / unit)
                for directory in _UNIT_DIRECTORIES
                for kind in ('wants', 'requires')
-               for wanted in (ROOT / directory).glob(f'*.{kind}'))
+               for wanted in (root / directory).glob(f'*.{kind}'))
 
 
-def _keeps_targets(unit: str) -> bool:
+def _keeps_targets(root: Path, unit: str) -> bool:
     """Tell whether a unit has our setting that it removes nothing at its end.
 
     Source: rtslib_fb/targetctl.py; ``restore`` clears only before it restores
     a file that exists.
     """
-    return any('ExecStop=' in _read(ROOT / directory / f'{unit}.d' / name
+    return any('ExecStop=' in _read(root / directory / f'{unit}.d' / name
                                     ).splitlines()
                for directory in _UNIT_DIRECTORIES
                for name in ('mydriver.conf', 'override.conf'))

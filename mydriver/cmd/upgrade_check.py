@@ -91,17 +91,8 @@ class Checks(upgradecheck.UpgradeCommands):
              *(f'{p} {v}' for p, v in found.items())]))
 
     def _entry_points(self) -> upgradecheck.Result:
-        wrong = []
-        for group, name, value in ENTRY_POINTS:
-            values = {e.value for e in importlib.metadata.entry_points(
-                group=group, name=name)}
-            if value not in values:
-                wrong.append(f'{name} of {group} is not registered in '
-                             f'{sys.prefix}: install the package there.')
-            elif others := sorted(values - {value}):
-                wrong.append(f'{", ".join(others)} is registered as {name} of '
-                             f'{group}, too: remove one of the packages.')
-        return _result(_FAILURE, wrong, f'{len(ENTRY_POINTS)} registered')
+        return _result(_FAILURE, wrong_entry_points(),
+                       f'{len(ENTRY_POINTS)} registered')
 
     def _options(self) -> upgradecheck.Result:
         try:
@@ -112,7 +103,7 @@ class Checks(upgradecheck.UpgradeCommands):
         if not found:
             return upgradecheck.Result(
                 _SUCCESS, 'There is no configuration of cinder-volume here')
-        if wrong := [w for backend in found for w in _invalid(backend)]:
+        if wrong := [w for backend in found for w in invalid(backend)]:
             return _result(_FAILURE, wrong)
         names = [backend.name for backend in found]
         return _result(_WARNING, option_names.concerns(
@@ -146,6 +137,21 @@ class Checks(upgradecheck.UpgradeCommands):
     )
 
 
+def wrong_entry_points() -> list[str]:
+    """Return what is wrong with the entry points, a sentence each."""
+    wrong = []
+    for group, name, value in ENTRY_POINTS:
+        values = {e.value for e in importlib.metadata.entry_points(
+            group=group, name=name)}
+        if value not in values:
+            wrong.append(f'{name} of {group} is not registered in '
+                         f'{sys.prefix}: install the package there.')
+        elif others := sorted(values - {value}):
+            wrong.append(f'{", ".join(others)} is registered as {name} of '
+                         f'{group}, too: remove one of the packages.')
+    return wrong
+
+
 def _result(code: upgradecheck.Code, problems: Sequence[str],
             otherwise: str = '') -> upgradecheck.Result:
     """Return the problems with a code; without any, success."""
@@ -153,7 +159,7 @@ def _result(code: upgradecheck.Code, problems: Sequence[str],
         code if problems else _SUCCESS, ' '.join(problems) or otherwise)
 
 
-def _invalid(backend: backends.Backend) -> list[str]:
+def invalid(backend: backends.Backend) -> list[str]:
     """Return what is wrong with the values of a backend's options."""
     wrong = []
     for option in opts.VOLUME_OPTS:

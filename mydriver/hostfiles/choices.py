@@ -24,9 +24,11 @@ _USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
 _PATH = re.compile(r'(/[A-Za-z0-9._+@-]+)+')
 _PATH_MAX = 1024
 
-_USERS = {STORAGE: 'cinder', COMPUTE: 'nova'}
-_CONFIG = {STORAGE: '/etc/cinder/cinder.conf',
-           COMPUTE: '/etc/nova/nova.conf'}
+#: Who runs the service by default.
+USERS = {STORAGE: 'cinder', COMPUTE: 'nova'}
+#: Where its configuration is by default.
+CONFIG = {STORAGE: '/etc/cinder/cinder.conf',
+          COMPUTE: '/etc/nova/nova.conf'}
 
 #: The options, by their names in the manifest, and whether they are lists.
 OPTIONS = {'user': False, 'bindir': False, 'helper': False,
@@ -102,11 +104,11 @@ def choose(kind: str, options: Mapping[str, Any]) -> Choices:
     stores = _stores(options) if storage else ()
     return Choices(
         kind=kind,
-        user=user('--user', options.get('user', _USERS[kind])),
+        user=user('--user', options.get('user', USERS[kind])),
         program=path('--bindir', _locate('mydriver', bindir, '--bindir')),
         helper=path('--helper', helper),
         config_files=_paths('--config-file',
-                            options.get('config_file') or [_CONFIG[kind]]),
+                            options.get('config_file') or [CONFIG[kind]]),
         stores=stores,
         store_paths=_paths('--store-path', options.get('store_path') or (
             ['/srv/mydriver'] if 'reflink' in stores else [])),

@@ -14,6 +14,7 @@ from mydriver import exception, releases
 #: Module and class of each command. They are imported when they are needed:
 #: a compute host lacks what those of storage hosts import.
 COMMANDS = {
+    'doctor': 'doctor:Doctor',
     'export list': 'exports:List',
     'export show': 'exports:Show',
     'gateway': 'gateway:Gateway',
@@ -75,9 +76,9 @@ class MyDriver(app.App):
 
     def __init__(self, **streams: Any) -> None:
         super().__init__(
-            description='Set up a host for mydriver; check, watch and restore '
-            'the iSCSI exports on a Cinder storage host, or serve those of a '
-            'backend in Ceph; trace an attach through the logs.',
+            description='Set up and check a host for mydriver; check, watch '
+            'and restore the iSCSI exports on a Cinder storage host, or serve '
+            'those of a backend in Ceph; trace an attach through the logs.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
 

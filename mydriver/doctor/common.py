@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks for both kinds of host."""
+
+from collections.abc import Iterator
+import ctypes
+import functools
+import os
+from pathlib import Path
+import stat
+
+from mydriver import exception, releases
+from mydriver.doctor import findings
+from mydriver.doctor import host as hosts
+from mydriver.doctor.findings import Check, Found
+from mydriver.doctor.host import Host
+from mydriver.hostfiles import activation, catalogue
+from mydriver.privileged import grants
+
+#: adjtimex(2) returns it when the clock is not synchronised.
+_TIME_ERROR = 5
+#: More than struct timex takes; all zero means that nothing is changed.
+_TIMEX_BYTES = 512
+
+_PROJECTS = {'storage': 'cinder', 'compute': 'nova'}
+_SERVICES = {'storage': 'cinder-volume', 'compute': 'nova-compute'}
+
+
+def _modules(host: Host) -> Iterator[Found]:
+    kernel = os.uname().release
+    built_in = {Path(line).name.partition('.')[0].replace('-', '_')
+                for line in (host.text(f'/lib/modules/{kernel}/modules'
+                                       '.builtin') or '').splitlines()}
+    for name in catalogue.modules(host.choices()):
+        if name in built_in or host.at(f'/sys/module/{name}').is_dir():
+            continue
+        tried = hosts.run(['modprobe', '--dry-run', '--quiet', name])
+        if tried is None or tried.status:
+            yield findings.error(
+                f'The kernel module {name} is not loaded, and kernel '
+                f'{kernel} does not have it.', 'apt-get install '
+                'linux-image-amd64  # a kernel with all modules; on Ubuntu '
+                f'linux-modules-extra-{kernel}')
+        else:
+            yield findings.error(
+                f'The kernel module {name} is not loaded.',
+                f'modprobe {name}', functools.partial(_load, name))
+
+
+def _load(name: str) -> str:
+    done = hosts.run(['modprobe', name], activation._TIMEOUT_S)
+    if done is None or done.status:
+        raise OSError(f'modprobe {name}: {done.err.strip() if done else ""}')
+    return f'modprobe {name}'
+
+
+def _lvm_filter(host: Host) -> Iterator[Found]:
+    if not activation.restricts_lvm(host.filesystem()):
+        yield findings.warning(
+            'LVM on this host scans all disks.',
+            'In /etc/lvm/lvm.conf, section devices, set global_filter = [ '
+            '"a|^/dev/sda|", "r|.*|" ] with the disks of this host; check it '
+            'with lvmconfig devices/global_filter')
+
+
+def clock_state() -> int:
+    """Return the state of the kernel's clock, see adjtimex(2).
+
+    :returns: -1 when it cannot be read.
+    """
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    return int(ctypes.CDLL(None).adjtimex(buffer))
+
+
+def _clock(_host: Host) -> Iterator[Found]:
+    state = clock_state()
+    if state < 0:
+        yield findings.info('It is not known whether the clock is '
+                            'synchronised.')
+    elif state == _TIME_ERROR:
+        yield findings.warning('The clock of this host is not synchronised.',
+                               'timedatectl set-ntp true')
+
+
+def _release(host: Host) -> Iterator[Found]:
+    project = _PROJECTS[host.kind]
+    found = releases.version_of(project)
+    if found is None:
+        yield findings.unknown(
+            f'{project} is not installed beside this command.',
+            f'Run the mydriver of the environment that '
+            f'{_SERVICES[host.kind]} has.')
+        return
+    upgrade = f'Install {project} {releases.supported(project)}'
+    try:
+        for text in releases.concerns(project, found):
+            yield findings.warning(text, upgrade)
+    except exception.UnsupportedRelease as e:
+        yield findings.error(str(e), upgrade)
+
+
+def _config_files(host: Host) -> Iterator[Found]:
+    config = host.config()
+    if not config:
+        yield findings.error(
+            f'There is no {" or ".join(host.files)}.',
+            f'cp /etc/mydriver/{_PROJECTS[host.kind]}.conf.sample '
+            f'{host.files[0]}  # and edit it')
+    for path in [*config, *(str(host.at(d)) for d in host.directories)]:
+        try:
+            grants.check_owner(path)
+        except exception.ConfigurationError as e:
+            yield findings.error(
+                f'{e.problem}.', e.remedy.removeprefix('Run ').rstrip('.'))
+        else:
+            mode = Path(path).stat().st_mode
+            if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+                yield findings.warning(
+                    f'Every user can read {path}, which has passwords.',
+                    f'chmod o-rwx {path}')
+
+
+CHECKS = (
+    Check('kernel-modules', findings.BOTH, 'The kernel modules are loaded',
+          'Without them there is no kernel target, or no disk of one.',
+          _modules),
+    Check('config-files', findings.BOTH,
+          'Only root can change the configuration of the service',
+          'The privileged daemon obeys these files as root, and refuses to '
+          'work if others can change them.', _config_files),
+    Check('lvm-filter', findings.BOTH,
+          'LVM leaves the disks of guests alone',
+          'LVM of the host activates the volume groups that it finds on '
+          "guests' disks, which can damage them and keeps volumes busy.",
+          _lvm_filter),
+    Check('clock', findings.BOTH, 'The clock is synchronised',
+          'Leases of gateways, tokens and the times in logs depend on it.',
+          _clock),
+    Check('release', findings.BOTH, 'The release of OpenStack is supported',
+          'The service refuses to load the driver or the plugin with an '
+          'unsupported release.', _release),
+)

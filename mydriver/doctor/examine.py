@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run checks: none stops another one, and none runs for ever."""
+
+from collections.abc import Iterator, Sequence
+import concurrent.futures
+import os
+import subprocess
+import threading
+
+from mydriver import exception
+from mydriver.doctor import findings
+from mydriver.doctor.findings import Check, Finding, Found
+from mydriver.doctor.host import Host
+
+#: Longest text of an unexpected error.
+_REASON_CHARACTERS = 300
+
+
+def examine(host: Host, checks: Sequence[Check]) -> list[Finding]:
+    """Run the checks for a kind of host, one after the other.
+
+    :returns: at least one finding for each check.
+    """
+    return [Finding(check, host.kind, found)
+            for check in checks if host.kind in check.kinds
+            for found in _in_time(host, check)]
+
+
+def _in_time(host: Host, check: Check) -> list[Found]:
+    """Run a check; give up waiting for it after its time.
+
+    The thread of one that hangs stays behind; it does not keep the process
+    from ending.
+    """
+    result: concurrent.futures.Future[list[Found]] = (
+        concurrent.futures.Future())
+
+    def work() -> None:
+        result.set_result(_guarded(host, check))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return result.result(check.timeout_s)
+    except concurrent.futures.TimeoutError:
+        return [findings.unknown(
+            f'The check did not end within {check.timeout_s:.0f} s.')]
+
+
+def _guarded(host: Host, check: Check) -> list[Found]:
+    try:
+        return list(check.look(host)) or [findings.ok(f'{check.title}.')]
+    except exception.ConfigurationError as e:
+        if isinstance(e.__cause__, PermissionError):
+            return [findings.unknown(f'{e.option}: {e.problem}.', e.remedy)]
+        return [findings.error(f'{e.option}: {e.problem}.', e.remedy)]
+    except exception.MyDriverError as e:
+        return [findings.error(str(e), 'See the text of the error.')]
+    except PermissionError as e:
+        return [findings.unknown(f'{e.filename}: {e.strerror}.',
+                                 'Run the command as root.')]
+    except subprocess.TimeoutExpired as e:
+        return [findings.unknown(f'{os.path.basename(e.cmd[0])} did not end '
+                                 f'within {e.timeout:.0f} s.')]
+    except Exception as e:  # a fault of the check
+        text = f'{type(e).__name__}: {exception.shown(str(e), 200)}'
+        return [findings.unknown(
+            f'The check failed: {text[:_REASON_CHARACTERS]}')]
+
+
+def fix(found: Sequence[Finding]) -> Iterator[str]:
+    """Apply the safe remedies; yield what was done."""
+    done: list[object] = []
+    for finding in found:
+        if finding.found.fix is None or finding.found.fix in done:
+            continue
+        done.append(finding.found.fix)
+        try:
+            yield f'{finding.check.id}: {finding.found.fix()}'
+        except (exception.MyDriverError, OSError,
+                subprocess.SubprocessError) as e:
+            yield f'{finding.check.id}: failed: {e}'

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check that the service can start its privileged daemon."""
+
+from collections.abc import Iterator
+import itertools
+import os
+import pwd
+import shlex
+
+from mydriver.doctor import findings
+from mydriver.doctor import host as hosts
+from mydriver.doctor.findings import Check, Found
+from mydriver.doctor.host import Host
+from mydriver.hostfiles import privsep as rules
+
+#: What sudo says if it may not run the command without a password.
+_REFUSALS = ('password is required', 'a terminal is required', 'not allowed',
+             'not in the sudoers', 'Sorry, user')
+_ABSENT = ('command not found', ': not found', 'No such file')
+
+#: Of the whole attempt, seconds; the verb has less.
+_TIMEOUT_S = 20.0
+
+_MODULE = 'mydriver.doctor.ping'
+
+
+def _privsep(host: Host) -> Iterator[Found]:
+    section = rules.section(host.kind)
+    command = host.setting(section, 'helper_command')
+    if host.user == 'root' and not command:
+        return
+    words = shlex.split(command or 'sudo privsep-helper')
+    problems = list(_static(host, section, command, words))
+    yield from problems
+    if all(p.severity is not findings.Severity.ERROR for p in problems):
+        yield from _attempt(host, section)
+
+
+def _static(host: Host, section: str, command: str | None, words: list[str]
+            ) -> Iterator[Found]:
+    """Check the setting, and that what it names is there."""
+    where = f'[{section}] helper_command'
+    config = host.config()
+    sample = (f'Set {where} in {host.files[0] if host.files else "the file"} '
+              f'as in /etc/mydriver: mydriver setup {host.kind} --print')
+    if command is None:
+        yield findings.warning(
+            f'Configuration: {where} is not set, so oslo.privsep runs sudo '
+            'privsep-helper, which the rule of mydriver setup does not '
+            'allow.', sample)
+        return
+    is_sudo = os.path.basename(words[0]) == 'sudo' if words else False
+    if not words or (is_sudo and len(words) < 2):
+        yield findings.error(f'Configuration: {where} names no program.',
+                             sample)
+        return
+    if is_sudo and hosts.program(words[0]) is None:
+        yield findings.error(
+            f'sudo: {words[0]} of {where} is not installed.',
+            'apt-get install sudo  # or dnf install sudo')
+    helper = next((w for w in words[is_sudo:] if not w.startswith('-')),
+                  words[0])
+    there = (host.at(helper) if os.path.isabs(helper)
+             else hosts.program(helper))
+    if there is None or not os.access(there, os.X_OK):
+        yield findings.error(
+            f'Path: {helper} of {where} is not an executable file.',
+            f'mydriver setup {host.kind} --install, and {sample}')
+    named = [str(host.at(v)) for n, v in itertools.pairwise(words)
+             if n == '--config-file']
+    if named and [f for f in named if f not in config]:
+        yield findings.error(
+            f'Configuration: {where} names {", ".join(named)}, but the '
+            f'service reads {", ".join(config) or "no file"}.', sample)
+
+
+def _attempt(host: Host, section: str) -> Iterator[Found]:
+    """Start the daemon as the service's user, and call a verb."""
+    try:
+        uid = pwd.getpwnam(host.user).pw_uid
+    except KeyError:
+        yield findings.error(
+            f'There is no user {host.user}, which the service should run as.',
+            f'mydriver setup {host.kind} --install --user NAME')
+        return
+    if os.geteuid() not in (0, uid):
+        yield findings.unknown(
+            f'Only root and {host.user} can start the daemon.',
+            'Run the command as root.')
+        return
+    answer = hosts.run_module(
+        _MODULE, [host.kind, *host.config()], _TIMEOUT_S,
+        None if os.geteuid() == uid else host.user)
+    if answer.status:
+        yield _judge(host, section, ' '.join(
+            (answer.err + ' ' + answer.out).split()))
+
+
+def _judge(host: Host, section: str, said: str) -> Found:
+    """Say whether sudo, the path or the configuration is wrong."""
+    shown = said[-300:]
+    setup = f'mydriver setup {host.kind} --install'
+    if any(text in said for text in _REFUSALS):
+        return findings.error(
+            f'sudo: {host.user} may not run helper_command of [{section}]: '
+            f'{shown}', setup)
+    if any(text in said for text in _ABSENT):
+        return findings.error(
+            f'Path: helper_command of [{section}] cannot be run: {shown}',
+            setup)
+    return findings.error(
+        f'Configuration: the daemon of [{section}] does not work: {shown}',
+        f'Correct [{section}] in {" ".join(host.files)}; mydriver setup '
+        f'{host.kind} --print shows the right one')
+
+
+CHECKS = (
+    Check('privsep', findings.BOTH,
+          'The privileged daemon starts and answers',
+          'Without it no volume can be exported, attached or detached.',
+          _privsep, _TIMEOUT_S + 5),
+)

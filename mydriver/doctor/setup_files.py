@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check the files that ``mydriver setup`` has put in place."""
+
+from collections.abc import Callable, Iterator, Sequence
+import functools
+import os
+
+from mydriver.doctor import findings
+from mydriver.doctor.findings import Check, Found
+from mydriver.doctor.host import Host
+from mydriver.hostfiles import (
+    activation,
+    catalogue,
+    choices,
+    installing,
+    manifest,
+    planning,
+)
+from mydriver.hostfiles import root as roots
+from mydriver.hostfiles.planning import State
+
+_KEPT = {
+    State.CHANGED: ('was changed since mydriver setup has written it', ''),
+    State.FOREIGN: ('was not made by mydriver setup, and differs', ''),
+}
+_WORDS = {State.ABSENT: 'is missing', State.OURS: 'is out of date',
+          State.OBSOLETE: 'is no longer needed'}
+
+
+def _setup_files(host: Host) -> Iterator[Found]:
+    root = host.filesystem()
+    install = f'mydriver setup {host.kind} --install'
+    made = manifest.load(root, host.kind)
+    if made is None:
+        yield findings.warning(
+            f'mydriver setup {host.kind} has not been run on this host.',
+            install)
+        return
+    chosen = choices.choose(host.kind, made.options)
+    changes = [c for c in planning.plan(root, made, catalogue.files(chosen))
+               if c.differs]
+    # One for all of them.
+    fix = (functools.partial(reinstall, root, host.kind)
+           if not any(c.state is State.FOREIGN for c in changes) else None)
+    for change in changes:
+        if change.state in _KEPT:
+            yield findings.warning(
+                f'{change.path} {_KEPT[change.state][0]}.',
+                f'mydriver setup {host.kind}  # shows the difference; '
+                f'{install} --force replaces it')
+        else:
+            yield _ours(change, install, fix)
+    yield from _owners(root, made)
+    if not made.activated and not changes:
+        yield findings.warning(
+            'The files of mydriver setup are in place, but not all commands '
+            'after it have succeeded.', install)
+
+
+def _ours(change: planning.Change, install: str,
+          fix: Callable[[], str] | None) -> Found:
+    what = f'{change.path} {_WORDS[change.state]}'
+    if change.found and change.wanted and (
+            change.found.content == change.wanted.content):
+        what = (f'{change.path} has mode {change.found.mode:04o} instead of '
+                f'{change.wanted.mode:04o}')
+    return findings.error(f'{what}.', install, fix)
+
+
+def _owners(root: roots.Root, made: manifest.Manifest) -> Iterator[Found]:
+    for path in sorted(made.files):
+        found = root.read(path)
+        if found is not None and found.uid:
+            where = f'{root.path.rstrip("/")}{path}'
+            yield findings.error(
+                f'{path} belongs to user id {found.uid}, not to root.',
+                f'chown root:root {where}', functools.partial(_chown, where))
+
+
+def _chown(path: str) -> str:
+    os.chown(path, 0, 0, follow_symlinks=False)
+    return f'chown root:root {path}'
+
+
+def reinstall(root: roots.Root, kind: str) -> str:
+    """Install what is missing or out of date, as ``mydriver setup`` does.
+
+    What somebody has changed is kept. Nothing is started.
+
+    :raises ConfigurationError: when a file cannot be written.
+    """
+    made = manifest.load(root, kind) or manifest.Manifest(kind)
+    chosen = choices.choose(kind, made.options)
+    done = installing.install(root, made, catalogue.files(chosen),
+                              catalogue.folders(chosen))
+    said = [f'{c.state.value} {c.path}' for c in done.changed]
+    if activation.is_live(root) and not made.activated:
+        commands: Sequence[Sequence[str]] = activation.after_install(
+            root, chosen)
+        failed = activation.execute(commands)
+        said += [activation.text(c) for c in commands]
+        said += [f'failed: {activation.text(f.command)}: {f.reason}'
+                 for f in failed]
+        if not failed:
+            made.activated = True
+            made.save(root)
+    return '; '.join(said) or 'nothing was left to do'
+
+
+CHECKS = (
+    Check('setup-files', findings.BOTH,
+          'The files of mydriver setup are in place',
+          'They restore exports at boot, let the service become root for its '
+          'verbs, and keep other services from clearing the target.',
+          _setup_files),
+)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Damage that both kinds of host and storage hosts can have."""
+
+import os
+from unittest import mock
+
+from mydriver import releases
+from mydriver.doctor import common, examine, setup_files, storage
+from mydriver.hostfiles import activation, catalogue
+from tests.fakes import doctor
+
+#: The tests have another one.
+CLOCK_STATE = common.clock_state
+
+
+class CommonTestCase(doctor.DoctorTestCase):
+    """A storage host."""
+
+    def setUp(self):
+        super().setUp()
+        self.storage()
+
+    def look(self, check_id):
+        """Return what is wrong."""
+        return self.examine('storage', check_id, (
+            *common.CHECKS, *setup_files.CHECKS, *storage.CHECKS))
+
+    def only(self, check_id):
+        """Return the one thing that is wrong."""
+        found, = self.look(check_id)
+        return found.found
+
+    def fix(self, check_id):
+        """Apply what is safe; return what was done."""
+        return list(examine.fix(self.look(check_id)))
+
+
+class CommonTest(CommonTestCase):
+    """What any host and each storage host needs."""
+
+    def test_nothing_is_wrong(self):
+        for check in (*common.CHECKS, *setup_files.CHECKS, *storage.CHECKS):
+            if check.id != 'release':  # of this environment
+                with self.subTest(check.id):
+                    self.assertEqual([], self.look(check.id))
+
+    def test_a_module_that_is_not_loaded(self):
+        (self.folder / 'sys/module/iscsi_target_mod').rmdir()
+        self.command('modprobe')
+        found = self.only('kernel-modules')
+        self.assertEqual(('error', 'modprobe iscsi_target_mod'),
+                         (found.severity, found.remedy))
+        self.put('/bin/modprobe', '#!/bin/sh\n'
+                 f'/bin/mkdir {self.folder}/sys/module/$1\n', 0o755)
+        self.assertEqual(['kernel-modules: modprobe iscsi_target_mod'],
+                         list(examine.fix(
+                             [mock.Mock(check=mock.Mock(id='kernel-modules'),
+                                        found=found)])))
+        self.assertEqual([], self.look('kernel-modules'))
+
+    def test_a_module_that_cannot_be_loaded(self):
+        (self.folder / 'sys/module/iscsi_target_mod').rmdir()
+        self.command('modprobe', status=1)
+        found = self.only('kernel-modules')
+        self.assertIn('apt-get install', found.remedy)
+        self.assertIsNone(found.fix)
+        self.assertIn('does not have it', found.what)
+
+    def test_a_module_that_is_part_of_the_kernel(self):
+        (self.folder / 'sys/module/iscsi_target_mod').rmdir()
+        self.put(f'/lib/modules/{os.uname().release}/modules.builtin',
+                 'kernel/drivers/target/iscsi/iscsi-target-mod.ko\n')
+        self.assertEqual([], self.look('kernel-modules'))
+
+    def test_lvm_scans_all_disks(self):
+        self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
+        self.command('lvmconfig', status=5)
+        found = self.only('lvm-filter')
+        self.assertEqual('warning', found.severity)
+        self.assertIn('set global_filter', found.remedy)
+
+    def test_the_clock(self):
+        for state, severity, remedy in (
+                (5, 'warning', 'timedatectl set-ntp true'), (-1, 'info', '')):
+            with mock.patch.object(common, 'clock_state', lambda s=state: s):
+                found = self.only('clock')
+            self.assertEqual((severity, remedy),
+                             (found.severity, found.remedy))
+
+    def test_the_clock_can_be_read(self):
+        self.assertIn(CLOCK_STATE(), range(-1, 6))
+
+    def test_the_release(self):
+        for version, severity in (('1.0.0', 'error'), ('999.0.0', 'warning'),
+                                  (None, 'unknown')):
+            with mock.patch.object(releases, 'version_of',
+                                   lambda p, v=version: v):
+                found = self.look('release')[0].found
+            self.assertEqual(severity, found.severity)
+            self.assertRegex(found.remedy, 'Install cinder|Run the mydriver')
+
+    def test_a_configuration_that_others_can_change(self):
+        path = f'{self.folder}/etc/cinder/cinder.conf'
+        os.chown(path, 4242, 0)
+        found = self.only('config-files')
+        self.assertEqual(
+            ('error', f'chown root:root {path}; chmod 640 {path}'),
+            (found.severity, found.remedy))
+        os.chown(path, 0, 0)
+        os.chmod(path, 0o666)
+        self.assertIn(f'chmod 640 {path}', self.only('config-files').remedy)
+
+    def test_a_folder_that_others_can_change(self):
+        path = f'{self.folder}/etc/cinder'
+        os.chmod(path, 0o777)
+        self.assertEqual(f'chown root {path}; chmod go-w {path}',
+                         self.only('config-files').remedy)
+
+    def test_a_configuration_that_all_can_read(self):
+        path = f'{self.folder}/etc/cinder/cinder.conf'
+        os.chmod(path, 0o644)
+        found = self.only('config-files')
+        self.assertEqual(('warning', f'chmod o-rwx {path}'),
+                         (found.severity, found.remedy))
+
+    def test_no_configuration(self):
+        os.unlink(f'{self.folder}/etc/cinder/cinder.conf')
+        self.assertIn('cp /etc/mydriver/cinder.conf.sample '
+                      '/etc/cinder/cinder.conf',
+                      self.only('config-files').remedy)
+
+    def test_configfs_is_not_mounted(self):
+        self.put('/proc/mounts', 'proc /proc proc rw 0 0\n')
+        self.assertEqual('mount -t configfs configfs /sys/kernel/config',
+                         self.only('configfs').remedy)
+
+    def test_the_database_of_the_target_is_missing(self):
+        (self.folder / 'etc/target/pr').rmdir()
+        found = self.only('target-dbroot')
+        self.assertEqual(('error', 'install -d -m 0700 /etc/target/pr'),
+                         (found.severity, found.remedy))
+
+    def test_the_target_is_not_loaded(self):
+        os.unlink(f'{self.folder}/sys/kernel/config/target/dbroot')
+        self.assertEqual('info', self.only('target-dbroot').severity)
+
+
+class SetupFilesTest(CommonTestCase):
+    """The files of ``mydriver setup``, with a rule for sudo."""
+
+    OPTIONS = {'bindir': '/opt/cinder/bin', 'user': 'cinder'}
+    INSTALL = 'mydriver setup storage --install'
+    SUDOERS = '/etc/sudoers.d/mydriver-storage'
+
+    def test_it_was_never_run(self):
+        os.unlink(f'{self.folder}/var/lib/mydriver/setup/storage.json')
+        found = self.only('setup-files')
+        self.assertEqual(('warning', self.INSTALL, None),
+                         (found.severity, found.remedy, found.fix))
+
+    def test_a_file_is_missing(self):
+        unit = f'{catalogue.UNITS}/{catalogue.RESTORE}'
+        os.unlink(f'{self.folder}{unit}')
+        found = self.only('setup-files')
+        self.assertEqual((f'{unit} is missing.', self.INSTALL),
+                         (found.what, found.remedy))
+        self.assertEqual([f'setup-files: create {unit}'],
+                         self.fix('setup-files'))
+        self.activate('storage')
+        self.assertEqual([], self.look('setup-files'))
+        self.assertTrue(self.is_there(unit))
+
+    def test_several_files_are_installed_at_once(self):
+        for name in ('restore.service', 'restore.service.d/lvmthin.conf'):
+            path = self.folder / f'etc/systemd/system/mydriver-{name}'
+            if path.exists():
+                path.unlink()
+        os.unlink(self.folder / 'etc/tmpfiles.d/mydriver-storage.conf')
+        self.assertEqual(2, len(self.look('setup-files')))
+        self.assertEqual(1, len(self.fix('setup-files')))
+        self.activate('storage')
+        self.assertEqual([], self.look('setup-files'))
+
+    def test_a_wrong_mode(self):
+        os.chmod(f'{self.folder}{self.SUDOERS}', 0o644)
+        found = self.only('setup-files')
+        self.assertEqual(
+            (f'{self.SUDOERS} has mode 0644 instead of 0440.', self.INSTALL),
+            (found.what, found.remedy))
+        self.fix('setup-files')
+        self.activate('storage')
+        self.assertEqual([], self.look('setup-files'))
+
+    def test_a_wrong_owner(self):
+        path = f'{self.folder}{self.SUDOERS}'
+        os.chown(path, 4242, 4242)
+        self.assertEqual(f'chown root:root {path}',
+                         self.only('setup-files').remedy)
+        self.assertEqual([f'setup-files: chown root:root {path}'],
+                         self.fix('setup-files'))
+        self.assertEqual([], self.look('setup-files'))
+
+    def test_a_file_that_somebody_changed_is_kept(self):
+        path = '/etc/modules-load.d/mydriver-storage.conf'
+        self.put(path, 'mine\n')
+        found = self.only('setup-files')
+        self.assertEqual(('warning', None), (found.severity, found.fix))
+        self.assertIn(f'{self.INSTALL} --force', found.remedy)
+        self.assertEqual([], self.fix('setup-files'))
+        self.assertEqual('mine\n', self.get(path))
+
+    def test_a_command_after_it_failed(self):
+        made = self.made()
+        made.activated = False
+        made.save(self.root)
+        self.assertEqual(self.INSTALL, self.only('setup-files').remedy)
+
+    def test_on_a_live_host_the_units_are_enabled(self):
+        os.unlink(f'{self.folder}{catalogue.UNITS}/{catalogue.RESTORE}')
+        ran = []
+        with mock.patch.object(activation, 'is_live', return_value=True), \
+                mock.patch.object(activation, 'execute',
+                                  lambda c: ran.extend(c) or []):
+            done, = self.fix('setup-files')
+            self.assertIn('enable mydriver-restore.service', done)
+        self.assertFalse([c for c in ran if 'start' in c or 'restart' in c
+                          or '--now' in c])
+        self.assertEqual([], self.look('setup-files'))
+
+    def test_a_damaged_record(self):
+        self.put('/var/lib/mydriver/setup/storage.json', '{')
+        found = self.only('setup-files')
+        self.assertEqual('error', found.severity)
+        self.assertIn('Restore it from a copy', found.remedy)

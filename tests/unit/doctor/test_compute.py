@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Damage of compute hosts."""
+
+import os
+
+from mydriver import model
+from mydriver.doctor import common, compute, guests, volumes
+from mydriver.initiator.sysfs import Sysfs
+from tests.fakes import doctor, initiator
+
+TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
+PORTAL = initiator.PORTALS[0]
+NAME = compute.INITIATOR_NAME
+
+
+class ComputeTestCase(doctor.DoctorTestCase):
+    """A compute host."""
+
+    def setUp(self):
+        super().setUp()
+        self.compute()
+
+    def look(self, check_id):
+        """Return what is wrong."""
+        return [f.found for f in self.examine('compute', check_id, (
+            *common.CHECKS, *compute.CHECKS, *volumes.CHECKS))]
+
+    def only(self, check_id):
+        """Return severity and remedy of the one thing that is wrong."""
+        found, = self.look(check_id)
+        return found.severity, found.remedy
+
+
+class ComputeTest(ComputeTestCase):
+    """iscsid, multipathd and Nova."""
+
+    def test_nothing_is_wrong(self):
+        for check in (*common.CHECKS, *compute.CHECKS, *volumes.CHECKS):
+            if check.id != 'release':  # of this environment
+                with self.subTest(check.id):
+                    self.assertEqual([], self.look(check.id))
+
+    def stop(self, pid):
+        """End a process."""
+        for name in ('comm', 'stat'):
+            (self.folder / f'proc/{pid}/{name}').unlink()
+
+    def test_iscsid_does_not_run(self):
+        self.stop(100)
+        self.command('systemctl', 'inactive', 3)
+        self.command('iscsid')
+        self.assertEqual(
+            ('error', 'systemctl enable --now iscsid.socket iscsid'),
+            self.only('iscsid'))
+        self.command('systemctl', 'active')
+        self.assertEqual([], self.look('iscsid'))
+
+    def test_open_iscsi_is_not_installed(self):
+        self.stop(100)
+        self.assertIn('apt-get install open-iscsi', self.only('iscsid')[1])
+
+    def test_the_initiator_name(self):
+        for text in (None, '# none\n', 'GenerateName=yes\n',
+                     'InitiatorName=notaname\n',
+                     'InitiatorName=iqn.2000-01.a:x\n' * 2):
+            with self.subTest(text):
+                if text is None:
+                    os.unlink(f'{self.folder}{NAME}')
+                else:
+                    self.put(NAME, text)
+                severity, remedy = self.only('initiator-name')
+                self.assertEqual('error', severity)
+                self.assertEqual(
+                    f'echo InitiatorName=$(iscsi-iname) > {NAME}; '
+                    'systemctl restart iscsid', remedy)
+
+    def test_iscsid_still_has_the_old_name(self):
+        later = doctor.STARTED + 60
+        os.utime(f'{self.folder}{NAME}', (later, later))
+        self.assertEqual(('warning', 'systemctl restart iscsid'),
+                         self.only('initiator-name-in-use'))
+
+    def test_multipathd_does_not_run(self):
+        self.stop(101)
+        self.assertEqual(('error', 'systemctl enable --now multipathd'),
+                         self.only('multipathd'))
+        self.compute_without_multipath()
+        self.assertEqual('info', self.only('multipathd')[0])
+
+    def compute_without_multipath(self):
+        """Leave the option out."""
+        self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF.replace(
+            'volume_use_multipath = true', ''))
+
+    def test_settings_of_multipathd(self):
+        for old, new, remedy in (
+                ('names "no"', 'names "yes"', 'mydriver setup compute'),
+                ('skip_kpartx "yes"', 'skip_kpartx "no"',
+                 'mydriver setup compute --install'),
+                ('LIO-ORG', 'OTHER', 'systemctl reload multipathd'),
+                ('"strict"', '"greedy"', 'set find_multipaths yes')):
+            with self.subTest(new):
+                self.command('multipathd',
+                             doctor.MULTIPATH_CONF.replace(old, new))
+                found = self.look('multipathd')
+                self.assertTrue(found)
+                for one in found:
+                    self.assertEqual('warning', one.severity)
+                    self.assertIn(remedy, one.remedy)
+
+    def test_what_counts_for_our_disks(self):
+        config = doctor.MULTIPATH_CONF + """
+            devices {
+                device {
+                    vendor "LIO-ORG"
+                    product "TCMU device"
+                    skip_kpartx "no"
+                }
+                device {
+                    vendor "(unbalanced"
+                    skip_kpartx "no"
+                }
+            }
+            """
+        self.assertEqual(
+            ('yes', 'no', 'strict'), tuple(compute.effective(config)[n] for n
+                                           in ('skip_kpartx',
+                                               'user_friendly_names',
+                                               'find_multipaths')))
+        self.assertEqual('no', compute.effective(
+            config + 'overrides {\nskip_kpartx "no"\n}\n')['skip_kpartx'])
+
+    def test_multipathd_tells_nothing(self):
+        self.command('multipathd', 'permission deny: need to be root', 1)
+        self.assertEqual(('unknown', 'Run the command as root.'),
+                         self.only('multipathd'))
+
+    def test_another_driver(self):
+        self.configure('/etc/nova/nova.conf', """
+            [DEFAULT]
+            compute_driver = libvirt.LibvirtDriver
+            """)
+        severity, remedy = self.only('nova-conf')
+        self.assertEqual('warning', severity)
+        self.assertEqual(
+            'In /etc/nova/nova.conf, section DEFAULT, set compute_driver = '
+            'mydriver.LibvirtDriver; systemctl restart nova-compute', remedy)
+
+
+class VolumesTest(ComputeTestCase):
+    """Sessions, disks, and what guests use."""
+
+    def setUp(self):
+        super().setUp()
+        self.fake = initiator.FakeHost(self.folder / 'sys')
+        self.naa = model.naa_id(initiator.VOLUME)
+        self.fake.luns[1] = initiator.Lun.of(initiator.VOLUME)
+
+    def attach(self, guest=True):
+        """Log in, with a disk; a guest uses it."""
+        self.fake.add_session(str(TARGET), PORTAL)
+        session, = Sysfs(self.folder / 'sys').sessions(TARGET)
+        self.fake.scan(session, 1)
+        self.put('/dev/sda', '')
+        self.make('/dev/disk/by-id')
+        link = f'/dev/disk/by-id/wwn-0x{self.naa}'
+        (self.folder / link[1:]).symlink_to(self.folder / 'dev/sda')
+        if guest:
+            self.put(f'{guests.FOLDER}/instance-1.xml',
+                     "<domstatus><disk type='block'><source "
+                     f"dev='{link}' index='1'/></disk></domstatus>")
+        return link
+
+    def test_a_disk_that_a_guest_uses(self):
+        self.attach()
+        for check in volumes.CHECKS:
+            self.assertEqual([], self.look(check.id))
+
+    def test_a_disk_that_nobody_uses(self):
+        self.attach(guest=False)
+        self.assertEqual(
+            ('warning', ('blockdev --flushbufs /dev/sda && echo 1 > '
+             '/sys/class/block/sda/device/delete')), self.only('guest-disks'))
+
+    def test_the_map_of_such_a_disk(self):
+        self.fake.multipathd = True
+        self.attach(guest=False)
+        self.assertRegex(self.only('guest-disks')[1],
+                         r'^multipath -f \S+ && blockdev')
+
+    def test_a_disk_that_the_host_mounts(self):
+        self.attach(guest=False)
+        self.put('/proc/self/mountinfo',
+                 '36 35 8:0 / /mnt rw - ext4 /dev/sda rw\n')
+        self.put('/sys/block/sda/dev', '8:0')
+        self.assertEqual([], self.look('guest-disks'))
+
+    def test_without_libvirt_nothing_is_called_unused(self):
+        self.attach(guest=False)
+        (self.folder / guests.FOLDER[1:]).rmdir()
+        found, = self.look('guest-disks')
+        self.assertEqual('unknown', found.severity)
+        self.assertIn('cannot be known', found.what)
+        self.assertNotIn('delete', found.remedy)
+
+    def test_virsh_is_asked_where_the_files_cannot_be_read(self):
+        link = self.attach(guest=False)
+        (self.folder / guests.FOLDER[1:]).rmdir()
+        self.put('/bin/virsh', '#!/bin/sh\ncase "$*" in\n'
+                 '*domblklist*) echo " Target   Source"; echo ----; '
+                 f'echo " vda   {link}";;\n'
+                 '*list*) echo guest;;\nesac\n', 0o755)
+        self.assertEqual([], self.look('guest-disks'))
+        self.put('/bin/virsh', '#!/bin/sh\nexit 1\n', 0o755)
+        self.assertEqual('unknown', self.only('guest-disks')[0])
+
+    def test_the_disk_of_a_guest_is_gone(self):
+        link = self.attach()
+        (self.folder / link[1:]).unlink()
+        self.assertIn(
+            ('error',
+             'openstack server reboot --hard $(virsh domuuid instance-1)'),
+            [(f.severity, f.remedy) for f in self.look('guest-disks')])
+
+    def test_a_session_without_disks(self):
+        self.fake.add_session(str(TARGET), PORTAL)
+        self.assertEqual(('warning', 'iscsiadm -m session -r 1 -u'),
+                         self.only('iscsi-sessions'))
+
+    def test_a_session_that_lost_its_portal(self):
+        self.attach()
+        self.put('/sys/class/iscsi_session/session1/state', 'FAILED')
+        severity, remedy = self.only('iscsi-sessions')
+        self.assertEqual('warning', severity)
+        self.assertIn(f'Restore the network to {PORTAL}', remedy)
+
+    def test_a_session_of_others(self):
+        self.fake.add_session('iqn.2000-01.com.example:san', PORTAL)
+        for check in volumes.CHECKS:
+            self.assertEqual([], self.look(check.id))
+
+    def test_a_node_record_that_was_left_behind(self):
+        for name in (f'{TARGET}/192.0.2.1,3260,1/default',
+                     'iqn.2000-01.com.example:san/192.0.2.1,3260,1/default'):
+            self.put(f'/etc/iscsi/nodes/{name}', '')
+        self.assertEqual(
+            ('warning', (f'iscsiadm -m node -T {TARGET} -p 192.0.2.1:3260 '
+             '-o delete')), self.only('node-records'))
+        self.attach()
+        self.assertEqual([], self.look('node-records'))

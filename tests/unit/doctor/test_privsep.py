@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The privileged daemon, started as the service starts it."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from oslo_config import cfg
+
+from mydriver import exception
+from mydriver.doctor import privsep
+from mydriver.privileged import ping
+from tests.fakes import doctor
+
+HELPER = Path(sys.executable).with_name('privsep-helper')
+SUDO = '#!/bin/sh\nexec "$@"\n'
+
+
+class PrivsepTest(doctor.DoctorTestCase):
+    """A compute host, whose daemon needs fewer packages."""
+
+    def setUp(self):
+        super().setUp()
+        self.put('/bin/sudo', SUDO, 0o755)
+        self.compute()
+        self.set_command(f'sudo {self.helper()}')
+
+    def helper(self):
+        """Return a helper that starts a daemon, as its path in the root."""
+        self.put('/opt/helper', f'#!/bin/sh\nexec {HELPER} "$@"\n', 0o755)
+        # The doctor sees it below the root; the daemon's side does not.
+        return '/opt/helper'
+
+    def set_command(self, command):
+        """Set helper_command in nova.conf."""
+        self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF + (
+            f"""
+    [mydriver_privsep_initiator]
+    helper_command = {command}
+            """))
+
+    def find(self):
+        """Return what is wrong."""
+        return [f.found for f in self.examine(
+            'compute', 'privsep', privsep.CHECKS)]
+
+    def only(self, what, remedy):
+        """Check what the one thing that is wrong is."""
+        found, = self.find()
+        self.assertEqual('error', found.severity)
+        self.assertRegex(found.what, what)
+        self.assertIn(remedy, found.remedy)
+
+    def sudo_that_maps(self, more=''):
+        """Make sudo find the helper of the root."""
+        self.put('/bin/sudo', f'#!/bin/sh\n{more}\nname=$1; shift\n'
+                 f'exec {self.folder}$name "$@"\n', 0o755)
+
+    def test_it_works(self):
+        self.sudo_that_maps()
+        self.assertEqual([], self.find())
+
+    def test_the_daemon_ends_with_the_check(self):
+        pids = self.folder / 'pids'
+        self.sudo_that_maps(f'echo $$ >> {pids}')
+        self.find()
+        pid = int(pids.read_text().split()[0])
+        self.assertFalse(Path(f'/proc/{pid}').exists())
+
+    def test_without_sudo(self):
+        os.unlink(self.bin / 'sudo')
+        self.only('^sudo: .* is not installed', 'apt-get install sudo')
+
+    def test_sudo_refuses(self):
+        self.put('/bin/sudo', '#!/bin/sh\n'
+                 'echo sudo: a password is required >&2; exit 1\n', 0o755)
+        self.only('^sudo: root may not run .*a password is required',
+                  'mydriver setup compute --install')
+
+    def test_the_helper_is_missing(self):
+        os.unlink(self.folder / 'opt/helper')
+        self.only('^Path: /opt/helper .* not an executable file',
+                  'mydriver setup compute --install')
+
+    def test_sudo_does_not_find_the_helper(self):
+        self.only('^Path: helper_command .* cannot be run',
+                  'mydriver setup compute --install')
+
+    def test_the_helper_reads_other_files(self):
+        self.set_command('sudo /opt/helper --config-file /etc/other.conf')
+        self.only('^Configuration: .* names .*/etc/other.conf',
+                  'mydriver setup compute --print')
+
+    def test_the_helper_fails(self):
+        self.put('/opt/helper', '#!/bin/sh\necho No module >&2; exit 3\n',
+                 0o755)
+        self.sudo_that_maps()
+        self.only('^Configuration: .*non-zero', 'Correct [mydriver_privsep_')
+
+    def test_the_option_is_not_set(self):
+        self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF)
+        self.assertEqual([], self.find())  # root needs no sudo
+        self.install('compute', user='nova-of-this-test')
+        severities = {f.severity: f.remedy for f in self.find()}
+        self.assertIn('mydriver setup compute --print',
+                      severities['warning'])
+        self.assertIn('--user NAME', severities['error'])
+
+    def test_no_secret_is_shown(self):
+        self.put('/opt/helper', '#!/bin/sh\nexit 3\n', 0o755)
+        self.sudo_that_maps()
+        with open(self.folder / 'etc/nova/nova.conf', 'a') as file:
+            file.write('[database]\nconnection = mysql://u:s3cr3t@h/d\n')
+        self.assertNotIn('s3cr3t', str(self.find()))
+
+
+class PingTest(doctor.DoctorTestCase):
+    """mydriver.doctor.ping, on its own, and its verbs."""
+
+    def test_the_verbs_take_nothing(self):
+        for verb in (ping.ping_target, ping.ping_initiator):
+            function = verb.args[0]
+            self.assertEqual(os.geteuid(), function())
+            with self.assertRaises(exception.RequestRefused):
+                function('x')
+
+    def test_the_daemon_of_storage_hosts_needs_files_of_root(self):
+        self.storage()
+        conf = self.folder / 'etc/cinder/cinder.conf'
+        self.addCleanup(cfg.CONF.clear)
+        cfg.CONF([f'--config-file={conf}'], project='cinder')
+        ping.ping_target.args[0]()
+        os.chmod(conf, 0o666)
+        with self.assertRaises(exception.ConfigurationError):
+            ping.ping_target.args[0]()
+
+    def test_a_file_that_cannot_be_read(self):
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'mydriver.doctor.ping',
+             'compute', '/no/such.conf'], capture_output=True, text=True,
+            check=False)
+        self.assertEqual(1, done.returncode)
+        self.assertIn('/no/such.conf', done.stdout)

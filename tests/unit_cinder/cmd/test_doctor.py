@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mydriver doctor``: the command, and checks of the configuration."""
+
+import errno
+import io
+import json
+import logging
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+from unittest import mock
+
+from oslo_config import cfg
+
+from mydriver import discovery, exception, model
+from mydriver.cmd import doctor as command
+from mydriver.cmd import doctor_config, main, upgrade_check
+from mydriver.doctor import common
+from tests.fakes import doctor
+
+PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
+RESTART = ('Correct /etc/cinder/cinder.conf; systemctl restart '
+           'cinder-volume')
+INSTALL = ('pip install mydriver[storage]; systemctl restart '
+           'cinder-volume')
+TARGET = 'iqn.2010-10.org.openstack:mydriver-host-files-0'
+
+
+class CommandTestCase(doctor.DoctorTestCase):
+    """A host that is well, apart from the release of this environment."""
+
+    def setUp(self):
+        super().setUp()
+        for patch in (
+                mock.patch.object(command, 'ROOT', self.folder),
+                mock.patch.object(doctor_config, 'STATUS',
+                                  'tests.fakes.doctor_status'),
+                mock.patch.object(common.releases, 'concerns',
+                                  return_value=[]),
+                mock.patch.object(common.releases, 'version_of',
+                                  return_value='1')):
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.addCleanup(cfg.CONF.clear)
+        root = logging.getLogger()
+        self.addCleanup(root.setLevel, root.level)
+        self.addCleanup(setattr, root, 'handlers', list(root.handlers))
+
+    def call(self, *argv):
+        """Run the command; return its status, stdout and stderr."""
+        out, err = io.StringIO(), io.StringIO()
+        status = main.main(['doctor', *argv], stdout=out, stderr=err)
+        return status, out.getvalue(), err.getvalue()
+
+    def wrong(self, *argv):
+        """Return what is wrong, as fields, and the exit status."""
+        status, out, err = self.call('-f', 'json', *argv)
+        self.assertTrue(out, err)
+        return status, [f for f in json.loads(out)
+                        if f['Severity'] not in ('ok', 'info')]
+
+    def only(self, check):
+        """Return severity and remedy of the one thing that is wrong."""
+        status, found = self.wrong('storage')
+        self.assertEqual([check], [f['Check'] for f in found], found)
+        self.assertEqual({'error': 2, 'warning': 1}[found[0]['Severity']],
+                         status)
+        self.assertTrue(found[0]['Why'])
+        return found[0]['Severity'], found[0]['Remedy']
+
+
+class CommandTest(CommandTestCase):
+    """What it prints, and its exit status."""
+
+    def test_hosts_that_are_well(self):
+        self.storage()
+        self.compute()
+        status, found = self.wrong()
+        self.assertEqual((0, []), (status, found))
+        _, out, _ = self.call('--all', '-f', 'json')
+        checked = {f['Check'] for f in json.loads(out)}
+        self.assertEqual(set(command.CHECKS), checked)
+
+    def test_one_kind(self):
+        self.storage()
+        self.compute()
+        os.unlink(self.folder / 'etc/iscsi/initiatorname.iscsi')
+        self.assertEqual(0, self.call('storage')[0])
+        self.assertEqual(2, self.call('compute')[0])
+        self.assertEqual(2, self.call()[0])
+
+    def test_the_table(self):
+        self.storage()
+        os.chmod(self.folder / 'etc/cinder/cinder.conf', 0o644)
+        (self.folder / 'sys/module/target_core_mod').rmdir()
+        self.command('modprobe')
+        status, out, _ = self.call()
+        self.assertEqual(2, status)
+        table = [line for line in out.splitlines()
+                 if line.startswith(('|', '+'))]
+        self.assertGreater(len(table), 5)
+        self.assertLessEqual(max(map(len, table)), 80)
+        self.assertIn('    modprobe target_core_mod  # or --fix\n', out)
+        self.assertIn('kernel-modules: Without them', out)
+        self.assertTrue(out.rstrip().endswith(
+            '1 error, 1 warning, 0 unknown, 2 info, 12 ok'), out[-200:])
+        self.assertNotIn('rival-services', out)
+        self.assertIn('rival-services', self.call('--all')[1])
+
+    def test_one_line(self):
+        self.storage()
+        (self.folder / 'etc/target/pr').rmdir()
+        for argv in (['doctor', '--quiet'], ['-q', 'doctor']):
+            out = io.StringIO()
+            self.assertEqual(2, main.main(argv, stdout=out,
+                                          stderr=io.StringIO()))
+            line, = out.getvalue().splitlines()
+            self.assertRegex(line, r'^MYDRIVER CRITICAL - storage host: '
+                             r'1 error, .*: target-dbroot$')
+
+    def test_fix(self):
+        self.storage()
+        module = self.folder / 'sys/module/target_core_mod'
+        module.rmdir()
+        self.put('/bin/modprobe', f'#!/bin/sh\n[ "$1" = --dry-run ] || '
+                 f'/bin/mkdir {module}\n', 0o755)
+        self.assertEqual(2, self.call()[0])
+        self.assertFalse(module.exists())  # nothing without --fix
+        status, out, err = self.call('--fix')
+        self.assertEqual(0, status, out)
+        self.assertIn('fix: kernel-modules: modprobe target_core_mod', err)
+
+    def test_only_root_fixes(self):
+        self.storage()
+        with mock.patch.object(os, 'geteuid', return_value=42):
+            status, out, err = self.call('--fix')
+        self.assertEqual((3, ''), (status, out))
+        self.assertIn('only root can change this host', err)
+
+    def test_a_check_crashes(self):
+        self.storage()
+        with mock.patch.object(doctor_config.rivals, 'warnings',
+                               mock.Mock(side_effect=KeyError('x'))):
+            status, found = self.wrong()
+        self.assertEqual((3, ['rival-services']),
+                         (status, [f['Check'] for f in found]))
+        self.assertIn('KeyError', found[0]['What'])
+
+    def test_no_kind(self):
+        status, out, err = self.call()
+        self.assertEqual((3, ''), (status, out))
+        self.assertIn('Name the kind of host', err)
+
+    def test_a_file_belongs_to_a_kind(self):
+        status, _, err = self.call('--config-file', '/x')
+        self.assertEqual(3, status)
+        self.assertIn('Name it: storage or compute.', err)
+
+    def test_another_file(self):
+        self.storage()
+        conf = self.folder / 'etc/cinder/cinder.conf'
+        other = conf.rename(conf.with_name('other.conf'))
+        self.assertEqual(2, self.call('storage')[0])
+        with mock.patch.object(command, 'ROOT', self.folder):
+            status, found = self.wrong(
+                'storage', '--config-file', '/etc/cinder/other.conf')
+        self.assertEqual((0, []), (status, found), other)
+
+    def test_it_changes_nothing(self):
+        self.storage()
+        self.compute()
+        os.unlink(self.folder / 'etc/systemd/system/mydriver-restore.service')
+        before = self.tree()
+        self.assertEqual(2, self.call()[0])
+        after = self.tree()
+        for tree in (before, after):
+            tree.pop('called', None)  # the fake commands write it
+        self.assertEqual(before, after)
+
+    def test_what_the_other_kind_of_host_has_is_not_needed(self):
+        self.storage()
+        self.compute()
+        for kind, absent in (('storage', ('nova', 'os_brick', 'os_vif')),
+                             ('compute', ('cinder', 'rtslib_fb'))):
+            code = (f'import sys\nfrom pathlib import Path\n'
+                    f'for name in {absent}:\n    sys.modules[name] = None\n'
+                    'from mydriver.cmd import doctor, main\n'
+                    f'doctor.ROOT = Path({str(self.folder)!r})\n'
+                    f'sys.exit(main.main(["doctor", "{kind}", "--all", '
+                    '"-f", "json"]))\n')
+            with self.subTest(kind):
+                done = subprocess.run(
+                    [sys.executable, '-W', 'ignore', '-c', code], text=True,
+                    capture_output=True, check=False)
+                self.assertNotIn('The check failed', done.stdout)
+                checked = {f['Check'] for f in json.loads(done.stdout)}
+                self.assertEqual({c.id for c in command.CHECKS.values()
+                                  if kind in c.kinds}, checked)
+
+    def test_another_user(self):
+        self.storage()
+        self.compute()
+        self.folder.chmod(0o755)
+        os.chmod(self.folder / 'etc/modules-load.d/mydriver-storage.conf',
+                 0o600)
+        os.setresuid(doctor.NOBODY, doctor.NOBODY, 0)
+        self.addCleanup(os.setresuid, 0, 0, 0)
+        _, found = self.wrong()
+        self.assertFalse([f for f in found if 'The check failed' in f['What']])
+        unknown = [f for f in found if f['Severity'] == 'unknown']
+        self.assertTrue(unknown)
+        for one in unknown:
+            self.assertEqual('Run the command as root.', one['Remedy'], one)
+
+
+class PageTest(CommandTestCase):
+    """doc/source/doctor.rst has all checks."""
+
+    def test_the_table(self):
+        rows = re.findall(
+            r'^   \* - ``([a-z-]+)``\n     - (.+)\n     - ((?:.|\n       )+)$',
+            PAGE.read_text(), re.MULTILINE)
+        self.assertEqual(
+            [(c.id, ', '.join(c.kinds), c.title)
+             for c in command.CHECKS.values()],
+            [(name, kinds, ' '.join(title.split()))
+             for name, kinds, title in rows])
+
+
+class ConfigTest(CommandTestCase):
+    """Damage to the configuration and state of a storage host."""
+
+    def setUp(self):
+        super().setUp()
+        self.storage()
+
+    def configure_more(self, text):
+        """Add lines to cinder.conf."""
+        with open(self.folder / 'etc/cinder/cinder.conf', 'a') as file:
+            file.write(text)
+
+    def state(self):
+        """Make the state directory, and return it."""
+        self.configure_more(f'mydriver_state_path = {self.folder}/state\n')
+        folder = self.folder / 'state/files'
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    def test_a_backend_without_a_section(self):
+        path = self.folder / 'etc/cinder/cinder.conf'
+        path.write_text(path.read_text().replace(
+            'enabled_backends = files', 'enabled_backends = files,other'))
+        severity, remedy = self.only('backends')
+        self.assertEqual(
+            ('error', RESTART), (severity, remedy))
+
+    def test_no_backend_of_ours(self):
+        path = self.folder / 'etc/cinder/cinder.conf'
+        path.write_text('[DEFAULT]\nenabled_backends = lvm\n[lvm]\n')
+        _, found = self.wrong('storage')
+        found, = (f for f in found if f['Check'] == 'backends')
+        self.assertIn('none of them has volume_driver', found['What'])
+        self.assertIn('--config-file', found['Remedy'])
+
+    def test_an_invalid_value(self):
+        self.configure_more('target_port = many\n')
+        _, found = self.wrong('storage')
+        self.assertIn('backends', [f['Check'] for f in found])
+
+    def test_a_file_that_cannot_be_parsed(self):
+        self.configure_more('no equals sign\n')
+        status, found = self.wrong('storage')
+        self.assertEqual(2, status)
+        found = next(f for f in found if f['Check'] == 'backends')
+        self.assertIn('cinder.conf: line 9: No', found['What'])
+        self.assertEqual('Correct the line.', found['Remedy'])
+        self.assertNotIn('no equals', str(self.call('--all')))
+
+    def test_an_option_that_nobody_knows(self):
+        self.configure_more('mydriver_store_pth = /x\n')
+        severity, remedy = self.only('options')
+        self.assertEqual(
+            ('warning', RESTART), (severity, remedy))
+
+    def test_a_journal_of_no_backend(self):
+        self.state()
+        old = self.folder / 'state/old'
+        old.mkdir()
+        (old / 'journal.sqlite').touch()
+        severity, remedy = self.only('backends')
+        self.assertEqual('warning', severity)
+        self.assertEqual(
+            'Restore the name of the section in /etc/cinder/cinder.conf, or '
+            f'else rm -r {old}', remedy)
+
+    def test_state_that_others_can_read(self):
+        folder = self.state()
+        folder.chmod(0o755)
+        self.assertEqual(('error', f'chmod 0700 {folder}'),
+                         self.only('state-folder'))
+        status, _, err = self.call('storage', '--fix')
+        self.assertEqual(0, status)
+        self.assertIn(f'fix: state-folder: chmod 0700 {folder}', err)
+
+    def test_a_journal_of_another_user(self):
+        journal = self.state() / 'journal.sqlite'
+        journal.touch()
+        os.chown(journal, 4242, 4242)
+        self.assertEqual(('error', f'chown root: {journal}'),
+                         self.only('state-folder'))
+        self.assertEqual(0, self.call('storage', '--fix')[0])
+        self.assertEqual(0, journal.stat().st_uid)
+
+    def test_links_in_the_state_are_not_followed(self):
+        folder = self.state()
+        (self.folder / 'victim').touch()
+        os.chown(self.folder / 'victim', 4242, 4242)
+        (folder / 'link').symlink_to(self.folder / 'victim')
+        self.call('storage', '--fix')
+        self.assertEqual(4242, (self.folder / 'victim').stat().st_uid)
+
+    def test_a_file_with_another_name_is_left_alone(self):
+        folder = self.state()
+        victim = self.folder / 'victim'
+        victim.touch()
+        os.chown(victim, 4242, 4242)
+        (folder / 'journal.sqlite').hardlink_to(victim)
+        status, _, err = self.call('storage', '--fix')
+        self.assertEqual(2, status)
+        self.assertIn('state-folder: failed:', err)
+        self.assertEqual(4242, victim.stat().st_uid)
+
+    def test_a_link_of_others_on_the_way(self):
+        folder = self.state()
+        folder.chmod(0o755)
+        folder.parent.rename(self.folder / 'elsewhere')
+        link = self.folder / 'state'
+        link.symlink_to(self.folder / 'elsewhere')
+        os.lchown(link, 4242, 4242)
+        _, _, err = self.call('storage', '--fix')
+        self.assertIn('state-folder: failed:', err)
+        self.assertEqual(0o755, (self.folder / 'elsewhere/files'
+                                 ).stat().st_mode & 0o777)
+
+    def test_without_setup_the_folder_tells_the_user(self):
+        folder = self.state()
+        os.unlink(self.folder / 'var/lib/mydriver/setup/storage.json')
+        os.chown(folder, doctor.NOBODY, doctor.NOBODY)
+        (folder / 'journal.sqlite').touch()
+        _, found = self.wrong('storage')
+        self.assertIn(f'chown nobody: {folder}/journal.sqlite',
+                      [f['Remedy'] for f in found])
+        self.assertNotIn(f'chown root: {folder}',
+                         [f['Remedy'] for f in found])
+
+    def test_a_rival_service(self):
+        unit = 'rtslib-fb-targetctl.service'
+        self.put(f'/lib/systemd/system/{unit}', '[Unit]\n')
+        wants = self.folder / 'etc/systemd/system/multi-user.target.wants'
+        wants.mkdir()
+        (wants / unit).symlink_to(f'/lib/systemd/system/{unit}')
+        self.assertEqual(0, self.call('storage')[0])  # setup keeps it quiet
+        saved = self.folder / 'etc/target/saveconfig.json'
+        saved.write_text('{}')
+        self.assertEqual(('warning', f'mv {saved} {saved}.old'),
+                         self.only('rival-services'))
+        saved.unlink()
+        os.unlink(self.folder / f'etc/systemd/system/{unit}.d/mydriver.conf')
+        _, found = self.wrong('storage')
+        self.assertIn(('rival-services', f'systemctl disable {unit}'),
+                      [(f['Check'], f['Remedy']) for f in found])
+
+    def test_a_portal_that_does_not_answer(self):
+        self.make(f'/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1')
+        asked = []
+
+        def probe(portal, *_):
+            asked.append(portal)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, 'refused')
+
+        with mock.patch.object(discovery, 'probe', probe):
+            self.assertEqual(('error', 'mydriver restore files'),
+                             self.only('portals'))
+        self.assertEqual([model.Portal('127.0.0.1')], asked)
+
+    def status(self, state, detail, part='exports'):
+        """Have mydriver status find something."""
+        patch = mock.patch.dict(os.environ, MYDRIVER_TEST_STATUS=json.dumps(
+            [{'Backend': 'files', 'Part': part, 'State': state,
+              'Detail': detail}]))
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_exports_missing_in_the_kernel(self):
+        self.status('wrong', '2 of 3 missing in the kernel. Run mydriver '
+                    'restore.')
+        self.assertEqual(('error', 'mydriver restore files'),
+                         self.only('backend-status'))
+
+    def test_a_store_without_reflinks(self):
+        error = exception.ConfigurationError(
+            'mydriver_store_path', '/x is on ext4, which cannot clone files',
+            'Use XFS with reflink=1, or btrfs.')
+        self.status('wrong', str(error), 'store')
+        self.assertEqual(('error', 'Use XFS with reflink=1, or btrfs.'),
+                         self.only('backend-status'))
+
+    def test_warnings_of_status(self):
+        self.status('warning', 'gateways: one draining. See mydriver gateway '
+                    'list.', 'gateways')
+        self.assertEqual(('warning', 'mydriver gateway list'),
+                         self.only('backend-status'))
+
+    def test_what_status_finds_well_is_no_finding(self):
+        self.status('ok', 'fine')
+        self.assertEqual((0, []), self.wrong('storage'))
+
+    def test_status_fails(self):
+        with mock.patch.dict(os.environ, MYDRIVER_TEST_STATUS='no json'):
+            self.assertEqual(('error', 'mydriver status'),
+                             self.only('backend-status'))
+
+    def test_the_real_status(self):
+        with mock.patch.object(doctor_config, 'STATUS', 'mydriver.cmd.main'):
+            _, found = self.wrong('storage')
+        self.assertEqual({'backend-status'}, {f['Check'] for f in found})
+        self.assertIn('srv/mydriver', ' '.join(f['What'] for f in found))
+
+    def test_entry_points(self):
+        with mock.patch.object(upgrade_check, 'ENTRY_POINTS', (
+                ('os_vif', 'nobody', 'x:y'),)):
+            self.assertEqual(
+                ('error', INSTALL), self.only('entry-points'))
+
+    def test_no_secret_is_shown(self):
+        self.configure_more('[database]\nconnection = mysql://u:s3cr3t@h\n'
+                            '[files]\nmydriver_nonsense = s3cr3t\n')
+        _, out, err = self.call('--all', '-f', 'json')
+        self.assertIn('mydriver_nonsense', out)
+        self.assertNotIn('s3cr3t', out + err)

@@ -11,6 +11,7 @@ from mydriver.doctor import findings
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
+from mydriver.hostfiles import choices, manifest
 from mydriver.hostfiles import privsep as rules
 
 #: What sudo says if it may not run the command without a password.
@@ -20,6 +21,12 @@ _ABSENT = ('command not found', ': not found', 'No such file')
 
 #: Of the whole attempt, seconds; the verb has less.
 _TIMEOUT_S = 20.0
+
+#: What oslo.privsep puts before a line of the helper.
+_LOGGED = 'privsep log: '
+_SHOWN_CHARACTERS = 300
+
+_SERVICES = {choices.STORAGE: 'cinder-volume', choices.COMPUTE: 'nova-compute'}
 
 _MODULE = 'mydriver.doctor.ping'
 
@@ -92,26 +99,44 @@ def _attempt(host: Host, section: str) -> Iterator[Found]:
         _MODULE, [host.kind, *host.config()], _TIMEOUT_S,
         None if os.geteuid() == uid else host.user)
     if answer.status:
-        yield _judge(host, section, ' '.join(
-            (answer.err + ' ' + answer.out).split()))
+        said = [line.removeprefix(_LOGGED) for line in
+                answer.err.splitlines() if line.startswith(_LOGGED)]
+        yield _judge(host, section, ' '.join(said) or answer.out.strip(),
+                     _remedy(host, section))
 
 
-def _judge(host: Host, section: str, said: str) -> Found:
-    """Say whether sudo, the path or the configuration is wrong."""
-    shown = said[-300:]
-    setup = f'mydriver setup {host.kind} --install'
+def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
+    """Say whether sudo, the path or the configuration is wrong.
+
+    :param said: what the helper said, or else the error.
+    """
+    shown = said[-_SHOWN_CHARACTERS:]
     if any(text in said for text in _REFUSALS):
         return findings.error(
             f'sudo: {host.user} may not run helper_command of [{section}]: '
-            f'{shown}', setup)
+            f'{shown}', remedy)
     if any(text in said for text in _ABSENT):
         return findings.error(
             f'Path: helper_command of [{section}] cannot be run: {shown}',
-            setup)
+            remedy)
     return findings.error(
         f'Configuration: the daemon of [{section}] does not work: {shown}',
         f'Correct [{section}] in {" ".join(host.files)}; mydriver setup '
         f'{host.kind} --print shows the right one')
+
+
+def _remedy(host: Host, section: str) -> str:
+    """Return what makes sudo's rule and the setting agree."""
+    install = f'mydriver setup {host.kind} --install'
+    made = manifest.load(host.filesystem(), host.kind)
+    if made is None:
+        return install
+    right = rules.helper_command(choices.choose(host.kind, made.options))
+    if host.setting(section, 'helper_command') == right:
+        return install
+    return (f'In {" ".join(host.files)}, section {section}, set '
+            f'helper_command = {right}; systemctl restart '
+            f'{_SERVICES[host.kind]}')
 
 
 CHECKS = (

@@ -118,7 +118,7 @@ def _compute(choices: chosen.Choices) -> Iterator[HostFile]:
     yield _file(f'{MULTIPATH}/mydriver.conf', template('multipath.conf'))
     yield _file(f'{SAMPLES}/nova.conf.sample', template(
         'nova.conf.sample', first_config=choices.config_files[0],
-        user=choices.user, helper_command=_helper_command(choices)))
+        user=choices.user, helper_command=privsep.helper_command(choices)))
 
 
 def _sandbox(choices: chosen.Choices) -> str:
@@ -148,15 +148,10 @@ def _cinder_conf(choices: chosen.Choices) -> str:
     return template(
         'cinder.conf.sample', user=choices.user,
         first_config=choices.config_files[0],
-        helper_command=_helper_command(choices),
+        helper_command=privsep.helper_command(choices),
         backends=','.join(names[s] for s in choices.stores),
         sections=''.join(template(f'backend-{s}', **values)
                          for s in choices.stores).rstrip('\n') + '\n')
-
-
-def _helper_command(choices: chosen.Choices) -> str:
-    return ('' if choices.user == 'root' else 'sudo ') + privsep.command(
-        choices)
 
 
 def _file(path: str, text: str, mode: int = 0o644) -> HostFile:

@@ -41,6 +41,11 @@ def command(choices: chosen.Choices) -> str:
         f'--config-file {f}' for f in choices.config_files)])
 
 
+def helper_command(choices: chosen.Choices) -> str:
+    """Return ``helper_command``."""
+    return ('' if choices.user == 'root' else 'sudo ') + command(choices)
+
+
 def rule(choices: chosen.Choices) -> str:
     """Return sudo's rule: what oslo.privsep runs, and nothing else."""
     return (f'{choices.user} ALL=(root) NOPASSWD: {command(choices)} '

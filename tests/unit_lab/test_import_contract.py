@@ -60,6 +60,8 @@ class TestImportContract(unittest.TestCase):
         ('hostfiles/choices.py', 'from mydriver.cmd import rivals', 'Rooms'),
         ('hostfiles/choices.py', 'from mydriver.hostfiles import manifest',
          'layers'),
+        ('doctor/common.py', 'from mydriver.cmd import rivals', 'Rooms'),
+        ('doctor/host.py', 'from mydriver.doctor import findings', 'layers'),
         ('stores/base.py', 'from mydriver.stores import batch', 'layers'),
         ('stores/lvmthin/names.py',
          'from mydriver.stores.lvmthin import copies', 'thin pool'),

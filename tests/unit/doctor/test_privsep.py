@@ -14,6 +14,9 @@ from mydriver.privileged import ping
 from tests.fakes import doctor
 
 HELPER = Path(sys.executable).with_name('privsep-helper')
+#: What setup's rule allows for these options.
+RIGHT = ('/opt/mydriver/bin/privsep-helper --config-file '
+         '/etc/nova/nova.conf')
 SUDO = '#!/bin/sh\nexec "$@"\n'
 
 
@@ -75,7 +78,21 @@ class PrivsepTest(doctor.DoctorTestCase):
     def test_sudo_refuses(self):
         self.put('/bin/sudo', '#!/bin/sh\n'
                  'echo sudo: a password is required >&2; exit 1\n', 0o755)
-        self.only('^sudo: root may not run .*a password is required',
+        found, = self.find()
+        self.assertEqual('error', found.severity)
+        self.assertEqual(
+            'sudo: root may not run helper_command of '
+            '[mydriver_privsep_initiator]: sudo: a password is required',
+            found.what)
+        self.assertEqual(
+            'In /etc/nova/nova.conf, section mydriver_privsep_initiator, set '
+            f'helper_command = {RIGHT}; systemctl restart nova-compute',
+            found.remedy)
+
+    def test_the_setting_is_that_of_setup(self):
+        self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
+        self.set_command(RIGHT)  # the daemon's side has no such file
+        self.only('^Path: helper_command .* cannot be run',
                   'mydriver setup compute --install')
 
     def test_the_helper_is_missing(self):
@@ -84,8 +101,7 @@ class PrivsepTest(doctor.DoctorTestCase):
                   'mydriver setup compute --install')
 
     def test_sudo_does_not_find_the_helper(self):
-        self.only('^Path: helper_command .* cannot be run',
-                  'mydriver setup compute --install')
+        self.only('^Path: helper_command .* cannot be run', RIGHT)
 
     def test_the_helper_reads_other_files(self):
         self.set_command('sudo /opt/helper --config-file /etc/other.conf')
@@ -96,7 +112,7 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.put('/opt/helper', '#!/bin/sh\necho No module >&2; exit 3\n',
                  0o755)
         self.sudo_that_maps()
-        self.only('^Configuration: .*non-zero', 'Correct [mydriver_privsep_')
+        self.only('^Configuration: .*: No module$', 'Correct [mydriver_privsep_')
 
     def test_the_option_is_not_set(self):
         self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF)

@@ -2,14 +2,17 @@
 """Checks of ``mydriver doctor`` that use the parts of other commands."""
 
 from collections.abc import Iterator, Sequence
+import contextlib
 import functools
 import json
+import os
 from pathlib import Path
 import pwd
 import re
 import stat
 
 from mydriver import discovery, exception, model
+from mydriver.backend import settings
 from mydriver.cmd import backends, option_names, rivals, upgrade_check
 from mydriver.doctor import findings, owned
 from mydriver.doctor import host as hosts
@@ -35,7 +38,7 @@ _SERVICES = {choices.STORAGE: 'cinder-volume', choices.COMPUTE: 'nova-compute'}
 def _ours(host: Host) -> Sequence[backends.Backend]:
     """Return the backends, none if there is an error that is shown anyway."""
     try:
-        return backends.read(host.config())
+        return backends.read(host.config(), warns=False)
     except exception.ConfigurationError:
         return ()
 
@@ -51,16 +54,34 @@ def _backends(host: Host) -> Iterator[Found]:
         yield findings.error(
             f'enabled_backends lists {name}, but there is no section '
             f'[{name}].', f'Correct {_where(host)}; {_RESTART}')
-    found = backends.read(host.config())
+    found = backends.read(host.config(), warns=False)
     for backend in found:
         for text in upgrade_check.invalid(backend):
             yield findings.error(text, f'Correct {_where(host)}; {_RESTART}')
+    for place, names in _shared(found):
+        yield findings.error(
+            f'[{"] and [".join(names)}] keep their volumes in the same place, '
+            f'{place}.', f'In {_where(host)}, give each backend a place of '
+            f'its own; {_RESTART}')
     for path in backends.orphans([b.name for b in found], found):
         yield findings.warning(
             f'{path} is the journal of [{path.parent.name}], which is not an '
             'enabled mydriver backend: its exports are not served.',
             f'Restore the name of the section in {_where(host)}, or else rm '
             f'-r {path.parent}')
+
+
+def _shared(found: Sequence[backends.Backend]
+            ) -> Iterator[tuple[str, list[str]]]:
+    """Yield each place that several backends have, and their names."""
+    places: dict[str, list[str]] = {}
+    for backend in found:
+        # Another check reports a store that cannot be built.
+        with contextlib.suppress(exception.MyDriverError, ImportError):
+            store = settings.store_of(backend.section, backend.name)
+            places.setdefault(os.path.realpath(store.location), []).append(
+                backend.name)
+    yield from ((p, names) for p, names in places.items() if len(names) > 1)
 
 
 def _options(host: Host) -> Iterator[Found]:

@@ -112,7 +112,8 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.put('/opt/helper', '#!/bin/sh\necho No module >&2; exit 3\n',
                  0o755)
         self.sudo_that_maps()
-        self.only('^Configuration: .*: No module$', 'Correct [mydriver_privsep_')
+        self.only('^Configuration: .*: No module$',
+                  'Correct [mydriver_privsep_')
 
     def test_the_option_is_not_set(self):
         self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF)

@@ -256,6 +256,23 @@ class ConfigTest(CommandTestCase):
         self.assertEqual(
             ('error', RESTART), (severity, remedy))
 
+    def test_two_backends_in_one_place(self):
+        path = self.folder / 'etc/cinder/cinder.conf'
+        text = path.read_text()
+        path.write_text(text.replace(
+            'enabled_backends = files', 'enabled_backends = files,more')
+            + text[text.index('[files]'):].replace('[files]', '[more]'))
+        severity, remedy = self.only('backends')
+        self.assertEqual('error', severity)
+        self.assertEqual(
+            'In /etc/cinder/cinder.conf, give each backend a place of its '
+            'own; systemctl restart cinder-volume', remedy)
+
+    def test_warnings_are_not_logged_as_well(self):
+        self.configure_more('[DEFAULT]\nenabled_backends = files,other\n')
+        with self.assertNoLogs('mydriver.cmd.backends', 'WARNING'):
+            self.call('storage', '--quiet')
+
     def test_no_backend_of_ours(self):
         path = self.folder / 'etc/cinder/cinder.conf'
         path.write_text('[DEFAULT]\nenabled_backends = lvm\n[lvm]\n')

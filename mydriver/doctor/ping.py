@@ -3,7 +3,8 @@
 
 A program of its own: it runs as the service's user, and the daemon ends with
 it. ``python -m mydriver.doctor.ping KIND FILE...`` prints the error as its
-last line and exits with 1 if there is one.
+last line, and exits with 1 if the verb fails and with 2 if the daemon does not
+start or answer.
 """
 
 import logging
@@ -15,6 +16,9 @@ from oslo_log import log
 from mydriver import exception
 from mydriver.hostfiles import choices
 from mydriver.privileged import channel, ping
+
+#: Exit statuses.
+FAILED, NOT_STARTED = 1, 2
 
 #: How long the verb may take, seconds.
 _TIMEOUT_S = 10.0
@@ -35,10 +39,16 @@ def main(kind: str, *files: str) -> int:
         cfg.CONF([f'--config-file={f}' for f in files], project=project,
                  default_config_files=[], default_config_dirs=[])
         channel.run(verb, timeout_s=_TIMEOUT_S)
+    except exception.PrivilegedError as e:
+        return _say(e, NOT_STARTED)
     except (cfg.Error, exception.MyDriverError) as e:
-        print(str(e).replace('\n', ' '))
-        return 1
+        return _say(e, FAILED)
     return 0
+
+
+def _say(error: Exception, status: int) -> int:
+    print(str(error).replace('\n', ' '))
+    return status
 
 
 if __name__ == '__main__':

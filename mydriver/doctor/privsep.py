@@ -7,7 +7,7 @@ import os
 import pwd
 import shlex
 
-from mydriver.doctor import findings
+from mydriver.doctor import findings, ping
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -99,16 +99,27 @@ def _attempt(host: Host, section: str) -> Iterator[Found]:
         _MODULE, [host.kind, *host.config()], _TIMEOUT_S,
         None if os.geteuid() == uid else host.user)
     if answer.status:
-        said = [line.removeprefix(_LOGGED) for line in
-                answer.err.splitlines() if line.startswith(_LOGGED)]
-        yield _judge(host, section, ' '.join(said) or answer.out.strip(),
-                     _remedy(host, section))
+        yield _judge(host, section, _said(answer), _remedy(host, section))
+
+
+def _said(answer: hosts.Answer) -> str:
+    """Return why it failed.
+
+    The helper's last line, if it did not start; those before may be warnings.
+    """
+    lines = [line.removeprefix(_LOGGED).strip() for line in
+             answer.err.splitlines() if line.startswith(_LOGGED)]
+    if answer.status == ping.NOT_STARTED and any(lines):
+        return next((line for line in lines if any(
+            text in line for text in _REFUSALS)),
+            [line for line in lines if line][-1])
+    return answer.out.strip() or answer.err.strip()
 
 
 def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
     """Say whether sudo, the path or the configuration is wrong.
 
-    :param said: what the helper said, or else the error.
+    :param said: what the helper said, or the error.
     """
     shown = said[-_SHOWN_CHARACTERS:]
     if any(text in said for text in _REFUSALS):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The privileged daemon, started as the service starts it."""
 
+import contextlib
 import os
 from pathlib import Path
 import subprocess
@@ -11,6 +12,7 @@ from oslo_config import cfg
 from mydriver import exception
 from mydriver.doctor import privsep
 from mydriver.privileged import ping
+from mydriver.waiting import wait_for
 from tests.fakes import doctor
 
 HELPER = Path(sys.executable).with_name('privsep-helper')
@@ -65,11 +67,38 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.assertEqual([], self.find())
 
     def test_the_daemon_ends_with_the_check(self):
-        pids = self.folder / 'pids'
-        self.sudo_that_maps(f'echo $$ >> {pids}')
-        self.find()
-        pid = int(pids.read_text().split()[0])
-        self.assertFalse(Path(f'/proc/{pid}').exists())
+        self.sudo_that_maps(f'echo ran >> {self.folder}/ran')
+        self.assertEqual([], self.find())
+        self.assertTrue(self.is_there('/ran'))
+        self.assertTrue(wait_for(lambda: not self.processes(),
+                                 'the daemon to end', 60))
+
+    def processes(self):
+        """Return the processes that have the environment of this test."""
+        found = []
+        for file in Path('/proc').glob('[0-9]*/environ'):
+            with contextlib.suppress(OSError):
+                if os.fsencode(self.bin) in file.read_bytes():
+                    found.append(file.parent.name)
+        return found
+
+    def test_a_storage_host(self):
+        self.configure('/etc/cinder/cinder.conf', doctor.CINDER_CONF + """
+    [mydriver_privsep_target]
+    helper_command = sudo /opt/helper --config-file /etc/cinder/cinder.conf
+            """)
+        conf = self.folder / 'etc/cinder/cinder.conf'
+        self.put('/bin/sudo', f'#!/bin/sh\nname=$1; shift 3\nexec '
+                 f'{self.folder}$name --config-file {conf} "$@"\n', 0o755)
+        self.install()
+        self.assertEqual([], self.examine('storage', 'privsep',
+                                          privsep.CHECKS))
+        conf.chmod(0o666)
+        found, = self.examine('storage', 'privsep', privsep.CHECKS)
+        self.assertEqual('error', found.severity)
+        self.assertIn('Configuration: the daemon of [mydriver_privsep_target] '
+                      'does not work', found.found.what)
+        self.assertIn(f'Run chown root:root {conf}', found.found.what)
 
     def test_without_sudo(self):
         os.unlink(self.bin / 'sudo')

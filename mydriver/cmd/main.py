@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Sequence
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -81,6 +82,15 @@ class MyDriver(app.App):
             'those of a backend in Ceph; trace an attach through the logs.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
+
+    def configure_logging(self) -> None:
+        """Show messages on standard error.
+
+        Commands are imported after this, and oslo.utils then says at INFO that
+        a host has no default route, of which nobody needs to be told.
+        """
+        super().configure_logging()
+        logging.getLogger('oslo_utils').setLevel(logging.WARNING)
 
     def build_option_parser(self, description: str, version: str,
                             argparse_kwargs: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import io
 import json
+import logging
 import os
 from pathlib import Path
 from unittest import mock
@@ -238,6 +239,24 @@ class StatusTest(commands.CommandTestCase):
         self.assertEqual(('rivals', 'warning'),
                          (rows[0]['Part'], rows[0]['State']))
         self.assertIn('target.service', rows[0]['Detail'])
+
+
+class MessagesTest(commands.CommandTestCase):
+    """What commands say beside their output."""
+
+    def test_a_host_without_a_default_route(self):
+        """A command in a node without one meets the real message."""
+        def said(_args):
+            logging.getLogger('oslo_utils.netutils').info('no interface')
+            logging.getLogger('oslo_utils.netutils').warning('a warning')
+            logging.getLogger('mydriver').info('of ours')
+            return iter(())
+
+        with mock.patch('mydriver.cmd.arguments.open_backends', said):
+            _status, _out, err = self.run_command('show')
+        self.assertNotIn('no interface', err)
+        self.assertIn('a warning', err)
+        self.assertIn('of ours', err)
 
 
 class RestoreTest(commands.CommandTestCase):

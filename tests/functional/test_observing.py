@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 _RECORDED = re.compile(
     '^mydriver_(?:scrape_timestamp|export_|pool_data_used).*$', re.MULTILINE)
+#: How many of each part of a run; the documentation's picture has more.
+SCRAPES = int(os.environ.get('MYDRIVER_SCRAPES', '3'))
 SIZE_MIB, WRITTEN_MIB, READ_MIB = 192, 64, 32
 
 
@@ -232,14 +234,19 @@ class ObservingTest(base.NodeTestCase):
                 lambda: self.rows('export', 'list')[0]['Written bytes'],
                 'writes to be counted', 120)
             with stuck:
-                session, = self.rows('session', 'list')
-                export, = self.rows('export', 'list')
-        print(f'\nqueue: session {session["Queue"]}, device '
-              f'{export["Queue"]}', file=sys.stderr)
-        self.assertLess(0, session['Queue'])
-        if self.has_device:
-            self.assertLess(0, export['Queue'])
+                session, device = process.wait_for(
+                    self.queues, 'commands to wait', 60)
+        print(f'\nqueue: session {session}, device {device}',
+              file=sys.stderr)
         attachment.disconnect()
+
+    def queues(self):
+        """Return those of session and device, if commands wait in them."""
+        session, = self.rows('session', 'list')
+        export, = self.rows('export', 'list')
+        if session['Queue'] and (export['Queue'] or not self.has_device):
+            return session['Queue'], export['Queue']
+        return None
 
     @contextlib.contextmanager
     def stuck(self):
@@ -281,7 +288,7 @@ class ObservingTest(base.NodeTestCase):
             for work in (None, 'write', 'read', None):
                 with (self.load(attachment, work == 'read') if work
                       else contextlib.nullcontext()):
-                    for _ in range(5):
+                    for _ in range(SCRAPES):
                         time.sleep(1)
                         text = scrape()
                         # What doc/plot_metrics.py draws.

@@ -179,8 +179,22 @@ def _without_late(records: list[record.Record], found: list[steps.Step]
     if not found:
         return records, 0
     last = max(s.end for s in found) + _LATE_S
-    kept = [r for r in records if r.time <= last or r.is_error]
-    return kept, len(records) - len(kept)
+    own = [r for r in records if not _of_the_next(r, found)]
+    kept = [r for r in own if r.time <= last or r.is_error]
+    return kept, len(own) - len(kept)
+
+
+def _of_the_next(one: record.Record, found: list[steps.Step]) -> bool:
+    """Tell whether a line is of the next request of an API's thread.
+
+    The thread keeps the last request's name until the next one has a context,
+    which is after its token was checked.
+    """
+    if one.is_error or not one.logger.startswith('keystoneauth.'):
+        return False
+    own = [s.end for s in found if s.source == one.source]
+    return one.source.service.endswith('-api') and bool(own) and (
+        one.time > max(own))
 
 
 def _learn(flow: search.Flow, records: list[record.Record]) -> None:

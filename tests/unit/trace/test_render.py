@@ -207,6 +207,21 @@ class TextTest(RenderCase):
         log(95, 'Failed', NOVA, level='ERROR')
         self.assertEqual('failed', self.trace(log).outcome)
 
+    def test_the_next_request_of_the_apis_thread(self):
+        """Its token is checked under the name of the one before."""
+        api, compute = lines.Log('nova-api'), lines.Log('nova-compute')
+        api.event(1, 'attach request', NOVA, ms=500)
+        compute.event(3, 'connect_volume', NOVA, ms=1000)
+        for at in (0.7, 7):
+            api(at, 'GET call to identity', NOVA, level='DEBUG',
+                logger='keystoneauth.session')
+        text = render_text.render(self.trace(api, compute))
+        self.assertTrue(text.startswith('attach ok in 2.50 s'), text)
+        compute(5, 'POST call to volumev3', NOVA, level='DEBUG',
+                logger='keystoneauth.session')
+        text = render_text.render(self.trace(api, compute))
+        self.assertTrue(text.startswith('attach ok in 4.50 s'), text)
+
     def test_one_line(self):
         found = self.trace(lines.Log('nova-compute')(1, 'x', NOVA))
         self.assertIn('other ok in 0.0 ms', render_text.render(found))

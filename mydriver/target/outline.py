@@ -10,13 +10,11 @@ import os
 from pathlib import Path
 
 from mydriver import model
+from mydriver.privileged.target import links
 from mydriver.target import configfs
 
 #: The most that an attribute of configfs can contain (fs/configfs/file.c).
 _PAGE_BYTES = 4096
-#: The name that this driver gives the link in a LUN's directory
-#: (:mod:`mydriver.privileged.target.links`).
-_LINK = 'mydriver'
 
 
 def target(iqn: model.Iqn, root: Path = configfs.ROOT
@@ -69,7 +67,7 @@ def link_in(folder: str) -> str:
         directories of the object.
     """
     try:
-        return os.readlink(f'{folder}/{_LINK}')
+        return os.readlink(f'{folder}/{links.LINK}')
     except OSError:  # it has another name, or has gone
         pass
     for name in subdirectories(folder):

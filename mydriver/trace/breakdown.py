@@ -80,7 +80,7 @@ def shares(found: Sequence[steps.Step], start: float, end: float
 
 def gaps(found: Sequence[steps.Step], start: float, end: float
          ) -> list[Gap]:
-    """Return the longest whiles that no step covers, longest first."""
+    """Return the longest periods that no step covers, longest first."""
     listed: list[Gap] = []
     at = start
     for one, length in _moments(found, start, end, merged=True):

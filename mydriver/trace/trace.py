@@ -33,8 +33,8 @@ class Trace:
     :param end: of its last one.
     :param steps: in the order of their beginnings.
     :param shares: where the time went, the longest first.
-    :param gaps: whiles without a step, the longest first.
-    :param pauses: whiles without a line within steps, the longest first.
+    :param gaps: periods without a step, the longest first.
+    :param pauses: periods without a line within steps, the longest first.
     :param cause: of the failure, if it failed.
     :param consequences: what failed because of it: log and text.
     :param offsets: clocks that differ.

@@ -46,8 +46,7 @@ def side_of(path: Path) -> str | None:
     """Return the side that a module belongs to; None for both."""
     name = path.relative_to(ROOT / 'mydriver').with_suffix('').as_posix()
     for side, (rooms, _) in SIDES.items():
-        if any(name == room or name.startswith(f'{room}/')
-               for room in rooms):
+        if any(name == room or name.startswith(f'{room}/') for room in rooms):
             return side
     return None
 

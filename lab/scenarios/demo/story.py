@@ -6,13 +6,16 @@ import dataclasses
 from pathlib import Path
 import time
 
+from lab import paths
 from lab.cloud import api, driver
 from lab.guest import image
-from lab.scenario import clients, observe, report
+from lab.scenario import clients, observe, report, trace_page
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import NotProven, expect_equal
 from lab.scenario.report import Timing
-from lab.scenarios.demo import page
+
+#: The page of the last demo's first attach.
+PAGE = paths.STATE / 'demo-attach.html'
 
 _GIB = 1 << 30
 
@@ -247,7 +250,8 @@ class Story:
         """Write a page about the attach to A, be it that it failed."""
         if 'A' not in self._attaching:
             return 'nothing was attached'
-        return page.write(self._cloud.logs(), self._machines['A'].server_id)
+        return trace_page.write(self._cloud.logs(),
+                                self._machines['A'].server_id, PAGE)
 
     def clean_up(self) -> str:
         """Delete what the demo created, attached or not."""

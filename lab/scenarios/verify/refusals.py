@@ -43,19 +43,27 @@ class Refusals:
 
     def stopped_target(self) -> str:
         """Ask for an attachment while the targets are disabled."""
-        with self._switched('echo {} > $t/tpgt_1/enable', '0', '1') as volume:
+        with self.stopped() as volume:
             return self._refused(volume, _CONNECTOR)
+
+    def stopped(self) -> contextlib.AbstractContextManager[str]:
+        """Stop each target that has no attachment, for a context.
+
+        :returns: a volume whose target is stopped.
+        """
+        return self._switched('echo {} > $t/tpgt_1/enable', '0', '1')
 
     def no_portals(self) -> str:
         """Ask for an attachment while the targets have no portal."""
-        np = f'$t/tpgt_1/np/{self._portal()}'
+        np = f'$t/tpgt_1/np/{min(self.portals())}'
         with self._switched('{} ' + np, 'rmdir', 'mkdir') as volume:
             return self._refused(volume, _CONNECTOR)
 
-    def _portal(self) -> str:
-        return str(next(p for t, found in
-                        self._bench.before.target['targets'].items()
-                        if t != inside.STRANGER for p in found['portals']))
+    def portals(self) -> set[str]:
+        """Return the portals of our targets, as ``ADDRESS:PORT``."""
+        return {str(p) for t, found in
+                self._bench.before.target['targets'].items()
+                if t != inside.STRANGER for p in found['portals']}
 
     @contextlib.contextmanager
     def _switched(self, command: str, off: str, on: str) -> Iterator[str]:

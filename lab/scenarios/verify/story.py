@@ -8,6 +8,7 @@ from lab.scenario import observe, report
 from lab.scenario.expect import expect
 from lab.scenarios.verify.bench import Bench
 from lab.scenarios.verify.crashes import Crashes
+from lab.scenarios.verify.insight import Insight
 from lab.scenarios.verify.refusals import Refusals
 from lab.scenarios.verify.secrets import Secrets
 from lab.scenarios.verify.stranger import Stranger
@@ -25,6 +26,7 @@ class Story:
         self._bench = Bench(cloud)
         self._stranger = Stranger(self._bench.look)
         self._refusals = Refusals(self._bench)
+        self._insight = Insight(self._bench, self._refusals)
         self._secrets = Secrets(self._bench)
         self._crashes = Crashes(self._bench, self._stranger)
 
@@ -33,11 +35,16 @@ class Story:
         return [
             ('An export made by hand beside ours', self.begin),
             ('A server and two volumes', self._bench.prepare),
+            ('Trace an attach that cannot log in',
+             self._insight.unreachable),
             ('Attach, every process watched', self._secrets.attach),
             ('A connector without initiator', self._refusals.no_iqn),
             ('A connector with a wrong initiator', self._refusals.wrong_iqn),
             ('A target that is stopped', self._refusals.stopped_target),
             ('A target without portals', self._refusals.no_portals),
+            ('Trace an attach whose target is stopped',
+             self._insight.refused),
+            ('Top while the guest writes', self._insight.top),
             ('Secrets: where they are', self._secrets.search),
             ('Restart of cinder-volume beside a live attachment',
              self._crashes.restart),

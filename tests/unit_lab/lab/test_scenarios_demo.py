@@ -11,43 +11,11 @@ import unittest
 from unittest import mock
 
 from lab.scenario import report
-from lab.scenarios.demo import page, story
-from mydriver import exception
+from lab.scenarios.demo import story
 from tests.unit import trace
 
 LOGS = Path(trace.__file__).parent / 'logs'
 SERVER = 'cb4f28fb-1fd0-4d80-9bab-485af045638f'
-
-
-class PageTest(unittest.TestCase):
-    """The page is written, or the step fails and says why."""
-
-    def setUp(self):
-        super().setUp()
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.page = self.folder / 'demo-attach.html'
-
-    def test_a_good_attach(self):
-        said = page.write(sorted((LOGS / 'attach').glob('*.log')), SERVER,
-                          self.page)
-        self.assertTrue(said.startswith(
-            f'{self.page}: 16.33 s, most of it nova-compute: start of daemon '
-            'mydriver.privileged.initiator_context 4.27 s, '), said)
-        self.assertIn('<svg', self.page.read_text())
-
-    def test_logs_without_the_attach(self):
-        log = self.folder / 'nova-compute.log'
-        log.write_text('nothing\n')
-        with self.assertRaisesRegex(exception.ConfigurationError,
-                                    'no line of the logs belongs'):
-            page.write([log], SERVER, self.page)
-        self.assertFalse(self.page.exists())
-
-    def test_a_page_that_cannot_be_written(self):
-        with self.assertRaisesRegex(exception.ConfigurationError,
-                                    'cannot be written'):
-            page.write(sorted((LOGS / 'attach').glob('*.log')), SERVER,
-                       self.folder / 'none' / 'x.html')
 
 
 class StoryTest(unittest.TestCase):
@@ -58,7 +26,7 @@ class StoryTest(unittest.TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         shutil.copytree(LOGS / 'attach', self.folder / 'logs')
         self.enterContext(mock.patch.object(
-            page.write, '__defaults__', (self.folder / 'x.html',)))
+            story, 'PAGE', self.folder / 'x.html'))
         self.enterContext(contextlib.redirect_stdout(io.StringIO()))
 
     def story(self, logs):

@@ -14,7 +14,8 @@ import fixtures
 from lab import errors
 from lab.cloud import settings
 from lab.scenario import probe
-from lab.scenarios.verify import inside, look
+from lab.scenario.expect import NotProven
+from lab.scenarios.verify import inside, insight, look
 from mydriver import model
 from mydriver.target import chap
 from mydriver.target.journal import sqlite
@@ -114,3 +115,33 @@ class LookerTest(unittest.TestCase):
         with self.assertRaises(errors.LabError) as caught:
             look.Looker(Cloud()).run('storage', 'false')
         self.assertIn("storage cannot", str(caught.exception))
+
+
+class TopTest(unittest.TestCase):
+    """What ``top`` has to show of a busy and of an idle volume."""
+
+    BUSY, IDLE = str(uuid.uuid4()), str(uuid.uuid4())
+
+    def printed(self, rows):
+        """Return a table as ``top --long`` prints it."""
+        return '\n'.join((
+            '2026-11-27 06:00:00  10.0 s  2 exports  1 sessions  40 cmd/s',
+            '', 'VOLUME  INITIATOR  CMD/S  READ/S  WRITE/S  QUEUE  BACKEND',
+            *(f'{v}  iqn.x  {rate}  0  0    mydriver' for v, rate in rows)))
+
+    def check(self, *rows, told=20.0):
+        """Check such a table."""
+        return insight.check_top(self.printed(rows), self.BUSY, self.IDLE,
+                                 told)
+
+    def test_true(self):
+        said = self.check((self.BUSY, 40), (self.IDLE, 0))
+        self.assertIn(f'{self.BUSY} iqn.x 40', said)
+
+    def test_untrue(self):
+        for rows in ([(self.BUSY, 40)], [(self.IDLE, 0), (self.BUSY, 40)],
+                     [(self.BUSY, 5), (self.IDLE, 0)],
+                     [(self.BUSY, 900), (self.IDLE, 0)],
+                     [(self.BUSY, 40), (self.IDLE, 3)]):
+            with self.subTest(rows), self.assertRaises(NotProven):
+                self.check(*rows)

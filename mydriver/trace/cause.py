@@ -7,12 +7,15 @@ import re
 
 from mydriver.trace import record, safe, steps
 
-#: ``package.module.SomeError: text``, as a traceback ends.
+#: ``package.module.Some: text``, as a traceback ends. Of an error of Python's
+#: own, which has no package, the name has to tell that it is one.
 _RAISED = re.compile(
-    r'(?:[\w]+\.)*([A-Z]\w*(?:Error|Exception|Timeout|NotFound|Failed|'
-    r'Failure|InUse|Unauthorized|Forbidden|Conflict|BadRequest|Busy|Device|'
-    r'Answer|Overtaken|Natively|Differ|Lost|Full|Down|Iqn|Unknown|Denied|'
-    r'Address|Invalid\w*|No[A-Z]\w*))(?:: (.*))?$')
+    r'(?:(?:\w+\.)+([A-Z]\w*)|'
+    r'([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Iteration|Timeout)))'
+    r'(?:: (.*))?$')
+#: Errors within a library that mean nothing by themselves: a queue was empty
+#: until its deadline.
+_INNER = ('Empty',)
 #: Which lines of another error come with it, seconds.
 _NEAR_S = 2.0
 _TEXT_MAX = 1000
@@ -87,12 +90,17 @@ def first(records: Sequence[record.Record],
 
 def consequences(records: Iterable[record.Record],
                  cause: Cause) -> list[tuple[str, str]]:
-    """Return what failed because of it: log and text, one for each log."""
+    """Return what failed because of it: log and text, one for each log.
+
+    What the cause says already is left out.
+    """
     seen: dict[str, str] = {}
     for one in records:
         if one.is_error and one.time >= cause.time and (
                 one.source.name != cause.source or one.text != cause.line):
-            seen.setdefault(one.source.name, _shortened(one.text))
+            seen.setdefault(one.source.name, _shortened(
+                one.text.replace(cause.text, '...') if cause.text
+                else one.text))
     return list(seen.items())
 
 
@@ -160,9 +168,10 @@ def _with_silent(found: Cause, records: Sequence[record.Record]) -> Cause:
 def _of_step(step: steps.Step, records: Sequence[record.Record],
              errors: Sequence[record.Record]) -> Cause:
     """Return a failed step, with the text of the error as it is logged."""
+    # Nova logs an error after it has cleaned up, which can take long.
     for one in records:
         if (one.source.service == step.source.service
-                and step.end - _NEAR_S <= one.time <= step.end + _NEAR_S):
+                and step.end - _NEAR_S <= one.time):
             for error, text in _chain(one.more):
                 if error == step.error and text:
                     return _made(step.source.name, step.end, step.name,
@@ -172,8 +181,9 @@ def _of_step(step: steps.Step, records: Sequence[record.Record],
                   'WARNING', 'ERROR', 'CRITICAL')
               and step.start <= r.time <= step.end + _NEAR_S]
     near = [*warned, *errors]
-    return _made(step.source.name, step.end, step.name, step.error,
+    made = _made(step.source.name, step.end, step.name, step.error,
                  near[0].text if near else step.proof)
+    return dataclasses.replace(made, line=near[0].text if near else '')
 
 
 def _of_record(one: record.Record, found: Sequence[steps.Step]) -> Cause:
@@ -199,8 +209,9 @@ def _chain(lines: Iterable[str]) -> list[tuple[str, str]]:
     for line in lines:
         if line[:1].isspace():
             continue
-        if matched := _RAISED.match(line[:_TEXT_MAX].rstrip()):
-            found.append((matched[1], matched[2] or ''))
+        matched = _RAISED.match(line[:_TEXT_MAX].rstrip())
+        if matched and matched[1] not in _INNER:
+            found.append((matched[1] or matched[2], matched[3] or ''))
     return found
 
 

@@ -57,6 +57,36 @@ class CauseTest(unittest.TestCase):
         self.assertEqual(['nova-compute', 'nova-api'], [
             log for log, _ in cause.consequences(records, reason)])
 
+    def test_a_text_that_is_logged_after_a_long_clean_up(self):
+        log = lines.Log('nova-compute')
+        log.event(3, 'connect_volume', NOVA, phase='login', ms=1000,
+                  error='LoginError')
+        log.event(3.1, 'connect_volume', NOVA, ms=1200, error='LoginError')
+        text = 'Login to iqn.x:y failed: why'
+        line = (f'Failed to attach {VOLUME} at /dev/vdb: '
+                f'mydriver.exception.LoginError: {text}')
+        log(17, line, NOVA, level='ERROR')
+        log.traceback(17, f'mydriver.exception.LoginError: {text}')
+        records = lines.merged(log)
+        found = cause.first(records, lines.found(log))
+        self.assertEqual(text, found.text)
+        self.assertEqual(
+            [('nova-compute', line.replace(text, '...'))],
+            cause.consequences(records, found))
+
+    def test_an_error_of_a_package_by_any_name(self):
+        log = lines.Log('cinder-volume')
+        log.event(3, 'initialize_connection', CINDER, NOVA,
+                  error='TargetNotDiscovered')
+        log(3, 'Driver initialize connection failed (error: ...)', CINDER,
+            NOVA, level='ERROR')
+        log.traceback(
+            3, 'mydriver.exception.TargetNotDiscovered: No portal offers it',
+            '', 'The above exception was the direct cause of the following '
+            'exception:', '', 'Traceback (most recent call last):',
+            'cinder.exception.VolumeDriverException: Volume driver reported')
+        self.assertEqual('No portal offers it', first(log).text)
+
     def test_the_first_error_in_a_chain(self):
         log = lines.Log('cinder-volume')
         log(1, 'Exception during message handling', CINDER, NOVA,

@@ -42,7 +42,8 @@ class ManTest(unittest.TestCase):
 
     def test_they_are_built(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        shutil.copytree(SOURCE / 'man', folder / 'man')
+        for name in ('man', '_static'):
+            shutil.copytree(SOURCE / name, folder / name)
         shutil.copy(SOURCE / 'conf.py', folder)
         (folder / 'index.rst').write_text(_INDEX)
         done = subprocess.run(

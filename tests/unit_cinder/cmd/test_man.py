@@ -33,6 +33,16 @@ class ManTest(unittest.TestCase):
             {e for e in self.entries('mydriver')
              if e.startswith('mydriver ')})
 
+    def test_pages_name_commands_that_exist(self):
+        named = {name for page in SOURCE.rglob('*.rst')
+                 for name in re.findall(
+                     r'``(?:/\S+/)?mydriver ([a-z]+(?: [a-z]+)?)',
+                     page.read_text())}
+        self.assertGreater(len(named), 15)
+        for name in named:
+            self.assertTrue({name, name.partition(' ')[0]}
+                            & {*main.COMMANDS, 'complete', 'help'}, name)
+
     def test_every_check_has_an_entry(self):
         entries = self.entries('mydriver-status')
         for name, _check in upgrade_check.Checks._upgrade_checks:

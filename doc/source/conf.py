@@ -26,6 +26,8 @@ html_css_files = ['mydriver.css']
 exclude_patterns: list[str] = []
 # Most blocks are shell commands, configuration files, or output.
 highlight_language = 'none'
+# Quotes, but no dashes: options begin with two hyphens.
+smartquotes_action = 'qe'
 nitpicky = True
 man_pages = [
     ('man/mydriver', 'mydriver', 'check, restore and serve iSCSI exports',

@@ -91,6 +91,10 @@ def check_exports(backend: backends.Backend,
                           f'{backend.journal_path}')
             return
         found = compare(backend, observe)
+    except exception.TargetError as e:  # the journal can be read
+        yield Finding('exports', False, str(e))
+        yield from _initiators(backend)
+        return
     except exception.MyDriverError as e:
         yield Finding('exports', False, str(e))
         return

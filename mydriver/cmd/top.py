@@ -92,7 +92,8 @@ class Top(command.Command):
 class Looker:
     """Looks at the counters of some backends.
 
-    A backend whose journal cannot be read is logged once, and left out.
+    A backend whose journal or target cannot be read is logged once, and left
+    out.
 
     :param found: the backends.
     """
@@ -112,16 +113,19 @@ class Looker:
         for backend in self._found:
             try:
                 targets = self._targets(backend, initiators)
+                its_sessions = sum(statistics.HOST.logins(t).sessions or 0
+                                   for t in targets)
+                its_exports = {
+                    (backend.name, seen.volume_id): seen
+                    for seen in statistics.HOST.exports(
+                        targets, pool.backstore_prefix(backend.name))}
             except exception.MyDriverError as e:
                 if backend.name not in self.failed:
                     LOG.error('Backend %s: %s', backend.name, e)
                 self.failed.add(backend.name)
                 continue
-            for target in targets:
-                sessions += statistics.HOST.logins(target).sessions or 0
-            for seen in statistics.HOST.exports(
-                    targets, pool.backstore_prefix(backend.name)):
-                exports[backend.name, seen.volume_id] = seen
+            sessions += its_sessions
+            exports |= its_exports
         self.initiators = initiators
         return rates.Sample(at_s, exports, sessions)
 

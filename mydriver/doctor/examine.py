@@ -54,6 +54,8 @@ def _guarded(host: Host, check: Check) -> list[Found]:
             return [findings.unknown(f'{e.option}: {e.problem}.', e.remedy)]
         return [findings.error(f'{e.option}: {e.problem}.', e.remedy)]
     except exception.MyDriverError as e:
+        if isinstance(e.__cause__, PermissionError):
+            return [findings.unknown(str(e), 'Run the command as root.')]
         return [findings.error(str(e), 'See the text of the error.')]
     except PermissionError as e:
         return [findings.unknown(f'{e.filename}: {e.strerror}.',

@@ -3,18 +3,27 @@
 
 Layout: Documentation/target/tcm_mod_builder.rst and
 drivers/target/iscsi/iscsi_target_configfs.c. Secrets are not readable here.
+
+What is not there, or goes during the read, is left out. What is there and
+cannot be read is an error: that it is missing would be a wrong answer.
 """
 
 import dataclasses
+import errno
+import os
 from pathlib import Path
 import re
 
-from mydriver import model
+from mydriver import exception, model
 
 #: The target's directory in configfs.
 ROOT = Path('/sys/kernel/config/target')
 _TPG = 'tpgt_1'
 _DEVICES = Path('/sys/dev/block')
+
+#: An object that does not exist, or whose last reference has gone: attributes
+#: of a LUN without device answer ENODEV (drivers/target/target_core_stat.c).
+_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,9 +86,14 @@ class SeenTarget:
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the names of all iSCSI targets with a TPG 1, ours or not."""
-    return sorted(p.parent.name for p in (root / 'iscsi').glob(
-        f'iqn.*/{_TPG}'))
+    """Return the names of all iSCSI targets with a TPG 1, ours or not.
+
+    :raises TargetError: when they cannot be read.
+    """
+    fabric = root / 'iscsi'
+    return [name for name in _subdirectories(fabric)
+            if name.startswith('iqn.') and exists(fabric / name / _TPG)
+            ] if exists(fabric) else []
 
 
 def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
@@ -87,28 +101,26 @@ def target(iqn: model.Iqn, root: Path = ROOT) -> SeenTarget | None:
 
     Other backends may change theirs meanwhile; objects that vanish during
     the read are left out.
+
+    :raises TargetError: when something of it cannot be read.
     """
-    tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
-    if not tpg.is_dir():
+    tpg = root / 'iscsi' / str(iqn) / _TPG
+    if not exists(tpg):
         return None
-    try:
-        return _target(iqn, tpg)
-    except FileNotFoundError:
-        if tpg.is_dir():
-            raise
-        return None
+    found = _target(iqn, tpg)
+    return found if exists(tpg) else None
 
 
 def _target(iqn: model.Iqn, tpg: Path) -> SeenTarget:
-    exports = tuple(e for p in sorted((tpg / 'lun').iterdir())
-                    if (e := _export(p)))
-    acls = [p for p in sorted((tpg / 'acls').iterdir()) if p.is_dir()]
+    exports = tuple(e for name in _subdirectories(tpg / 'lun')
+                    if (e := _export(tpg / 'lun' / name)))
+    acls = [tpg / 'acls' / name for name in _subdirectories(tpg / 'acls')]
     mappings = tuple(
-        m for acl in acls for p in sorted(acl.glob('lun_*'))
-        if (m := _mapping(acl.name, p)))
+        m for acl in acls for name in _subdirectories(acl)
+        if name.startswith('lun_') and (m := _mapping(acl.name, acl / name)))
     return SeenTarget(
         str(iqn), _read(tpg / 'enable') == '1',
-        frozenset(p.name for p in (tpg / 'np').iterdir()), exports,
+        frozenset(_subdirectories(tpg / 'np')), exports,
         frozenset(p.name for p in acls), mappings,
         frozenset(p.name for p in acls if _must_authenticate(tpg, p)))
 
@@ -130,10 +142,9 @@ def is_bound(iqn: model.Iqn, root: Path = ROOT) -> bool:
 
     On kernels before 6.0 they do, since they have no setting of their own.
     """
-    acls = root / 'iscsi' / str(iqn) / 'tpgt_1' / 'acls'
-    return acls.is_dir() and any(
-        p.is_dir() and not (p / 'attrib/authentication').exists()
-        for p in acls.iterdir())
+    acls = root / 'iscsi' / str(iqn) / _TPG / 'acls'
+    return any(not exists(acls / name / 'attrib/authentication')
+               for name in _subdirectories(acls))
 
 
 def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
@@ -141,10 +152,10 @@ def listening(iqn: model.Iqn, root: Path = ROOT) -> frozenset[str]:
 
     The number of reads does not depend on the number of LUNs.
     """
-    tpg = root / 'iscsi' / str(iqn) / 'tpgt_1'
+    tpg = root / 'iscsi' / str(iqn) / _TPG
     if _read(tpg / 'enable') != '1':
         return frozenset()
-    return frozenset(p.name for p in (tpg / 'np').iterdir())
+    return frozenset(_subdirectories(tpg / 'np'))
 
 
 def database(root: Path = ROOT) -> str:
@@ -172,9 +183,10 @@ def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
 
     :returns: kind, name, and unit serial (empty while not set up) of each.
     """
-    return [(p.parent.name.rpartition('_')[0], p.name, _serial(p))
-            for p in sorted((root / 'core').glob('*_*/*'))
-            if p.name.startswith(prefix)]
+    return [(hba.rpartition('_')[0], name, _serial(root / 'core' / hba / name))
+            for hba in _subdirectories(root / 'core') if '_' in hba
+            for name in _subdirectories(root / 'core' / hba)
+            if name.startswith(prefix)]
 
 
 def _export(folder: Path) -> SeenExport | None:
@@ -198,10 +210,8 @@ def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
 
 def _link(folder: Path) -> Path | None:
     """Return the link in a LUN's directory, None when it has gone."""
-    try:
-        return next((p for p in folder.iterdir() if p.is_symlink()), None)
-    except FileNotFoundError:
-        return None
+    return next((folder / name for name in _subdirectories(folder)
+                 if (folder / name).is_symlink()), None)
 
 
 def _number(folder: Path) -> int:
@@ -226,5 +236,45 @@ def _size(store: Path) -> int:
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors='surrogateescape').strip()
-    except OSError:
+    except OSError as e:
+        refuse_unreadable(path, e)
         return ''
+
+
+def _subdirectories(folder: Path) -> list[str]:
+    """Return the names in a directory, without those of attributes."""
+    try:
+        return sorted(e.name for e in os.scandir(folder)
+                      if e.is_symlink() or e.is_dir())
+    except OSError as e:
+        refuse_unreadable(folder, e)
+        return []
+
+
+def exists(path: str | Path) -> bool:
+    """Tell whether an object or an attribute exists.
+
+    That the whole kernel target is missing only says so where configfs is
+    mounted: without it, the kernel may serve whatever it likes.
+
+    :raises TargetError: when that cannot be told.
+    """
+    try:
+        os.stat(path)
+    except OSError as e:
+        refuse_unreadable(path, e)
+        if str(path).startswith(f'{ROOT}/') and not os.path.ismount(
+                ROOT.parent):
+            raise exception.TargetError(
+                f'show {path}', f'configfs is not mounted at {ROOT.parent}'
+                ) from e
+        return False
+    return True
+
+
+def refuse_unreadable(path: str | Path, error: OSError) -> None:
+    """Raise TargetError unless an error means that an object is not there."""
+    if error.errno not in _GONE:
+        raise exception.TargetError(
+            f'show {path}', f'{error.strerror} (user id {os.geteuid()})'
+            ) from error

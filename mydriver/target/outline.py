@@ -5,7 +5,7 @@ pathlib takes most of the time of :mod:`.configfs`. Where all objects are read
 every few seconds, that matters.
 """
 
-import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -23,9 +23,11 @@ def target(iqn: model.Iqn, root: Path = configfs.ROOT
 
     The same as :func:`.configfs.target` in a tenth of the time, without
     portals, paths, sizes and authentication.
+
+    :raises TargetError: when something of it cannot be read.
     """
     tpg = f'{root}/iscsi/{iqn}/tpgt_1'
-    if not os.path.isdir(tpg):
+    if not configfs.exists(tpg):
         return None
     mappings = []
     acls = subdirectories(f'{tpg}/acls')
@@ -53,10 +55,14 @@ def _export(root: Path, lun: str, link: str) -> configfs.SeenExport:
 
 
 def subdirectories(folder: str) -> list[str]:
-    """Return the names in a directory of configfs; none when it has gone."""
+    """Return the names in a directory of configfs; none when it has gone.
+
+    :raises TargetError: when it cannot be read.
+    """
     try:
         return sorted(os.listdir(folder))
-    except OSError:
+    except OSError as e:
+        configfs.refuse_unreadable(folder, e)
         return []
 
 
@@ -65,30 +71,39 @@ def link_in(folder: str) -> str:
 
     :returns: as the kernel writes it: relative, ending in the names of the
         directories of the object.
+    :raises TargetError: when it cannot be read.
     """
+    # Mostly it has our name.
+    if to := _link(f'{folder}/{links.LINK}'):
+        return to
+    return next((to for name in subdirectories(folder)
+                 if (to := _link(f'{folder}/{name}'))), '')
+
+
+def _link(path: str) -> str:
+    """Return where a link leads; empty if it is none, or has gone."""
     try:
-        return os.readlink(f'{folder}/{links.LINK}')
-    except OSError:  # it has another name, or has gone
-        pass
-    for name in subdirectories(folder):
-        with contextlib.suppress(OSError):
-            return os.readlink(f'{folder}/{name}')
-    return ''
+        return os.readlink(path)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # it is no link
+            configfs.refuse_unreadable(path, e)
+        return ''
 
 
 def read(path: str) -> bytes:
-    """Return the contents of an attribute; empty when it cannot be read.
+    """Return the contents of an attribute; empty when it has gone.
 
     It takes less than half of the time that Path.read_text does, which matters
     where there are thousands.
+
+    :raises TargetError: when it cannot be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        try:
+            return os.read(fd, _PAGE_BYTES)
+        finally:
+            os.close(fd)
+    except OSError as e:
+        configfs.refuse_unreadable(path, e)
         return b''
-    try:
-        return os.read(fd, _PAGE_BYTES)
-    except OSError:
-        return b''
-    finally:
-        os.close(fd)

@@ -10,6 +10,9 @@ small writes (drivers/target/iscsi/iscsi_target.c, iscsit_setup_scsi_cmd), and
 all sessions of an initiator but the newest one. The block layer counts
 sectors (Documentation/admin-guide/iostats.rst), but only of block devices, and
 it also counts what this host itself does with the device.
+
+What is there and cannot be read raises :exc:`.TargetError`: neither zero nor
+nothing would be the truth.
 """
 
 from collections.abc import Iterable, Iterator
@@ -130,7 +133,7 @@ class Statistics:
 
     def is_here(self, target: model.Iqn) -> bool:
         """Tell whether this host has a target."""
-        return os.path.isdir(self._tpg(target))
+        return configfs.exists(self._tpg(target))
 
     def sessions(self, target: model.Iqn) -> Iterator[SeenSession]:
         """Yield the initiators that are logged in at a target."""
@@ -200,7 +203,8 @@ class Statistics:
         """Return the counters of all block devices, by number."""
         try:
             lines = self._disks_path.read_bytes().splitlines()
-        except OSError:
+        except OSError as e:
+            configfs.refuse_unreadable(self._disks_path, e)
             return {}
         return {(words[0], words[1]): Disk(
             int(words[5]) * _SECTOR_BYTES, int(words[9]) * _SECTOR_BYTES,

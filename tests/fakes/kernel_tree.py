@@ -7,6 +7,7 @@ drivers/target/iscsi/iscsi_target_stat.c, iscsi_target_configfs.c.
 
 import os
 from pathlib import Path
+import shutil
 
 from mydriver.target import statistics
 
@@ -123,6 +124,19 @@ class Tree:
         self.write(acl / 'info', SESSION.format(
             initiator=initiator, alias=alias, address=address, sid=sid,
             window=64 - queue))
+
+    @staticmethod
+    def damage(path: Path) -> None:
+        """Make an object or attribute unreadable, for root as well.
+
+        It is a link to itself then: ELOOP. The kernel has other errors, such
+        as EACCES where the caller lacks a right.
+        """
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        path.symlink_to(path)
 
     def count(self, folder: Path, commands: str, io: tuple[int, int, int]
               ) -> None:

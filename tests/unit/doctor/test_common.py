@@ -4,9 +4,10 @@
 import os
 from unittest import mock
 
-from mydriver import releases
+from mydriver import exception, releases
 from mydriver.doctor import common, examine, setup_files, storage
 from mydriver.hostfiles import activation, catalogue
+from mydriver.target import configfs
 from tests.fakes import doctor
 
 #: The tests have another one.
@@ -143,6 +144,21 @@ class CommonTest(CommonTestCase):
     def test_the_target_is_not_loaded(self):
         os.unlink(f'{self.folder}/sys/kernel/config/target/dbroot')
         self.assertEqual('info', self.only('target-dbroot').severity)
+
+    def test_the_target_cannot_be_read(self):
+        """It may be loaded all the same."""
+        refused = exception.TargetError('show dbroot', 'Permission denied')
+        refused.__cause__ = PermissionError()
+        with mock.patch.object(configfs, 'database', side_effect=refused):
+            found = self.only('target-dbroot')
+        self.assertEqual(('unknown', 'Run the command as root.'),
+                         (found.severity, found.remedy))
+        dbroot = self.folder / 'sys/kernel/config/target/dbroot'
+        dbroot.unlink()
+        dbroot.symlink_to(dbroot)
+        found = self.only('target-dbroot')
+        self.assertEqual('error', found.severity)
+        self.assertIn('refused to show', found.what)
 
 
 class SetupFilesTest(CommonTestCase):

@@ -2,14 +2,18 @@
 """The counters of the kernel, read from a copied tree."""
 
 import dataclasses
+import os
 from pathlib import Path
 import shutil
 import tempfile
 import unittest
+from unittest import mock
 import uuid
 
-from mydriver import model
-from mydriver.target import configfs, statistics
+import ddt
+
+from mydriver import exception, model
+from mydriver.target import configfs, outline, statistics
 from tests.fakes import kernel_tree
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
@@ -18,7 +22,7 @@ FIRST, SECOND = (str(uuid.UUID(int=n)) for n in (1, 2))
 MIB = 1 << 20
 
 
-class StatisticsTest(unittest.TestCase):
+class TreeTestCase(unittest.TestCase):
     """A target with a file and a block device."""
 
     def setUp(self):
@@ -38,6 +42,10 @@ class StatisticsTest(unittest.TestCase):
 
     def exports(self, prefix='mydriver-disks-'):
         return list(self.seen.exports([TARGET], prefix))
+
+
+class StatisticsTest(TreeTestCase):
+    """What is there, and what is not."""
 
     def test_exports(self):
         self.assertEqual([
@@ -121,3 +129,100 @@ class StatisticsTest(unittest.TestCase):
             full, exports=tuple(dataclasses.replace(e, path='', size_bytes=0)
                                 for e in full.exports)),
             self.seen.observe(TARGET))
+
+
+@ddt.ddt
+class UnreadableTest(TreeTestCase):
+    """What is there and cannot be read is not missing."""
+
+    def refused(self, path, read):
+        """Check that reading raises an error that names the path."""
+        with self.assertRaises(exception.TargetError) as caught:
+            read()
+        self.assertIn(str(path), str(caught.exception))
+        self.assertIn('levels of symbolic links', str(caught.exception))
+
+    @ddt.data('iscsi', f'iscsi/{TARGET}', f'iscsi/{TARGET}/tpgt_1',
+              f'iscsi/{TARGET}/tpgt_1/lun', f'iscsi/{TARGET}/tpgt_1/acls',
+              f'iscsi/{TARGET}/tpgt_1/enable',
+              f'iscsi/{TARGET}/tpgt_1/lun/lun_0',
+              f'iscsi/{TARGET}/tpgt_1/acls/{HOST}',
+              f'iscsi/{TARGET}/tpgt_1/acls/{HOST}/lun_1',
+              f'iscsi/{TARGET}/tpgt_1/acls/{HOST}/lun_1/write_protect',
+              f'core/fileio_0/mydriver-disks-{FIRST}/wwn/vpd_unit_serial')
+    def test_an_object(self, name):
+        path = self.tree.root / name
+        self.tree.damage(path)
+        self.refused(path, lambda: self.seen.observe(TARGET))
+        self.refused(path, lambda: configfs.target(TARGET, self.tree.root))
+
+    @ddt.data('', '/tpgt_1', '/tpgt_1/lun',
+              '/tpgt_1/lun/lun_0/statistics/scsi_tgt_port/in_cmds')
+    def test_exports(self, name):
+        path = Path(f'{self.tree.root}/iscsi/{TARGET}{name}')
+        self.tree.damage(path)
+        self.refused(path, self.exports)
+
+    def test_disks(self):
+        self.tree.damage(self.tree.disks)
+        self.refused(self.tree.disks, self.exports)
+
+    @ddt.data('acls', f'acls/{HOST}/info')
+    def test_sessions(self, name):
+        path = self.tree.tpg(str(TARGET)) / name
+        self.tree.damage(path)
+        self.refused(path, lambda: list(self.seen.sessions(TARGET)))
+
+    def test_logins(self):
+        path = self.tree.tpg(str(TARGET)).parent / 'fabric_statistics'
+        self.tree.damage(path)
+        self.refused(path, lambda: self.seen.logins(TARGET))
+
+    def test_whether_it_is_here(self):
+        path = self.tree.root / 'iscsi'
+        self.tree.damage(path)
+        self.refused(path, lambda: self.seen.is_here(TARGET))
+
+    def test_names_and_backstores(self):
+        for name, read in (
+                ('iscsi', configfs.names),
+                ('core', lambda root: configfs.backstores('', root)),
+                ('dbroot', configfs.database)):
+            path = self.tree.root / name
+            path.touch()
+            self.tree.damage(path)
+            self.refused(path, lambda read=read: read(self.tree.root))
+
+    def test_another_user(self):
+        """What root may read, and others may not."""
+        os.chmod(self.tree.root.parent, 0o755)
+        os.chmod(self.tree.tpg(str(TARGET)) / 'lun', 0o700)
+        os.setresuid(65534, 65534, 0)
+        try:
+            with self.assertRaisesRegex(
+                    exception.TargetError,
+                    r'tpgt_1/lun: Permission denied \(user id 65534\)'):
+                self.seen.observe(TARGET)
+        finally:
+            os.setresuid(0, 0, 0)
+
+    def test_without_configfs_nothing_is_known(self):
+        """Of the host; a copied tree is complete."""
+        name = f'{configfs.ROOT}/iscsi/iqn.2026-11.org.example:none'
+        with mock.patch.object(os.path, 'ismount', return_value=True):
+            self.assertFalse(configfs.exists(name))
+        with mock.patch.object(os.path, 'ismount', return_value=False), \
+                self.assertRaisesRegex(exception.TargetError,
+                                       'configfs is not mounted'):
+            configfs.names()
+
+    def test_what_goes_meanwhile_is_no_error(self):
+        """Its attributes answer ENODEV, its directory is empty or gone."""
+        path = self.file / 'statistics/scsi_tgt_port/in_cmds'
+        gone = OSError(19, 'No such device')
+        with mock.patch.object(os, 'read', side_effect=gone):
+            self.assertEqual(b'', outline.read(str(path)))
+        shutil.rmtree(self.file)
+        self.assertEqual([SECOND], [e.volume_id for e in self.exports()])
+        self.assertEqual([SECOND], [
+            e.serial for e in self.seen.observe(TARGET).exports])

@@ -218,14 +218,27 @@ class HealthTest(commands.CommandTestCase):
 class StatusTest(commands.CommandTestCase):
     """``mydriver status``."""
 
-    def test_a_problem_sets_the_exit_status(self):
-        self.fill()
-        status, out, _ = self.run_command('status', 'disks', '-f', 'json')
+    def status(self, *, is_mounted):
+        """Return the rows on a host with or without configfs, by part."""
+        with mock.patch.object(os.path, 'ismount', return_value=is_mounted):
+            status, out, _ = self.run_command('status', 'disks', '-f', 'json')
         self.assertEqual(1, status)
         rows = {row['Part']: row for row in json.loads(out)}
+        self.assertEqual({'wrong'}, {r['State'] for r in rows.values()})
+        return rows
+
+    def test_without_configfs_nothing_is_missing(self):
+        """The kernel may have all of it; nobody can tell."""
+        self.fill()
+        rows = self.status(is_mounted=False)
+        self.assertEqual({'store', 'host', 'exports'}, set(rows))
+        self.assertIn('configfs is not mounted', rows['exports']['Detail'])
+
+    def test_a_problem_sets_the_exit_status(self):
+        self.fill()
+        rows = self.status(is_mounted=True)
         self.assertEqual({'store', 'host', 'targets', 'exports',
                           'mappings'}, set(rows))
-        self.assertEqual({'wrong'}, {r['State'] for r in rows.values()})
         self.assertFalse(configfs.ROOT.joinpath(
             'iscsi', str(TARGET)).exists())
 

@@ -130,6 +130,20 @@ class MetricsTest(MetricsTestCase):
             self.assert_value(found, value, 'drift_objects', backend='disks',
                               kind=kind)
 
+    def test_a_target_that_cannot_be_read(self):
+        self.fill()
+        self.tree.damage(self.tree.tpg(str(TARGET)) / 'lun')
+        status, found, err = self.metrics('disks')
+        self.assertEqual(1, status)
+        self.assertIn('tpgt_1/lun: Too many levels', err)
+        self.assert_value(found, 0, 'scrape_success', backend='disks',
+                          part='exports')
+        self.assert_value(found, 1, 'scrape_success', backend='disks',
+                          part='store')
+        for kind in ('targets', 'exports', 'mappings'):
+            self.assert_value(found, None, 'drift_objects', backend='disks',
+                              kind=kind)
+
     def test_no_journal_yet(self):
         status, found, _ = self.metrics('disks')
         self.assertEqual(0, status)

@@ -107,6 +107,24 @@ class ExportListTest(ObservingTestCase):
                                    for k in row})
         self.assertEqual(list(exports.OF_THE_JOURNAL), list(shown[0]))
 
+    def test_a_target_that_cannot_be_read(self):
+        self.fill()
+        lun = self.tree.tpg(str(TARGET)) / 'lun'
+        self.tree.damage(lun)
+        for argv in (('export', 'list', 'disks'), ('export', 'show', FIRST)):
+            status, out, err = self.run_command(*argv)
+            self.assertEqual(1, status, out)
+            self.assertIn(f'{lun}: Too many levels', err)
+        self.assertEqual(2, len(self.rows('show', 'disks')))
+
+    def test_sessions_that_cannot_be_read(self):
+        self.fill()
+        acls = self.tree.tpg(str(TARGET)) / 'acls'
+        self.tree.damage(acls)
+        status, _, err = self.run_command('session', 'list')
+        self.assertEqual(1, status)
+        self.assertIn(f'{acls}: Too many levels', err)
+
     def test_without_the_kernel_target(self):
         commands.CommandTestCase.fill(self)
         self.assertEqual([None] * 2, [r['Commands'] for r in self.rows(
@@ -304,6 +322,15 @@ class TopTest(ObservingTestCase):
         out = self.run_top('--long', '--sort', 'volume')
         self.assertLess(out.index(FIRST), out.index(SECOND))
         self.assertIn(str(HOST), out)
+
+    def test_a_target_that_cannot_be_read(self):
+        self.fill()
+        lun = self.tree.tpg(str(TARGET)) / 'lun'
+        self.work = lambda: self.tree.damage(lun)
+        status, out, err = self.run_command('top', '--count', '2')
+        self.assertEqual(1, status)
+        self.assertEqual(1, err.count(f'{lun}: Too many levels'))
+        self.assertIn('0 exports  0 sessions', out)
 
     def test_ctrl_c(self):
         self.fill()

@@ -6,7 +6,7 @@ the journal through standard error, with or without a time of their own, or
 through oslo.log's handler, which adds fields (``use_journal``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import datetime
 import json
 from typing import IO
@@ -32,17 +32,23 @@ def is_journal(beginning: bytes) -> bool:
 def records(stream: IO[bytes], words: Sequence[bytes]
             ) -> Iterator[record.Record]:
     """Yield the records of a journal that have a wanted text."""
+    return of_entries(entries(stream), words)
+
+
+def of_entries(found: Iterable[Entry], words: Sequence[bytes]
+               ) -> Iterator[record.Record]:
+    """Yield the records of entries that have a wanted text."""
     last: dict[str, record.Record] = {}
-    for order, entry in enumerate(entries(stream)):
+    for order, entry in enumerate(found):
         known = last.get(entry.get('_PID', ''))
         text = '\n'.join((entry.get('MESSAGE', ''),
                           entry.get('REQUEST_ID', ''),
                           entry.get('EXCEPTION_TEXT', '')))
         raw = text.encode('utf-8', 'replace')
         if any(w in raw for w in words) and (
-                found := _record(entry, order)):
-            last[entry.get('_PID', '')] = found
-            yield found
+                one := _record(entry, order)):
+            last[entry.get('_PID', '')] = one
+            yield one
         elif known and (rest := record.continues(
                 known, entry.get('MESSAGE', ''))) is not None:
             if len(known.more) < record.MORE_MAX:

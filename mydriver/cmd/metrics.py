@@ -7,20 +7,31 @@ What needs the library of Prometheus is imported by the command that uses it:
 
 import argparse
 import importlib.resources
-from typing import TextIO
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from cliff import command
 
+from mydriver import exception
 from mydriver.cmd import arguments, monitoring
+
+if TYPE_CHECKING:
+    from mydriver.cmd.monitoring import collector, operations
+
+#: In the state directory of the first backend.
+_EVENTS_STATE = 'events.json'
 
 
 class Metrics(command.Command):
     """Print metrics of the backends in the format of Prometheus.
 
     Room, exports, mappings, sessions, what the exports do, and what differs
-    between journal and kernel. Changes nothing. A part of a backend that
-    cannot be read is logged, and its metrics are absent; the others are there
-    all the same, and unless --listen is given, the exit status is 1.
+    between journal and kernel. With --events or --events-unit also how many
+    operations of the driver or the plugin have succeeded and failed, and how
+    long they took. A part of a backend that cannot be read is logged, and its
+    metrics are absent; the others are there all the same, and unless --listen
+    is given, the exit status is 1.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -43,6 +54,23 @@ class Metrics(command.Command):
             '--listen-anywhere', action='store_true', help='accept another '
             'address than a loopback address after --listen; whoever reaches '
             'it can read the metrics')
+        parser.add_argument(
+            '--events', action='append', default=[], metavar='FILE',
+            type=os.path.abspath, help='log of cinder-volume or nova-compute '
+            'to count operations in, from its present end on and across its '
+            'rotation; can be repeated')
+        parser.add_argument(
+            '--events-unit', action='append', default=[], metavar='UNIT',
+            help="the same for a unit of systemd that logs to systemd's "
+            'journal')
+        parser.add_argument(
+            '--events-state', metavar='FILE', type=os.path.abspath,
+            help='where to keep what was counted and how far the logs were '
+            f'read; default: {_EVENTS_STATE} in the state directory of the '
+            'first backend')
+        parser.add_argument(
+            '--events-only', action='store_true', help='read no '
+            'configuration and no backends, as on a compute host')
         arguments.add(parser)
         return parser
 
@@ -64,9 +92,8 @@ def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:
     from mydriver.cmd.monitoring import collector, serving
     at = serving.address(parsed.listen, anywhere=parsed.listen_anywhere
                          ) if parsed.listen else None
-    its = collector.Collector([
-        collector.BackendSource(b)
-        for b in arguments.open_backends(parsed, verbs=True)])
+    its = collector.Collector(_sources(parsed),
+                              is_storage=not parsed.events_only)
     registry = prometheus_client.CollectorRegistry()
     registry.register(its)
     if at:
@@ -80,6 +107,38 @@ def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:
     else:
         stdout.write(prometheus_client.generate_latest(registry).decode())
     return int(bool(its.errors))
+
+
+def _sources(parsed: argparse.Namespace) -> 'list[collector.Source]':
+    """Return what to read.
+
+    :raises ConfigurationError: when something is wrong or missing.
+    """
+    found: list[collector.Source] = []
+    logs, path = _logs(parsed), parsed.events_state
+    if not parsed.events_only:
+        # Compute hosts lack what this imports.
+        from mydriver.cmd.monitoring import backend
+        ours = arguments.open_backends(parsed, verbs=True)
+        found += map(backend.BackendSource, ours)
+        if logs and not path:
+            path = os.path.join(ours[0].state_path, _EVENTS_STATE)
+    elif not (logs and path):
+        raise exception.ConfigurationError(
+            '--events-only', 'there are no backends, so nothing is known of '
+            'logs, and of a place for what was counted',
+            'Add --events or --events-unit, and --events-state.')
+    if logs:
+        from mydriver.cmd.monitoring import kept, operations
+        found.append(operations.OperationsSource(logs, kept.Kept(Path(path))))
+    return found
+
+
+def _logs(parsed: argparse.Namespace) -> 'list[operations.Log]':
+    """Return the logs that are named."""
+    from mydriver.cmd.monitoring import operations
+    return [*map(operations.FileLog, dict.fromkeys(parsed.events)),
+            *map(operations.UnitLog, dict.fromkeys(parsed.events_unit))]
 
 
 def text_of(name: str) -> str:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a scrape of the metrics, on a copied tree of a kernel target.
 
+Between two scrapes, the log of a service grows by events and other lines.
+
 ::
 
     python -m tests.bench.scrape [EXPORTS]
@@ -10,6 +12,8 @@ Prints the time of this process's CPU for a scrape, and its parts.
 
 import argparse
 import cProfile
+import dataclasses
+import itertools
 import json
 import os
 from pathlib import Path
@@ -20,10 +24,16 @@ from unittest import mock
 import uuid
 
 import prometheus_client
+from prometheus_client import parser
 
-from mydriver import model
+from mydriver import events, model
 from mydriver.cmd import backends
-from mydriver.cmd.monitoring import collector
+from mydriver.cmd.monitoring import (
+    backend,
+    collector,
+    kept,
+    operations,
+)
 from mydriver.stores import base
 from mydriver.stores.reflink import store as reflink
 from mydriver.target import statistics
@@ -33,6 +43,7 @@ from tests.fakes import kernel_tree
 _TARGETS = [model.Iqn(f'iqn.2010-10.org.openstack:mydriver-host-disks-{n}')
             for n in range(4)]
 _HOSTS = [model.Iqn(f'iqn.1993-08.org.debian:01:host{n}') for n in range(10)]
+_HEAD = '2026-11-27 05:00:00.123 7'
 _CONF = """\
 [DEFAULT]
 state_path = {folder}/state
@@ -49,11 +60,11 @@ def make(folder: Path, exports: int) -> tuple[backends.Backend,
     """Make a backend whose exports are all mapped, and its kernel target."""
     conf = folder / 'cinder.conf'
     conf.write_text(_CONF.format(folder=folder))
-    backend, = backends.read([str(conf)])
-    os.makedirs(backend.state_path, mode=0o700)
+    found, = backends.read([str(conf)])
+    os.makedirs(found.state_path, mode=0o700)
     (folder / 'store').mkdir()
     tree = kernel_tree.Tree(folder)
-    journal = sqlite.SqliteJournal(backend.journal_path, 'bench')
+    journal = sqlite.SqliteJournal(found.journal_path, 'bench')
     journal.add_targets(_TARGETS)
     for target in _TARGETS:
         tree.target(str(target), sessions=len(_HOSTS))
@@ -73,16 +84,61 @@ def make(folder: Path, exports: int) -> tuple[backends.Backend,
                      export.lun)
         tree.session(str(export.target), str(host))
     journal.close()
-    return backend, tree.statistics()
+    return found, tree.statistics()
 
 
-def measure(exports: int, rounds: int, profile: str | None = None
-            ) -> dict[str, float]:
-    """Return figures of a scrape, in ms of CPU and bytes."""
+class Log:
+    """A log of cinder-volume that grows between two scrapes.
+
+    :param path: of the log.
+    :param count: events at once, each among ten other lines.
+    """
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        names = itertools.cycle(operations.OPERATIONS['cinder-volume'])
+        other = f'{_HEAD} INFO cinder.volume.manager [-] {"x" * 150}\n' * 10
+        self._text = ''.join(
+            other + f'{_HEAD} INFO mydriver.events [None req-{uuid.uuid4()} '
+            f'u p] {event.text()}\n' for event in (events.Event(
+                next(names), 10.0 * n, events.OK, str(uuid.uuid4()),
+                'lock' if n % 3 else '') for n in range(count)))
+        path.touch()
+
+    def grow(self) -> None:
+        """Add lines."""
+        with self.path.open('a') as f:
+            f.write(self._text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What was measured.
+
+    :param figures: in ms of CPU and bytes.
+    :param text: the metrics of the last scrape.
+    """
+
+    figures: dict[str, float]
+    text: str
+
+
+def measure(exports: int, rounds: int, count: int,
+            profile: str | None = None) -> Result:
+    """Return figures of a scrape.
+
+    :param count: events since the last scrape.
+    """
     with tempfile.TemporaryDirectory(dir='/dev/shm') as name:
-        backend, seen = make(Path(name), exports)
+        folder = Path(name)
+        found, seen = make(folder, exports)
+        log = Log(folder / 'cinder-volume.log', count)
         registry = prometheus_client.CollectorRegistry()
-        its = collector.Collector([collector.BackendSource(backend)])
+        its = collector.Collector([
+            backend.BackendSource(found),
+            operations.OperationsSource(
+                [operations.FileLog(str(log.path))],
+                kept.Kept(folder / 'events.json'))])
         registry.register(its)
         spent, text = [], b''
         with mock.patch.object(statistics, 'HOST', seen), mock.patch.object(
@@ -95,15 +151,24 @@ def measure(exports: int, rounds: int, profile: str | None = None
                 text = prometheus_client.generate_latest(registry)
                 spent.append((time.process_time() - started) * 1e3)
                 profiler.disable()
+                log.grow()
         if profile:
             profiler.dump_stats(profile)
         if its.errors:
             raise AssertionError(its.errors)
+        counted = sum(
+            s.value for f in parser.text_string_to_metric_families(
+                text.decode()) for s in f.samples
+            if s.name in ('mydriver_operations_total',
+                          'mydriver_operation_phase_seconds_count'))
+        if counted != count * (rounds - 1):
+            raise AssertionError(f'{counted:.0f} events were counted')
     lines = [x for x in text.decode().splitlines() if not x.startswith('#')]
-    return {'exports': exports, 'samples': len(lines), 'bytes': len(text),
-            'first_ms': round(spent[0], 1),
-            'median_ms': round(figures.median(spent), 1),
-            'least_ms': round(min(spent), 1)}
+    return Result({
+        'exports': exports, 'events': count, 'samples': len(lines),
+        'bytes': len(text), 'first_ms': round(spent[0], 1),
+        'median_ms': round(figures.median(spent), 1),
+        'least_ms': round(min(spent[1:]), 1)}, text.decode())
 
 
 def _no_room(_self: reflink.ReflinkStore) -> base.Capacity:
@@ -113,12 +178,15 @@ def _no_room(_self: reflink.ReflinkStore) -> base.Capacity:
 
 def main() -> None:
     """Measure, and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('exports', nargs='?', type=int, default=500)
-    parser.add_argument('--rounds', type=int, default=15)
-    parser.add_argument('--profile', help='write a profile to this file')
-    parsed = parser.parse_args()
-    print(json.dumps(measure(parsed.exports, parsed.rounds, parsed.profile)))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument('exports', nargs='?', type=int, default=500)
+    arguments.add_argument('--events', type=int, default=200,
+                           help='events in the log since the last scrape')
+    arguments.add_argument('--rounds', type=int, default=15)
+    arguments.add_argument('--profile', help='write a profile to this file')
+    parsed = arguments.parse_args()
+    print(json.dumps(measure(parsed.exports, parsed.rounds, parsed.events,
+                             parsed.profile).figures))
 
 
 if __name__ == '__main__':

@@ -20,11 +20,14 @@ PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 SIDES = {
     'storage': (('cinder_volume', 'backend', 'stores', 'target',
                  'privileged/stores', 'privileged/target',
-                 'privileged/network', 'cmd/monitoring', 'cmd/metrics'),
+                 'privileged/network', 'cmd/monitoring/backend'),
                 {'cinder', 'eventlet'}),
     'compute': (('nova_virt', 'initiator', 'privileged/initiator'),
                 {'nova'}),
 }
+
+#: Modules that import what both extras have.
+OF_EACH = ('cmd/metrics', 'cmd/monitoring')
 
 #: Commands that both sides run.
 BOTH = {'cmd/main', 'cmd/setup', 'cmd/trace', 'cmd/upgrade_check'}
@@ -43,9 +46,12 @@ def modules(lines: list[str]) -> set[str]:
 
 
 def side_of(path: Path) -> str | None:
-    """Return the side that a module belongs to; None for both."""
+    """Return the side that a module belongs to; None for both.
+
+    :returns: ``each`` for what needs something of both extras.
+    """
     name = path.relative_to(ROOT / 'mydriver').with_suffix('').as_posix()
-    for side, (rooms, _) in SIDES.items():
+    for side, (rooms, _) in (*SIDES.items(), ('each', (OF_EACH, ()))):
         if any(name == room or name.startswith(f'{room}/') for room in rooms):
             return side
     return None
@@ -63,7 +69,7 @@ def imported(source: str) -> Iterator[str]:
 def imports_of(side: str | None) -> set[str]:
     """Return the third-party packages that a side's modules import."""
     found = {name for path in (ROOT / 'mydriver').rglob('*.py')
-             if side_of(path) == side
+             if side_of(path) in ((side, 'each') if side else (None,))
              for name in imported(path.read_text())}
     return found - sys.stdlib_module_names - {'mydriver'}
 

@@ -2,18 +2,20 @@
 """The metrics: names, types, labels and what they mean.
 
 Names follow https://prometheus.io/docs/practices/naming/. Labels are bounded
-by the configuration, and by the number of exports: no initiator is one.
+by the configuration, by the number of exports, and for operations by
+:mod:`.tally`: no initiator is one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 from prometheus_client import core
 
 _BACKEND = ('backend',)
 _TARGET = ('backend', 'target')
 _EXPORT = ('backend', 'volume_id')
+_OPERATION = ('service', 'operation')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,13 +25,13 @@ class Metric:
     :param name: without the prefix and without ``_total``.
     :param text: what it is.
     :param labels: their names.
-    :param kind: ``gauge`` or ``counter``.
+    :param kind: its type.
     """
 
     name: str
     text: str
     labels: tuple[str, ...] = _BACKEND
-    kind: Literal['gauge', 'counter'] = 'gauge'
+    kind: Literal['gauge', 'counter', 'histogram', 'summary'] = 'gauge'
 
     @property
     def exported_name(self) -> str:
@@ -93,9 +95,24 @@ METRICS = (
     Metric('export_inflight_requests',
            'Requests to the block device of an export that are not complete; '
            'absent for files.', _EXPORT),
+    Metric('operations', 'Operations of driver and plugin that have ended, by '
+           'outcome: ok, failed.', (*_OPERATION, 'outcome'), 'counter'),
+    Metric('operation_failures',
+           'Operations that have failed, by class of the error.',
+           (*_OPERATION, 'error'), 'counter'),
+    Metric('operation_duration_seconds',
+           'How long operations took that succeeded.', _OPERATION,
+           'histogram'),
+    Metric('operation_phase_seconds', 'How long phases of operations took.',
+           (*_OPERATION, 'phase'), 'summary'),
+    Metric('event_log_gaps',
+           'How often lines of a log were gone before they were read; '
+           'operations in them are not counted.', ('log',), 'counter'),
 )
 
 _BY_NAME = {m.name: m for m in METRICS}
+
+_Family = TypeVar('_Family', bound=core.Metric)
 
 
 class Families:
@@ -105,8 +122,7 @@ class Families:
     """
 
     def __init__(self) -> None:
-        self._found: dict[
-            str, core.CounterMetricFamily | core.GaugeMetricFamily] = {}
+        self._found: dict[str, core.Metric] = {}
 
     def add(self, name: str, value: float | None, *labels: str) -> None:
         """Add a value.
@@ -117,15 +133,41 @@ class Families:
         """
         if value is None:
             return
-        metric = _BY_NAME[name]
+        if _BY_NAME[name].kind == 'counter':
+            self._of(name, core.CounterMetricFamily).add_metric(labels, value)
+        else:
+            self._of(name, core.GaugeMetricFamily).add_metric(labels, value)
+
+    def add_histogram(self, name: str, buckets: Sequence[tuple[str, int]],
+                      total: float, *labels: str) -> None:
+        """Add a histogram.
+
+        :param name: of a metric in :data:`METRICS`.
+        :param buckets: upper bounds, and how many do not exceed them.
+        :param total: the sum of all values.
+        :param labels: the values of its labels.
+        """
+        self._of(name, core.HistogramMetricFamily).add_metric(
+            labels, buckets, total)
+
+    def add_summary(self, name: str, count: int, total: float, *labels: str
+                    ) -> None:
+        """Add a number of values, and their sum.
+
+        :param name: of a metric in :data:`METRICS`.
+        :param labels: the values of its labels.
+        """
+        self._of(name, core.SummaryMetricFamily).add_metric(
+            labels, count, total)
+
+    def _of(self, name: str, make: Callable[..., _Family]) -> _Family:
+        """Return the family of a metric, which is made if necessary."""
         family = self._found.get(name)
         if family is None:
-            make = (core.CounterMetricFamily if metric.kind == 'counter'
-                    else core.GaugeMetricFamily)
-            family = make(f'mydriver_{name}', metric.text,
-                          labels=metric.labels)
-            self._found[name] = family
-        family.add_metric(labels, value)
+            metric = _BY_NAME[name]
+            family = self._found[name] = make(
+                f'mydriver_{name}', metric.text, labels=metric.labels)
+        return cast(_Family, family)
 
     def __iter__(self) -> Iterator[core.Metric]:
         return (self._found[m.name] for m in METRICS

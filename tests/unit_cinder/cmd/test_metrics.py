@@ -15,7 +15,12 @@ from prometheus_client import parser
 
 from mydriver import exception, model
 from mydriver.backend import settings
-from mydriver.cmd.monitoring import catalogue, collector, serving
+from mydriver.cmd.monitoring import (
+    backend,
+    catalogue,
+    collector,
+    serving,
+)
 from mydriver.stores import base
 from mydriver.stores.lvmthin import pool as thinpool
 from mydriver.stores.lvmthin import store as lvmthin
@@ -159,11 +164,11 @@ class MetricsTest(MetricsTestCase):
         status, found, err = self.metrics()
         self.assertEqual(1, status)
         self.assertIn('Backend disks: exports: ', err)
-        for value, backend in ((0, 'disks'), (1, 'plain')):
+        for value, name in ((0, 'disks'), (1, 'plain')):
             self.assert_value(found, value, 'scrape_success',
-                              backend=backend, part='exports')
+                              backend=name, part='exports')
             self.assert_value(found, 100, 'store_size_bytes',
-                              backend=backend)
+                              backend=name)
         self.assert_value(found, None, 'exports', backend='disks')
         self.assert_value(found, None, 'drift_objects', backend='disks',
                           kind='exports')
@@ -179,14 +184,14 @@ class MetricsTest(MetricsTestCase):
 
     def test_an_error_is_logged_once(self):
         self.store.capacity.side_effect = exception.StoreError('x', 'y')
-        its = collector.Collector([collector.BackendSource(self.backend)])
+        its = collector.Collector([backend.BackendSource(self.backend)])
         with self.assertLogs(collector.__name__, 'ERROR') as logged:
             for _ in range(3):
                 list(its.collect())
         self.assertEqual(1, len(logged.output))
 
     def test_registering_reads_nothing(self):
-        its = collector.Collector([collector.BackendSource(self.backend)])
+        its = collector.Collector([backend.BackendSource(self.backend)])
         prometheus_client.CollectorRegistry().register(its)
         self.store.capacity.assert_not_called()
         self.assertEqual({m.exported_name for m in catalogue.METRICS}, {
@@ -260,7 +265,7 @@ class WhereToTest(MetricsTestCase):
     def registry(self):
         found = prometheus_client.CollectorRegistry()
         found.register(collector.Collector(
-            [collector.BackendSource(self.backend)]))
+            [backend.BackendSource(self.backend)]))
         return found
 
     def test_a_file_is_replaced(self):

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file with what was counted of the events, and how far logs were read.
+
+Both are replaced at once. So an event is counted once, whenever the command
+is stopped, and whoever else runs it with the same file.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from pathlib import Path
+import tempfile
+import time
+from typing import Any
+
+from mydriver import exception
+from mydriver.cmd.monitoring import tally
+from mydriver.target import state
+from mydriver.trace import following
+
+_VERSION = 1
+
+#: How long to wait for another process that reads the same logs, seconds.
+_LOCK_S = 10.0
+
+
+@dataclasses.dataclass(slots=True)
+class Log:
+    """What is kept of a log.
+
+    :param place: in a file; None before the first look.
+    :param cursor: in systemd's journal; None before the first look.
+    :param gaps: how often lines were lost between two looks.
+    :param counted: its events.
+    """
+
+    place: following.Place | None = None
+    cursor: str | None = None
+    gaps: int = 0
+    counted: tally.Tally = dataclasses.field(default_factory=tally.Tally)
+
+    def primitives(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return {'place': self.place and dataclasses.asdict(self.place),
+                'cursor': self.cursor, 'gaps': self.gaps,
+                'counted': self.counted.primitives()}
+
+    @classmethod
+    def of_primitives(cls, found: dict[str, Any]) -> 'Log':
+        """Return what was kept.
+
+        :raises ValueError, TypeError, KeyError: when it is damaged.
+        """
+        place, cursor = found['place'], found['cursor']
+        if not (cursor is None or isinstance(cursor, str)):
+            raise TypeError('cursor')
+        return cls(
+            None if place is None else following.Place(
+                int(place['offset']), int(place['head_bytes']),
+                str(place['head']), int(place['inode'])),
+            cursor, int(found['gaps']),
+            tally.Tally.of_primitives(found['counted']))
+
+
+class Kept:
+    """The file.
+
+    :param path: its directory must exist, and belong to this user.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[dict[str, Log]]:
+        """Give what is kept of each log; keep it when the block ends.
+
+        After an error, the file is what it was.
+
+        :raises ConfigurationError: when it cannot be read or written.
+        """
+        try:
+            with self._locked():
+                logs = self._read()
+                yield logs
+                self._write(logs)
+        except OSError as e:
+            raise exception.ConfigurationError(
+                '--events-state', f'{self._path}: {e.strerror or e}',
+                'Name a file in a directory that belongs to the user of this '
+                f'command, user id {os.geteuid()}.') from e
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fd = os.open(f'{self._path}.lock', os.O_RDWR | os.O_CREAT
+                     | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            until_s = time.monotonic() + _LOCK_S
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as e:
+                    if time.monotonic() > until_s:
+                        raise OSError(e.errno, 'another process has had it '
+                                      f'for {_LOCK_S:g} s') from e
+                    time.sleep(0.05)
+            yield
+        finally:
+            os.close(fd)
+
+    def _read(self) -> dict[str, Log]:
+        try:
+            text, _mode = state.read(str(self._path))
+        except FileNotFoundError:
+            return {}
+        try:
+            found = json.loads(text)
+            if found['version'] != _VERSION:
+                raise ValueError(f'version {found["version"]}')
+            return {name: Log.of_primitives(log)
+                    for name, log in found['logs'].items()}
+        except (ValueError, TypeError, KeyError, AttributeError,
+                RecursionError) as e:
+            raise exception.ConfigurationError(
+                '--events-state', f'{self._path} is damaged, or of another '
+                f'release ({exception.shown(str(e))})',
+                'Remove it; all counters of operations then begin with zero, '
+                'which Prometheus handles.') from e
+
+    def _write(self, logs: dict[str, Log]) -> None:
+        text = json.dumps({
+            'version': _VERSION,
+            'logs': {name: log.primitives() for name, log in logs.items()}})
+        with tempfile.NamedTemporaryFile(
+                'w', dir=self._path.parent, prefix=f'.{self._path.name}.',
+                delete=False) as f:
+            try:
+                f.write(text)
+                f.flush()
+                os.fsync(f.fileno())
+                os.replace(f.name, self._path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(f.name)
+                raise

@@ -10,7 +10,7 @@ VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 .PHONY: help bootstrap demo test quick verify fill upgrade ceph takeover cluster-stress \
-        bench-path bench-gateways tempest dist down clean
+        bench-path bench-gateways tempest promtool dist down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -31,6 +31,7 @@ help:
 	@echo '              STORE=lvmthin or STORE=rbd selects the store of'
 	@echo '              these and of make demo (fill has no rbd)'
 	@echo 'make quick    make test without the functional tests'
+	@echo 'make promtool alerting rules and metrics, checked by Prometheus'
 	@echo 'make dist     source distribution, wheel and bill of materials of'
 	@echo '              the last commit, in dist/'
 	@echo 'make down     stop a cloud that was left running'
@@ -87,6 +88,9 @@ bench-gateways: bootstrap
 tempest: bootstrap
 	@$(VENV)/bin/python -m lab tempest \
 	    $(if $(REGEX),--regex '$(REGEX)') $(if $(STORE),--store $(STORE))
+
+promtool: bootstrap
+	@$(VENV)/bin/python -m tools.promtool
 
 dist: bootstrap
 	@$(VENV)/bin/python -m tools.dist

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands say of a real initiator that reads and writes."""
 
+import collections
 import contextlib
 import dataclasses
 import json
+import logging
+from logging import handlers
 import os
 from pathlib import Path
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,19 +20,22 @@ import time
 import urllib.request
 import uuid
 
+from cinder import exception as cinder_exception
 import os_brick
 from oslo_concurrency import lockutils
 from oslo_config import cfg
+from oslo_log import formatters, log
 from prometheus_client import parser
 
 from lab import process
-from mydriver import model
+from mydriver import model, privileged
 from mydriver.backend import devices, settings
 from mydriver.cmd import backends
 from mydriver.stores import names
 from mydriver.target import configfs, factory, outline
+from tests.fakes import cinder as fakes
 from tests.fakes import connecting
-from tests.functional import attaching, base, lio, lvm, test_command
+from tests.functional import attaching, base, driving, lio, lvm, test_command
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -37,6 +44,7 @@ _RECORDED = re.compile(
 #: How many of each part of a run; the documentation's picture has more.
 SCRAPES = int(os.environ.get('MYDRIVER_SCRAPES', '3'))
 SIZE_MIB, WRITTEN_MIB, READ_MIB = 192, 64, 32
+CINDER, NOVA = SERVICES = ('cinder-volume', 'nova-compute')
 
 
 class ObservingTest(base.NodeTestCase):
@@ -327,6 +335,147 @@ class ObservingFilesTest(ObservingTest):
         """Create the store's filesystem."""
         self.addCleanup(base.run, 'wipefs', '-q', '-a', base.DISK)
         self.mount_xfs(self.folder / 'store')
+
+
+class OperationsTest(driving.DriverCase):
+    """What driver and plugin log of themselves, counted from their logs."""
+
+    VOLUMES = 4
+
+    def setUp(self):
+        super().setUp()
+        privileged.initiator_context.set_client_mode(False)
+        self.addCleanup(privileged.initiator_context.set_client_mode, True)
+        self.logs = Path(self.folder, 'logs')
+        self.logs.mkdir()
+        self.spent_s = collections.Counter()
+        self.handlers = {}
+        conf = cfg.ConfigOpts()
+        log.register_options(conf)
+        conf([])
+        logger = logging.getLogger('mydriver')
+        self.addCleanup(logger.setLevel, logger.level)
+        logger.setLevel(logging.INFO)
+        for service in SERVICES:
+            handler = self.handlers[service] = handlers.WatchedFileHandler(
+                self.logs / f'{service}.log')
+            handler.setFormatter(formatters.ContextFormatter(
+                config=conf, datefmt='%Y-%m-%d %H:%M:%S'))
+            self.addCleanup(handler.close)
+
+    def call(self, service, method, *args):
+        """Call a method as that service, and measure it."""
+        logger = logging.getLogger('mydriver')
+        logger.addHandler(self.handlers[service])
+        started_s = time.monotonic()
+        try:
+            return method(*args)
+        finally:
+            self.spent_s[service, method.__name__] += (
+                time.monotonic() - started_s)
+            logger.removeHandler(self.handlers[service])
+
+    def rotate(self, *, is_copied):
+        """Rotate the logs, as logrotate does."""
+        for service in SERVICES:
+            path = self.logs / f'{service}.log'
+            for n in range(3, 0, -1):
+                if Path(f'{path}.{n}').exists():
+                    os.rename(f'{path}.{n}', f'{path}.{n + 1}')
+            if is_copied:
+                shutil.copy(path, f'{path}.1')
+                os.truncate(path, 0)
+            else:
+                path.rename(f'{path}.1')
+                path.touch()
+
+    def scrape(self):
+        """Return the values of the metrics of operations."""
+        done = subprocess.run(
+            [sys.executable, '-m', 'mydriver.cmd.main', 'metrics',
+             '--config-file', f'{self.folder}/cinder.conf',
+             *(f'--events={self.logs}/{service}.log'
+               for service in SERVICES)],
+            cwd=ROOT, text=True, capture_output=True, check=False,
+            timeout=200)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        print('', *(x for x in done.stdout.splitlines() if re.match(
+            'mydriver_operation(?!.*(_bucket|[ ]0[.]0$))', x)), sep='\n',
+            file=sys.stderr)
+        self.assertEqual([], [
+            x for x in done.stdout.splitlines()
+            if x.startswith('mydriver_event_log_gaps_total{')
+            and not x.endswith(' 0.0')])
+        return {(s.name, s.labels.get('service'), s.labels.get('operation'),
+                 s.labels.get('outcome') or s.labels.get('error', '')):
+                s.value
+                for family in parser.text_string_to_metric_families(
+                    done.stdout) for s in family.samples}
+
+    def life(self):
+        """Let a volume live from its creation to its deletion."""
+        made, volume = self.driver, fakes.volume()
+        ours, here = attaching.ours(False), attaching.Cloud.connector(True)
+        self.call(CINDER, made.create_volume, volume)
+        self.call(CINDER, made.create_export, None, volume, here)
+        data = self.call(CINDER, made.initialize_connection, volume,
+                         here)['data']
+        path = self.call(NOVA, ours.connect_volume, data)['path']
+        self.call(NOVA, ours.disconnect_volume,
+                  {**data, 'device_path': path}, None)
+        self.call(CINDER, made.terminate_connection, volume, here)
+        self.call(CINDER, made.remove_export, None, volume)
+        self.call(CINDER, made.delete_volume, volume)
+
+    def refused(self):
+        """Let an operation fail."""
+        volume = fakes.volume()
+        self.call(CINDER, self.driver.create_volume, volume)
+        self.call(CINDER, self.driver.create_export, None, volume,
+                  attaching.Cloud.connector(True))
+        with self.assertRaises(cinder_exception.InvalidConnectorException):
+            self.call(CINDER, self.driver.initialize_connection, volume,
+                      fakes.connector('no iqn'))
+
+    def test_operations_are_counted_across_rotations(self):
+        found = self.scrape()
+        for key in ((CINDER, 'create_volume'), (NOVA, 'connect_volume')):
+            for outcome in ('ok', 'failed'):
+                self.assertEqual(0, found[
+                    'mydriver_operations_total', *key, outcome])
+        for n in range(self.VOLUMES):
+            self.life()
+            if n == 1:
+                self.scrape()
+            self.rotate(is_copied=n % 2)
+        self.refused()
+        for _ in range(2):  # again without any operation in between
+            self.assert_counted(self.scrape())
+
+    def assert_counted(self, found):
+        """Check the numbers, and that durations are those of the calls."""
+        for service, operation, extra in (
+                (CINDER, 'create_volume', 1), (CINDER, 'create_export', 1),
+                (CINDER, 'initialize_connection', 0),
+                (CINDER, 'terminate_connection', 0),
+                (CINDER, 'remove_export', 0), (CINDER, 'delete_volume', 0),
+                (NOVA, 'connect_volume', 0),
+                (NOVA, 'disconnect_volume', 0)):
+            failed = int(operation == 'initialize_connection')
+            key, name = (service, operation), 'mydriver_operation'
+            for outcome, count in (('ok', self.VOLUMES + extra),
+                                   ('failed', failed)):
+                self.assertEqual(count, found[
+                    f'{name}s_total', *key, outcome], (key, outcome))
+            self.assertEqual(self.VOLUMES + extra, found[
+                f'{name}_duration_seconds_count', *key, ''])
+            spent_s = found[f'{name}_duration_seconds_sum', *key, '']
+            self.assertLess(0, spent_s)
+            # An event has its duration in tenths of a millisecond.
+            self.assertLess(spent_s, self.spent_s[key] + 0.01)
+        self.assertEqual(1, found[
+            'mydriver_operation_failures_total', CINDER,
+            'initialize_connection', 'InvalidConnector'])
 
 
 def _bytes(shown):

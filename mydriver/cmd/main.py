@@ -11,6 +11,7 @@ from typing import Any
 from cliff import app, commandmanager
 
 from mydriver import exception, releases
+from mydriver.cmd import extras
 
 #: Module and class of each command. They are imported when they are needed:
 #: a compute host lacks what those of storage hosts import.
@@ -46,7 +47,7 @@ class Entry:
 
     def __repr__(self) -> str:
         """Return what ``mydriver help`` shows if it cannot be loaded."""
-        return f'mydriver {self.name}, a command for storage hosts'
+        return f'mydriver {self.name}: it needs mydriver[storage]'
 
     def load(self) -> Any:
         """Return the class.
@@ -58,10 +59,7 @@ class Entry:
         try:
             return getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as e:
-            raise exception.ConfigurationError(
-                f'mydriver {self.name}', str(e),
-                'This command is for storage hosts. Install mydriver[storage] '
-                'there.') from e
+            raise extras.needs_storage(self.name, e) from e
 
 
 class Commands(commandmanager.CommandManager):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from cliff import command
 
 from mydriver import exception
-from mydriver.cmd import arguments, monitoring
+from mydriver.cmd import arguments, extras, monitoring
 
 if TYPE_CHECKING:
     from mydriver.cmd.monitoring import collector, operations
@@ -86,10 +86,16 @@ class Metrics(command.Command):
 
 
 def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:
-    """Export the metrics; return the exit status."""
-    import prometheus_client
+    """Export the metrics; return the exit status.
 
-    from mydriver.cmd.monitoring import collector, serving
+    :raises ConfigurationError: when the library is missing.
+    """
+    try:
+        import prometheus_client
+
+        from mydriver.cmd.monitoring import collector, serving
+    except ModuleNotFoundError as e:
+        raise extras.needs_storage('metrics', e) from e
     at = serving.address(parsed.listen, anywhere=parsed.listen_anywhere
                          ) if parsed.listen else None
     its = collector.Collector(_sources(parsed),

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from pathlib import Path
+import sys
 from unittest import mock
 import uuid
 
@@ -54,6 +55,32 @@ class ShowTest(commands.CommandTestCase):
         status, out, err = self.run_command('show', 'lvm')
         self.assertEqual((1, ''), (status, out))
         self.assertIn('[lvm]: this is not an enabled mydriver backend', err)
+
+
+class MissingExtraTest(commands.CommandTestCase):
+    """A host without the extra ``storage``."""
+
+    def test_commands_name_the_extra(self):
+        for name, module in (('status', 'mydriver.cmd.status'),
+                             ('export list', 'mydriver.cmd.exports'),
+                             ('metrics', 'prometheus_client')):
+            with self.subTest(name), mock.patch.dict(
+                    sys.modules, {module: None}):
+                status, out, err = self.run_command(*name.split())
+                self.assertNotEqual(0, status)
+                self.assertEqual('', out)
+                self.assertIn(f'mydriver {name}: ', err)
+                self.assertIn('Install mydriver[storage] there.', err)
+
+    def test_help_names_it_and_lists_what_can_be_used(self):
+        out = io.StringIO()
+        with mock.patch.dict(sys.modules, {'mydriver.cmd.status': None}), \
+                self.assertRaises(SystemExit) as caught:
+            main.main(['--help'], stdout=out)
+        self.assertIsNone(caught.exception.code)
+        self.assertIn('\nCould not load mydriver status: it needs '
+                      'mydriver[storage]\n', out.getvalue())
+        self.assertRegex(out.getvalue(), r'\n +trace +Follow')
 
 
 class WrongUserTest(commands.CommandTestCase):

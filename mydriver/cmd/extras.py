@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands say where an extra of the package is not installed."""
+
+from mydriver import exception
+
+
+def needs_storage(command: str, missing: ModuleNotFoundError
+                  ) -> exception.ConfigurationError:
+    """Return the error of a command that needs the extra ``storage``.
+
+    :param command: what the operator has typed after ``mydriver``.
+    :param missing: what kept it from being imported.
+    """
+    return exception.ConfigurationError(
+        f'mydriver {command}', str(missing),
+        'This command is for storage hosts. Install mydriver[storage] there.')

@@ -10,7 +10,7 @@ VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 .PHONY: help bootstrap demo test quick verify fill upgrade ceph takeover cluster-stress \
-        bench-path bench-gateways tempest promtool dist down clean
+        bench-path bench-gateways tempest promtool dist dist-test down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -34,6 +34,8 @@ help:
 	@echo 'make promtool alerting rules and metrics, checked by Prometheus'
 	@echo 'make dist     source distribution, wheel and bill of materials of'
 	@echo '              the last commit, in dist/'
+	@echo 'make dist-test  check what they contain, and install the wheel into'
+	@echo '              empty environments, with cinder, nova or neither'
 	@echo 'make down     stop a cloud that was left running'
 	@echo 'make clean    run make down, then remove .lab/'
 
@@ -94,6 +96,9 @@ promtool: bootstrap
 
 dist: bootstrap
 	@$(VENV)/bin/python -m tools.dist
+
+dist-test: bootstrap
+	@$(VENV)/bin/python -m tools.disttest
 
 down: bootstrap
 	@$(VENV)/bin/python -m lab cloud down

@@ -151,6 +151,17 @@ def restore(conf: str) -> tuple[str, ...]:
     return (PROGRAM, 'restore', '--config-file', conf)
 
 
+def downgrade(conf: str, version: int) -> tuple[str, ...]:
+    """Return the command that brings journals back to an earlier version.
+
+    It runs the clone's own code, whichever the node was booted with.
+
+    :param conf: configuration file of cinder-volume.
+    """
+    return ('env', '-u', 'PYTHONPATH', PROGRAM, 'journal', 'downgrade',
+            '--to', str(version), '--config-file', conf)
+
+
 # -- processes
 
 #: Patterns for pgrep(1) and pkill(1), one for each privileged daemon. The

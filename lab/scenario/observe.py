@@ -105,6 +105,10 @@ class Observer:
         rows: list[str] = self.probe('storage', 'journal', driver.JOURNAL)
         return rows
 
+    def journal_version(self) -> int:
+        """Return the version of the driver's journal."""
+        return int(self.probe('storage', 'version', driver.JOURNAL))
+
     def exports(self) -> list[str]:
         """Return the journal's rows on exports and mappings."""
         return [row for row in self.journal()

@@ -152,10 +152,18 @@ def journal(path: str) -> list[str]:
             for row in db.execute(f'SELECT * FROM {table}')]
 
 
+def version(path: str) -> int:
+    """Return the version of a journal."""
+    with sqlite3.connect(f'file:{path}?mode=ro', uri=True) as db:
+        return int(db.execute('PRAGMA user_version').fetchone()[0])
+
+
 def main(verb: str, *args: str) -> object:
     """Do what the command line says."""
     if verb == 'target':
         return target(list(args))
+    if verb == 'version':
+        return version(*args)
     return journal(*args) if verb == 'journal' else initiator()
 
 

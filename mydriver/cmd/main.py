@@ -23,6 +23,7 @@ COMMANDS = {
     'gateway drain': 'gateway:Drain',
     'gateway forget': 'gateway:Forget',
     'gateway list': 'gateway:List',
+    'journal downgrade': 'journal:Downgrade',
     'metrics': 'metrics:Metrics',
     'restore': 'restore:Restore',
     'session list': 'sessions:List',

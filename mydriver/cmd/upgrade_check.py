@@ -203,8 +203,9 @@ def _journal(backend: backends.Backend) -> tuple[str, bool]:
         return f'version {found}', False
     return (
         f'version {found}, which cinder-volume upgrades to {own} when it '
-        'starts. Earlier releases cannot read that: if you may go back, copy '
-        'the state directory first, with cinder-volume stopped.'), True
+        'starts. Earlier releases cannot read that: before you go back, stop '
+        'cinder-volume and run mydriver journal downgrade --to '
+        f'{found}.'), True
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import time
 from typing import Any
 
-from lab.cloud import api
+from lab.cloud import api, driver
+from lab.cloud.config import cinder as cinder_conf
 from lab.scenario import clients, observe, report, writer
 from lab.scenario.console import Guest, Line
 from lab.scenario.expect import NotProven, expect, expect_equal
@@ -40,6 +41,7 @@ class Story:
         self._written: Line
         self._volumes: dict[str, str] = {}
         self._snapshot = ''
+        self._version = 0
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps; each needs those before it."""
@@ -61,6 +63,8 @@ class Story:
             ('Attach a third volume', self.attach_third),
             (f'Both privileged daemons run {new.name}',
              lambda: self._code.daemons(new)),
+            ('Go back: stop cinder-volume, downgrade the journal',
+             self.downgrade),
             (f'Go back: restart cinder-volume with {old.name}',
              lambda: self.restart('storage', old)),
             (f'Go back: restart nova-compute with {old.name}',
@@ -100,7 +104,9 @@ class Story:
         self._attach('writer')
         self._writer = writer.Writer(self._guest, 'vdb', token)
         begin = self._writer.report()
-        return (f'{self._writer.since(begin)}; '
+        self._version = self._observer.journal_version()
+        return (f'{self._writer.since(begin)}; journal: version '
+                f'{self._version}; '
                 + self._observer.attached(volume_id, _GIB))
 
     def attach_second(self) -> str:
@@ -131,6 +137,26 @@ class Story:
         expect_equal(*same_columns(exports, self._observer.exports()),
                      'the journal')
         return f'{took:.0f} s; {running}; the guest: {progress}'
+
+    def downgrade(self) -> str:
+        """Bring the journal back to the version that the earlier code wrote.
+
+        With the same version there is nothing to do, and the service is only
+        stopped.
+        """
+        before = self._observer.exports()
+        version = self._observer.journal_version()
+        begin = self._writer.report()
+        self._cloud.node_service('storage', 'stop')
+        if version != self._version:
+            self._observer.run('storage', *driver.downgrade(
+                cinder_conf.ROOTS_CONF, self._version))
+        expect_equal(self._version, self._observer.journal_version(),
+                     'version of the journal')
+        expect_equal(*same_columns(before, self._observer.exports()),
+                     'the journal')
+        return (f'from version {version} to {self._version}; the guest: '
+                f'{self._writer.since(begin)}')
 
     def extend(self) -> str:
         """Grow the volume that the guest writes to."""

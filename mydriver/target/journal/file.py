@@ -101,6 +101,32 @@ def version_of(path: str, schema: Schema) -> int:
             return _version(db)
 
 
+@contextlib.contextmanager
+def alone(path: str, schema: Schema) -> Iterator[sqlite3.Connection]:
+    """Open a journal that nobody uses, for one transaction without its mark.
+
+    What the block does is committed, or rolled back when it fails.
+
+    :param path: of the database, which must exist.
+    :raises JournalDamaged: when it is damaged.
+    :raises JournalError: when it is in use, or cannot be used.
+    """
+    with errors.translated(path):
+        mark = journal_mark.Mark.lock(path, alone=True)
+        try:
+            least = journal_mark.read(path)
+            with contextlib.closing(_connect(path, 'rw')) as db:
+                db.execute('BEGIN IMMEDIATE')
+                _check(path, db, schema, least)
+                yield db
+                # First: a journal without a mark is used, one that does not
+                # match its mark is not.
+                mark.clear()
+                db.execute('COMMIT')
+        finally:
+            mark.close()
+
+
 def readable(path: str, query: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a damaged journal, as far as they can be read.
 
@@ -236,7 +262,9 @@ def _check(path: str, db: sqlite3.Connection, schema: Schema,
     if found > schema.version:
         raise exception.JournalUnusable(
             path, f'its version is {found}, this release knows version '
-            f'{schema.version}', 'Install the release that wrote it.')
+            f'{schema.version}', 'Install the release that wrote it. To go '
+            'back to this one, run there: mydriver journal downgrade --to '
+            f'{schema.version}.')
     try:
         if found < 1:
             raise seal.Damaged('it is empty')

@@ -65,6 +65,11 @@ class Mark:
         except OSError as e:  # it falls behind, which does no harm
             LOG.warning('The mark of the journal cannot be written: %s', e)
 
+    def clear(self) -> None:
+        """Record nothing any more, as without a mark."""
+        os.ftruncate(self._descriptor, 0)
+        os.fsync(self._descriptor)
+
     def close(self) -> None:
         """Close the file and release the lock; idempotent."""
         if self._descriptor >= 0:

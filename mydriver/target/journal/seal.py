@@ -42,6 +42,12 @@ def make(db: sqlite3.Connection) -> None:
                (_content(db), _form(db)))
 
 
+def remove(db: sqlite3.Connection) -> None:
+    """Remove the seal, for a release that would not keep it."""
+    db.execute('DROP TABLE IF EXISTS seal')
+    db.execute('PRAGMA application_id = 0')
+
+
 def keep(db: sqlite3.Connection) -> None:
     """Make this connection update the seal with each change."""
     db.create_function('mydriver_seal', -1, _fold, deterministic=True)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A journal of version 1 is upgraded in place, completely or not at all."""
+"""A journal is upgraded and brought back, completely or not at all."""
 
 from concurrent import futures
+import contextlib
 import os
 from pathlib import Path
 import shutil
 import sqlite3
 import unittest
+from unittest import mock
 
 import fixtures
 
 from mydriver import exception, model
-from mydriver.target.journal import file, sqlite
+from mydriver.target.journal import earlier, file, mark, schema, sqlite
 from tests.fakes.old_journal import ALICE, TARGET, VERSION_1, VOLUME
 
 
@@ -126,8 +128,10 @@ class BackTest(unittest.TestCase):
         for opening in (file.open_to_write, file.open_to_read):
             with self.assertRaises(exception.JournalUnusable) as caught:
                 self.earlier(opening)
-            self.assertIn('its version is 2, this release knows version 1',
-                          str(caught.exception))
+            for part in ('its version is 2, this release knows version 1',
+                         'Install the release that wrote it. To go back',
+                         'run there: mydriver journal downgrade --to 1.'):
+                self.assertIn(part, str(caught.exception))
         self.assertEqual(before['journal.sqlite'],
                          self.contents()['journal.sqlite'])
         again = sqlite.SqliteJournal(self.path, 'again', read_only=True)
@@ -141,3 +145,150 @@ class BackTest(unittest.TestCase):
         shutil.copytree(self.folder / 'copy', self.state)
         self.assertEqual([(VOLUME, str(ALICE), 9)],
                          self.earlier(file.open_to_write))
+
+
+class DowngradeTest(unittest.TestCase):
+    """A journal of this release is brought back to version 1."""
+
+    OTHER = VOLUME[:-1] + '2'
+
+    def setUp(self):
+        super().setUp()
+        temporary = fixtures.TempDir()
+        temporary.setUp()
+        self.addCleanup(temporary.cleanUp)
+        self.path = temporary.join('journal.sqlite')
+        self.old_path = temporary.join('old.sqlite')
+        for path in (self.path, self.old_path):
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                db.executescript(VERSION_1)
+
+    @contextlib.contextmanager
+    def new(self):
+        """This release uses the journal."""
+        journal = sqlite.SqliteJournal(self.path, 'new')
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def attach_another(self):
+        """This release exports and maps a volume that version 1 has not."""
+        with self.new() as journal:
+            journal.add_export(self.OTHER, model.BackingDevice(
+                'fileio', '/y', 1024), TARGET)
+            journal.add_mapping(self.OTHER, ALICE, read_only=False,
+                                mutual=True)
+
+    def rows(self, path, table='mapping'):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            return sorted(db.execute(f'SELECT * FROM {table}'))
+
+    def form(self, path):
+        """Return what there is beside the rows."""
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            names = sorted(name for name, in db.execute(
+                'SELECT name FROM sqlite_schema'))
+            return [(n, db.execute(f'PRAGMA table_info("{n}")').fetchall())
+                    for n in names] + [
+                db.execute(f'PRAGMA {p}').fetchone() for p in (
+                    'user_version', 'application_id')]
+
+    def test_it_is_as_the_earlier_release_left_it(self):
+        with self.new():
+            pass
+        self.assertNotEqual(self.form(self.old_path), self.form(self.path))
+        self.assertEqual(2, earlier.downgrade(self.path, 1))
+        self.assertEqual(self.form(self.old_path), self.form(self.path))
+        for table in ('target', 'export', 'node', 'mapping', 'quarantine'):
+            self.assertEqual(self.rows(self.old_path, table),
+                             self.rows(self.path, table))
+
+    def test_it_keeps_what_the_new_release_has_attached(self):
+        self.attach_another()
+        earlier.downgrade(self.path, 1)
+        self.assertEqual([VOLUME, self.OTHER],
+                         [row[0] for row in self.rows(self.path)])
+
+    def test_old_new_old_new(self):
+        self.attach_another()
+        earlier.downgrade(self.path, 1)
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            db.execute('DELETE FROM mapping WHERE volume_id = ?', (VOLUME,))
+            db.commit()
+        with self.new() as journal:
+            placed, = journal.mappings()
+            self.assertEqual(self.OTHER, placed.mapping.volume_id)
+            self.assertEqual({VOLUME, self.OTHER}, {
+                e.volume_id for e in journal.exports()})
+        with self.new() as journal:  # the mark belongs to it again
+            self.assertEqual(1, len(journal.mappings()))
+
+    def test_twice(self):
+        with self.new():
+            pass
+        self.assertEqual(2, earlier.downgrade(self.path, 1))
+        before = self.form(self.path)
+        self.assertEqual(1, earlier.downgrade(self.path, 1))
+        self.assertEqual(before, self.form(self.path))
+
+    def refused(self, *parts, error=exception.JournalUnusable):
+        """Expect an error, and that nothing is changed."""
+        before = self.form(self.path), self.rows(self.path)
+        with self.assertRaises(error) as caught:
+            earlier.downgrade(self.path, 1)
+        for part in parts:
+            self.assertIn(part, str(caught.exception))
+        self.assertEqual(before, (self.form(self.path), self.rows(self.path)))
+
+    def test_failed_attaches_are_undone_first(self):
+        with self.new() as journal:
+            journal.doom(VOLUME, ALICE)
+        self.refused('1 failed attaches in it have yet to be undone',
+                     'Start cinder-volume of this release')
+        with self.new() as journal:
+            self.assertTrue(journal.mappings()[0].doomed)
+
+    def test_one_in_use(self):
+        with self.new():
+            self.refused('another process is using it', 'Stop it')
+
+    def test_a_damaged_one(self):
+        with self.new():
+            pass
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            db.execute('UPDATE mapping SET lun = 8')
+            db.commit()
+        self.refused('do not match their checksum',
+                     error=exception.JournalDamaged)
+
+    def test_one_of_a_later_release(self):
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            db.execute(f'PRAGMA user_version = {schema.VERSION + 1}')
+        self.refused('Install the release that wrote it')
+
+    def test_a_failure_in_between(self):
+        with self.new():
+            pass
+        run_script = file.run_script
+
+        def half(db, script):
+            run_script(db, script.partition(';')[0])
+            raise OSError(5, 'Input/output error')
+        with mock.patch.object(file, 'run_script', half):
+            self.refused('Input/output error', error=exception.JournalError)
+        with self.new() as journal:
+            self.assertEqual(1, len(journal.mappings()))
+
+    def test_a_failure_after_the_mark_was_cleared(self):
+        with self.new():
+            pass
+        with mock.patch.object(mark.Mark, 'clear', autospec=True,
+                               side_effect=self.clear_and_fail):
+            self.refused('No space left', error=exception.JournalError)
+        with self.new() as journal:
+            self.assertEqual(1, len(journal.mappings()))
+
+    def clear_and_fail(self, its):
+        os.ftruncate(its._descriptor, 0)
+        raise OSError(28, 'No space left on device')

@@ -244,7 +244,8 @@ class JournalsTest(CheckTestCase):
         self.assertEqual(WARNING, code)
         self.assertIn('disks: version 1, which cinder-volume upgrades to '
                       f'{schema.VERSION}', details)
-        self.assertIn('copy the state directory first', details)
+        self.assertIn('run mydriver journal downgrade --to 1.',
+                      ' '.join(details.split()))
 
     def test_of_a_later_release(self):
         self.fill()

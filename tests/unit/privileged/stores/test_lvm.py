@@ -51,8 +51,9 @@ class Host:
 
     def folder(self, path):
         """Return the sysfs directory of a device."""
-        return str(next(iter(self.root.glob(
-            f'devices/**/{path.removeprefix("/dev/")}')), ''))
+        return str(next((found for found in self.root.glob(
+            f'devices/**/{path.removeprefix("/dev/")}')
+            if not found.is_symlink()), ''))
 
     def run(self, command, *args, quiet=True):
         """Run an LVM command."""

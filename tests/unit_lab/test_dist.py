@@ -8,6 +8,7 @@ the tag 1.2.3.
 import configparser
 import json
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -27,10 +28,15 @@ TAG = '1.2.3'
 GENERATED = {'AUTHORS', 'ChangeLog', 'PKG-INFO', 'RELEASENOTES.rst',
              'releasenotes/notes/reno.cache'}
 
+#: Settings of git.
+WHO = ('-c', 'user.name=Some One', '-c', 'user.email=someone@invalid',
+       '-c', 'commit.gpgsign=false', '-c', 'tag.gpgsign=false')
 
-def repository(folder: Path) -> set[str]:
-    """Make a repository of the working tree, with a tag.
 
+def repository(folder: Path, tag: str = TAG) -> set[str]:
+    """Make a repository of the working tree.
+
+    :param tag: of its only commit, if not empty.
     :returns: its files.
     """
     names = set(filter(None, dist.git(
@@ -41,14 +47,35 @@ def repository(folder: Path) -> set[str]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, path)
-    who = ('-c', 'user.name=Some One', '-c', 'user.email=someone@invalid',
-           '-c', 'commit.gpgsign=false', '-c', 'tag.gpgsign=false')
     dist.git('init', '--quiet', cwd=folder)
     dist.git('add', '--force', '--all', cwd=folder)
-    dist.git(*who, 'commit', '--quiet', '--no-verify', '-m', 'All',
+    dist.git(*WHO, 'commit', '--quiet', '--no-verify', '-m', 'All',
              cwd=folder)
-    dist.git(*who, 'tag', TAG, cwd=folder)
+    if tag:
+        dist.git(*WHO, 'tag', tag, cwd=folder)
     return files
+
+
+#: Prints what shows a number, in an interpreter that has a wheel first.
+NUMBERS = """
+import importlib.metadata, sys
+sys.path.insert(0, sys.argv[1])
+sys.argv[0] = 'mydriver'
+from mydriver import releases
+from mydriver.cinder_volume import driver
+from mydriver.cmd import main
+print(driver.LIODriver.VERSION, releases.own(), flush=True)
+print(importlib.metadata.version('mydriver'), flush=True)
+main.main(['--version'])
+"""
+
+
+def numbers(wheel: Path) -> set[str]:
+    """Return the versions that a wheel shows."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', NUMBERS, str(wheel)], cwd='/',
+        capture_output=True, text=True, check=True, timeout=300)
+    return set(done.stdout.split()) - {'mydriver'}
 
 
 class DistTest(unittest.TestCase):
@@ -89,19 +116,16 @@ class DistTest(unittest.TestCase):
             [f'mydriver-{TAG}.tar.gz', f'mydriver-{TAG}-py3-none-any.whl',
              f'mydriver-{TAG}-py3-none-any.cdx.json'],
             [p.name for p in (self.sdist, self.wheel, self.bill)])
-        # What shows a number, in an interpreter that has this wheel first.
-        code = (
-            f'import sys; sys.path.insert(0, {str(self.wheel)!r})\n'
-            'from mydriver.cinder_volume import driver\n'
-            'from mydriver.cmd import main\n'
-            'print(driver.LIODriver.VERSION, flush=True)\n'
-            'main.main(["--version"])')
-        done = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', code], cwd='/',
-            capture_output=True, text=True, check=False, timeout=300)
-        self.assertEqual(0, done.returncode, done.stderr)
-        number, shown = done.stdout.split('\n')[:2]
-        self.assertEqual((TAG, TAG), (number, shown.split()[-1]))
+        self.assertEqual({TAG}, numbers(self.wheel))
+
+    def test_one_number_in_the_notes(self):
+        """Of the source distribution: RELEASENOTES.rst and ChangeLog."""
+        with tarfile.open(self.sdist) as archive:
+            notes, changes = (archive.extractfile(
+                f'mydriver-{TAG}/{name}').read().decode()
+                for name in ('RELEASENOTES.rst', 'ChangeLog'))
+        self.assertRegex(notes, rf'\n{re.escape(TAG)}\n=+\n')
+        self.assertRegex(changes, rf'\n{re.escape(TAG)}\n-+\n')
 
     def test_source_distribution_has_every_file(self):
         found = {name for name in self.in_sdist
@@ -161,6 +185,26 @@ class DistTest(unittest.TestCase):
                 contents.append({n: archive.read(n)
                                  for n in archive.namelist()})
         self.assertEqual(*contents)
+        self.assertEqual({TAG}, numbers(wheel))
+
+    def test_without_a_tag(self):
+        """One number all the same, which says that it is no release."""
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / 'tree').mkdir()
+        repository(folder / 'tree', tag='')
+        # pbr counts the commits after the first one.
+        dist.git(*WHO, 'commit', '--quiet', '--no-verify', '--allow-empty',
+                 '-m', 'More', cwd=folder / 'tree')
+        sdist, wheel, _ = dist.release(folder / 'out', folder / 'tree')
+        found = numbers(wheel)
+        self.assertEqual(1, len(found), found)
+        number, = found
+        self.assertRegex(number, r'^\d+\.\d+\.\d+\.dev\d+$')
+        self.assertEqual(f'mydriver-{number}.tar.gz', sdist.name)
+        shutil.unpack_archive(str(sdist), folder)
+        dist.build(folder / f'mydriver-{number}', folder / 'again', '--wheel')
+        again, = (folder / 'again').iterdir()
+        self.assertEqual(found, numbers(again))
 
     def test_bill(self):
         found = json.loads(self.bill.read_text())

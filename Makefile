@@ -10,7 +10,8 @@ VENV := .lab/venv
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 .PHONY: help bootstrap demo test quick verify fill upgrade ceph takeover cluster-stress \
-        bench-path bench-gateways tempest promtool dist dist-test down clean
+        bench-path bench-gateways tempest promtool dist dist-test test-python \
+        down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -31,6 +32,8 @@ help:
 	@echo '              STORE=lvmthin or STORE=rbd selects the store of'
 	@echo '              these and of make demo (fill has no rbd)'
 	@echo 'make quick    make test without the functional tests'
+	@echo 'make test-python  the unit tests with other versions of Python;'
+	@echo '              PYTHONS="3.12 trixie /path/to/python3.13"'
 	@echo 'make promtool alerting rules and metrics, checked by Prometheus'
 	@echo 'make dist     source distribution, wheel and bill of materials of'
 	@echo '              the last commit, in dist/'
@@ -99,6 +102,9 @@ dist: bootstrap
 
 dist-test: bootstrap
 	@$(VENV)/bin/python -m tools.disttest
+
+test-python: bootstrap
+	@$(VENV)/bin/python -m tools.pythons $(PYTHONS)
 
 down: bootstrap
 	@$(VENV)/bin/python -m lab cloud down

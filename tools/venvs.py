@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual environments of the checks: made empty, filled, measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import json
 import os
@@ -46,11 +46,16 @@ class Venv:
 
     :param folder: where it is made; what is there is removed.
     :param python: the interpreter; default: this one.
+    :param enter: returns the command that runs another one where the
+        environment is to be used.
     """
 
-    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+    def __init__(self, folder: Path, python: str = sys.executable,
+                 enter: Callable[..., tuple[str, ...]] = lambda *words: words
+                 ) -> None:
         self.folder = folder
         self.python = folder / 'bin' / 'python'
+        self._enter = enter
         self._uv('venv', '--clear', '--python', python, str(folder))
 
     def install(self, *words: str) -> None:
@@ -76,12 +81,16 @@ class Venv:
 
     def conflicts(self) -> str:
         """Return what ``pip check`` finds wrong, empty if nothing."""
-        done = _run([uv(), 'pip', 'check', '--python', str(self.python)])
+        done = self._run(uv(), 'pip', 'check', '--python', str(self.python))
         return done.stdout.strip() if done.returncode else ''
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment; it may fail."""
-        return _run([str(self.folder / 'bin' / words[0]), *words[1:]])
+        return self._run(str(self.folder / 'bin' / words[0]), *words[1:])
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """Return the command that runs the environment's Python."""
+        return self._enter(str(self.python), *words)
 
     def probe(self, *words: str) -> Any:
         """Run :mod:`tools.probe` in the environment; return its answer.
@@ -96,11 +105,15 @@ class Venv:
         return json.loads(done.stdout.strip().rpartition('\n')[2])
 
     def _uv(self, *words: str) -> str:
-        done = _run([uv(), *words])
+        done = self._run(uv(), *words)
         if done.returncode:
             raise VenvError(f'uv {" ".join(words)}: exit status '
                             f'{done.returncode}\n{done.stdout}')
         return done.stdout
+
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return _run(self._enter(*words))
 
 
 def uv() -> str:

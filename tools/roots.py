@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another release of Debian, in a directory, for its version of Python.
+
+debootstrap makes it once. Commands run in it with the repository at its own
+path, in namespaces of their own: nothing stays mounted.
+"""
+
+import os
+from pathlib import Path
+import shutil
+import subprocess
+
+from tools import dist, suite
+
+FOLDER = suite.ROOT / '.lab' / 'roots'
+
+#: Debian's releases and their versions of Python.
+RELEASES = {'trixie': '3.13'}
+
+#: What the environments of the tests need of Debian: what compiles
+#: libvirt-python, and librados' module for Debian's own Python.
+PACKAGES = ('ca-certificates', 'gcc', 'libc6-dev', 'pkg-config', 'python3-dev',
+            'python3-rados', 'python3-rbd', 'python3-venv')
+
+#: The modules that no package index has.
+_DEBIAN = 'usr/lib/python3/dist-packages'
+_MODULES = ('rados', 'rbd')
+
+#: Mounts the directories that follow the root's, until the first word after
+#: an empty one. The command gets its own /proc and /tmp.
+_ENTER = '''
+set -e
+root=$1 tree=$2; shift
+while [ -n "$1" ]; do
+    mkdir -p "$root$1"
+    mount --bind "$1" "$root$1"
+    shift
+done
+shift
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/tmp"
+exec chroot "$root" env -C "$tree" "$@"
+'''
+
+
+class RootError(Exception):
+    """The release cannot be installed."""
+
+
+class Root:
+    """A release of Debian in a directory.
+
+    :param release: its name, one of :data:`RELEASES`.
+    """
+
+    def __init__(self, release: str) -> None:
+        self.release = release
+        self.folder = FOLDER / release
+
+    def make(self) -> None:
+        """Install it, unless it is there.
+
+        :raises RootError: when that fails.
+        """
+        if self.folder.exists():
+            return
+        if not shutil.which('debootstrap'):
+            raise RootError('debootstrap is missing: apt-get install '
+                            'debootstrap')
+        scratch = FOLDER / f'{self.release}.new'
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        done = subprocess.run(
+            ['debootstrap', '--variant=minbase',
+             f'--include={",".join(PACKAGES)}', self.release, str(scratch)],
+            check=False, text=True, errors='replace',
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise RootError(f'debootstrap: exit status {done.returncode}\n'
+                            f'{done.stdout}')
+        scratch.rename(self.folder)
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """Return the command that runs another one in the root.
+
+        It needs root's rights; the working directory is the repository.
+        """
+        cache = os.environ.get('UV_CACHE_DIR') or str(
+            Path.home() / '.cache' / 'uv')
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        return ('unshare', '--mount', '--propagation', 'private', '--pid',
+                '--fork', '--kill-child', '--', 'sh', '-c', _ENTER, 'sh',
+                str(self.folder), str(dist.ROOT), cache, '/etc/ssl/certs', '',
+                *words)
+
+    def link_ceph(self, venv: Path) -> None:
+        """Let an environment import librados' and librbd's modules.
+
+        :raises RootError: when Debian's are missing.
+        """
+        for site in venv.glob('lib/python3*/site-packages'):
+            for name in _MODULES:
+                found = list((self.folder / _DEBIAN).glob(f'{name}.*.so'))
+                if len(found) != 1:
+                    raise RootError(f'/{_DEBIAN}/{name} is missing in '
+                                    f'{self.folder}')
+                (site / found[0].name).symlink_to(
+                    Path('/', _DEBIAN, found[0].name))

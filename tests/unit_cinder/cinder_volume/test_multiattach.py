@@ -8,6 +8,7 @@ is recorded after ``initialize_connection``, a record goes after
 
 import concurrent.futures
 import itertools
+import threading
 
 from cinder import context as cinder_context
 from cinder import exception as cinder_exception
@@ -23,6 +24,7 @@ class MultiattachCase(fakes.CinderTestCase):
 
     def setUp(self):
         super().setUp()
+        self.removing = threading.Lock()
         self.driver = self.started_driver()
         self.volume = fakes.volume(multiattach=True)
         self.driver.create_volume(self.volume)
@@ -48,7 +50,10 @@ class MultiattachCase(fakes.CinderTestCase):
             self.volume, record.connector, force=False)
         if not shared:
             self.driver.remove_export(fakes.context(), self.volume)
-        self.records.remove(record)
+        # list.remove() compares, and misses the record if another thread
+        # removes one meanwhile.
+        with self.removing:
+            self.records.remove(record)
         return shared
 
     def mapped(self):

@@ -37,7 +37,12 @@ PLUGINS = ('storage,compute', 'tests/unit_cinder/requirements.txt')
 CEPH = r'tests\.unit\.ceph\.test_(cluster|fence)'
 
 _VERSION = 'import platform; print(platform.python_version())'
+_PREFIX = 'import sys; print(sys.base_prefix)'
 _LIBRADOS = 'import rados, rbd'
+
+#: What a copy of an interpreter does without.
+_LEFT_OUT = ('__pycache__', 'site-packages', 'test', 'idlelib', 'tkinter',
+             '*.a')
 
 #: Seconds for the tests of one directory, also where they share the machine.
 _TIMEOUT_S = 3600
@@ -92,6 +97,23 @@ def interpreter(word: str) -> str:
         f'it, nothing is known of mydriver on Python {word}.')
 
 
+def for_everybody(program: str, folder: Path) -> str:
+    """Return an interpreter that other users may run: some tests become one.
+
+    :param program: the interpreter; it is returned if they may.
+    :param folder: for a copy of it otherwise, as of one in root's home.
+    """
+    prefix = Path(subprocess.run(
+        [program, '-c', _PREFIX], check=True, capture_output=True, text=True,
+        timeout=60).stdout.strip())
+    if all(p.stat().st_mode & 0o001 for p in (prefix, *prefix.parents)):
+        return program
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(prefix, folder, symlinks=True,
+                    ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    return str(folder / 'bin' / 'python3')
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Interpreter:
     """An interpreter, and where it is.
@@ -137,7 +159,9 @@ def find(word: str) -> Interpreter:
             if word == version:
                 return find(release)
         raise
-    return Interpreter(f'Python {version_of(program)}', program)
+    name = f'Python {version_of(program)}'
+    return Interpreter(name, for_everybody(
+        program, FOLDER / f'{name.replace(" ", "-")}-copy'))
 
 
 def fill(folder: Path, found: Interpreter, extras: str, requirements: str

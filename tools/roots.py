@@ -17,10 +17,11 @@ FOLDER = suite.ROOT / '.lab' / 'roots'
 #: Debian's releases and their versions of Python.
 RELEASES = {'trixie': '3.13'}
 
-#: What the environments of the tests need of Debian: what compiles
-#: libvirt-python, and librados' module for Debian's own Python.
-PACKAGES = ('ca-certificates', 'gcc', 'libc6-dev', 'pkg-config', 'python3-dev',
-            'python3-rados', 'python3-rbd', 'python3-venv')
+#: What the unit tests need of Debian: programs, what compiles Python packages
+#: that have no wheel, and librados' module for Debian's own Python.
+PACKAGES = ('ca-certificates', 'dmsetup', 'gcc', 'libc6-dev', 'lvm2',
+            'procps', 'python3-dev', 'python3-rados', 'python3-rbd',
+            'python3-venv', 'sudo', 'systemd')
 
 #: The modules that no package index has.
 _DEBIAN = 'usr/lib/python3/dist-packages'
@@ -59,11 +60,14 @@ class Root:
         self.folder = FOLDER / release
 
     def make(self) -> None:
-        """Install it, unless it is there.
+        """Install it, unless it is there with all packages.
 
         :raises RootError: when that fails.
         """
-        if self.folder.exists():
+        stamp = self.folder.with_suffix('.packages')
+        wanted = ' '.join(PACKAGES)
+        if (self.folder.exists() and stamp.exists()
+                and stamp.read_text() == wanted):
             return
         if not shutil.which('debootstrap'):
             raise RootError('debootstrap is missing: apt-get install '
@@ -80,7 +84,9 @@ class Root:
         if done.returncode:
             raise RootError(f'debootstrap: exit status {done.returncode}\n'
                             f'{done.stdout}')
+        shutil.rmtree(self.folder, ignore_errors=True)
         scratch.rename(self.folder)
+        stamp.write_text(wanted)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return the command that runs another one in the root.

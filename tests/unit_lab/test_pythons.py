@@ -43,6 +43,21 @@ class InterpreterTest(unittest.TestCase):
         self.assertEqual(platform.python_version(),
                          pythons.version_of(sys.executable))
 
+    def test_a_copy_for_other_users(self):
+        self.folder.chmod(0o700)
+        copy = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        prefix = self.folder / 'prefix'
+        path = self.program('prefix/bin/python3', f'echo {prefix}')
+        (prefix / 'lib' / 'test').mkdir(parents=True)
+        self.assertEqual(str(copy / 'c' / 'bin' / 'python3'),
+                         pythons.for_everybody(path, copy / 'c'))
+        self.assertEqual(
+            {'bin', 'lib'}, {p.name for p in (copy / 'c').iterdir()})
+        self.assertEqual([], list((copy / 'c' / 'lib').iterdir()))
+        self.folder.chmod(0o755)
+        self.assertEqual(path, pythons.for_everybody(path, copy / 'd'))
+        self.assertFalse((copy / 'd').exists())
+
     def test_of_pyenv_behind_a_program_that_fails(self):
         self.program('python3.12', 'echo no such version >&2; exit 127')
         for number in ('3.12.1', '3.12.4', '3.1.2'):
@@ -71,8 +86,10 @@ class InterpreterTest(unittest.TestCase):
                              pythons.find('3.13').name)
             make.assert_called_once()
             path = self.program('python3.13', 'echo 3.13.5')
-            self.assertEqual(pythons.Interpreter('Python 3.13.5', path),
-                             pythons.find('3.13'))
+            with mock.patch.object(pythons, 'for_everybody',
+                                   lambda program, _folder: program):
+                self.assertEqual(pythons.Interpreter('Python 3.13.5', path),
+                                 pythons.find('3.13'))
             with self.assertRaises(pythons.PythonError):
                 pythons.find('3.12')
 
@@ -155,9 +172,17 @@ class RootTest(unittest.TestCase):
     def test_its_failures_are_those_of_the_command(self):
         self.assertEqual((7, 'x\n'), self.run_in_root('echo x; exit 7'))
 
-    def test_a_release_that_is_there_is_not_made_again(self):
+    def test_a_release_is_made_again_only_if_it_lacks_packages(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.root.folder = folder / 'trixie'
+        self.root.folder.mkdir()
+        stamp = folder / 'trixie.packages'
+        stamp.write_text(' '.join(roots.PACKAGES))
         with mock.patch.dict(os.environ, {'PATH': ''}):
             self.root.make()
+            stamp.write_text('sudo')
+            with self.assertRaises(roots.RootError):
+                self.root.make()
 
     def test_without_debootstrap(self):
         self.root.folder = Path('/nowhere')

@@ -25,8 +25,9 @@ _NOVA_ROOM = 'mydriver.nova_virt'
 #: What the extra ``storage`` brings: the top-level modules.
 _STORAGE_MODULES = frozenset({'prometheus_client', 'rtslib_fb'})
 
-#: The commands of hosts without that extra.
-_EVERYWHERE = frozenset({'doctor', 'metrics', 'setup', 'trace'})
+#: The commands that can be loaded without that extra.
+_EVERYWHERE = frozenset({'doctor', 'journal downgrade', 'metrics', 'setup',
+                         'trace'})
 
 #: How the help lists a command that cannot be loaded.
 _UNUSABLE = 'Could not load mydriver {}: it needs mydriver[storage]'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of ``mydriver doctor`` that use the parts of other commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import functools
 import json
@@ -9,17 +9,18 @@ import os
 from pathlib import Path
 import pwd
 import re
+import shlex
 import stat
+import sys
 
 from mydriver import discovery, exception, model
 from mydriver.backend import settings
 from mydriver.cmd import backends, option_names, rivals, upgrade_check
-from mydriver.doctor import findings, owned
+from mydriver.doctor import commands, findings, owned, places
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
-from mydriver.hostfiles import choices
-from mydriver.target import configfs
+from mydriver.target import addresses, configfs
 
 #: The module that ``mydriver status`` is run from, in a process of its own:
 #: started by root, it becomes another user for good.
@@ -31,9 +32,6 @@ _STATUS_TIMEOUT_S = 60.0
 #: Of a portal, seconds.
 _CONNECT_S, _PROBE_S = 2.0, 4.0
 
-_RESTART = 'systemctl restart cinder-volume'
-_SERVICES = {choices.STORAGE: 'cinder-volume', choices.COMPUTE: 'nova-compute'}
-
 
 def _ours(host: Host) -> Sequence[backends.Backend]:
     """Return the backends, none if there is an error that is shown anyway."""
@@ -43,32 +41,52 @@ def _ours(host: Host) -> Sequence[backends.Backend]:
         return ()
 
 
-def _where(host: Host) -> str:
-    return ' '.join(host.files)
+def _edit(host: Host) -> str:
+    """Return what opens the configuration and lets the service read it."""
+    return f'{commands.edit(host)} && {commands.restart(host)}'
 
 
 def _backends(host: Host) -> Iterator[Found]:
     sections = host.sections()
     enabled = (host.setting('DEFAULT', 'enabled_backends') or '').split(',')
+    known = ','.join(n.strip() for n in enabled if n.strip() in sections)
     for name in sorted({n.strip() for n in enabled} - {'', *sections}):
         yield findings.error(
             f'enabled_backends lists {name}, but there is no section '
-            f'[{name}].', f'Correct {_where(host)}; {_RESTART}')
+            f'[{name}]. The backend is not started: write its section, or '
+            'take it off the list.',
+            commands.set_option(host, 'DEFAULT', 'enabled_backends', known)
+            + f' && {commands.restart(host)}')
     found = backends.read(host.config(), warns=False)
     for backend in found:
         for text in upgrade_check.invalid(backend):
-            yield findings.error(text, f'Correct {_where(host)}; {_RESTART}')
+            yield findings.error(text, _edit(host))
     for place, names in _shared(found):
         yield findings.error(
             f'[{"] and [".join(names)}] keep their volumes in the same place, '
-            f'{place}.', f'In {_where(host)}, give each backend a place of '
-            f'its own; {_RESTART}')
+            f'{place}. Give each backend a place of its own.', _edit(host))
     for path in backends.orphans([b.name for b in found], found):
         yield findings.warning(
             f'{path} is the journal of [{path.parent.name}], which is not an '
-            'enabled mydriver backend: its exports are not served.',
-            f'Restore the name of the section in {_where(host)}, or else rm '
-            f'-r {path.parent}')
+            'enabled mydriver backend: its exports are not served. If the '
+            'section was renamed, restore its name; if the backend is gone '
+            'for good, move its state away.', _put_away(host, path.parent))
+
+
+def _put_away(host: Host, state: Path) -> str:
+    """Return what enables a backend again, or else moves its state away."""
+    if host.setting(state.name, 'volume_driver') == backends.DRIVER:
+        return _enable(host, state.name)
+    away = f'{state.parent}-{state.name}.old'
+    return f'mv -nT {shlex.quote(str(state))} {shlex.quote(away)}'
+
+
+def _enable(host: Host, name: str) -> str:
+    """Return what enables a backend whose section is there."""
+    enabled = host.setting('DEFAULT', 'enabled_backends') or ''
+    names = [n.strip() for n in enabled.split(',') if n.strip()]
+    return commands.set_option(host, 'DEFAULT', 'enabled_backends', ','.join(
+        [*names, name])) + f' && {commands.restart(host)}'
 
 
 def _shared(found: Sequence[backends.Backend]
@@ -88,7 +106,36 @@ def _options(host: Host) -> Iterator[Found]:
     host.sections()  # the errors of others show the contents of a file
     for text in option_names.concerns(host.config(), (), [
             b.name for b in _ours(host)]):
-        yield findings.warning(text, f'Correct {_where(host)}; {_RESTART}')
+        yield findings.warning(text, _correction(host, text))
+
+
+def _correction(host: Host, text: str) -> str:
+    """Return what mends an option that has no effect.
+
+    It gets its right name, or becomes a comment, which changes nothing. The
+    options of a backend that has exports, but is not enabled, are kept.
+
+    :param text: what is wrong with it.
+    """
+    found = re.match(r'\[([^]]*)\] ?(\S*) (?:has no effect|was renamed)', text)
+    if not found:
+        return _edit(host)
+    section, name = found[1], found[2]
+    ours = _ours(host)
+    if (host.setting(section, 'volume_driver') == backends.DRIVER
+            and section in {path.parent.name for path in backends.orphans(
+                [b.name for b in ours], ours)}):
+        return _enable(host, section)
+    return f'{_renamed(host, text, section, name)} && {commands.restart(host)}'
+
+
+def _renamed(host: Host, text: str, section: str, name: str) -> str:
+    """Return what gives an option its right name, or makes it a comment."""
+    new = re.search(r'Did you mean (\w+)\?|renamed to (\w+)\.', text)
+    if new and (right := new[1] or new[2]) not in host.sections().get(
+            section, {}):
+        return commands.rename_option(host, section, name, right)
+    return commands.disable_option(host, section, name or None)
 
 
 def _state(host: Host) -> Iterator[Found]:
@@ -102,8 +149,10 @@ def _state(host: Host) -> Iterator[Found]:
             continue
         if not stat.S_ISDIR(status.st_mode):
             yield findings.error(
-                f'{path} is not a directory.',
-                f'Set mydriver_state_path in {_where(host)}; {_RESTART}')
+                f'{path} is not a directory. Move it away, or name another '
+                'directory in mydriver_state_path.',
+                f'mv -nT {shlex.quote(str(path))} '
+                f'{shlex.quote(str(path))}.old && {commands.restart(host)}')
             continue
         if status.st_mode & 0o077:
             yield findings.error(
@@ -118,7 +167,7 @@ def _state(host: Host) -> Iterator[Found]:
             yield findings.error(
                 f'{path} has user id {status.st_uid}, and the service should '
                 f'run as {host.user}, but there is no such user.',
-                f'mydriver setup {host.kind} --install --user NAME')
+                commands.add_user(host))
             continue
         yield from _owners(path, entry)
 
@@ -148,10 +197,9 @@ def _rivals(host: Host) -> Iterator[Found]:
     for text in rivals.warnings(host.root):
         name = text.split()[0]
         saved = re.search(r'restores (\S+)\. See', text)
-        if name.startswith('/'):
-            remedy = f'mv {name} {name}.old'
-        elif saved:
-            remedy = f'mv {saved[1]} {saved[1]}.old'
+        file = name if name.startswith('/') else saved and saved[1]
+        if file:
+            remedy = f'if [ -e {file} ]; then mv {file} {file}.old; fi'
         else:
             remedy = f'systemctl disable {name}'
         yield findings.warning(text, remedy)
@@ -170,9 +218,24 @@ def _portals(host: Host) -> Iterator[Found]:
             try:
                 discovery.probe(portal, _CONNECT_S, _PROBE_S)
             except OSError as e:
+                absent = addresses.absent(portal)
                 yield findings.error(
                     f'[{backend.name}] Portal {portal} does not answer: '
-                    f'{e.strerror or e}.', f'mydriver restore {backend.name}')
+                    f'{e.strerror or e}.' + (
+                        f' This host does not have the address: {absent}.'
+                        if absent else ''),
+                    (_add_address(portal) if absent else '')
+                    + f'mydriver restore {backend.name}')
+
+
+def _add_address(portal: model.Portal) -> str:
+    """Return what gives the host an address that nobody else has."""
+    address = portal.address
+    route = hosts.run(['ip', '-o', 'route', 'get', str(address)])
+    found = re.search(r'\bdev (\S+)', route.out) if route else None
+    bits = 128 if ':' in str(address) else 32
+    return (f'ping -c 1 -W 1 {address} || ip address add {address}/{bits} '
+            f'dev {found[1] if found else "lo"} && ')
 
 
 def _status(host: Host) -> Iterator[Found]:
@@ -186,7 +249,7 @@ def _status(host: Host) -> Iterator[Found]:
         yield findings.error(
             'mydriver status fails: '
             f'{exception.shown(answer.err.strip()[-300:], 300)}',
-            'mydriver status')
+            commands.of_text(answer.err) or _edit(host))
         return
     for row in rows:
         severity = {'wrong': findings.error, 'warning': findings.warning
@@ -194,25 +257,28 @@ def _status(host: Host) -> Iterator[Found]:
         if severity and row['Part'] != 'rivals':
             yield severity(
                 f'[{row["Backend"]}] {row["Part"]}: {row["Detail"]}',
-                _remedy(row['Backend'], row['Detail']))
+                _remedy(host, row))
 
 
-def _remedy(backend: str, text: str) -> str:
-    """Return what a text of ``mydriver status`` says to run."""
+def _remedy(host: Host, row: Mapping[str, str]) -> str:
+    """Return the command for what ``mydriver status`` has found.
+
+    :param row: of its table.
+    """
+    text = row['Detail']
     if 'mydriver restore' in text:
-        return f'mydriver restore {backend}'
-    command = re.search(r'\b(?:Run|See|Start) ([a-z][^.;]*)', text)
-    if command:
-        return command[1]
-    sentences = re.split(r'(?<=\.)\s+', text)
-    return sentences[-1] if len(sentences) > 1 else 'mydriver status'
+        return f'mydriver restore {row["Backend"]}'
+    found = re.search(r'mydriver_store_path: (/\S+) ', text)
+    if row['Part'] == 'store' and found:
+        return places.mend(host, found[1], text)
+    return commands.of_text(text) or 'mydriver status'
 
 
 def _entry_points(host: Host) -> Iterator[Found]:
     for text in upgrade_check.wrong_entry_points():
         yield findings.error(
-            text, f'pip install mydriver[{host.kind}]; systemctl restart '
-            f'{_SERVICES[host.kind]}')
+            text, f'{shlex.quote(sys.executable)} -m pip install '
+            f"'mydriver[{host.kind}]' && {commands.restart(host)}")
 
 
 CHECKS = (

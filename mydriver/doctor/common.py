@@ -6,10 +6,12 @@ import ctypes
 import functools
 import os
 from pathlib import Path
+import shlex
 import stat
+import sys
 
 from mydriver import exception, releases
-from mydriver.doctor import findings
+from mydriver.doctor import commands, findings, lvm
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -24,17 +26,31 @@ _TIMEX_BYTES = 512
 _PROJECTS = {'storage': 'cinder', 'compute': 'nova'}
 _SERVICES = {'storage': 'cinder-volume', 'compute': 'nova-compute'}
 
+#: What the kernel shows of parts that it has, also if they are built in:
+#: such a part is in /sys/module only if it has parameters.
+_SHOWN = {'target_core_mod': '/sys/kernel/config/target/core',
+          'iscsi_target_mod': '/sys/kernel/config/target/iscsi',
+          'iscsi_tcp': '/sys/class/iscsi_transport/tcp',
+          'rbd': '/sys/bus/rbd'}
+
 
 def _modules(host: Host) -> Iterator[Found]:
     kernel = os.uname().release
+    listed = host.text(f'/lib/modules/{kernel}/modules.builtin')
     built_in = {Path(line).name.partition('.')[0].replace('-', '_')
-                for line in (host.text(f'/lib/modules/{kernel}/modules'
-                                       '.builtin') or '').splitlines()}
+                for line in (listed or '').splitlines()}
     for name in catalogue.modules(host.choices()):
-        if name in built_in or host.at(f'/sys/module/{name}').is_dir():
+        if name in built_in or any(host.at(path).is_dir() for path in (
+                f'/sys/module/{name}', _SHOWN.get(name)) if path):
             continue
         tried = hosts.run(['modprobe', '--dry-run', '--quiet', name])
-        if tried is None or tried.status:
+        if (tried is None or tried.status) and listed is None:
+            yield findings.unknown(
+                f'The kernel module {name} is not loaded. It cannot be known '
+                f'whether it is a part of kernel {kernel}: there is no '
+                f'/lib/modules/{kernel}/modules.builtin.',
+                f'modprobe --verbose {name}')
+        elif tried is None or tried.status:
             yield findings.error(
                 f'The kernel module {name} is not loaded, and kernel '
                 f'{kernel} does not have it.', 'apt-get install '
@@ -56,10 +72,7 @@ def _load(name: str) -> str:
 def _lvm_filter(host: Host) -> Iterator[Found]:
     if not activation.restricts_lvm(host.filesystem()):
         yield findings.warning(
-            'LVM on this host scans all disks.',
-            'In /etc/lvm/lvm.conf, section devices, set global_filter = [ '
-            '"a|^/dev/sda|", "r|.*|" ] with the disks of this host; check it '
-            'with lvmconfig devices/global_filter')
+            'LVM on this host scans all disks.', lvm.restrict(host))
 
 
 def clock_state() -> int:
@@ -87,10 +100,13 @@ def _release(host: Host) -> Iterator[Found]:
     if found is None:
         yield findings.unknown(
             f'{project} is not installed beside this command.',
-            f'Run the mydriver of the environment that '
-            f'{_SERVICES[host.kind]} has.')
+            f'"$(dirname "$(readlink -f "$(command -v '
+            f'{_SERVICES[host.kind]})")")"/mydriver doctor {host.kind}')
         return
-    upgrade = f'Install {project} {releases.supported(project)}'
+    major = releases.SUPPORTED[-1].majors[project]
+    upgrade = (f'{shlex.quote(sys.executable)} -m pip install '
+               f"'mydriver[{host.kind}]' '{project}=={major}.*'  "
+               '# or the packages of the distribution')
     try:
         for text in releases.concerns(project, found):
             yield findings.warning(text, upgrade)
@@ -103,8 +119,9 @@ def _config_files(host: Host) -> Iterator[Found]:
     if not config:
         yield findings.error(
             f'There is no {" or ".join(host.files)}.',
-            f'cp /etc/mydriver/{_PROJECTS[host.kind]}.conf.sample '
-            f'{host.files[0]}  # and edit it')
+            f'install -D -m 0640 -g {host.user} {host.at(catalogue.SAMPLES)}/'
+            f'{_PROJECTS[host.kind]}.conf.sample {host.at(host.files[0])} && '
+            + commands.edit(host))
     for path in [*config, *(str(host.at(d)) for d in host.directories)]:
         try:
             grants.check_owner(path)

@@ -4,18 +4,23 @@
 from collections.abc import Iterator, Mapping
 import datetime
 import re
+import shlex
 
 from mydriver import exception, model
-from mydriver.doctor import findings, processes
+from mydriver.doctor import commands, findings, processes
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
+from mydriver.hostfiles import catalogue
 
 INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
 DRIVER = 'mydriver.LibvirtDriver'
 
-_NEW_NAME = (f'echo InitiatorName=$(iscsi-iname) > {INITIATOR_NAME}; '
-             'systemctl restart iscsid')
+#: Files of multipathd, and what lets it read them again.
+_CONFIG = '/etc/multipath.conf'
+_OURS = f'{catalogue.MULTIPATH}/mydriver.conf'
+_RELOAD = 'systemctl reload multipathd'
+
 #: What disks of the kernel target say of themselves
 #: (drivers/target/target_core_file.c, target_core_iblock.c).
 _VENDOR, _PRODUCTS = 'LIO-ORG', ('FILEIO', 'IBLOCK')
@@ -39,19 +44,45 @@ def _iscsid(host: Host) -> Iterator[Found]:
 
 def _initiator_name(host: Host) -> Iterator[Found]:
     text = host.text(INITIATOR_NAME)
+    remedy = _renaming(host, text or '')
     if text is None:
-        yield findings.error(f'{INITIATOR_NAME} does not exist.', _NEW_NAME)
+        yield findings.error(f'{INITIATOR_NAME} does not exist.', remedy)
         return
-    names = re.findall(r'^InitiatorName=\s*(\S+)', text, re.MULTILINE)
+    names = re.findall(r'^InitiatorName=[ \t]*(\S+)', text, re.MULTILINE)
     if len(names) != 1:
         yield findings.error(
             f'{INITIATOR_NAME} has {len(names) or "no"} '
-            f'{"names" if names else "name"}.', _NEW_NAME)
+            f'{"names" if names else "name"}.', remedy)
         return
     try:
         model.Iqn(names[0])
     except exception.InvalidIqn as e:
-        yield findings.error(f'{INITIATOR_NAME}: {e}', _NEW_NAME)
+        yield findings.error(f'{INITIATOR_NAME}: {e}', remedy)
+
+
+def _renaming(host: Host, text: str) -> str:
+    """Return what gives the host a name.
+
+    The name that it has in sessions, else the first one in the file, else a
+    new one: the target lets it in by the name that attachments were made for.
+
+    :param text: what the file has now.
+    """
+    shown = (host.text(f'/sys/class/iscsi_session/{p.name}/initiatorname')
+             for p in sorted(host.at('/sys/class/iscsi_session').glob('*')))
+    written = re.findall(r'^InitiatorName=[ \t]*(\S+)', text, re.MULTILINE)
+    name = next((n for one in (*shown, *written)
+                 if _is_name(n := (one or '').strip())), '$(iscsi-iname)')
+    return (f'echo "InitiatorName={name}" > {host.at(INITIATOR_NAME)} && '
+            'systemctl restart iscsid')
+
+
+def _is_name(text: str) -> bool:
+    try:
+        model.Iqn(text)
+    except exception.InvalidIqn:
+        return False
+    return True
 
 
 def _restarted(host: Host) -> Iterator[Found]:
@@ -86,7 +117,7 @@ def _multipathd(host: Host) -> Iterator[Found]:
     if answer is None or answer.status or 'defaults' not in answer.out:
         yield findings.unknown(
             'multipathd does not show its settings.',
-            'Run the command as root.')
+            commands.as_root(host))
         return
     settings = effective(answer.out)
     for name, right in (('user_friendly_names', 'no'),
@@ -95,13 +126,47 @@ def _multipathd(host: Host) -> Iterator[Found]:
             yield findings.warning(
                 f'multipathd has {name} {settings.get(name, "unset")} for '
                 f'disks of LIO-ORG instead of {right}.',
-                'mydriver setup compute --install; systemctl reload '
-                'multipathd')
+                _setting(host, name, right))
     if settings.get('find_multipaths') == 'greedy':
         yield findings.warning(
             "multipathd has find_multipaths greedy: it takes the host's own "
-            'disks as well.', 'In /etc/multipath.conf, section defaults, set '
-            'find_multipaths yes; systemctl reload multipathd')
+            'disks as well.',
+            _changed(host, 'defaults', 'find_multipaths', 'yes')
+            or "printf 'defaults {\\n    find_multipaths yes\\n}\\n' >> "
+            f'{host.at(_CONFIG)} && {_RELOAD}')
+
+
+def _setting(host: Host, name: str, right: str) -> str:
+    """Return what makes multipathd use a setting for our disks.
+
+    The file of ``mydriver setup``, unless that is in place and another one
+    overrides it.
+    """
+    wanted = catalogue.template('multipath.conf').rstrip('\n') + '\n'
+    if host.text(_OURS) != wanted:
+        return f'mydriver setup {host.kind} --install && {_RELOAD}'
+    return (_changed(host, 'overrides', name, right)
+            or _changed(host, 'devices', name, right) or _RELOAD)
+
+
+def _changed(host: Host, section: str, name: str, value: str) -> str | None:
+    """Return what changes a setting of multipathd where a file has it.
+
+    :param section: the only one that is changed; the host has disks of its
+        own.
+    :returns: None if no file of others has it.
+    """
+    setting = re.compile(
+        rf'^[ \t]*{section}\s*\{{[^}}]*^[ \t]*{name}\s', re.MULTILINE)
+    files = (host.at(_CONFIG), *sorted(
+        host.at(catalogue.MULTIPATH).glob('*.conf')))
+    having = [str(f) for f in files if f != host.at(_OURS) and f.exists()
+              and setting.search(f.read_text(errors='replace'))]
+    if not having:
+        return None
+    script = (f'/^[[:space:]]*{section}/,/^[[:space:]]*}}/s/^\\([[:space:]]*'
+              f'{name}[[:space:]]\\+\\).*/\\1{value}/')
+    return f"sed -i '{script}' {shlex.join(having)} && {_RELOAD}"
 
 
 def effective(config: str) -> dict[str, str]:
@@ -144,8 +209,8 @@ def _nova_conf(host: Host) -> Iterator[Found]:
         yield findings.warning(
             f'compute_driver is {found or "not set"}, so Nova attaches '
             'volumes without our plugin.',
-            f'In {" ".join(host.files)}, section DEFAULT, set compute_driver '
-            f'= {DRIVER}; systemctl restart nova-compute')
+            commands.set_option(host, 'DEFAULT', 'compute_driver', DRIVER)
+            + f' && {commands.restart(host)}')
 
 
 CHECKS = (

@@ -7,8 +7,10 @@ import os
 import subprocess
 import threading
 
+from oslo_config import iniparser
+
 from mydriver import exception
-from mydriver.doctor import findings
+from mydriver.doctor import commands, findings
 from mydriver.doctor.findings import Check, Finding, Found
 from mydriver.doctor.host import Host
 
@@ -51,15 +53,17 @@ def _guarded(host: Host, check: Check) -> list[Found]:
         return list(check.look(host)) or [findings.ok(f'{check.title}.')]
     except exception.ConfigurationError as e:
         if isinstance(e.__cause__, PermissionError):
-            return [findings.unknown(f'{e.option}: {e.problem}.', e.remedy)]
-        return [findings.error(f'{e.option}: {e.problem}.', e.remedy)]
+            return [findings.unknown(f'{e.option}: {e.problem}.',
+                                     commands.as_root(host))]
+        return [_of_setting(host, e)]
     except exception.MyDriverError as e:
         if isinstance(e.__cause__, PermissionError):
-            return [findings.unknown(str(e), 'Run the command as root.')]
-        return [findings.error(str(e), 'See the text of the error.')]
+            return [findings.unknown(str(e), commands.as_root(host))]
+        return [findings.error(str(e), commands.of_text(str(e))
+                               or f'mydriver doctor {host.kind} --all')]
     except PermissionError as e:
         return [findings.unknown(f'{e.filename}: {e.strerror}.',
-                                 'Run the command as root.')]
+                                 commands.as_root(host))]
     except subprocess.TimeoutExpired as e:
         return [findings.unknown(f'{os.path.basename(e.cmd[0])} did not end '
                                  f'within {e.timeout:.0f} s.')]
@@ -67,6 +71,23 @@ def _guarded(host: Host, check: Check) -> list[Found]:
         text = f'{type(e).__name__}: {exception.shown(str(e), 200)}'
         return [findings.unknown(
             f'The check failed: {text[:_REASON_CHARACTERS]}')]
+
+
+def _of_setting(host: Host, error: exception.ConfigurationError) -> Found:
+    """Return what is wrong with a setting.
+
+    What to do is a command, or else it is told in a sentence, and the command
+    opens the file.
+    """
+    what = f'{error.option}: {error.problem}.'
+    command = commands.of_text(error.remedy)
+    if command:
+        return findings.error(what, command)
+    line = (error.__cause__.lineno if isinstance(
+        error.__cause__, iniparser.ParseError) else None)
+    path = error.option if os.path.isabs(error.option) else None
+    return findings.error(f'{what} {error.remedy}',
+                          commands.edit(host, line, path))
 
 
 def fix(found: Sequence[Finding]) -> Iterator[str]:

@@ -7,11 +7,11 @@ import os
 import pwd
 import shlex
 
-from mydriver.doctor import findings, ping
+from mydriver.doctor import commands, findings, ping
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
-from mydriver.hostfiles import choices, manifest
+from mydriver.hostfiles import catalogue, choices, manifest, planning
 from mydriver.hostfiles import privsep as rules
 
 #: What sudo says if it may not run the command without a password.
@@ -19,14 +19,13 @@ _REFUSALS = ('password is required', 'a terminal is required', 'not allowed',
              'not in the sudoers', 'Sorry, user')
 _ABSENT = ('command not found', ': not found', 'No such file')
 
-#: Of the whole attempt, seconds; the verb has less.
-_TIMEOUT_S = 20.0
+#: Of the whole attempt, seconds; the verb has less. It starts three programs,
+#: and a host that needs mending may be a busy one.
+_TIMEOUT_S = 45.0
 
 #: What oslo.privsep puts before a line of the helper.
 _LOGGED = 'privsep log: '
 _SHOWN_CHARACTERS = 300
-
-_SERVICES = {choices.STORAGE: 'cinder-volume', choices.COMPUTE: 'nova-compute'}
 
 _MODULE = 'mydriver.doctor.ping'
 
@@ -48,8 +47,7 @@ def _static(host: Host, section: str, command: str | None, words: list[str]
     """Check the setting, and that what it names is there."""
     where = f'[{section}] helper_command'
     config = host.config()
-    sample = (f'Set {where} in {host.files[0] if host.files else "the file"} '
-              f'as in /etc/mydriver: mydriver setup {host.kind} --print')
+    sample = _set_command(host, section)
     if command is None:
         yield findings.warning(
             f'Configuration: {where} is not set, so oslo.privsep runs sudo '
@@ -72,7 +70,7 @@ def _static(host: Host, section: str, command: str | None, words: list[str]
     if there is None or not os.access(there, os.X_OK):
         yield findings.error(
             f'Path: {helper} of {where} is not an executable file.',
-            f'mydriver setup {host.kind} --install, and {sample}')
+            f'mydriver setup {host.kind} --install && {sample}')
     named = [str(host.at(v)) for n, v in itertools.pairwise(words)
              if n == '--config-file']
     if named and [f for f in named if f not in config]:
@@ -88,12 +86,12 @@ def _attempt(host: Host, section: str) -> Iterator[Found]:
     except KeyError:
         yield findings.error(
             f'There is no user {host.user}, which the service should run as.',
-            f'mydriver setup {host.kind} --install --user NAME')
+            commands.add_user(host))
         return
     if os.geteuid() not in (0, uid):
         yield findings.unknown(
             f'Only root and {host.user} can start the daemon.',
-            'Run the command as root.')
+            commands.as_root(host))
         return
     answer = hosts.run_module(
         _MODULE, [host.kind, *host.config()], _TIMEOUT_S,
@@ -132,22 +130,38 @@ def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
             remedy)
     return findings.error(
         f'Configuration: the daemon of [{section}] does not work: {shown}',
-        f'Correct [{section}] in {" ".join(host.files)}; mydriver setup '
-        f'{host.kind} --print shows the right one')
+        _set_command(host, section))
 
 
 def _remedy(host: Host, section: str) -> str:
     """Return what makes sudo's rule and the setting agree."""
     install = f'mydriver setup {host.kind} --install'
-    made = manifest.load(host.filesystem(), host.kind)
+    root = host.filesystem()
+    made = manifest.load(root, host.kind)
     if made is None:
         return install
-    right = rules.helper_command(choices.choose(host.kind, made.options))
-    if host.setting(section, 'helper_command') == right:
-        return install
-    return (f'In {" ".join(host.files)}, section {section}, set '
-            f'helper_command = {right}; systemctl restart '
-            f'{_SERVICES[host.kind]}')
+    if host.setting(section, 'helper_command') != _right(host):
+        return _set_command(host, section)
+    files = catalogue.files(choices.choose(host.kind, made.options))
+    is_kept = any(
+        change.state in (planning.State.CHANGED, planning.State.FOREIGN)
+        for change in planning.plan(root, made, files)
+        if change.path.startswith(f'{catalogue.SUDOERS}/'))
+    return f'{install} --force  # keeps a copy' if is_kept else install
+
+
+def _right(host: Host) -> str:
+    """Return the setting that sudo's rule of ``mydriver setup`` allows."""
+    made = manifest.load(host.filesystem(), host.kind)
+    options = made.options if made else {
+        'user': host.user, 'config_file': list(host.files)}
+    return rules.helper_command(choices.choose(host.kind, options))
+
+
+def _set_command(host: Host, section: str) -> str:
+    """Return what makes the setting the right one."""
+    return (commands.set_option(host, section, 'helper_command', _right(host))
+            + f' && {commands.restart(host)}')
 
 
 CHECKS = (

@@ -4,7 +4,9 @@
 from collections.abc import Callable, Iterator, Sequence
 import functools
 import os
+import shlex
 
+from mydriver import exception
 from mydriver.doctor import findings
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -30,7 +32,17 @@ _WORDS = {State.ABSENT: 'is missing', State.OURS: 'is out of date',
 def _setup_files(host: Host) -> Iterator[Found]:
     root = host.filesystem()
     install = f'mydriver setup {host.kind} --install'
-    made = manifest.load(root, host.kind)
+    try:
+        made = manifest.load(root, host.kind)
+    except exception.ConfigurationError as e:
+        if isinstance(e.__cause__, PermissionError):
+            raise
+        path = shlex.quote(str(host.at(e.option)))
+        yield findings.error(
+            f'{e.option}: {e.problem}. Restore it from a copy, or move it '
+            'away and install the files again.',
+            f'mv -nT {path} {path}.damaged && {install}')
+        return
     if made is None:
         yield findings.warning(
             f'mydriver setup {host.kind} has not been run on this host.',
@@ -46,15 +58,41 @@ def _setup_files(host: Host) -> Iterator[Found]:
         if change.state in _KEPT:
             yield findings.warning(
                 f'{change.path} {_KEPT[change.state][0]}.',
-                f'mydriver setup {host.kind}  # shows the difference; '
-                f'{install} --force replaces it')
+                f'{install} --force  # keeps a copy; see first what it '
+                f'changes: mydriver setup {host.kind}')
         else:
             yield _ours(change, install, fix)
     yield from _owners(root, made)
+    absent = {c.path for c in changes if c.found is None}
+    for unit in catalogue.units(chosen) if made.activated else ():
+        if (f'{catalogue.UNITS}/{unit}' not in absent
+                and not _is_enabled(host, unit)):
+            yield findings.error(
+                f'{unit} is not enabled, so nothing starts it at boot.',
+                f'systemctl enable {unit}',
+                functools.partial(_enable, root, unit))
     if not made.activated and not changes:
         yield findings.warning(
             'The files of mydriver setup are in place, but not all commands '
             'after it have succeeded.', install)
+
+
+def _is_enabled(host: Host, unit: str) -> bool:
+    """Tell whether a unit is wanted by another one."""
+    return any(os.path.lexists(folder / unit) for kind in ('wants', 'requires')
+               for folder in host.at(catalogue.UNITS).glob(f'*.{kind}'))
+
+
+def _enable(root: roots.Root, unit: str) -> str:
+    """Enable a unit; it is not started.
+
+    :raises OSError: when it cannot be enabled.
+    """
+    here = [] if root.is_host else [f'--root={root.path}']
+    failed = activation.run(command := ['systemctl', *here, 'enable', unit])
+    if failed:
+        raise OSError(f'{activation.text(command)}: {failed}')
+    return activation.text(command)
 
 
 def _ours(change: planning.Change, install: str,

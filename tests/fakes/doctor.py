@@ -3,13 +3,14 @@
 
 from collections.abc import Sequence
 import os
+import subprocess
 import textwrap
 from unittest import mock
 
 from mydriver.doctor import common, examine, guests, kinds
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Finding, Severity
-from mydriver.hostfiles import choices, installing
+from mydriver.hostfiles import catalogue, choices, installing
 from tests.fakes import hostroot
 
 MODULES = ('target_core_mod', 'iscsi_target_mod', 'target_core_file',
@@ -121,6 +122,22 @@ class DoctorTestCase(hostroot.SetupTestCase):
         made = self.made(kind)
         made.activated = True
         made.save(self.root)
+        wants = self.folder / 'etc/systemd/system/multi-user.target.wants'
+        wants.mkdir(parents=True, exist_ok=True)
+        for unit in catalogue.units(choices.choose(kind, made.options)):
+            if not (wants / unit).is_symlink():
+                (wants / unit).symlink_to(f'{catalogue.UNITS}/{unit}')
+
+    def carry_out(self, remedy: str, editor: str = '') -> None:
+        """Run a command that was printed, by a shell.
+
+        :param editor: a script that edits the file in its first argument.
+        """
+        self.command('systemctl')
+        self.put('/bin/editor', f'#!/bin/sh\n{editor}\n', 0o755)
+        subprocess.run(['/bin/sh', '-e', '-c', remedy], check=True, env={
+            'PATH': f'{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin',
+            'EDITOR': f'{self.bin}/editor'})
 
     def install(self, kind: str = choices.STORAGE, force: bool = False,
                 **options: object) -> installing.Done:

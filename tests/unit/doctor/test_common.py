@@ -63,6 +63,13 @@ class CommonTest(CommonTestCase):
         (self.folder / 'sys/module/iscsi_target_mod').rmdir()
         self.command('modprobe', status=1)
         found = self.only('kernel-modules')
+        # Without a list of what is built in, it may be.
+        self.assertEqual(
+            ('unknown', 'modprobe --verbose iscsi_target_mod'),
+            (found.severity, found.remedy))
+        self.put(f'/lib/modules/{os.uname().release}/modules.builtin', '')
+        found = self.only('kernel-modules')
+        self.assertEqual('error', found.severity)
         self.assertIn('apt-get install', found.remedy)
         self.assertIsNone(found.fix)
         self.assertIn('does not have it', found.what)
@@ -76,9 +83,38 @@ class CommonTest(CommonTestCase):
     def test_lvm_scans_all_disks(self):
         self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
         self.command('lvmconfig', status=5)
+        conf = self.folder / 'etc/lvm/lvm.conf'
         found = self.only('lvm-filter')
-        self.assertEqual('warning', found.severity)
-        self.assertIn('set global_filter', found.remedy)
+        self.assertEqual(
+            ('warning', f'${{EDITOR:-vi}} {conf}  # devices/global_filter'),
+            (found.severity, found.remedy))
+
+    def test_lvm_keeps_the_disks_that_it_uses(self):
+        self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
+        self.command('lvmconfig', status=5)
+        self.command('pvs', '  /dev/sdb2\n  /dev/sda\n  /dev/sdc1\n'
+                     '  /dev/dm-1\n  /dev/mapper/guests\n  [unknown]')
+        disks = 'sys/devices/pci/block'
+        for name, vendor in (('sdb', 'ATA'), ('sda', 'ATA'),
+                             ('sdc', 'LIO-ORG')):
+            self.put(f'/{disks}/{name}/device/vendor', f'{vendor}\n')
+            self.link(name, f'{disks}/{name}')
+        for name in ('sdb/sdb2', 'sdc/sdc1'):
+            self.put(f'/{disks}/{name}/partition', '1\n')
+            self.link(name[4:], f'{disks}/{name}')
+        for name, uuid in (('dm-1', 'LVM-abc'),
+                           ('guests', 'mpath-36001405aaa')):
+            self.put(f'/sys/class/block/{name}/dm/uuid', f'{uuid}\n')
+        self.carry_out(self.only('lvm-filter').remedy)
+        self.assertIn('devices/global_filter = [ "a|^/dev/sda$|", '
+                      '"a|^/dev/sdb2$|", "r|.*|" ]\n',
+                      self.get('/etc/lvm/lvm.conf'))
+
+    def link(self, name, to):
+        """Have sysfs name a block device."""
+        folder = self.folder / 'sys/class/block'
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(self.folder / to)
 
     def test_the_clock(self):
         for state, severity, remedy in (
@@ -98,7 +134,9 @@ class CommonTest(CommonTestCase):
                                    lambda p, v=version: v):
                 found = self.look('release')[0].found
             self.assertEqual(severity, found.severity)
-            self.assertRegex(found.remedy, 'Install cinder|Run the mydriver')
+            self.assertRegex(
+                found.remedy, "-m pip install 'mydriver.storage.' 'cinder==|"
+                'command -v cinder-volume.*/mydriver doctor storage')
 
     def test_a_configuration_that_others_can_change(self):
         path = f'{self.folder}/etc/cinder/cinder.conf'
@@ -126,9 +164,8 @@ class CommonTest(CommonTestCase):
 
     def test_no_configuration(self):
         os.unlink(f'{self.folder}/etc/cinder/cinder.conf')
-        self.assertIn('cp /etc/mydriver/cinder.conf.sample '
-                      '/etc/cinder/cinder.conf',
-                      self.only('config-files').remedy)
+        self.carry_out(self.only('config-files').remedy)
+        self.assertEqual([], self.look('config-files'))
 
     def test_configfs_is_not_mounted(self):
         self.put('/proc/mounts', 'proc /proc proc rw 0 0\n')
@@ -151,7 +188,7 @@ class CommonTest(CommonTestCase):
         refused.__cause__ = PermissionError()
         with mock.patch.object(configfs, 'database', side_effect=refused):
             found = self.only('target-dbroot')
-        self.assertEqual(('unknown', 'Run the command as root.'),
+        self.assertEqual(('unknown', 'sudo mydriver doctor storage'),
                          (found.severity, found.remedy))
         dbroot = self.folder / 'sys/kernel/config/target/dbroot'
         dbroot.unlink()
@@ -221,7 +258,7 @@ class SetupFilesTest(CommonTestCase):
         self.put(path, 'mine\n')
         found = self.only('setup-files')
         self.assertEqual(('warning', None), (found.severity, found.fix))
-        self.assertIn(f'{self.INSTALL} --force', found.remedy)
+        self.assertTrue(found.remedy.startswith(f'{self.INSTALL} --force '))
         self.assertEqual([], self.fix('setup-files'))
         self.assertEqual('mine\n', self.get(path))
 
@@ -247,4 +284,25 @@ class SetupFilesTest(CommonTestCase):
         self.put('/var/lib/mydriver/setup/storage.json', '{')
         found = self.only('setup-files')
         self.assertEqual('error', found.severity)
-        self.assertIn('Restore it from a copy', found.remedy)
+        self.assertIn('Restore it from a copy', found.what)
+        self.carry_out(found.remedy.removesuffix(f' && {self.INSTALL}'))
+        self.assertEqual('warning', self.only('setup-files').severity)
+
+    def test_a_unit_that_is_not_enabled(self):
+        link = (self.folder / 'etc/systemd/system/multi-user.target.wants'
+                / catalogue.RESTORE)
+        link.unlink()
+        found = self.only('setup-files')
+        self.assertEqual(
+            ('error', f'systemctl enable {catalogue.RESTORE}'),
+            (found.severity, found.remedy))
+        with mock.patch.object(
+                activation, 'run', lambda c: link.symlink_to(c[-1])):
+            done, = self.fix('setup-files')
+        self.assertEqual(f'setup-files: systemctl --root={self.folder} enable '
+                         f'{catalogue.RESTORE}', done)
+        self.assertEqual([], self.look('setup-files'))
+        link.unlink()
+        with mock.patch.object(activation, 'run', return_value='refused'):
+            done, = self.fix('setup-files')
+        self.assertIn('failed: systemctl', done)

@@ -2,9 +2,12 @@
 """Damage of compute hosts."""
 
 import os
+import stat
+from unittest import mock
+import uuid
 
 from mydriver import model
-from mydriver.doctor import common, compute, guests, volumes
+from mydriver.doctor import common, compute, guests, opened, volumes
 from mydriver.initiator.sysfs import Sysfs
 from tests.fakes import doctor, initiator
 
@@ -60,9 +63,10 @@ class ComputeTest(ComputeTestCase):
         self.assertIn('apt-get install open-iscsi', self.only('iscsid')[1])
 
     def test_the_initiator_name(self):
+        self.command('iscsi-iname', 'iqn.2000-01.a.b:new')
         for text in (None, '# none\n', 'GenerateName=yes\n',
                      'InitiatorName=notaname\n',
-                     'InitiatorName=iqn.2000-01.a:x\n' * 2):
+                     'InitiatorName=iqn.2000-01.a.b:x\n' * 2):
             with self.subTest(text):
                 if text is None:
                     os.unlink(f'{self.folder}{NAME}')
@@ -70,9 +74,18 @@ class ComputeTest(ComputeTestCase):
                     self.put(NAME, text)
                 severity, remedy = self.only('initiator-name')
                 self.assertEqual('error', severity)
-                self.assertEqual(
-                    f'echo InitiatorName=$(iscsi-iname) > {NAME}; '
-                    'systemctl restart iscsid', remedy)
+                self.carry_out(remedy)
+                self.assertEqual([], self.look('initiator-name'))
+                self.assertIn('b:x' if 'b:x' in (text or '') else 'b:new',
+                              self.get(NAME))
+
+    def test_the_initiator_name_that_sessions_have(self):
+        os.unlink(f'{self.folder}{NAME}')
+        self.put('/sys/class/iscsi_session/session3/initiatorname',
+                 f'{doctor.INITIATOR}\n')
+        self.carry_out(self.only('initiator-name')[1])
+        self.assertEqual(f'InitiatorName={doctor.INITIATOR}\n',
+                         self.get(NAME))
 
     def test_iscsid_still_has_the_old_name(self):
         later = doctor.STARTED + 60
@@ -93,13 +106,16 @@ class ComputeTest(ComputeTestCase):
             'volume_use_multipath = true', ''))
 
     def test_settings_of_multipathd(self):
-        for old, new, remedy in (
-                ('names "no"', 'names "yes"', 'mydriver setup compute'),
-                ('skip_kpartx "yes"', 'skip_kpartx "no"',
-                 'mydriver setup compute --install'),
-                ('LIO-ORG', 'OTHER', 'systemctl reload multipathd'),
-                ('"strict"', '"greedy"', 'set find_multipaths yes')):
+        reload = 'systemctl reload multipathd'
+        for lost, old, new, remedy in (
+                (False, 'names "no"', 'names "yes"', reload),
+                (False, '"strict"', '"greedy"', 'find_multipaths yes'),
+                (True, 'skip_kpartx "yes"', 'skip_kpartx "no"',
+                 f'mydriver setup compute --install && {reload}'),
+                (True, 'LIO-ORG', 'OTHER', 'mydriver setup compute')):
             with self.subTest(new):
+                if lost:
+                    self.put('/etc/multipath/conf.d/mydriver.conf', '')
                 self.command('multipathd',
                              doctor.MULTIPATH_CONF.replace(old, new))
                 found = self.look('multipathd')
@@ -107,6 +123,22 @@ class ComputeTest(ComputeTestCase):
                 for one in found:
                     self.assertEqual('warning', one.severity)
                     self.assertIn(remedy, one.remedy)
+
+    def test_what_overrides_the_settings(self):
+        self.put('/etc/multipath.conf', 'defaults {\n'
+                 '    user_friendly_names yes\n    find_multipaths greedy\n}\n'
+                 'overrides {\n    user_friendly_names yes\n}\n')
+        self.command('multipathd', doctor.MULTIPATH_CONF.replace(
+            'names "no"', 'names "yes"').replace('strict', 'greedy'))
+        for found in self.look('multipathd'):
+            self.carry_out(found.remedy)
+        # The host's own disks keep their names.
+        self.assertEqual('defaults {\n'
+                         '    user_friendly_names yes\n'
+                         '    find_multipaths yes\n}\n'
+                         'overrides {\n    user_friendly_names no\n}\n',
+                         self.get('/etc/multipath.conf'))
+        self.assertEqual(2, self.get('/called').count('reload multipathd'))
 
     def test_what_counts_for_our_disks(self):
         config = doctor.MULTIPATH_CONF + """
@@ -132,7 +164,7 @@ class ComputeTest(ComputeTestCase):
 
     def test_multipathd_tells_nothing(self):
         self.command('multipathd', 'permission deny: need to be root', 1)
-        self.assertEqual(('unknown', 'Run the command as root.'),
+        self.assertEqual(('unknown', 'sudo mydriver doctor compute'),
                          self.only('multipathd'))
 
     def test_another_driver(self):
@@ -142,9 +174,9 @@ class ComputeTest(ComputeTestCase):
             """)
         severity, remedy = self.only('nova-conf')
         self.assertEqual('warning', severity)
-        self.assertEqual(
-            'In /etc/nova/nova.conf, section DEFAULT, set compute_driver = '
-            'mydriver.LibvirtDriver; systemctl restart nova-compute', remedy)
+        self.carry_out(remedy)
+        self.assertEqual([], self.look('nova-conf'))
+        self.assertIn('restart nova-compute', self.get('/called'))
 
 
 class VolumesTest(ComputeTestCase):
@@ -178,15 +210,62 @@ class VolumesTest(ComputeTestCase):
 
     def test_a_disk_that_nobody_uses(self):
         self.attach(guest=False)
+        severity, remedy = self.only('guest-disks')
+        self.assertEqual('warning', severity)
+        steps = remedy.split(' && ')
+        self.assertIn('-lname /dev/sda', steps[0])
         self.assertEqual(
-            ('warning', ('blockdev --flushbufs /dev/sda && echo 1 > '
-             '/sys/class/block/sda/device/delete')), self.only('guest-disks'))
+            ['blockdev --flushbufs /dev/sda',
+             'echo 1 > /sys/class/block/sda/device/delete'], steps[1:3])
+        # The session was only for this disk.
+        self.assertIn('! ls -d /sys/class/iscsi_session/session1/', steps[3])
+        self.assertEqual(['iscsiadm -m session -r 1 -u'], steps[4:])
+
+    def test_the_session_of_other_disks_as_well(self):
+        self.attach(guest=False)
+        self.fake.luns[2] = initiator.Lun.of(str(uuid.uuid4()))
+        session, = Sysfs(self.folder / 'sys').sessions(TARGET)
+        self.fake.scan(session, 2)
+        for found in self.look('guest-disks'):
+            self.assertIn('/device/delete', found.remedy)
+            self.assertNotIn('iscsiadm', found.remedy)
+
+    def open_disk(self, by='qemu-system-x86'):
+        """Have a process open the disk."""
+        self.put('/sys/block/sda/dev', '8:0')
+        self.process(by, 300)
+        self.make('/proc/300/fd')
+        device = self.folder / 'proc/300/fd/7'
+        os.mknod(device, stat.S_IFBLK, os.makedev(8, 0))
+
+    def test_a_disk_that_a_program_has_open(self):
+        self.attach(guest=False)
+        self.open_disk()
+        found, = self.look('guest-disks')
+        self.assertEqual('unknown', found.severity)
+        self.assertIn('qemu-system-x86 (300) has it open', found.what)
+        self.assertNotIn('delete', found.remedy)
+
+    def test_multipathd_has_each_disk_open(self):
+        self.attach(guest=False)
+        self.open_disk('multipathd')
+        self.assertEqual('warning', self.only('guest-disks')[0])
+
+    def test_whose_files_cannot_be_seen(self):
+        self.attach(guest=False)
+        with mock.patch.object(opened, 'users', return_value=None):
+            found, = self.look('guest-disks')
+        self.assertEqual('unknown', found.severity)
+        self.assertEqual('sudo mydriver doctor compute', found.remedy)
+        self.open_disk()
+        with mock.patch.object(os, 'listdir', side_effect=PermissionError):
+            self.assertIsNone(opened.users(self.host('compute'), {'8:0'}))
 
     def test_the_map_of_such_a_disk(self):
         self.fake.multipathd = True
         self.attach(guest=False)
         self.assertRegex(self.only('guest-disks')[1],
-                         r'^multipath -f \S+ && blockdev')
+                         r'^multipath -f \S+ && .* && blockdev')
 
     def test_a_disk_that_the_host_mounts(self):
         self.attach(guest=False)
@@ -219,20 +298,27 @@ class VolumesTest(ComputeTestCase):
         (self.folder / link[1:]).unlink()
         self.assertIn(
             ('error',
-             'openstack server reboot --hard $(virsh domuuid instance-1)'),
+             'openstack server reboot --hard "$(virsh domuuid instance-1)"'),
             [(f.severity, f.remedy) for f in self.look('guest-disks')])
 
     def test_a_session_without_disks(self):
         self.fake.add_session(str(TARGET), PORTAL)
-        self.assertEqual(('warning', 'iscsiadm -m session -r 1 -u'),
-                         self.only('iscsi-sessions'))
+        severity, remedy = self.only('iscsi-sessions')
+        self.assertEqual('warning', severity)
+        self.assertTrue(remedy.startswith('! ls -d '), remedy)
+        self.assertTrue(remedy.endswith(' && iscsiadm -m session -r 1 -u'))
+        self.put(f'/etc/iscsi/nodes/{TARGET}/{PORTAL.address},3260,1/default',
+                 '')
+        self.assertTrue(self.only('iscsi-sessions')[1].endswith(
+            f' -u && iscsiadm -m node -T {TARGET} -p {PORTAL} -o delete'))
 
     def test_a_session_that_lost_its_portal(self):
         self.attach()
         self.put('/sys/class/iscsi_session/session1/state', 'FAILED')
         severity, remedy = self.only('iscsi-sessions')
         self.assertEqual('warning', severity)
-        self.assertIn(f'Restore the network to {PORTAL}', remedy)
+        self.assertEqual('iscsiadm -m discovery -t sendtargets -o '
+                         f'nonpersistent -p {PORTAL}', remedy)
 
     def test_a_session_of_others(self):
         self.fake.add_session('iqn.2000-01.com.example:san', PORTAL)

@@ -52,10 +52,14 @@ class ExamineTest(unittest.TestCase):
 
     @ddt.data(
         (exception.ConfigurationError('opt', 'is bad', 'Mend it.'), 'error',
-         'opt: is bad.', 'Mend it.'),
-        (exception.TargetError('do it', 'no'), 'error', '', 'See'),
+         'opt: is bad. Mend it.', '${EDITOR:-vi}'),
+        (exception.ConfigurationError('opt', 'is bad', 'Run modprobe x, or '
+                                      'else mount it.'), 'error',
+         'opt: is bad.', 'modprobe x'),
+        (exception.TargetError('do it', 'no'), 'error', '',
+         'mydriver doctor storage --all'),
         (PermissionError(13, 'Permission denied', '/x'), 'unknown',
-         '/x: Permission denied.', 'Run the command as root.'),
+         '/x: Permission denied.', 'sudo mydriver doctor storage'),
         (subprocess.TimeoutExpired(['/bin/lvs'], 5), 'unknown',
          'lvs did not end within 5 s.', ''))
     @ddt.unpack

@@ -113,10 +113,25 @@ class PrivsepTest(doctor.DoctorTestCase):
             'sudo: root may not run helper_command of '
             '[mydriver_privsep_initiator]: sudo: a password is required',
             found.what)
-        self.assertEqual(
-            'In /etc/nova/nova.conf, section mydriver_privsep_initiator, set '
-            f'helper_command = {RIGHT}; systemctl restart nova-compute',
-            found.remedy)
+        self.is_set(found.remedy)
+
+    def is_set(self, remedy):
+        """Carry a remedy out; it sets the right command."""
+        self.carry_out(remedy)
+        self.assertEqual(RIGHT, self.host('compute').setting(
+            'mydriver_privsep_initiator', 'helper_command'))
+        self.assertIn('restart nova-compute', self.get('/called'))
+
+    def test_a_rule_that_somebody_changed(self):
+        self.install('compute', user='games')
+        self.set_command(f'sudo {RIGHT}')
+        self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
+        host = self.host('compute')
+        section = 'mydriver_privsep_initiator'
+        self.assertEqual('mydriver setup compute --install',
+                         privsep._remedy(host, section))
+        self.put('/etc/sudoers.d/mydriver-compute', '# mine\n')
+        self.assertIn('--install --force', privsep._remedy(host, section))
 
     def test_the_setting_is_that_of_setup(self):
         self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
@@ -134,24 +149,25 @@ class PrivsepTest(doctor.DoctorTestCase):
 
     def test_the_helper_reads_other_files(self):
         self.set_command('sudo /opt/helper --config-file /etc/other.conf')
-        self.only('^Configuration: .* names .*/etc/other.conf',
-                  'mydriver setup compute --print')
+        self.only('^Configuration: .* names .*/etc/other.conf', RIGHT)
+        self.is_set(self.find()[0].remedy)
 
     def test_the_helper_fails(self):
         self.put('/opt/helper', '#!/bin/sh\necho No module >&2; exit 3\n',
                  0o755)
         self.sudo_that_maps()
-        self.only('^Configuration: .*: No module$',
-                  'Correct [mydriver_privsep_')
+        self.only('^Configuration: .*: No module$', RIGHT)
 
     def test_the_option_is_not_set(self):
         self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF)
         self.assertEqual([], self.find())  # root needs no sudo
         self.install('compute', user='nova-of-this-test')
         severities = {f.severity: f.remedy for f in self.find()}
-        self.assertIn('mydriver setup compute --print',
-                      severities['warning'])
-        self.assertIn('--user NAME', severities['error'])
+        self.assertTrue(severities['error'].startswith(
+            'useradd --system --shell /usr/sbin/nologin nova-of-this-test '))
+        self.carry_out(severities['warning'])
+        self.assertEqual(f'sudo {RIGHT}', self.host('compute').setting(
+            'mydriver_privsep_initiator', 'helper_command'))
 
     def test_no_secret_is_shown(self):
         self.put('/opt/helper', '#!/bin/sh\nexit 3\n', 0o755)

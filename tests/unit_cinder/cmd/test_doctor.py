@@ -21,10 +21,7 @@ from mydriver.doctor import common
 from tests.fakes import doctor
 
 PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
-RESTART = ('Correct /etc/cinder/cinder.conf; systemctl restart '
-           'cinder-volume')
-INSTALL = ('pip install mydriver[storage]; systemctl restart '
-           'cinder-volume')
+RESTART = 'systemctl restart cinder-volume'
 TARGET = 'iqn.2010-10.org.openstack:mydriver-host-files-0'
 
 
@@ -212,7 +209,8 @@ class CommandTest(CommandTestCase):
         unknown = [f for f in found if f['Severity'] == 'unknown']
         self.assertTrue(unknown)
         for one in unknown:
-            self.assertEqual('Run the command as root.', one['Remedy'], one)
+            self.assertRegex(one['Remedy'],
+                             '^sudo mydriver doctor (storage|compute)$')
 
 
 class PageTest(CommandTestCase):
@@ -236,6 +234,11 @@ class ConfigTest(CommandTestCase):
         super().setUp()
         self.storage()
 
+    def mended(self, remedy, editor=''):
+        """Carry a remedy out; afterwards nothing is wrong."""
+        self.carry_out(remedy, editor)
+        self.assertEqual((0, []), self.wrong('storage'))
+
     def configure_more(self, text):
         """Add lines to cinder.conf."""
         with open(self.folder / 'etc/cinder/cinder.conf', 'a') as file:
@@ -253,8 +256,9 @@ class ConfigTest(CommandTestCase):
         path.write_text(path.read_text().replace(
             'enabled_backends = files', 'enabled_backends = files,other'))
         severity, remedy = self.only('backends')
-        self.assertEqual(
-            ('error', RESTART), (severity, remedy))
+        self.assertEqual('error', severity)
+        self.mended(remedy)
+        self.assertIn('enabled_backends = files\n', path.read_text())
 
     def test_two_backends_in_one_place(self):
         path = self.folder / 'etc/cinder/cinder.conf'
@@ -264,9 +268,9 @@ class ConfigTest(CommandTestCase):
             + text[text.index('[files]'):].replace('[files]', '[more]'))
         severity, remedy = self.only('backends')
         self.assertEqual('error', severity)
-        self.assertEqual(
-            'In /etc/cinder/cinder.conf, give each backend a place of its '
-            'own; systemctl restart cinder-volume', remedy)
+        self.make('/srv/more')
+        self.mended(remedy,
+                    'sed -i "/more./,\\$s|srv/mydriver|srv/more|" "$1"')
 
     def test_warnings_are_not_logged_as_well(self):
         self.configure_more('[DEFAULT]\nenabled_backends = files,other\n')
@@ -279,7 +283,7 @@ class ConfigTest(CommandTestCase):
         _, found = self.wrong('storage')
         found, = (f for f in found if f['Check'] == 'backends')
         self.assertIn('none of them has volume_driver', found['What'])
-        self.assertIn('--config-file', found['Remedy'])
+        self.assertIn('--config-file', found['What'])
 
     def test_an_invalid_value(self):
         self.configure_more('target_port = many\n')
@@ -292,14 +296,31 @@ class ConfigTest(CommandTestCase):
         self.assertEqual(2, status)
         found = next(f for f in found if f['Check'] == 'backends')
         self.assertIn('cinder.conf: line 9: No', found['What'])
-        self.assertEqual('Correct the line.', found['Remedy'])
+        self.assertIn('Correct the line.', found['What'])
+        self.mended(found['Remedy'], 'sed -i "${1#+}d" "$2"')
         self.assertNotIn('no equals', str(self.call('--all')))
 
     def test_an_option_that_nobody_knows(self):
         self.configure_more('mydriver_store_pth = /x\n')
         severity, remedy = self.only('options')
-        self.assertEqual(
-            ('warning', RESTART), (severity, remedy))
+        self.assertEqual('warning', severity)
+        # The right one is there as well, so this is not to be another.
+        self.mended(remedy)
+        self.assertIn('#mydriver_store_pth = /x\n',
+                      (self.folder / 'etc/cinder/cinder.conf').read_text())
+
+    def test_an_option_with_a_typing_error(self):
+        self.configure_more('mydriver-max-extent=7\n')
+        self.mended(self.only('options')[1])
+        self.assertIn('\nmydriver_max_extents=7\n',
+                      (self.folder / 'etc/cinder/cinder.conf').read_text())
+
+    def test_a_section_that_nobody_knows(self):
+        self.configure_more('[mydriver_gatway]\ncolour = blue\nsize = 1\n')
+        _, found = self.wrong('storage')
+        for one in found:
+            self.carry_out(one['Remedy'])
+        self.assertEqual((0, []), self.wrong('storage'))
 
     def test_a_journal_of_no_backend(self):
         self.state()
@@ -308,9 +329,29 @@ class ConfigTest(CommandTestCase):
         (old / 'journal.sqlite').touch()
         severity, remedy = self.only('backends')
         self.assertEqual('warning', severity)
-        self.assertEqual(
-            'Restore the name of the section in /etc/cinder/cinder.conf, or '
-            f'else rm -r {old}', remedy)
+        self.mended(remedy)
+        self.assertTrue(
+            (self.folder / 'state-old.old/journal.sqlite').exists())
+
+    def test_a_journal_of_a_backend_that_was_disabled(self):
+        self.state()
+        more = self.folder / 'state/more'
+        more.mkdir(mode=0o700)
+        (more / 'journal.sqlite').touch()
+        self.make('/srv/more')
+        self.configure_more(
+            '[more]\nmydriver_store_path = '
+            f'{self.folder}/srv/more\nmydriver_state_path = '
+            f'{self.folder}/state\nvolume_driver = '
+            'mydriver.cinder_volume.driver.LIODriver\n')
+        _, found = self.wrong('storage')
+        self.assertEqual({'backends', 'options'},
+                         {f['Check'] for f in found})
+        remedy, = {f['Remedy'] for f in found}
+        self.mended(remedy)
+        self.assertIn('enabled_backends = files,more\n',
+                      (self.folder / 'etc/cinder/cinder.conf').read_text())
+        self.assertTrue((more / 'journal.sqlite').exists())
 
     def test_state_that_others_can_read(self):
         folder = self.state()
@@ -376,14 +417,20 @@ class ConfigTest(CommandTestCase):
         unit = 'rtslib-fb-targetctl.service'
         self.put(f'/lib/systemd/system/{unit}', '[Unit]\n')
         wants = self.folder / 'etc/systemd/system/multi-user.target.wants'
-        wants.mkdir()
+        wants.mkdir(exist_ok=True)
         (wants / unit).symlink_to(f'/lib/systemd/system/{unit}')
         self.assertEqual(0, self.call('storage')[0])  # setup keeps it quiet
         saved = self.folder / 'etc/target/saveconfig.json'
         saved.write_text('{}')
-        self.assertEqual(('warning', f'mv {saved} {saved}.old'),
-                         self.only('rival-services'))
-        saved.unlink()
+        severity, remedy = self.only('rival-services')
+        self.assertEqual('warning', severity)
+        self.mended(remedy)
+        saved.write_text('"mydriver-x"')
+        _, found = self.wrong('storage')
+        self.assertEqual(2, len(found))
+        for one in found:  # both name the file
+            self.carry_out(one['Remedy'])
+        self.assertEqual((0, []), self.wrong('storage'))
         os.unlink(self.folder / f'etc/systemd/system/{unit}.d/mydriver.conf')
         _, found = self.wrong('storage')
         self.assertIn(('rival-services', f'systemctl disable {unit}'),
@@ -401,6 +448,15 @@ class ConfigTest(CommandTestCase):
             self.assertEqual(('error', 'mydriver restore files'),
                              self.only('portals'))
         self.assertEqual([model.Portal('127.0.0.1')], asked)
+
+    def test_a_portal_whose_address_is_gone(self):
+        self.make(f'/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1')
+        self.configure_more('target_ip_address = 192.0.2.7\n')
+        self.command('ip', '192.0.2.7 via 192.0.2.1 dev eth1 src 192.0.2.2')
+        self.assertEqual(
+            ('error', ('ping -c 1 -W 1 192.0.2.7 || ip address add '
+             '192.0.2.7/32 dev eth1 && mydriver restore files')),
+            self.only('portals'))
 
     def status(self, state, detail, part='exports'):
         """Have mydriver status find something."""
@@ -421,8 +477,45 @@ class ConfigTest(CommandTestCase):
             'mydriver_store_path', '/x is on ext4, which cannot clone files',
             'Use XFS with reflink=1, or btrfs.')
         self.status('wrong', str(error), 'store')
-        self.assertEqual(('error', 'Use XFS with reflink=1, or btrfs.'),
+        self.assertEqual(
+            ('error', ('${EDITOR:-vi} /etc/fstab && mount /x  # a filesystem '
+             'of XFS (mkfs.xfs) or btrfs')), self.only('backend-status'))
+
+    def test_a_store_whose_filesystem_is_not_mounted(self):
+        self.put('/etc/fstab', '# /x\nUUID=1 / ext4 defaults 0 1\n'
+                 'UUID=2 /srv\\040a xfs defaults 0 0\n'
+                 'UUID=3 /srv xfs defaults 0 0\n')
+        self.status('wrong', str(exception.ConfigurationError(
+            'mydriver_store_path', '/srv/my/x does not exist', 'Mount it.')),
+            'store')
+        self.assertEqual(('error', 'mount /srv'), self.only('backend-status'))
+        with open(self.folder / 'proc/mounts', 'a') as mounts:
+            mounts.write('/dev/sda1 /srv xfs rw 0 0\n')
+        self.assertEqual(('error', 'install -d -m 0750 -o root /srv/my/x'),
                          self.only('backend-status'))
+
+    def test_a_store_that_cannot_be_written(self):
+        for reason, remedy in (
+                ('Permission denied', 'chown root /x && chmod 0750 /x'),
+                ('Read-only file system', ('mount -o remount,rw '
+                 '"$(findmnt -no TARGET -T /x)"'))):
+            self.status('wrong', str(exception.ConfigurationError(
+                'mydriver_store_path', f'/x cannot be written ({reason})',
+                'Give it away.')), 'store')
+            self.assertEqual(('error', remedy), self.only('backend-status'))
+
+    def test_a_command_in_a_text_of_status(self):
+        for text, remedy in (
+                (('Kernel target: configfs is not mounted at /sys. Run mount '
+                 '-t configfs configfs /sys/kernel/config, or systemctl '
+                 'start sys-kernel-config.mount.'),
+                 'mount -t configfs configfs /sys/kernel/config'),
+                (('/a/b.conf: belongs to user id 1. Run chown root:x '
+                 '/a/b.conf; chmod 640 /a/b.conf.'),
+                 'chown root:x /a/b.conf; chmod 640 /a/b.conf'),
+                ('Something else. See the guide.', 'mydriver status')):
+            self.status('wrong', text, 'host')
+            self.assertEqual(('error', remedy), self.only('backend-status'))
 
     def test_warnings_of_status(self):
         self.status('warning', 'gateways: one draining. See mydriver gateway '
@@ -436,8 +529,9 @@ class ConfigTest(CommandTestCase):
 
     def test_status_fails(self):
         with mock.patch.dict(os.environ, MYDRIVER_TEST_STATUS='no json'):
-            self.assertEqual(('error', 'mydriver status'),
-                             self.only('backend-status'))
+            severity, remedy = self.only('backend-status')
+        self.assertEqual('error', severity)
+        self.assertIn(f'cinder.conf && {RESTART}', remedy)
 
     def test_the_real_status(self):
         with mock.patch.object(doctor_config, 'STATUS', 'mydriver.cmd.main'):
@@ -449,7 +543,9 @@ class ConfigTest(CommandTestCase):
         with mock.patch.object(upgrade_check, 'ENTRY_POINTS', (
                 ('os_vif', 'nobody', 'x:y'),)):
             self.assertEqual(
-                ('error', INSTALL), self.only('entry-points'))
+                ('error', (f"{sys.executable} -m pip install "
+                 f"'mydriver[storage]' && {RESTART}")),
+                self.only('entry-points'))
 
     def test_no_secret_is_shown(self):
         self.configure_more('[database]\nconnection = mysql://u:s3cr3t@h\n'

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands for the operator, to be copied to a shell as they are."""
+
+from collections.abc import Iterable, Sequence
+import re
+import shlex
+
+from mydriver.doctor.host import Host
+from mydriver.hostfiles import choices
+
+#: The units of the services: upstream's and Debian's name, that of RPM-based
+#: distributions, and that of devstack.
+_UNITS = {
+    choices.STORAGE: ('cinder-volume', 'openstack-cinder-volume',
+                      'devstack@c-vol'),
+    choices.COMPUTE: ('nova-compute', 'openstack-nova-compute',
+                      'devstack@n-cpu')}
+
+#: Where units are, see systemd.unit(5).
+_UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system',
+                 '/usr/local/lib/systemd/system', '/usr/lib/systemd/system',
+                 '/lib/systemd/system')
+
+#: Characters that mean something in the regular expressions of sed.
+_SPECIAL = re.compile(r'[][\\.*^$|/]')
+
+#: What says in a text for people that a command follows; it ends with its
+#: part of the sentence.
+_COMMAND = re.compile(
+    r'\b(?:Run|See|Start) ((?:mydriver|mount|modprobe|systemctl|chown|chmod|'
+    r'iscsiadm|echo|apt-get|lv[a-z]+|vg[a-z]+) .*?)(?=\.(?:\s|$)|,\s|$)',
+    re.DOTALL)
+
+
+def restart(host: Host) -> str:
+    """Return what restarts the service of a host."""
+    units = _UNITS[host.kind]
+    there = next((unit for unit in units for folder in _UNIT_FOLDERS
+                  if host.at(f'{folder}/{unit}.service').exists()), units[0])
+    return f'systemctl restart {there}'
+
+
+def as_root(host: Host) -> str:
+    """Return what checks the host with all permissions."""
+    return f'sudo mydriver doctor {host.kind}'
+
+
+def edit(host: Host, line: int | None = None, path: str | None = None
+         ) -> str:
+    """Return what opens a file, for decisions of the operator.
+
+    :param line: where the cursor is to be.
+    :param path: of the file; default: the configuration.
+    """
+    files = [path] if path else host.config() or [
+        str(host.at(f)) for f in host.files]
+    return ' '.join(['${EDITOR:-vi}', *([f'+{line}'] if line else []),
+                     *map(shlex.quote, files)])
+
+
+def add_user(host: Host) -> str:
+    """Return what creates the user that the service should run as."""
+    return (f'useradd --system --shell /usr/sbin/nologin {host.user}  # or '
+            f'mydriver setup {host.kind} --install --user, with the user '
+            'that it runs as')
+
+
+def set_option(host: Host, section: str, name: str, value: str) -> str:
+    """Return what gives an option a value.
+
+    A value of one line is replaced where the service reads it. Otherwise a new
+    line is added: of several values, oslo.config uses the last one.
+    """
+    setting = f'{name} = {value}'
+    for path in reversed(host.config()):
+        lines = (host.text(_inside(host, path)) or '').splitlines()
+        found = _lines_of(lines, section, name)
+        if found and not any(_continues(lines, n) for n in found):
+            return _sed(f'{_range(section)}s|^{_name(name)}[[:space:]]*[=:]'
+                        f'.*|{_literal(setting)}|', [path])
+        if found:
+            return _append(path, section, setting)
+    path = str(host.at(host.files[0]))
+    if f'[{section}]' in (host.text(host.files[0]) or '').splitlines():
+        return _sed(f'/^\\[{_quoted(section)}\\]/a {_literal(setting)}',
+                    [path])
+    return _append(path, section, setting)
+
+
+def rename_option(host: Host, section: str, name: str, new: str) -> str:
+    """Return what gives an option another name."""
+    return _sed(f'{_range(section)}s|^{_name(name)}\\([[:space:]]*[=:]\\)'
+                f'|{new}\\1|', host.config())
+
+
+def disable_option(host: Host, section: str, name: str | None) -> str:
+    """Return what makes a comment of an option.
+
+    :param name: of the option; None for all of the section.
+    """
+    return _sed(f'{_range(section)}s|^' + (
+        f'{_name(name)}[[:space:]]*[=:]' if name else '[A-Za-z]')
+        + '|#&|', host.config())
+
+
+def of_text(text: str) -> str | None:
+    """Return the command that a text for people says to run, if any."""
+    found = _COMMAND.search(text)
+    return found[1].strip() if found else None
+
+
+def _inside(host: Host, path: str) -> str:
+    """Return a path of the host, from one with its root in front."""
+    return '/' + path[len(str(host.root).rstrip('/')):].lstrip('/')
+
+
+def _lines_of(lines: Sequence[str], section: str, name: str) -> list[int]:
+    """Return the numbers of the lines that set an option."""
+    found, inside = [], False
+    pattern = re.compile(name.replace('_', '[-_]') + r'\s*[=:]')
+    for n, line in enumerate(lines):
+        if line.startswith('['):
+            inside = line.rstrip() == f'[{section}]'
+        elif inside and pattern.match(line):
+            found.append(n)
+    return found
+
+
+def _continues(lines: Sequence[str], n: int) -> bool:
+    """Tell whether a value goes on in the next line."""
+    return n + 1 < len(lines) and lines[n + 1].startswith((' ', '\t'))
+
+
+def _append(path: str, section: str, setting: str) -> str:
+    text = f'\\n[{section}]\\n{setting}\\n'.replace('%', '%%')
+    return f'printf {shlex.quote(text)} >> {shlex.quote(path)}'
+
+
+def _sed(script: str, files: Iterable[str]) -> str:
+    return f'sed -i {shlex.quote(script)} {shlex.join(files)}'
+
+
+def _range(section: str) -> str:
+    return f'/^\\[{_quoted(section)}\\]/,/^\\[/'
+
+
+def _name(name: str) -> str:
+    return _quoted(name).replace('_', '[-_]')
+
+
+def _quoted(text: str) -> str:
+    return _SPECIAL.sub(r'\\\g<0>', text)
+
+
+def _literal(text: str) -> str:
+    return re.sub(r'[\\&|]', r'\\\g<0>', text)

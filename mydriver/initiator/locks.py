@@ -18,11 +18,14 @@ from collections.abc import Iterator
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 from pathlib import Path
 from urllib import parse
 
 from oslo_concurrency import lockutils
+
+from mydriver import waiting
 
 _PREFIX = 'os-brick-'
 #: The longest name of a use lock, within what file systems take (NAME_MAX).
@@ -42,10 +45,15 @@ class SessionLocks:
     def attaching(self, session: str) -> Iterator[None]:
         """Keep the session from being logged out; wait for a logout.
 
+        It polls: threads of nova-compute may be green (by default up to
+        Nova 33), and flock(2) would then stop all of them, also the one that
+        logs out.
+
         :param session: portal and target, ``ADDRESS:PORT-IQN``.
         """
         with self._use(session) as fd:
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            waiting.wait_for(lambda: _try(fd, fcntl.LOCK_SH),
+                             f'the logout of {session}', math.inf)
             yield
 
     @contextlib.contextmanager
@@ -60,12 +68,7 @@ class SessionLocks:
     def idle(self, session: str) -> Iterator[bool]:
         """Yield whether no attach is in progress, and let none begin."""
         with self._use(session) as fd:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            yield _try(fd, fcntl.LOCK_EX)
 
     @contextlib.contextmanager
     def volume(self, naa: str) -> Iterator[None]:
@@ -83,6 +86,15 @@ class SessionLocks:
             yield fd
         finally:
             os.close(fd)
+
+
+def _try(fd: int, kind: int) -> bool:
+    """Try to lock a file; tell whether it is locked now."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _use_name(session: str) -> str:

@@ -35,6 +35,7 @@ class Release:
 
 #: The tested releases, the oldest one first.
 SUPPORTED = (
+    Release('2026.1', {'cinder': 28, 'nova': 33}),
     Release('2026.2', {'cinder': 29, 'nova': 34}),
 )
 

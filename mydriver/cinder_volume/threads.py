@@ -5,8 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 import warnings
 
-from cinder import monkey_patch
-from eventlet import tpool
+from eventlet import patcher, tpool
 
 from mydriver.stores import base
 
@@ -30,8 +29,13 @@ def run(step: Callable[[], _T]) -> _T:
 
 
 def are_green() -> bool:
-    """Tell whether cinder-volume's threads are eventlet's green ones."""
-    return bool(monkey_patch.is_patched())
+    """Tell whether cinder-volume's threads are eventlet's green ones.
+
+    Cinder 29 has a choice, and a module that knows of it
+    (cinder/monkey_patch.py). Cinder 28 has neither, its threads are always
+    green (cinder/cmd/volume.py). eventlet knows it under both.
+    """
+    return bool(patcher.is_monkey_patched('thread'))
 
 
 def adapt_pool() -> None:

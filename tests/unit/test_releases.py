@@ -109,12 +109,18 @@ class PyprojectTest(unittest.TestCase):
         self.assertEqual('>={}.{}'.format(*releases.PYTHONS[0]),
                          self.project['requires-python'])
 
-    def test_the_pinned_releases_are_supported(self):
-        pinned = dict(re.findall(
-            r'^(cinder|nova)==(\d+)',
-            (ROOT / 'constraints.txt').read_text(), re.M))
-        self.assertIn({name: int(major) for name, major in pinned.items()},
-                      [dict(r.majors) for r in releases.SUPPORTED])
+    def test_each_supported_release_is_pinned(self):
+        """The newest one in constraints.txt, others in files with a name."""
+        for release in releases.SUPPORTED:
+            path = ROOT / ('constraints.txt' if release is NEWEST else
+                           f'constraints-{release.name}.txt')
+            pinned = dict(re.findall(r'^(cinder|nova)==(\d+)',
+                                     path.read_text(), re.M))
+            self.assertEqual(
+                dict(release.majors),
+                {name: int(major) for name, major in pinned.items()})
+        self.assertEqual(len(releases.SUPPORTED),
+                         len([*ROOT.glob('constraints*.txt')]))
 
 
 class DocumentationTest(unittest.TestCase):

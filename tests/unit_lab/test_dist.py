@@ -132,6 +132,7 @@ class DistTest(unittest.TestCase):
                  if not name.startswith('mydriver.egg-info/')}
         self.assertEqual(self.files | GENERATED, found)
         for name in ('Makefile', 'README.md', 'bindep.txt', 'constraints.txt',
+                     'constraints-2026.1.txt',
                      'tests/unit_lab/test_dist.py', 'doc/source/index.rst',
                      'lab/__main__.py', 'tools/dist.py', '.zuul.yaml'):
             self.assertIn(name, found)

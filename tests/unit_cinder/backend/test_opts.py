@@ -2,6 +2,7 @@
 """The options: what is offered, and that they load anywhere."""
 
 from importlib import metadata
+import inspect
 import pathlib
 import subprocess
 import sys
@@ -133,4 +134,9 @@ class ListOptsTest(unittest.TestCase):
         for section, options in opts.list_opts():
             self.assertIn(f'[{section}]', done.stdout)
             for opt in options:
-                self.assertIn(f'\n#{opt.name} = ', done.stdout)
+                if inspect.isfunction(getattr(opt.type, 'item_type', None)):
+                    # oslo.privsep up to 3.10 (OpenStack 2026.1): the
+                    # generator cannot show a value of such a type.
+                    self.assertIn(f'sample for {opt.name}\n', done.stdout)
+                else:
+                    self.assertIn(f'\n#{opt.name} = ', done.stdout)

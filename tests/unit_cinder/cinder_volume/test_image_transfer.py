@@ -113,7 +113,6 @@ class ModeTest(unittest.TestCase):
     #: still being there: what hangs for ever without our doing.
     SCRIPT = """
         import threading
-        import cinder.monkey_patch
         {patch}
         from eventlet import tpool
         from tests.fakes import cinder as fakes
@@ -166,4 +165,4 @@ class ModeTest(unittest.TestCase):
         self.run_with('')
 
     def test_green_threads(self):
-        self.run_with("cinder.monkey_patch.patch('eventlet')")
+        self.run_with('import cinder.cmd.volume')

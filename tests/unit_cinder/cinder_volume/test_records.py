@@ -3,7 +3,6 @@
 
 from cinder import objects
 from cinder.db import api as db
-from cinder.db import models
 from oslo_config import cfg
 
 from mydriver import model
@@ -21,10 +20,11 @@ class RecordsTest(fakes.CinderTestCase):
             group='database')
         self.addCleanup(cfg.CONF.clear_override, 'connection',
                         group='database')
-        with db.main_context_manager.writer.using(
-                fakes.context()) as session:
-            models.BASE.metadata.create_all(session.get_bind())
-        self.addCleanup(db.main_context_manager.dispose_pool)
+        # Cinder 28 has SQLAlchemy's part behind an interface of its own.
+        manager = getattr(db, 'IMPL', db).main_context_manager
+        with manager.writer.using(fakes.context()) as session:
+            objects.Volume.model.metadata.create_all(session.get_bind())
+        self.addCleanup(manager.dispose_pool)
 
     def record(self, kind, **fields):
         """Write a record and return it."""

@@ -83,7 +83,8 @@ try:
     import nova.virt.mydriver
 except Exception as e:
     print(f"{{type(e).__name__}}: {{e}}".rpartition(': mydriver')[0])
-    print('nova 34 (OpenStack 2026.2)' in str(e))
+    from mydriver import releases
+    print(f'nova {{releases.supported("nova")}}' in str(e))
 print([m for m in sys.modules if m.startswith('nova.virt.libvirt')])
 '''))
 

@@ -6,12 +6,16 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
-VENV := .lab/venv
+# Release of OpenStack of the cloud. Checks and tests run in .lab/venv.
+DEFAULT_RELEASE := 2026.2
+RELEASE ?= $(DEFAULT_RELEASE)
+CHECKS := .lab/venv
+VENV := $(CHECKS)$(if $(filter-out $(DEFAULT_RELEASE),$(RELEASE)),-$(RELEASE))
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: help bootstrap demo test quick verify fill upgrade ceph takeover cluster-stress \
-        bench-path bench-gateways tempest promtool dist dist-test test-python \
-        down clean
+.PHONY: help bootstrap checks-bootstrap tests-bootstrap demo test quick verify fill \
+        upgrade ceph takeover cluster-stress bench-path bench-gateways tempest promtool \
+        dist dist-test test-python down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -31,6 +35,8 @@ help:
 	@echo 'make tempest  the volume tests of OpenStack; REGEX=... selects tests.'
 	@echo '              STORE=lvmthin or STORE=rbd selects the store of'
 	@echo '              these and of make demo (fill has no rbd)'
+	@echo '              RELEASE=2026.1 selects the release of OpenStack of these,'
+	@echo '              of verify, fill, upgrade, takeover and cluster-stress'
 	@echo 'make quick    make test without the functional tests'
 	@echo 'make test-python  the unit tests with other versions of Python;'
 	@echo '              PYTHONS="3.12 trixie /path/to/python3.13"'
@@ -43,20 +49,23 @@ help:
 	@echo 'make clean    run make down, then remove .lab/'
 
 # Debian images may lack Python.
-bootstrap:
+bootstrap checks-bootstrap tests-bootstrap:
 	@command -v $(PYTHON) >/dev/null || \
 	    { apt-get -q -y update && DEBIAN_FRONTEND=noninteractive \
 	      apt-get -q -y install --no-install-recommends python3; } >/dev/null
-	@$(PYTHON) -m lab.bootstrap
+	@$(PYTHON) -m lab.bootstrap $(BOOTSTRAP)
+
+bootstrap: BOOTSTRAP := --release '$(RELEASE)'
+tests-bootstrap: BOOTSTRAP := --tests
 
 demo: bootstrap
 	@$(VENV)/bin/python -m lab demo $(if $(STORE),--store $(STORE))
 
-test: bootstrap
-	@$(VENV)/bin/python -m tools.check --part test
+test: tests-bootstrap
+	@$(CHECKS)/bin/python -m tools.check --part test
 
-quick: bootstrap
-	@$(VENV)/bin/python -m tools.check --part test --quick
+quick: tests-bootstrap
+	@$(CHECKS)/bin/python -m tools.check --part test --quick
 
 verify: bootstrap
 	@$(VENV)/bin/python -m lab verify $(if $(STORE),--store $(STORE))
@@ -68,8 +77,8 @@ upgrade: bootstrap
 	@$(VENV)/bin/python -m lab upgrade \
 	    $(if $(FROM),--from '$(FROM)') $(if $(STORE),--store $(STORE))
 
-ceph: bootstrap
-	@$(VENV)/bin/python -m tools.check --part ceph
+ceph: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.check --part ceph
 
 takeover: bootstrap
 	@$(VENV)/bin/python -m lab takeover $(if $(RUNS),--runs $(RUNS))
@@ -78,15 +87,15 @@ cluster-stress: bootstrap
 	@$(VENV)/bin/python -m lab cluster \
 	    $(if $(MINUTES),--minutes $(MINUTES))
 
-bench-path: bootstrap
-	@$(VENV)/bin/python -m lab kernel run --ceph --disk 4G --timeout 1200 -- \
+bench-path: checks-bootstrap
+	@$(CHECKS)/bin/python -m lab kernel run --ceph --disk 4G --timeout 1200 -- \
 	    python -m tests.bench.path $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # Each measurement in a fresh node, all of them even if one is too slow.
-bench-gateways: bootstrap
+bench-gateways: checks-bootstrap
 	@status=0; \
 	for bench in takeover.Takeover attach.Scale attach.Comparison; do \
-	    $(VENV)/bin/python -m lab kernel run --ceph --disk 4G --memory 3072 \
+	    $(CHECKS)/bin/python -m lab kernel run --ceph --disk 4G --memory 3072 \
 	        -- python -m unittest tests.bench.$$bench || status=1; \
 	done; exit $$status
 
@@ -94,17 +103,17 @@ tempest: bootstrap
 	@$(VENV)/bin/python -m lab tempest \
 	    $(if $(REGEX),--regex '$(REGEX)') $(if $(STORE),--store $(STORE))
 
-promtool: bootstrap
-	@$(VENV)/bin/python -m tools.promtool
+promtool: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.promtool
 
-dist: bootstrap
-	@$(VENV)/bin/python -m tools.dist
+dist: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.dist
 
-dist-test: bootstrap
-	@$(VENV)/bin/python -m tools.disttest
+dist-test: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.disttest
 
-test-python: bootstrap
-	@$(VENV)/bin/python -m tools.pythons $(PYTHONS)
+test-python: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.pythons $(PYTHONS)
 
 down: bootstrap
 	@$(VENV)/bin/python -m lab cloud down

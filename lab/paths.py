@@ -16,5 +16,15 @@ RUN = STATE / 'run'
 #: Shell scripts of the kernel nodes.
 KERNEL_SHELL = ROOT / 'lab' / 'kernel'
 
-#: The virtual environment that the lab itself runs in.
+#: The virtual environment that the lab itself runs in: ``.lab/venv``, or
+#: ``.lab/venv-RELEASE`` with another release of OpenStack.
 VENV = Path(sys.prefix)
+
+
+def constraints(root: Path = ROOT, venv: Path = VENV) -> Path:
+    """Return the file with the versions in an environment.
+
+    :param root: the clone.
+    """
+    named = root / f'constraints{venv.name.removeprefix("venv")}.txt'
+    return named if named.exists() else root / 'constraints.txt'

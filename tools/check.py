@@ -92,7 +92,9 @@ class Runner:
                         stage.command, stdin=subprocess.DEVNULL, stdout=out,
                         stderr=err, cwd=suite.ROOT, start_new_session=True)
                 except OSError as e:
-                    return f'{stage.command[0]} cannot be started: {e}'
+                    return (f'{stage.command[0]} cannot be started: {e}. '
+                            '"python3 -m lab.bootstrap --tests" makes all '
+                            'environments')
                 self._running.add(process)
             try:
                 code = process.wait(stage.timeout_s)

@@ -45,6 +45,9 @@ PROGRAMS = (
     'privsep-helper', driver.PROGRAM,
 )
 
+#: What Cinder has since it can have native threads, in 29.
+_HAS_MODES = 'cinder/monkey_patch.py'
+
 _SBIN = '/usr/sbin:/usr/bin:/sbin:/bin'
 
 
@@ -71,10 +74,12 @@ def check_root() -> None:
             'bridge and taps, and its nodes read all of the machine\'s files')
 
 
-def check_fit(options: settings.Options) -> None:
-    """Check that options go together.
+def check_fit(options: settings.Options,
+              venv: Path = settings.VENV) -> None:
+    """Check that options go together, and with the release of OpenStack.
 
-    :raises CloudError: when one needs another one.
+    :param venv: the environment that has the services.
+    :raises CloudError: when one needs another one, or another release.
     """
     ours = options.store == driver.RBD
     for name, value, fits in (
@@ -87,11 +92,15 @@ def check_fit(options: settings.Options) -> None:
             raise errors.CloudError(
                 f'--{name} {value} needs --store {driver.RBD}')
 
-
     if options.volumes > 1 and not options.gateways:
         raise errors.CloudError(
             f'--volumes {options.volumes} needs --gateways: targets on a node '
             'with cinder-volume belong to that node')
+    if options.cinder_mode != settings.CINDER_MODES[0] and not any(
+            venv.glob(f'lib/*/site-packages/{_HAS_MODES}')):
+        raise errors.CloudError(
+            f'--cinder-mode {options.cinder_mode} needs Cinder 29 or newer, '
+            f'and {venv} has an older one: leave RELEASE out')
 
 
 def check() -> None:

@@ -8,6 +8,7 @@ import time
 from lab.cloud import (
     credentials,
     down,
+    errors,
     network,
     prerequisites,
     settings,
@@ -33,6 +34,7 @@ def up(options: settings.Options, layout: settings.Layout) -> None:
     start = time.monotonic()
     with down.exclusively(layout):
         if is_up(layout):
+            check_release(layout)
             since = layout.read_status()['since']
             report.say('The cloud is already up, since ' + time.strftime(
                 '%H:%M:%S', time.localtime(since)) + '. "down" stops it.')
@@ -58,6 +60,19 @@ def is_up(layout: settings.Layout) -> bool:
             and all(n.alive() for n in registry.all())
             and all(registry.get(f'node-{n}') for n in settings.Options.load(
                 layout.read_status()['options']).nodes))
+
+
+def check_release(layout: settings.Layout,
+                  venv: Path = settings.VENV) -> None:
+    """Check that the cloud that is up runs in this environment.
+
+    :raises CloudError: when it is of another release.
+    """
+    running = layout.read_status().get('venv')
+    if running not in (None, str(venv)):
+        raise errors.CloudError(
+            f'the cloud that is up runs in {running}, not in {venv}: stop it '
+            'first, with "make down"')
 
 
 def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
@@ -125,7 +140,8 @@ def note(layout: settings.Layout, options: settings.Options,
     layout.state.mkdir(parents=True, exist_ok=True)
     scratch = layout.status.with_suffix('.new')
     scratch.write_text(json.dumps({
-        'phase': phase, 'since': time.time(), 'options': options.dump()}))
+        'phase': phase, 'since': time.time(), 'options': options.dump(),
+        'venv': str(settings.VENV)}))
     scratch.replace(layout.status)
 
 

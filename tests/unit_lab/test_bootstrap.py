@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of lab/bootstrap that decide."""
 
+import dataclasses
 from pathlib import Path
+import subprocess
 import tempfile
 import unittest
 from unittest import mock
 
-from lab.bootstrap import debian, environments, steps
+from lab import paths
+from lab.bootstrap import debian, environments, releases, steps
+from mydriver import releases as supported
 
 
 class TestPackages(unittest.TestCase):
@@ -89,7 +93,7 @@ class TestServices(unittest.TestCase):
 
 
 class TestPins(unittest.TestCase):
-    """What the environment is made of."""
+    """What the environments are made of."""
 
     def test_uv_is_pinned(self):
         self.assertRegex(environments.pinned('uv'), r'\Auv==\d')
@@ -97,29 +101,98 @@ class TestPins(unittest.TestCase):
             environments.pinned('u')
 
     def test_every_requirement_is_pinned(self):
-        names = [line.partition('[')[0]
-                 for path in environments.REQUIREMENTS
-                 for line in path.read_text().splitlines()
-                 if line and not line.startswith('#')]
-        self.assertLess({'cinder', 'stestr'}, set(names))
-        for name in names:
-            self.assertRegex(environments.pinned(name.lower()), r'==\d')
+        for one in (environments.DEFAULT, environments.ENGINE,
+                    *map(environments.lab, releases.others()),
+                    *map(environments.unit, releases.others())):
+            names = [line.partition('[')[0]
+                     for path in one.requirements
+                     for line in path.read_text().splitlines()
+                     if line and line[0] not in '#-']
+            self.assertIn('setuptools', names)
+            for name in names:
+                self.assertRegex(
+                    environments.pinned(name.lower(), one.constraints),
+                    r'==\d')
+
+    def test_the_lab_has_the_services_and_the_checks(self):
+        text = ''.join(path.read_text()
+                       for path in environments.DEFAULT.requirements)
+        self.assertLess({'cinder', 'stestr'}, set(text.split()))
 
     def test_stamp_follows_every_input(self):
         with tempfile.TemporaryDirectory() as folder:
-            inputs = [Path(folder, n) for n in ('one', 'two')]
+            inputs = [Path(folder, n) for n in ('one', 'two', 'pins', 'wish')]
             for path in inputs:
                 path.write_text(path.name)
-            with mock.patch.object(environments, 'INPUTS', inputs):
-                seen = {environments.stamp()}
-                self.assertEqual(seen, {environments.stamp()})
+            one = dataclasses.replace(
+                environments.ENGINE, requirements=(inputs[3],),
+                constraints=inputs[2])
+            with mock.patch.object(environments, 'INPUTS', inputs[:2]):
+                seen = {one.stamp()}
+                self.assertEqual(seen, {one.stamp()})
                 for path in inputs:
                     path.write_text('changed')
-                    seen.add(environments.stamp())
-        self.assertEqual(3, len(seen))
+                    seen.add(one.stamp())
+        self.assertEqual(5, len(seen))
 
     def test_failed_command_tells_its_output(self):
         with self.assertRaises(steps.BootstrapError) as caught:
             steps.run('sh', '-c', 'echo the reason; exit 3')
         self.assertIn('the reason', str(caught.exception))
         self.assertIn('3', str(caught.exception))
+
+
+class TestReleases(unittest.TestCase):
+    """Environments of several releases of OpenStack."""
+
+    def test_those_that_are_supported(self):
+        self.assertEqual([r.name for r in supported.SUPPORTED],
+                         [*releases.others(), releases.DEFAULT])
+
+    def test_each_has_environments_of_its_own(self):
+        every = [environments.DEFAULT, environments.ENGINE,
+                 *map(environments.lab, releases.others()),
+                 *map(environments.unit, releases.others())]
+        self.assertEqual(len(every), len({one.venv for one in every}))
+        self.assertIs(environments.DEFAULT,
+                      environments.lab(releases.DEFAULT))
+
+    def test_an_unknown_one_is_refused(self):
+        with self.assertRaises(steps.BootstrapError) as caught:
+            environments.lab('2024.2')
+        for name in ('2024.2', *releases.others(), releases.DEFAULT):
+            self.assertIn(name, str(caught.exception))
+
+    def test_the_lab_finds_its_versions(self):
+        for name in (*releases.others(), releases.DEFAULT):
+            one = environments.lab(name)
+            self.assertEqual(one.constraints,
+                             paths.constraints(venv=one.venv))
+        self.assertEqual(environments.CONSTRAINTS,
+                         paths.constraints(venv=Path('/opt/other')))
+
+    def make(self, *words):
+        """Return the commands of a target of the Makefile."""
+        return subprocess.run(
+            ['make', '-n', *words], cwd=steps.ROOT, check=True,
+            capture_output=True, text=True).stdout
+
+    def test_make_uses_the_environment_of_the_release(self):
+        other = releases.others()[0]
+        for words, release, venv in (
+                (('demo',), releases.DEFAULT, 'venv'),
+                (('demo', f'RELEASE={releases.DEFAULT}'), releases.DEFAULT,
+                 'venv'),
+                (('demo', f'RELEASE={other}'), other, f'venv-{other}'),
+                (('tempest', f'RELEASE={other}'), other, f'venv-{other}')):
+            with self.subTest(words):
+                text = self.make(*words)
+                self.assertIn(f"lab.bootstrap --release '{release}'", text)
+                self.assertIn(f'.lab/{venv}/bin/python -m lab {words[0]}',
+                              text)
+
+    def test_make_prepares_the_tests_with_all_releases(self):
+        for target in ('test', 'quick'):
+            text = self.make(target, f'RELEASE={releases.others()[0]}')
+            self.assertIn('lab.bootstrap --tests', text)
+            self.assertIn('.lab/venv/bin/python -m tools.check', text)

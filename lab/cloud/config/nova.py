@@ -21,6 +21,8 @@ def _both(site: Site, lock_path: str) -> ini.Sections:
         common.service_user(site),
         cinder, {
             'DEFAULT': {
+                # Nova 33 has no such option, and green threads in the
+                # conductor and in nova-compute.
                 'concurrency_backend': 'threading',
                 'allow_resize_to_same_host': True,
                 'max_concurrent_builds': 4,

@@ -11,6 +11,7 @@ from pathlib import Path
 import shutil
 import subprocess
 
+from lab import paths
 from lab.cloud import errors, settings
 from lab.guest import sector
 
@@ -27,20 +28,22 @@ _MODULES = ('settings.py', 'driver.py', 'credentials.py', 'site.py',
 _MARK = 'complete'
 
 
-def key(image: Path, root: Path = settings.ROOT) -> str:
+def key(image: Path, root: Path = settings.ROOT,
+        venv: Path = settings.VENV) -> str:
     """Return the key of a copy, 16 hex digits.
 
     :param image: the guest image that is uploaded to glance.
     :param root: the clone.
+    :param venv: the environment, whose release made the databases.
     """
     digest = hashlib.sha256()
     here = Path(__file__).parent.parent
-    files = [image, root / 'constraints.txt',
+    files = [image, paths.constraints(root, venv),
              *(p for pattern in _MODULES for p in sorted(here.glob(pattern)))]
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(sector.disk())
-    digest.update(f'{root} {settings.VENV} {_mariadb_version()}'.encode())
+    digest.update(f'{root} {venv} {_mariadb_version()}'.encode())
     return digest.hexdigest()[:16]
 
 

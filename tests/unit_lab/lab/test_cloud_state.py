@@ -60,6 +60,12 @@ class OptionsTest(FolderTestCase):
             self.assertEqual(1, status.show(self.layout))
         self.assertEqual('down\n', out.getvalue())
 
+    def test_one_of_another_release_is_not_used(self) -> None:
+        up.note(self.layout, settings.Options(), 'up')
+        up.check_release(self.layout)
+        with self.assertRaisesRegex(errors.CloudError, 'make down'):
+            up.check_release(self.layout, Path('/clone/.lab/venv-2025.2'))
+
     def test_noted_as_up_but_without_nodes_is_not_up(self) -> None:
         up.note(self.layout, settings.Options(), 'up')
         self.assertFalse(up.is_up(self.layout))
@@ -85,6 +91,15 @@ class SeedCacheTest(FolderTestCase):
         keys.add(self.key())
         (self.folder / 'constraints.txt').write_text('nova==34.0.1\n')
         keys.add(self.key())
+        self.assertEqual(3, len(keys))
+
+    def test_key_follows_the_release(self) -> None:
+        pins = self.folder / 'constraints-2025.2.txt'
+        pins.write_text('nova==32.0.0\n')
+        venv = self.folder / '.lab' / 'venv-2025.2'
+        keys = {self.key(), seed_cache.key(self.image, self.folder, venv)}
+        pins.write_text('nova==32.1.0\n')
+        keys.add(seed_cache.key(self.image, self.folder, venv))
         self.assertEqual(3, len(keys))
 
     def fill(self, text: str) -> None:
@@ -367,6 +382,14 @@ class CliTest(FolderTestCase):
                 prerequisites.check_fit(
                     settings.Options(store=store, **options))
         prerequisites.check_fit(settings.Options(store='rbd', **options))
+
+    def test_native_threads_need_a_cinder_that_has_them(self) -> None:
+        native = settings.Options(cinder_mode='native')
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaisesRegex(errors.CloudError, 'Cinder 29'):
+                prerequisites.check_fit(native, Path(folder))
+            prerequisites.check_fit(settings.Options(), Path(folder))
+        prerequisites.check_fit(native)
 
     @ddt.data('up', 'down', 'status', 'openrc')
     def test_every_command_says_that_it_takes_root(self, name: str) -> None:

@@ -159,8 +159,13 @@ class Node:
         :raises LabError: when that fails, for example because a service that
             is to start is running.
         """
+        if action == 'restart':
+            # While the old process stops, it may report itself up once more.
+            self.service('stop')
+            self.service('start', code)
+            return
         box = self.mailbox()
-        if action in ('start', 'restart'):
+        if action == 'start':
             self._note_start()
         for service in self._services:
             box.check([str(_SHELL / 'service'), service, action,

@@ -290,6 +290,24 @@ class NodesTest(FolderTestCase):
         self.assertEqual('of now\n', node.log_since_start())
         self.assertGreaterEqual(node.started_at(), before)
 
+    def test_a_restart_counts_from_the_end_of_the_old_process(self) -> None:
+        """Which reports itself up once more while it stops."""
+        node = self.node('storage')
+        self.layout.run.mkdir(parents=True)
+        ended = 0.0
+
+        def check(argv: list[str]) -> None:
+            nonlocal ended
+            if argv[2] in ('stop', 'restart'):
+                time.sleep(0.05)
+                ended = time.time()
+
+        box = mock.Mock(check=check)
+        with mock.patch.object(node, 'mailbox', return_value=box):
+            node.service('restart', 'folder')
+        self.assertGreater(ended, 0)
+        self.assertGreaterEqual(node.started_at(), ended)
+
     def test_unknown_node(self) -> None:
         with self.assertRaisesRegex(Exception, 'storage, compute$'):
             self.node('other')

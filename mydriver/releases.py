@@ -39,9 +39,9 @@ SUPPORTED = (
     Release('2026.2', {'cinder': 29, 'nova': 34}),
 )
 
-#: The versions of Python that the unit tests pass with, the oldest one first;
-#: the lab has that one (``make test``, ``make test-python``). pip refuses an
-#: older one by ``requires-python``.
+#: The versions of Python that the unit tests are run with, the oldest one
+#: first; the lab has that one (``make test``, ``make test-python``). pip
+#: refuses an older one by ``requires-python``.
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 
 

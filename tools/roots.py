@@ -21,7 +21,7 @@ RELEASES = {'trixie': '3.13'}
 #: that have no wheel, and librados' module for Debian's own Python.
 PACKAGES = ('ca-certificates', 'dmsetup', 'gcc', 'libc6-dev', 'lvm2',
             'procps', 'python3-dev', 'python3-rados', 'python3-rbd',
-            'python3-venv', 'sudo', 'systemd')
+            'python3-venv', 'qemu-utils', 'sudo', 'systemd')
 
 #: The modules that no package index has.
 _DEBIAN = 'usr/lib/python3/dist-packages'

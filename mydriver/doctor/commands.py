@@ -132,8 +132,8 @@ def _continues(lines: Sequence[str], n: int) -> bool:
 
 
 def _append(path: str, section: str, setting: str) -> str:
-    text = f'\\n[{section}]\\n{setting}\\n'.replace('%', '%%')
-    return f'printf {shlex.quote(text)} >> {shlex.quote(path)}'
+    lines = shlex.join(['', f'[{section}]', setting])
+    return f"printf '%s\\n' {lines} >> {shlex.quote(path)}"
 
 
 def _sed(script: str, files: Iterable[str]) -> str:

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that change a configuration, run by a shell."""
+
+import dataclasses
+
+from mydriver.doctor import commands
+from tests.fakes import doctor
+
+
+class SettingTest(doctor.DoctorTestCase):
+    """What oslo.config reads afterwards."""
+
+    def setUp(self):
+        super().setUp()
+        self.storage()
+        self.place = self.host('storage')
+
+    def set(self, text, section='files', name='volume_driver', value='new'):
+        """Set an option where a file has a text; return the text then."""
+        self.put('/etc/cinder/cinder.conf', text)
+        self.carry_out(commands.set_option(self.place, section, name, value))
+        self.assertEqual(value, self.place.setting(section, name))
+        return self.get('/etc/cinder/cinder.conf')
+
+    def test_a_line_is_replaced(self):
+        self.assertEqual(
+            '[files]\n#volume_driver = a\nvolume_driver = new\n[other]\n'
+            'volume_driver = b\n',
+            self.set('[files]\n#volume_driver = a\nvolume-driver: old\n'
+                     '[other]\nvolume_driver = b\n'))
+
+    def test_a_value_of_several_lines_stays(self):
+        text = '[files]\nvolume_driver = a\n  b\n'
+        self.assertEqual(f'{text}\n[files]\nvolume_driver = new\n',
+                         self.set(text))
+
+    def test_a_line_is_added(self):
+        self.assertEqual('[files]\nvolume_driver = new\nmore = 1\n[other]\n',
+                         self.set('[files]\nmore = 1\n[other]\n'))
+
+    def test_a_section_is_added(self):
+        self.assertEqual('a = 1\n\n[files]\nvolume_driver = new\n',
+                         self.set('[DEFAULT]\na = 1\n').removeprefix(
+                             '[DEFAULT]\n'))
+
+    def test_characters_that_mean_something(self):
+        for text in ('[a.b|c]\nx_y = 1\n', '[a.b|c]\n', '[DEFAULT]\n',
+                     '[a.b|c]\nx_y = 1\n 2\n'):
+            for value in (r'a&b\1|c', "it's", '100%s', '$HOME `id`'):
+                with self.subTest(text + value):
+                    self.set(text, 'a.b|c', 'x_y', value)
+
+    def test_the_file_that_is_read_last(self):
+        self.put('/etc/cinder/conf.d/more.conf', '[files]\na = 1\n')
+        self.place = dataclasses.replace(
+            self.place, directories=('/etc/cinder/conf.d',))
+        self.carry_out(commands.set_option(self.place, 'files', 'a', '2'))
+        self.assertEqual('[files]\na = 2\n',
+                         self.get('/etc/cinder/conf.d/more.conf'))
+
+    def test_a_unit_of_another_distribution(self):
+        self.assertEqual('systemctl restart cinder-volume',
+                         commands.restart(self.place))
+        self.put('/usr/lib/systemd/system/openstack-cinder-volume.service',
+                 '')
+        self.assertEqual('systemctl restart openstack-cinder-volume',
+                         commands.restart(self.place))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``mydriver doctor``: the command, and checks of the configuration."""
 
+import ast
 import errno
 import io
 import json
@@ -21,6 +22,8 @@ from mydriver.doctor import common
 from tests.fakes import doctor
 
 PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
+FUNCTIONAL = sorted((PAGE.parents[2] / 'tests/functional').glob(
+    'test_doctor_*.py'))
 RESTART = 'systemctl restart cinder-volume'
 TARGET = 'iqn.2010-10.org.openstack:mydriver-host-files-0'
 
@@ -225,6 +228,19 @@ class PageTest(CommandTestCase):
              for c in command.CHECKS.values()],
             [(name, kinds, ' '.join(title.split()))
              for name, kinds, title in rows])
+
+
+    def test_the_damage_is_what_the_functional_tests_do(self):
+        done = [node.args[0].value for path in FUNCTIONAL
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Call)
+                and getattr(node.func, 'id', '') == 'Damage']
+        self.assertGreater(len(done), 15)
+        listed = re.findall(
+            r'^   \* - ([^`\n]+)\n     - ``[a-z-]+``', PAGE.read_text(),
+            re.MULTILINE)
+        self.assertEqual(sorted({d.lower() for d in done}),
+                         sorted(d.lower() for d in listed))
 
 
 class ConfigTest(CommandTestCase):

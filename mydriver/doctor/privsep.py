@@ -130,7 +130,7 @@ def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
             remedy)
     return findings.error(
         f'Configuration: the daemon of [{section}] does not work: {shown}',
-        _set_command(host, section))
+        commands.of_text(said) or _set_command(host, section))
 
 
 def _remedy(host: Host, section: str) -> str:

@@ -158,6 +158,14 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.sudo_that_maps()
         self.only('^Configuration: .*: No module$', RIGHT)
 
+    def test_the_daemon_says_what_to_do(self):
+        found = privsep._judge(
+            self.host('compute'), 'mydriver_privsep_initiator',
+            '/a.conf belongs to user id 1. Run chown root /a.conf; chmod 640 '
+            '/a.conf.', 'another')
+        self.assertEqual('chown root /a.conf; chmod 640 /a.conf',
+                         found.remedy)
+
     def test_the_option_is_not_set(self):
         self.configure('/etc/nova/nova.conf', doctor.NOVA_CONF)
         self.assertEqual([], self.find())  # root needs no sudo

@@ -126,7 +126,7 @@ class ExportsTest(doctoring.StorageCase):
             'portal': Damage(
                 'a portal that was removed',
                 lambda: self.remove('tpgt_1/np/*'),
-                [('portals', 'error'), ('backend-status', 'warning')],
+                [('portals', 'error'), ('backend-status', 'error')],
                 'does not answer'),
             'mapping': Damage(
                 'a mapping that was removed',

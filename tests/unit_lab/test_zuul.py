@@ -7,6 +7,8 @@ import unittest
 
 import yaml
 
+from lab.bootstrap import releases
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Jobs of OpenStack's own repositories (openstack-zuul-jobs, tempest).
@@ -69,7 +71,10 @@ class ZuulTest(unittest.TestCase):
             if 'run' in job:
                 self.assertTrue((ROOT / job['run']).is_file())
             if target := self.settings(name).get('make_target'):
+                target, *variables = target.split()
                 self.assertIn(target, targets)
+                self.assertLessEqual(set(variables), {
+                    f'RELEASE={r}' for r in releases.others()})
                 found += 1
         self.assertGreater(found, 1)
 

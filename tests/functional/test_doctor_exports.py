@@ -134,7 +134,7 @@ class ExportsTest(doctoring.StorageCase):
                 [('backend-status', 'error')], '1 of 1 missing'),
             'cleared': Damage(
                 'all was cleared', lio.clear,
-                [('backend-status', 'error')] * 3, 'missing in the kernel'),
+                [('backend-status', 'error')] * 4, 'missing in the kernel'),
             'pr': Damage(
                 "the target's own directory is missing",
                 lambda: shutil.rmtree(f'{configfs.database()}/pr'),

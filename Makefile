@@ -14,8 +14,8 @@ VENV := $(CHECKS)$(if $(filter-out $(DEFAULT_RELEASE),$(RELEASE)),-$(RELEASE))
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 .PHONY: help bootstrap checks-bootstrap tests-bootstrap demo test quick verify fill \
-        upgrade ceph takeover cluster-stress bench-path bench-gateways tempest promtool \
-        dist dist-test test-python down clean
+        upgrade install-test ceph takeover cluster-stress bench-path bench-gateways \
+        tempest promtool dist dist-test test-python down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -24,6 +24,8 @@ help:
 	@echo 'make fill     fill the store: what APIs and guests see; recover'
 	@echo 'make upgrade  upgrade the driver under I/O and go back; FROM=REV is'
 	@echo '              the revision to upgrade from'
+	@echo 'make install-test  install the driver on hosts made anew, by what'
+	@echo '              README says, and remove it again'
 	@echo 'make ceph     the tests that need a Ceph: store, gateways, native'
 	@echo 'make takeover lose gateways under I/O in every way; RUNS=N'
 	@echo 'make cluster-stress  kill cinder-volume services of a cluster under'
@@ -34,7 +36,8 @@ help:
 	@echo '              with many exports, and to take 100 volumes over'
 	@echo 'make tempest  the volume tests of OpenStack; REGEX=... selects tests.'
 	@echo '              STORE=lvmthin or STORE=rbd selects the store of'
-	@echo '              these and of make demo (fill has no rbd)'
+	@echo '              these and of make demo (fill and install-test have'
+	@echo '              no rbd)'
 	@echo '              RELEASE=2026.1 selects the release of OpenStack of these,'
 	@echo '              of verify, fill, upgrade, takeover and cluster-stress'
 	@echo 'make quick    make test without the functional tests'
@@ -76,6 +79,9 @@ fill: bootstrap
 upgrade: bootstrap
 	@$(VENV)/bin/python -m lab upgrade \
 	    $(if $(FROM),--from '$(FROM)') $(if $(STORE),--store $(STORE))
+
+install-test: bootstrap
+	@$(VENV)/bin/python -m lab install $(if $(STORE),--store $(STORE))
 
 ceph: checks-bootstrap
 	@$(CHECKS)/bin/python -m tools.check --part ceph

@@ -17,6 +17,7 @@ _COMMANDS = {'kernel': 'lab.kernel.cli', 'cloud': 'lab.cloud.cli',
              'upgrade': 'lab.scenarios.upgrade.cli',
              'takeover': 'lab.scenarios.takeover.cli',
              'cluster': 'lab.scenarios.cluster.cli',
+             'install': 'lab.scenarios.install.cli',
              'tempest': 'lab.tempest.cli'}
 
 

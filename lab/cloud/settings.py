@@ -139,6 +139,8 @@ class Options:
         with none node ``storage`` does.
     :param volumes: number of nodes with cinder-volume; more than one are a
         cluster.
+    :param hosts: boot nodes ``storage`` and ``compute``; without, there are
+        only their taps, and somebody else boots them.
     :param backup: run cinder-backup too, on the storage node.
     :param code: directory that has the driver's package for the nodes; empty
         for the clone's own.
@@ -160,6 +162,7 @@ class Options:
     native: str = driver.NEVER
     gateways: int = 0
     volumes: int = 1
+    hosts: bool = True
 
     def full(self) -> Self:
         """Return them with all that OpenStack's own tests need."""

@@ -112,7 +112,8 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
     if options.volumes > 1:
         todo.add('etcd', start.etcd)
         boot_after = (*boot_after, 'etcd')
-    add_nodes(todo, start, after=boot_after)
+    if options.hosts:
+        add_nodes(todo, start, after=boot_after)
     add_cluster(todo, start, options, boot_after)
     for name in options.gateway_nodes:
         todo.add(f'node {name}', start.boot(name), boot_after)
@@ -122,7 +123,7 @@ def _bring_up(options: settings.Options, layout: settings.Layout) -> None:
     elif options.images == settings.IN_CEPH:
         todo.add('images in Ceph', start.move_images,
                  (*boot_after, 'glance', 'keystone'))
-    add_reports(todo, start)
+    add_reports(todo, start, options.hosts)
     for name in options.more_volume_nodes:
         todo.add(f'cinder-volume on {name} reports up',
                  start.reported('cinder-volume', name),
@@ -215,16 +216,21 @@ def add_images(todo: plan.Plan, start: starter.Starter,
              ('glance leaves', 'start of cinder-volume', 'keystone'))
 
 
-def add_reports(todo: plan.Plan, start: starter.Starter) -> None:
-    """Add the last steps: every service has reported itself up."""
+def add_reports(todo: plan.Plan, start: starter.Starter,
+                hosts: bool = True) -> None:
+    """Add the last steps: every service has reported itself up.
+
+    :param hosts: also those of nodes ``storage`` and ``compute``.
+    """
     nova = ('nova-api', 'keystone')
     cinder = ('cinder-api', 'keystone')
     for name, needs in (
             ('nova-conductor', (*nova, 'nova-conductor')),
             ('nova-scheduler', (*nova, 'nova-scheduler')),
-            ('nova-compute', (*nova, 'placement', 'start of nova-compute')),
             ('cinder-scheduler', (*cinder, 'cinder-scheduler')),
-            ('cinder-volume', (*cinder, 'start of cinder-volume'))):
+            *((('nova-compute', (*nova, 'placement', 'start of nova-compute')),
+               ('cinder-volume', (*cinder, 'start of cinder-volume')))
+              if hosts else ())):
         todo.add(f'{name} reports up', start.reported(name), needs)
 
 

@@ -53,6 +53,9 @@ class NodeSpec:
         path.
     :param init: shell script that the node runs, None to boot only.
     :param environ: environment of the payload, without secrets.
+    :param first: the node's first program, which sets its root up; by default
+        it is the machine's.
+    :param words: more words for the kernel's command line.
     """
 
     name: str
@@ -63,6 +66,8 @@ class NodeSpec:
     shares: tuple[Path, ...] = ()
     init: Path | None = None
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    first: Path = paths.KERNEL_SHELL / 'stage1.sh'
+    words: tuple[str, ...] = ()
 
 
 def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
@@ -89,7 +94,7 @@ def start(spec: NodeSpec, state_dir: Path, netns: str | None = None, *,
              for n, size in enumerate(spec.disks)]
     environ = state_dir / 'node.env'
     environ.write_text(_environ(spec, state_dir))
-    for path in (state_dir, environ, paths.KERNEL_SHELL):
+    for path in (state_dir, environ, spec.first):
         if _UNFIT.search(str(path)):
             raise errors.LabError(
                 f'{str(path)!r}: the kernel takes no path with blanks, '
@@ -134,7 +139,7 @@ def kernel_command(spec: NodeSpec, state_dir: Path, disks: Iterable[Path],
         'rootfstype=hostfs', 'rootflags=/', 'rw', 'quiet', 'panic=-1',
         f'uml_dir={state_dir}', f'umid={spec.name}',
         'con=null', 'con0=null,fd:1', 'ssl=null',
-        f'init={paths.KERNEL_SHELL}/stage1.sh', f'NODE_ENV={environ}']
+        f'init={spec.first}', f'NODE_ENV={environ}', *spec.words]
     command += [f'{path.name}={path}' for path in disks]
     command += [f'vec{n}:transport=tap,ifname={tap},depth=128,gro=1,'
                 f'mac={hardware_address(spec.name, n)}'

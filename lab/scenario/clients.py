@@ -46,14 +46,15 @@ class Clients:
                          _TIMEOUT_S, poll_s=_POLL_S)
 
     def create_volume(self, name: str, size_gib: int,
-                      image_id: str | None = None) -> str:
+                      image_id: str | None = None,
+                      volume_type: str = api.VOLUME_TYPE) -> str:
         """Create a volume and wait until it is available.
 
         :returns: its UUID.
         """
         made = self._volumes.create_volume(
             name=name, size=size_gib, image_id=image_id,
-            volume_type=api.VOLUME_TYPE)
+            volume_type=volume_type)
         self.wait_volume(made.id, 'available')
         return made.id
 

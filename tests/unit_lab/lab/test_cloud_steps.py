@@ -4,12 +4,30 @@
 import threading
 import time
 import unittest
+from unittest import mock
 
 import requests
 
 from lab import errors as lab_errors
-from lab.cloud import errors
+from lab.cloud import errors, up
 from lab.cloud.steps import plan, wait
+
+
+class HostsTest(unittest.TestCase):
+
+    def test_services_of_hosts_that_others_boot_are_not_awaited(self) -> None:
+        done = ('nova-api', 'cinder-api', 'keystone', 'placement',
+                'nova-conductor', 'nova-scheduler', 'cinder-scheduler',
+                'start of nova-compute', 'start of cinder-volume')
+        for hosts in (True, False):
+            report = mock.Mock()
+            todo = plan.Plan(report, done)
+            up.add_reports(todo, mock.Mock(), hosts)
+            todo.run()
+            ran = [call.args[1] for call in report.call_args_list]
+            self.assertEqual(hosts, 'cinder-volume reports up' in ran)
+            self.assertEqual(hosts, 'nova-compute reports up' in ran)
+            self.assertIn('cinder-scheduler reports up', ran)
 
 
 class PlanTest(unittest.TestCase):

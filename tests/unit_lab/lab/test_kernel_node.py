@@ -60,6 +60,15 @@ class TestStart(Base):
             self.assertIn(word, words)
         self.assertEqual({0}, os.sched_getaffinity(self.process.pid))
 
+    def test_another_first_program(self):
+        words = self._start(node.NodeSpec('n', 512, words=('a.b=1',)))
+        self.assertIn(f'init={paths.KERNEL_SHELL}/stage1.sh', words)
+        self.assertIn('a.b=1', words)
+        first = self.folder / 'first.sh'
+        words = node.kernel_command(
+            node.NodeSpec('n', first=first), self.folder, (), self.folder)
+        self.assertIn(f'init={first}', words)
+
     def test_hardware_addresses(self):
         found = {node.hardware_address(name, number)
                  for name in ('a', 'b') for number in range(2)}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remove the driver from a host by what the installation page says."""
+
+from lab.scenarios.install import documents, host, installing, roots
+
+#: What the host's own software, or its operator, changes while it runs.
+OWN = {
+    roots.STORAGE.name: (installing.KEPT,),
+    roots.COMPUTE.name: (installing.KEPT,),
+}
+
+
+class Remover:
+    """Types what the installation page says on one host.
+
+    :param machine: the host.
+    :param page: text of the installation page.
+    :param store: of the backend.
+    """
+
+    def __init__(self, machine: host.Host, page: str, store: str) -> None:
+        self._machine = machine
+        self._page = page
+        self._store = store
+
+    def remove(self) -> str:
+        """Take the backend out, remove, and shut the host down."""
+        machine = self._machine
+        machine.ask(f'systemctl stop {machine.kind.unit}')
+        for path in installing.EDITED[machine.kind.name]:
+            machine.ask(f'rm -r {path} && cp -a {installing.KEPT}{path} '
+                        f'{path}')
+        before = len(machine.typed)
+        for line in documents.page(self._page, _SENTENCES[machine.kind.name]):
+            machine.type(line)
+        count = len(machine.typed) - before
+        machine.shut_down()
+        return f'{count} commands'
+
+
+_SENTENCES = {
+    roots.STORAGE.name: 'stop it if it was the only one. Then::',
+    roots.COMPUTE.name: 'restart nova-compute. Then::',
+}

@@ -12,16 +12,27 @@ mount -t proc proc /proc
 set -e
 trap 'echo "boot failed in line $LINENO"; echo o > /proc/sysrq-trigger' ERR
 
+# What the root writes goes to a disk, through an overlay: hostfs would give
+# each new file to the host's root, whoever makes it.
 mount -t tmpfs tmpfs /mnt
 root=/mnt/root
-mkdir $root
-mount -t hostfs -o "$HOST_ROOT" none $root
+mkdir -p $root /mnt/lower /mnt/disk /mnt/modules/lib
+ln -s /usr/lib/uml/modules /mnt/modules/lib/modules
+modprobe -d /mnt/modules overlay
+mount -t hostfs -o "$HOST_ROOT" none /mnt/lower
+mount -t xfs /dev/ubdb /mnt/disk
+mkdir -p /mnt/disk/{upper,work}
+mount -t overlay \
+    -o lowerdir=/mnt/lower,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work \
+    overlay $root
 mount -t tmpfs -o mode=755 tmpfs $root/run
-mkdir -p $root/run/lab/{box,old,share} $root/run/systemd/system/multi-user.target.wants
+mkdir -p $root/run/lab/{box,old,written} \
+    $root/run/systemd/system/multi-user.target.wants
 mount --bind "$HOST_BOX" $root/run/lab/box
-mount --bind "$HOST_SHARE" $root/run/lab/share
+mount --bind /mnt/disk/upper $root/run/lab/written
 mount --bind /usr/lib/uml/modules $root/usr/lib/modules
-cp "$NODE_SHELL/functions.sh" $root/run/lab/functions.sh
+cp "$NODE_SHELL/functions.sh" "$NODE_ROOT/lab/scenario/probe.py" \
+    "$NODE_ROOT/lab/scenarios/install/manifest.py" $root/run/lab/
 
 units=$root/run/systemd/system
 {

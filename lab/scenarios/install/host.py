@@ -2,11 +2,13 @@
 """Hosts: a root of its own, its own systemd, and what is typed there."""
 
 import dataclasses
+import json
 from pathlib import Path
 import shlex
+import shutil
 import time
 
-from lab import errors, paths, process
+from lab import errors, process
 from lab.cloud import network, settings
 from lab.cloud.site import Site
 from lab.cloud.steps.registry import Registry
@@ -70,6 +72,10 @@ class Host:
     def make(self) -> str:
         """Make the host as it is before the driver is installed."""
         self._registry.end([self._record])
+        folder = self._site.layout.disks / self.kind.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        roots.format_disk(folder / 'ubdb', _DISK)
         roots.unpack(roots.given(self.kind), self.root)
         given.write(self.root, self.kind, self._site)
         roots.source(self.root / SOURCE.lstrip('/'))
@@ -100,13 +106,12 @@ class Host:
         since = time.monotonic()
         started = node.start(
             node.NodeSpec(
-                name, _MEMORY_MIB[name], disks=(_DISK,),
+                name, _MEMORY_MIB[name], disks=(_DISK, _DISK),
                 taps=network.taps(name, self._site.options), first=_BOOT,
                 words=('systemd.show_status=1', 'systemd.log_color=0', *(
                     f'systemd.mask={unit}' for unit in _MASKED)),
                 environ={'HOST_ROOT': str(self.root),
                          'HOST_BOX': str(self._box),
-                         'HOST_SHARE': str(paths.ROOT / 'lab/scenario'),
                          'HOST_ADDRESS': settings.address(name)}),
             layout.disks / name, netns=settings.NAMESPACE,
             log=layout.log(f'console-{name}'), keep_disks=True)
@@ -171,8 +176,10 @@ class Host:
         return time.monotonic() - since
 
     def manifest(self) -> manifest.Manifest:
-        """Return the files of its root, which must be off."""
-        return manifest.record(self.root)
+        """Return the files of its root."""
+        upper = json.loads(self.ask(
+            'python3 -I -S /run/lab/manifest.py /run/lab/written'))
+        return manifest.overlaid(manifest.record(self.root), upper)
 
     @property
     def _record(self) -> str:

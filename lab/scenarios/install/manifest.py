@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record the files of a root, and compare two records."""
+"""Record the files of a root, and compare two records.
+
+``manifest.py FOLDER`` prints a record; so it runs on a host, too, with the
+standard library. A root consists of a directory of the machine, and of what
+the host has written since, which an overlay keeps elsewhere.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 import hashlib
+import json
 import os
 from pathlib import Path
 import stat
+import sys
 
 #: Path -> what it is: kind and mode, owner, group, and content.
 Manifest = Mapping[str, str]
@@ -13,6 +20,12 @@ Manifest = Mapping[str, str]
 #: Directories whose content does not last, or is no part of the host.
 _LEFT_OUT = ('dev', 'proc', 'run', 'sys', 'tmp', 'var/tmp', 'var/log',
              'var/cache', 'root/mydriver', 'usr/lib/modules')
+
+
+#: What an overlay writes in the place of a file that is gone, and of the
+#: content of a directory (Documentation/filesystems/overlayfs.rst).
+_GONE = 'gone'
+_OPAQUE = 'opaque '
 
 
 def record(root: Path) -> Manifest:
@@ -31,13 +44,38 @@ def _walk(root: Path) -> Iterator[tuple[str, str]]:
 
 def _describe(path: Path) -> str:
     found = path.lstat()
+    if stat.S_ISCHR(found.st_mode) and not found.st_rdev:
+        return _GONE
     text = f'{stat.filemode(found.st_mode)} {found.st_uid}:{found.st_gid}'
     if stat.S_ISLNK(found.st_mode):
         return f'{text} -> {path.readlink()}'
     if stat.S_ISREG(found.st_mode):
         with path.open('rb') as f:
             return f'{text} {hashlib.file_digest(f, "sha256").hexdigest()}'
-    return text
+    return f'{_OPAQUE}{text}' if _is_opaque(path) else text
+
+
+def _is_opaque(path: Path) -> bool:
+    try:
+        return os.getxattr(path, 'trusted.overlay.opaque',
+                           follow_symlinks=False) == b'y'
+    except OSError:
+        return False
+
+
+def overlaid(lower: Manifest, upper: Manifest) -> Manifest:
+    """Return what a host sees.
+
+    :param lower: the directory of the machine.
+    :param upper: what the host has written.
+    """
+    hidden = {path for path, what in upper.items()
+              if what == _GONE or what.startswith(_OPAQUE)}
+    seen = {path: what for path, what in lower.items()
+            if not any(str(p) in hidden for p in Path(path).parents)}
+    seen |= {path: what.removeprefix(_OPAQUE)
+             for path, what in upper.items()}
+    return {path: what for path, what in seen.items() if what != _GONE}
 
 
 def differences(before: Manifest, after: Manifest,
@@ -62,3 +100,7 @@ def differences(before: Manifest, after: Manifest,
 
 def _inside(path: str, folders: Collection[str]) -> bool:
     return any(path == f or path.startswith(f'{f}/') for f in folders)
+
+
+if __name__ == '__main__':
+    print(json.dumps(record(Path(sys.argv[1]))))

@@ -126,6 +126,13 @@ def unpack(tarball: Path, root: Path) -> None:
     _run('tar', '-C', str(root), '--numeric-owner', '-xpf', str(tarball))
 
 
+def format_disk(path: Path, size_bytes: int) -> None:
+    """Make a sparse disk with an XFS, which a node would do slowly."""
+    with path.open('wb') as f:
+        f.truncate(size_bytes)
+    _run('mkfs.xfs', '-q', '-l', 'size=64m', str(path))
+
+
 def source(folder: Path) -> None:
     """Unpack a source distribution of the working tree to a directory."""
     work = STATE / 'source.new'

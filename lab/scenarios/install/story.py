@@ -116,8 +116,8 @@ class Story:
         said = machine.boot()
         if machine is self._compute:
             self._wait(lambda: ready.compute(self._rest, since), machine)
-        machine.shut_down()
         self._before[machine] = machine.manifest()
+        machine.shut_down()
         return f'{said}; {len(self._before[machine])} files'
 
     def report_up(self) -> str:
@@ -213,6 +213,7 @@ class Story:
     def compare(self, machine: host.Host) -> str:
         """Compare the root's files with those from before."""
         after = machine.manifest()
+        machine.shut_down()
         left = manifest.differences(self._before[machine], after,
                                     removing.OWN[machine.kind.name])
         if left:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run of the installation types, edits and compares."""
 
+import json
 import os
 from pathlib import Path
 import shutil
+import stat
+import subprocess
 import tempfile
 import unittest
 
@@ -181,6 +184,38 @@ class ManifestTest(unittest.TestCase):
         (self.root / 'var/lib/nova/x').touch()
         (self.root / 'var/lib/novae').touch()
         self.assertEqual(1, len(self.changed('/var/lib/nova')))
+
+
+class OverlayTest(unittest.TestCase):
+    """What a host sees whose root is below an overlay."""
+
+    def test_what_was_written_counts(self):
+        self.assertEqual(
+            {'/a': 'd', '/a/new': '1', '/c': 'd', '/c/y': '2', '/e': '4'},
+            manifest.overlaid(
+                {'/a': 'd', '/a/x': '0', '/b': 'd', '/b/z': '0', '/c': 'd',
+                 '/c/old': '0', '/e': '3'},
+                {'/a': 'd', '/a/new': '1', '/a/x': 'gone', '/b': 'gone',
+                 '/c': 'opaque d', '/c/y': '2', '/e': '4'}))
+
+    def test_marks_of_the_overlay_are_read(self):
+        root = Path(tempfile.mkdtemp(dir=paths.STATE))
+        self.addCleanup(shutil.rmtree, root)
+        os.mknod(root / 'a', 0o600 | stat.S_IFCHR, 0)
+        (root / 'b').mkdir()
+        os.setxattr(root / 'b', 'trusted.overlay.opaque', b'y')
+        found = manifest.record(root)
+        self.assertEqual('gone', found['/a'])
+        self.assertRegex(found['/b'], '^opaque d')
+
+    def test_record_of_a_host_needs_no_package(self):
+        root = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, root)
+        (root / 'x').write_text('1')
+        printed = subprocess.run(
+            ['/usr/bin/python3', '-I', '-S', manifest.__file__, str(root)],
+            check=True, capture_output=True, text=True).stdout
+        self.assertEqual(manifest.record(root), json.loads(printed))
 
 
 class ChrootTest(unittest.TestCase):

@@ -3,12 +3,24 @@
 
 from lab.scenarios.install import documents, host, installing, roots
 
-#: What the host's own software, or its operator, changes while it runs.
-#: pip leaves empty directories, and stevedore's cache is that of all
-#: commands of OpenStack.
-_EVERYWHERE = (installing.KEPT, '/root/.cache')
-OWN = {kind.name: (*_EVERYWHERE, f'{kind.venv}/share')
-       for kind in roots.KINDS}
+#: What the host's own software, or its operator, changes while it runs. pip
+#: leaves empty directories; stevedore's cache is that of all commands of
+#: OpenStack.
+_EVERYWHERE = (installing.KEPT, '/root/.cache', '/var/lib/systemd')
+#: The page says that the store and the state remain; LVM keeps records of
+#: volume groups; nova, libvirt and multipathd have guests and disks, and the
+#: operator has enabled iscsid.
+_ELSEWHERE = {
+    roots.STORAGE.name: ('/srv/mydriver', '/var/lib/cinder',
+                         '/etc/lvm/archive', '/etc/lvm/backup'),
+    roots.COMPUTE.name: ('/var/lib/nova', '/var/lib/libvirt',
+                         '/etc/libvirt/qemu', '/etc/multipath/bindings',
+                         '/etc/multipath/wwids',
+                         '/etc/systemd/system/iscsi.service',
+                         '/etc/systemd/system/sysinit.target.wants'),
+}
+OWN = {kind.name: (*_EVERYWHERE, f'{kind.venv}/share',
+                   *_ELSEWHERE[kind.name]) for kind in roots.KINDS}
 
 
 class Remover:

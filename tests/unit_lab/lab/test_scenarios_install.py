@@ -20,8 +20,10 @@ from lab.scenarios.install import (
     given,
     host,
     manifest,
+    removing,
     roots,
 )
+from mydriver.hostfiles import catalogue, choices
 from tests.unit_lab.lab.test_cloud_config import make_site
 
 _README = '''# Title
@@ -282,6 +284,18 @@ class GivenTest(unittest.TestCase):
             self.assertIn('transport_url', found['DEFAULT'])
             self.assertNotIn(driver.PACKAGE, repr(found))
             self.assertNotIn('helper_command', repr(found))
+
+
+class RemovingTest(unittest.TestCase):
+
+    def test_files_of_setup_are_not_left_out(self):
+        for kind, options in (
+                (choices.COMPUTE, {}), (choices.STORAGE, {
+                    'store': ['reflink', 'lvmthin']})):
+            for file in catalogue.files(choices.choose(
+                    kind, {'bindir': '/opt/x/bin', **options})):
+                self.assertEqual(1, len(manifest.differences(
+                    {}, {file.path: ''}, removing.OWN[kind])), file.path)
 
 
 class TableTest(unittest.TestCase):

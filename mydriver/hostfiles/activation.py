@@ -102,9 +102,16 @@ def manual_steps(root: roots.Root, choices: chosen.Choices) -> list[str]:
     steps = [f'Copy what you need of {sample} to {first}']
     steps.append(f'Give {first} to root: chown root:{owner} {first}; '
                  f'chmod 0640 {first}')
+    helper = _replaceable(root, choices.helper)
     steps += [f'{path} can be changed by others than root, who would become '
               f'root by it: chown root:root {path}; chmod go-w {path}'
-              for path in _replaceable(root, choices.helper)]
+              for path in helper]
+    # The service's packages often give its folder to its user.
+    folders = {path: None for file in choices.config_files
+               for path in _replaceable(root, posixpath.dirname(file))}
+    steps += [f'{path} can be changed by others than root, who could replace '
+              f'a file that the privileged daemon reads: chown root {path}; '
+              f'chmod go-w {path}' for path in folders if path not in helper]
     if not restricts_lvm(root):
         steps.append(
             'Keep LVM away from the disks of guests: list the disks of this '

@@ -140,6 +140,18 @@ class ManualTest(hostroot.RootTestCase):
                 ['/opt/venv/bin/privsep-helper'] if bindir.stat().st_uid
                 else []))
 
+    def test_a_configuration_that_others_can_replace(self):
+        """Packages of distributions give its folder to the service's user."""
+        folder = self.folder / 'etc/cinder'
+        self.put('/etc/cinder/cinder.conf', '', 0o640)
+        folder.chmod(0o750)
+        self.assertEqual([], self.named(STORAGE))
+        folder.chmod(0o770)
+        self.assertEqual(['/etc/cinder'], self.named(STORAGE))
+        self.assertIn('chown root /etc/cinder; chmod go-w /etc/cinder',
+                      '\n'.join(activation.manual_steps(self.root, STORAGE)))
+        self.assertEqual([], self.named(COMPUTE))
+
     def named(self, chosen):
         """Return the paths that others can replace."""
         return [s.partition(' ')[0] for s in activation.manual_steps(

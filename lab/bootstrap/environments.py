@@ -226,6 +226,8 @@ def update(group: Sequence[Environment]) -> None:
             steps.run(str(group[0].python), '-m', 'pip', 'install', '-q',
                       pinned('uv'))
     for one in old:
+        # What changes from now on may not be installed.
+        stamp = one.stamp()
         install(one, uv)
         link_ceph(one)
-        one.stamp_file.write_text(one.stamp())
+        one.stamp_file.write_text(stamp)

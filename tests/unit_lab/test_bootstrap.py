@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of lab/bootstrap that decide."""
 
+import contextlib
 import dataclasses
+import io
 from pathlib import Path
 import subprocess
 import tempfile
@@ -134,6 +136,28 @@ class TestPins(unittest.TestCase):
                     path.write_text('changed')
                     seen.add(one.stamp())
         self.assertEqual(5, len(seen))
+
+    def test_what_changes_meanwhile_is_installed_next_time(self):
+        with tempfile.TemporaryDirectory() as folder:
+            wish = Path(folder, 'wish')
+            wish.write_text('one')
+            (Path(folder) / 'venv/bin').mkdir(parents=True)
+            (Path(folder) / 'venv/bin/uv').touch()
+            one = dataclasses.replace(
+                environments.ENGINE, venv=Path(folder, 'venv'),
+                requirements=(wish,))
+            with (mock.patch.object(
+                      environments, 'install',
+                      side_effect=lambda *_: wish.write_text('two')),
+                  mock.patch.object(environments, 'link_ceph'),
+                  mock.patch.object(environments.steps, 'run'),
+                  mock.patch.object(environments.Environment, 'works',
+                                    return_value=True),
+                  contextlib.redirect_stdout(io.StringIO())):
+                environments.update((one,))
+                self.assertFalse(one.is_current())
+                wish.write_text('one')
+                self.assertTrue(one.is_current())
 
     def test_failed_command_tells_its_output(self):
         with self.assertRaises(steps.BootstrapError) as caught:

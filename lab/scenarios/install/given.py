@@ -3,7 +3,7 @@
 
 Names, addresses, the OpenStack service with its unit and its configuration,
 as the services of a cloud are that runs already. Nothing of it is the
-driver's, and nothing lets a service become root.
+driver's, and nothing lets a service become root but Nova's own rootwrap.
 """
 
 import os
@@ -29,6 +29,15 @@ TimeoutStopSec=15
 [Install]
 WantedBy=multi-user.target
 '''
+
+#: Nova needs it for what is none of the driver's, such as the date of a file.
+#: As deployments with a virtual environment have it.
+_SUDO = '''Defaults:nova secure_path="/opt/nova/bin:/usr/sbin:/usr/bin"
+nova ALL = (root) NOPASSWD: /opt/nova/bin/nova-rootwrap \\
+    /etc/nova/rootwrap.conf *
+'''
+#: Its file in sudoers.d.
+SUDO = 'nova'
 
 #: A node has no AppArmor and no cgroup v1, and QEMU runs as its root.
 _QEMU = '''security_driver = "none"
@@ -72,11 +81,29 @@ def write(root: Path, kind: roots.Kind, site: Site) -> None:
             source = root / 'opt/cinder/etc/cinder' / name
             _own(root, kind, f'etc/cinder/{name}', source.read_text())
         return
+    _rootwrap(root)
     (root / 'etc/libvirt/qemu.conf').write_text(_QEMU)
     (root / 'etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD)
     _own(root, kind, 'var/lib/nova/compute_id', settings.COMPUTE_ID + '\n')
     for name in ('instances', 'lock'):
         _folder(root, kind, f'var/lib/nova/{name}')
+
+
+def _rootwrap(root: Path) -> None:
+    """Install Nova's rootwrap, with what its package brings for that."""
+    source = root / 'opt/nova/etc/nova'
+    place = root / 'etc/nova'
+    text = (source / 'rootwrap.conf').read_text()
+    if 'exec_dirs=' not in text:
+        raise ValueError(f'{source}/rootwrap.conf has no exec_dirs')
+    (place / 'rootwrap.conf').write_text(
+        text.replace('exec_dirs=', 'exec_dirs=/opt/nova/bin,'))
+    (place / 'rootwrap.d').mkdir()
+    for filters in (source / 'rootwrap.d').iterdir():
+        (place / 'rootwrap.d' / filters.name).write_text(filters.read_text())
+    rule = root / 'etc/sudoers.d' / SUDO
+    rule.write_text(_SUDO)
+    rule.chmod(0o440)
 
 
 def configuration(kind: roots.Kind, site: Site) -> ini.Sections:

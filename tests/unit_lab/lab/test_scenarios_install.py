@@ -263,8 +263,12 @@ class GivenTest(unittest.TestCase):
     def test_files(self):
         root = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, root)
-        for folder in ('etc/systemd/system', 'etc/libvirt', 'var/lib/nova'):
+        for folder in ('etc/systemd/system', 'etc/libvirt', 'var/lib/nova',
+                       'etc/sudoers.d', 'opt/nova/etc/nova/rootwrap.d'):
             (root / folder).mkdir(parents=True)
+        rootwrap = 'opt/nova/etc/nova/rootwrap'
+        (root / f'{rootwrap}.conf').write_text('exec_dirs=/usr/bin\n')
+        (root / f'{rootwrap}.d/x.filters').write_text('[Filters]\n')
         (root / 'etc/passwd').write_text('root:x:0:0::/:/bin/sh\n'
                                          'nova:x:990:991::/:/bin/sh\n')
         given.write(root, roots.COMPUTE, make_site())
@@ -277,6 +281,12 @@ class GivenTest(unittest.TestCase):
         self.assertIn('User=nova\n', unit.read_text())
         self.assertIn('10.77.0.11 storage\n',
                       (root / 'etc/hosts').read_text())
+        self.assertEqual('exec_dirs=/opt/nova/bin,/usr/bin\n',
+                         (root / 'etc/nova/rootwrap.conf').read_text())
+        self.assertEqual('[Filters]\n', (
+            root / 'etc/nova/rootwrap.d/x.filters').read_text())
+        subprocess.run(['visudo', '-c', '-q', '-f',
+                        root / 'etc/sudoers.d/nova'], check=True)
 
     def test_configuration_has_nothing_of_the_driver(self):
         for kind in roots.KINDS:

@@ -102,6 +102,8 @@ def _rootwrap(root: Path) -> None:
     for filters in (source / 'rootwrap.d').iterdir():
         (place / 'rootwrap.d' / filters.name).write_text(filters.read_text())
     rule = root / 'etc/sudoers.d' / SUDO
+    # The page installs sudo, or Nova's deployment has done so before.
+    rule.parent.mkdir(mode=0o750, exist_ok=True)
     rule.write_text(_SUDO)
     rule.chmod(0o440)
 

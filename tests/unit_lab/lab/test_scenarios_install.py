@@ -264,7 +264,7 @@ class GivenTest(unittest.TestCase):
         root = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, root)
         for folder in ('etc/systemd/system', 'etc/libvirt', 'var/lib/nova',
-                       'etc/sudoers.d', 'opt/nova/etc/nova/rootwrap.d'):
+                       'opt/nova/etc/nova/rootwrap.d'):
             (root / folder).mkdir(parents=True)
         rootwrap = 'opt/nova/etc/nova/rootwrap'
         (root / f'{rootwrap}.conf').write_text('exec_dirs=/usr/bin\n')

@@ -28,19 +28,30 @@ _DEBIAN = 'usr/lib/python3/dist-packages'
 _MODULES = ('rados', 'rbd')
 
 #: Mounts the directories that follow the root's, until the first word after
-#: an empty one. The command gets its own /proc and /tmp.
+#: an empty one. The command gets its own /proc and /tmp. A directory may be
+#: below /tmp itself, so all are held elsewhere until that is mounted.
 _ENTER = '''
 set -e
-root=$1 tree=$2; shift
+root=$1 tree=$2 held=$1/mnt n=0; shift
+mount -t tmpfs tmpfs "$held"
+for path do
+    [ -n "$path" ] || break
+    n=$((n + 1))
+    mkdir "$held/$n"
+    mount --bind "$path" "$held/$n"
+done
+mount -t tmpfs tmpfs "$root/tmp"
+n=0
 while [ -n "$1" ]; do
+    n=$((n + 1))
     mkdir -p "$root$1"
-    mount --bind "$1" "$root$1"
+    mount --bind "$held/$n" "$root$1"
     shift
 done
 shift
+umount -R "$held"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/tmp"
 exec chroot "$root" env -C "$tree" "$@"
 '''
 

@@ -38,8 +38,9 @@ LEFT_OUT = {
         # Half of the time of these tests, and nothing of OpenStack in them:
         # all states of a model of gateways, and parsers fed with anything.
         'tests/unit': r'\.gateways\.test_model\.|\.test_(\w+_)?fuzz',
-        # Cinder 28 has green threads only.
-        'tests/unit_cinder': r'\.test_native_mode\.',
+        # Cinder 28 has green threads only. The manual pages are built with
+        # the documentation's theme, which this environment does not have.
+        'tests/unit_cinder': r'\.test_native_mode\.|\.test_they_are_built',
     },
 }
 

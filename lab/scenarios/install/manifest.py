@@ -83,7 +83,8 @@ def differences(before: Manifest, after: Manifest,
     """Return what differs, a line for each path.
 
     :param own: paths that the host's own software or its operator changes,
-        with everything below them.
+        with everything below them; of one that ends in a slash, only the
+        directory itself.
     """
     lines = []
     for path in sorted({*before, *after}):
@@ -99,7 +100,8 @@ def differences(before: Manifest, after: Manifest,
 
 
 def _inside(path: str, folders: Collection[str]) -> bool:
-    return any(path == f or path.startswith(f'{f}/') for f in folders)
+    return any(f'{path}/' == f if f.endswith('/')
+               else path == f or path.startswith(f'{f}/') for f in folders)
 
 
 if __name__ == '__main__':

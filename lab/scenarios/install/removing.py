@@ -8,14 +8,17 @@ from lab.scenarios.install import documents, host, installing, roots
 #: OpenStack.
 _EVERYWHERE = (installing.KEPT, '/root/.cache', '/var/lib/systemd')
 #: The page says that the store and the state remain; LVM keeps records of
-#: volume groups; nova, libvirt and multipathd have guests and disks, and the
-#: operator has enabled iscsid.
+#: volume groups; nova, libvirt and multipathd have guests and disks. iscsiadm
+#: and os-brick make a directory when they are first used, which is empty, and
+#: the operator has enabled iscsid.
 _ELSEWHERE = {
     roots.STORAGE.name: ('/srv/mydriver', '/var/lib/cinder',
                          '/etc/lvm/archive', '/etc/lvm/backup'),
     roots.COMPUTE.name: ('/var/lib/nova', '/var/lib/libvirt',
                          '/etc/libvirt/qemu', '/etc/multipath/bindings',
                          '/etc/multipath/wwids',
+                         '/etc/iscsi/nodes/', '/etc/nvme/',
+                         '/etc/rcS.d/K01iscsid', '/etc/rcS.d/S01iscsid',
                          '/etc/systemd/system/iscsi.service',
                          '/etc/systemd/system/sysinit.target.wants'),
 }

@@ -175,6 +175,15 @@ class ManifestTest(unittest.TestCase):
         (self.root / 'etc/link').symlink_to('b')
         self.assertIn('-> b', self.changed()[0])
 
+    def test_a_directory_may_be_new_and_not_what_is_in_it(self):
+        self._before = manifest.record(self.root)
+        (self.root / 'etc/b').mkdir()
+        self.assertEqual([], self.changed('/etc/b/'))
+        (self.root / 'etc/b/x').touch()
+        left, = self.changed('/etc/b/')
+        self.assertTrue(left.startswith('/etc/b/x: is new'), left)
+        self.assertEqual([], self.changed('/etc/b'))
+
     def test_what_does_not_last_is_left_out(self):
         self._before = manifest.record(self.root)
         (self.root / 'run/x').touch()

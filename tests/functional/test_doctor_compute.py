@@ -51,15 +51,14 @@ class ComputeTest(doctoring.ComputeCase):
                 [('initiator-name', 'error')], 'does not exist'),
             'two': Damage(
                 'two initiator names',
-                lambda: NAME.write_text(
-                       f'InitiatorName={name}\nInitiatorName={name}x\n'),
+                lambda: self.rename(f'{name}\nInitiatorName={name}x'),
                 [('initiator-name', 'error'),
                     ('initiator-name-in-use', 'warning')], 'has 2 names',
                 undo=lambda: self.assertEqual(
                        name, base.initiator_name())),
             'invalid': Damage(
                 'a name that is none',
-                lambda: NAME.write_text('InitiatorName=storage\n'),
+                lambda: self.rename('storage'),
                 [('initiator-name', 'error'),
                     ('initiator-name-in-use', 'warning')], 'storage'),
             'unread': Damage(

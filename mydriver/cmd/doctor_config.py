@@ -207,7 +207,16 @@ def _rivals(host: Host) -> Iterator[Found]:
 
 def _portals(host: Host) -> Iterator[Found]:
     folder = host.at('/sys/kernel/config/target')
-    if not any(map(model.is_our_target, configfs.names(folder))):
+    try:
+        targets = configfs.names(folder)
+    except exception.TargetError as e:
+        if isinstance(e.__cause__, PermissionError):
+            raise
+        yield findings.unknown(
+            str(e), 'mountpoint -q /sys/kernel/config || '
+            'mount -t configfs configfs /sys/kernel/config')
+        return
+    if not any(map(model.is_our_target, targets)):
         yield findings.info('There are no targets yet; cinder-volume creates '
                             'them when it starts.')
         return

@@ -179,12 +179,12 @@ class StorageCase(DoctorCase):
     def setUp(self):
         super().setUp()
         lio.use(self)
-        self.addCleanup(lio.clear)
         base.run('mkfs.xfs', '-q', '-f', '-m', 'reflink=1', base.DISK)
         append('/etc/fstab', f'{base.DISK} {MOUNT} xfs defaults 0 0')
         MOUNT.mkdir(parents=True)
         base.run('mount', MOUNT)
         self.addCleanup(base.run, 'umount', '-R', MOUNT)
+        self.addCleanup(lio.clear)  # before that: it has files open
         base.run('install', '-d', '-o', 'cinder', '-m', '0750', STORE)
         base.run('ip', 'address', 'add', f'{ADDRESS}/32', 'dev', 'lo')
         self.systemd.shell('mydriver setup storage --install '

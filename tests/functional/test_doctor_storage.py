@@ -44,7 +44,8 @@ class StorageTest(doctoring.StorageCase):
             'configfs': Damage(
                 'configfs that is not mounted',
                 lambda: base.run('umount', '/sys/kernel/config'),
-                [('configfs', 'error'), ('backend-status', 'error')],
+                [('configfs', 'error'), ('portals', 'unknown'),
+                 ('backend-status', 'error')],
                 'configfs is not mounted'),
             'no rule': Damage(
                 'no rule for sudo', SUDOERS.unlink,

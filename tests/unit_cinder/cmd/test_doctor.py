@@ -19,6 +19,7 @@ from mydriver import discovery, exception, model
 from mydriver.cmd import doctor as command
 from mydriver.cmd import doctor_config, main, upgrade_check
 from mydriver.doctor import common
+from mydriver.target import configfs
 from tests.fakes import doctor
 
 PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
@@ -65,10 +66,11 @@ class CommandTestCase(doctor.DoctorTestCase):
         """Return severity and remedy of the one thing that is wrong."""
         status, found = self.wrong('storage')
         self.assertEqual([check], [f['Check'] for f in found], found)
-        self.assertEqual({'error': 2, 'warning': 1}[found[0]['Severity']],
+        severity = found[0]['Severity']
+        self.assertEqual({'error': 2, 'warning': 1, 'unknown': 3}[severity],
                          status)
         self.assertTrue(found[0]['Why'])
-        return found[0]['Severity'], found[0]['Remedy']
+        return severity, found[0]['Remedy']
 
 
 class CommandTest(CommandTestCase):
@@ -464,6 +466,14 @@ class ConfigTest(CommandTestCase):
             self.assertEqual(('error', 'mydriver restore files'),
                              self.only('portals'))
         self.assertEqual([model.Portal('127.0.0.1')], asked)
+
+    def test_targets_that_cannot_be_seen(self):
+        """That is no proof that they are gone, nor that they are there."""
+        refused = exception.TargetError('show it', 'configfs is not mounted')
+        with mock.patch.object(configfs, 'names', side_effect=refused):
+            severity, remedy = self.only('portals')
+        self.assertEqual('unknown', severity)
+        self.assertIn('mount -t configfs', remedy)
 
     def test_a_portal_whose_address_is_gone(self):
         self.make(f'/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1')

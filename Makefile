@@ -14,8 +14,8 @@ VENV := $(CHECKS)$(if $(filter-out $(DEFAULT_RELEASE),$(RELEASE)),-$(RELEASE))
 export PATH := $(CURDIR)/$(VENV)/bin:/usr/local/sbin:/usr/sbin:/sbin:$(PATH)
 
 .PHONY: help bootstrap checks-bootstrap tests-bootstrap demo test quick verify fill \
-        upgrade install-test ceph takeover cluster-stress bench-path bench-gateways \
-        tempest promtool dist dist-test test-python down clean
+        upgrade install-test ceph doctor-test takeover cluster-stress bench-path \
+        bench-gateways tempest promtool dist dist-test test-python down clean
 
 help:
 	@echo 'make demo     attach a volume to servers in a real OpenStack'
@@ -27,6 +27,8 @@ help:
 	@echo 'make install-test  install the driver on hosts made anew, by what'
 	@echo '              README says, and remove it again'
 	@echo 'make ceph     the tests that need a Ceph: store, gateways, native'
+	@echo 'make doctor-test  damage hosts, and mend them by what mydriver doctor'
+	@echo '              prints'
 	@echo 'make takeover lose gateways under I/O in every way; RUNS=N'
 	@echo 'make cluster-stress  kill cinder-volume services of a cluster under'
 	@echo '              load; MINUTES=N'
@@ -82,6 +84,9 @@ upgrade: bootstrap
 
 install-test: bootstrap
 	@$(VENV)/bin/python -m lab install $(if $(STORE),--store $(STORE))
+
+doctor-test: checks-bootstrap
+	@$(CHECKS)/bin/python -m tools.check --part doctor
 
 ceph: checks-bootstrap
 	@$(CHECKS)/bin/python -m tools.check --part ceph

@@ -27,7 +27,8 @@ from tools.suite import STATE, Stage
 
 #: Files with the results of the parts.
 RESULTS = {'test': suite.ROOT / '.lab' / 'test.json',
-           'ceph': suite.ROOT / '.lab' / 'ceph.json'}
+           'ceph': suite.ROOT / '.lab' / 'ceph.json',
+           'doctor': suite.ROOT / '.lab' / 'doctor.json'}
 
 #: Number of parallel stages, where that is possible.
 WORKERS = 2
@@ -191,16 +192,17 @@ def plan(part: str, quick: bool, only: Sequence[str]
          ) -> list[tuple[list[Stage], int]]:
     """Return rounds of stages, and the number of parallel stages in each.
 
-    :param part: ``ceph`` for the functional tests that need a Ceph, ``test``
-        for all else, an empty text for everything.
+    :param part: ``ceph`` for the functional tests that need a Ceph,
+        ``doctor`` for the long ones of ``mydriver doctor``, ``test`` for all
+        else, an empty text for everything.
     :param quick: leave the functional tests out.
     :param only: words; a stage whose name has none of them is left out.
     """
     rounds = [(suite.static_stages(), WORKERS), (suite.unit_stages(), 1)
-              ] if part != 'ceph' else []
+              ] if part in ('', 'test') else []
     if not quick:
         rounds.append(([s for s in suite.functional_stages()
-                        if not part or (part == 'ceph') == s.ceph], WORKERS))
+                        if part in ('', s.part)], WORKERS))
     if only:
         rounds = [([s for s in stages if any(w in s.name for w in only)], n)
                   for stages, n in rounds]
@@ -213,8 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--quick', action='store_true',
                         help='leave the functional tests out')
     parser.add_argument('--part', choices=sorted(RESULTS), default='',
-                        help='ceph: only the tests that need a Ceph; test: '
-                             'all else; by default both')
+                        help='ceph: only the tests that need a Ceph; doctor: '
+                             'only those of mydriver doctor in nodes; test: '
+                             'all else; by default all of them')
     parser.add_argument('only', nargs='*', metavar='WORD',
                         help='only the stages whose name has one of these')
     args = parser.parse_args(argv)

@@ -25,6 +25,10 @@ LONGEST = ('test_crash_shared_rbd', 'test_store_lvmthin', 'test_hostile',
 #: Directory of the functional tests that need a Ceph.
 CEPH = Path('tests', 'functional', 'ceph')
 
+#: Names of the functional tests of ``mydriver doctor`` begin so. Each takes
+#: minutes, so they have a target of their own.
+DOCTOR = 'test_doctor_'
+
 #: Timeouts in seconds, generous for shared and busy machines. A node has a
 #: timeout of its own; the grace time is for a node that fails to end.
 CHECK_TIMEOUT_S = 600
@@ -61,6 +65,7 @@ class Stage:
     :param judge: examines the output of a check that exited with 0; returns
         what is wrong, or an empty text.
     :param ceph: it starts a Ceph.
+    :param part: of all tests: ``ceph``, ``doctor`` or ``test``.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Stage:
     tests: bool = False
     judge: Callable[[str], str] = lambda _output: ''
     ceph: bool = False
+    part: str = 'test'
 
 
 def python(*arguments: str) -> tuple[str, ...]:
@@ -200,4 +206,6 @@ def node_stage(module: Path) -> Stage:
         python('-m', 'lab', 'kernel', 'run', *(['--ceph'] if ceph else []),
                '--disk', '4G', '--timeout', str(NODE_TIMEOUT_S), '--',
                *python('-m', 'subunit.run', name)),
-        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True, ceph=ceph)
+        NODE_TIMEOUT_S + NODE_GRACE_S, tests=True, ceph=ceph,
+        part='ceph' if ceph else
+        'doctor' if module.name.startswith(DOCTOR) else 'test')

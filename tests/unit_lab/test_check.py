@@ -279,10 +279,13 @@ class TestPlan(Case):
         self.assertIn('documentation', names)
         self.assertIn('release notes', names)
 
-    def test_the_two_parts_are_everything(self):
-        parts = [_names(part, False) for part in ('test', 'ceph')]
+    def test_the_parts_are_everything(self):
+        parts = [_names(part, False) for part in ('test', 'ceph', 'doctor')]
         self.assertEqual(sorted(_names('', False)),
-                         sorted([*parts[0], *parts[1]]))
+                         sorted([*parts[0], *parts[1], *parts[2]]))
+        self.assertEqual(
+            [f'node test_doctor_{name}' for name in (
+                'compute', 'exports', 'storage', 'volumes')], parts[2])
         self.assertTrue(all('node ceph.' in name for name in parts[1]))
         self.assertIn('node ceph.test_store_rbd', parts[1])
 

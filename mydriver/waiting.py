@@ -7,6 +7,7 @@ at first and less often later.
 """
 
 from collections.abc import Callable
+import fcntl
 import time
 from typing import TypeVar
 
@@ -41,3 +42,16 @@ def wait_for(probe: Callable[[], T | None], what: str,
             raise exception.WaitTimeout(what, round(timeout_s, 1))
         time.sleep(max(0, min(pause_s, deadline - time.monotonic())))
         pause_s = min(pause_s * _FACTOR, _LONGEST_S)
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    """Try to lock a file by flock(2); tell whether it is locked now.
+
+    :param fd: its descriptor.
+    :param kind: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``.
+    """
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

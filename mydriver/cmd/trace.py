@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 import shutil
 import sys
-import tempfile
 
 from cliff import command
 from cliff.formatters import yaml_format
 
 from mydriver import exception
+from mydriver.cmd import replacing
 from mydriver.trace import (
     files,
     logs,
@@ -116,17 +116,7 @@ def write_page(found: trace.Trace, path: Path) -> None:
     :raises ConfigurationError: if it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(
-                'w', encoding='utf-8', errors='replace', dir=path.parent,
-                prefix=f'.{path.name}.', delete=False) as f:
-            try:
-                f.write(render_html.render(found))
-                f.close()
-                os.replace(f.name, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(f.name)
-                raise
+        replacing.write(path, render_html.render(found))
     except OSError as e:
         raise exception.ConfigurationError(
             '--html', f'{path} cannot be written: {e.strerror}',

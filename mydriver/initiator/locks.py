@@ -52,7 +52,7 @@ class SessionLocks:
         :param session: portal and target, ``ADDRESS:PORT-IQN``.
         """
         with self._use(session) as fd:
-            waiting.wait_for(lambda: _try(fd, fcntl.LOCK_SH),
+            waiting.wait_for(lambda: waiting.try_lock(fd, fcntl.LOCK_SH),
                              f'the logout of {session}', math.inf)
             yield
 
@@ -68,7 +68,7 @@ class SessionLocks:
     def idle(self, session: str) -> Iterator[bool]:
         """Yield whether no attach is in progress, and let none begin."""
         with self._use(session) as fd:
-            yield _try(fd, fcntl.LOCK_EX)
+            yield waiting.try_lock(fd, fcntl.LOCK_EX)
 
     @contextlib.contextmanager
     def volume(self, naa: str) -> Iterator[None]:
@@ -86,15 +86,6 @@ class SessionLocks:
             yield fd
         finally:
             os.close(fd)
-
-
-def _try(fd: int, kind: int) -> bool:
-    """Try to lock a file; tell whether it is locked now."""
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _use_name(session: str) -> str:

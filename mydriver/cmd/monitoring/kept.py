@@ -8,15 +8,15 @@ is stopped, and whoever else runs it with the same file.
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
 from pathlib import Path
-import tempfile
-import time
 from typing import Any
 
-from mydriver import exception
+from mydriver import exception, waiting
+from mydriver.cmd import replacing
 from mydriver.cmd.monitoring import tally
 from mydriver.target import state
 from mydriver.trace import following
@@ -98,16 +98,12 @@ class Kept:
         fd = os.open(f'{self._path}.lock', os.O_RDWR | os.O_CREAT
                      | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            until_s = time.monotonic() + _LOCK_S
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as e:
-                    if time.monotonic() > until_s:
-                        raise OSError(e.errno, 'another process has had it '
-                                      f'for {_LOCK_S:g} s') from e
-                    time.sleep(0.05)
+            try:
+                waiting.wait_for(lambda: waiting.try_lock(fd, fcntl.LOCK_EX),
+                                 f'the lock of {self._path}', _LOCK_S)
+            except exception.WaitTimeout as e:
+                raise OSError(errno.EAGAIN, 'another process has had it for '
+                              f'{_LOCK_S:g} s') from e
             yield
         finally:
             os.close(fd)
@@ -132,18 +128,6 @@ class Kept:
                 'which Prometheus handles.') from e
 
     def _write(self, logs: dict[str, Log]) -> None:
-        text = json.dumps({
+        replacing.write(self._path, json.dumps({
             'version': _VERSION,
-            'logs': {name: log.primitives() for name, log in logs.items()}})
-        with tempfile.NamedTemporaryFile(
-                'w', dir=self._path.parent, prefix=f'.{self._path.name}.',
-                delete=False) as f:
-            try:
-                f.write(text)
-                f.flush()
-                os.fsync(f.fileno())
-                os.replace(f.name, self._path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(f.name)
-                raise
+            'logs': {name: log.primitives() for name, log in logs.items()}}))

@@ -82,20 +82,17 @@ class Metrics(command.Command):
             if wanted:
                 stdout.write(text_of(name))
                 return 0
-        return _export(parsed_args, stdout)
+        try:
+            return _export(parsed_args, stdout)
+        except ModuleNotFoundError as e:
+            raise extras.needs_storage('metrics', e) from e
 
 
 def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:
-    """Export the metrics; return the exit status.
+    """Export the metrics; return the exit status."""
+    import prometheus_client
 
-    :raises ConfigurationError: when the library is missing.
-    """
-    try:
-        import prometheus_client
-
-        from mydriver.cmd.monitoring import collector, serving
-    except ModuleNotFoundError as e:
-        raise extras.needs_storage('metrics', e) from e
+    from mydriver.cmd.monitoring import collector, serving
     at = serving.address(parsed.listen, anywhere=parsed.listen_anywhere
                          ) if parsed.listen else None
     its = collector.Collector(_sources(parsed),

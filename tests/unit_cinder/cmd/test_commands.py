@@ -63,7 +63,8 @@ class MissingExtraTest(commands.CommandTestCase):
     def test_commands_name_the_extra(self):
         for name, module in (('status', 'mydriver.cmd.status'),
                              ('export list', 'mydriver.cmd.exports'),
-                             ('metrics', 'prometheus_client')):
+                             ('metrics', 'prometheus_client'),
+                             ('metrics', 'mydriver.cmd.monitoring.backend')):
             with self.subTest(name), mock.patch.dict(
                     sys.modules, {module: None}):
                 status, out, err = self.run_command(*name.split())

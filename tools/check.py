@@ -188,6 +188,21 @@ def save(outcomes: Iterable[outcome.Outcome], path: Path) -> tuple[int, int]:
     return passed, failed
 
 
+def conclude(outcomes: Iterable[outcome.Outcome], path: Path, start: float
+             ) -> int:
+    """Save the outcomes, print failures and totals; return the exit status.
+
+    :param path: of the file with the results.
+    :param start: when the first stage began, by the monotonic clock.
+    """
+    passed, failed = save(outcomes, path)
+    print(f'all of it in {time.monotonic() - start:.0f} s')
+    for line in total.failures(json.loads(path.read_text())):
+        print(f'failed: {line}')
+    print(f'{passed} passed, {failed} failed')
+    return 1 if failed or not passed else 0
+
+
 def plan(part: str, quick: bool, only: Sequence[str]
          ) -> list[tuple[list[Stage], int]]:
     """Return rounds of stages, and the number of parallel stages in each.
@@ -232,12 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         runner.run(stages, workers)
     if not args.quick and not args.only and not rounds[-1][0]:
         runner.fail('functional tests', 'no test was found')
-    passed, failed = save(runner.outcomes, result)
-    print(f'all of it in {time.monotonic() - start:.0f} s')
-    for line in total.failures(json.loads(result.read_text())):
-        print(f'failed: {line}')
-    print(f'{passed} passed, {failed} failed')
-    return 1 if failed or not passed else 0
+    return conclude(runner.outcomes, result, start)
 
 
 if __name__ == '__main__':

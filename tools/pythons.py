@@ -15,7 +15,6 @@ The last line is ``N passed, N failed``.
 import argparse
 from collections.abc import Iterator, Sequence
 import dataclasses
-import json
 import os
 from pathlib import Path
 import shutil
@@ -24,7 +23,7 @@ import sys
 import time
 
 from mydriver import releases
-from tools import check, roots, suite, total, venvs
+from tools import check, roots, suite, venvs
 
 FOLDER = suite.ROOT / '.lab' / 'python'
 RESULT = suite.ROOT / '.lab' / 'python.json'
@@ -225,12 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             runner.run([s for s in stages(found) if args.only in s.name], 1)
         except (PythonError, roots.RootError, venvs.VenvError) as e:
             runner.fail(word, str(e))
-    passed, failed = check.save(runner.outcomes, RESULT)
-    print(f'all of it in {time.monotonic() - start:.0f} s')
-    for line in total.failures(json.loads(RESULT.read_text())):
-        print(f'failed: {line}')
-    print(f'{passed} passed, {failed} failed')
-    return 1 if failed or not passed else 0
+    return check.conclude(runner.outcomes, RESULT, start)
 
 
 if __name__ == '__main__':

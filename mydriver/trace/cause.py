@@ -181,9 +181,9 @@ def _of_step(step: steps.Step, records: Sequence[record.Record],
                   'WARNING', 'ERROR', 'CRITICAL')
               and step.start <= r.time <= step.end + _NEAR_S]
     near = [*warned, *errors]
-    made = _made(step.source.name, step.end, step.name, step.error,
-                 near[0].text if near else step.proof)
-    return dataclasses.replace(made, line=near[0].text if near else '')
+    line = near[0].text if near else ''
+    return _made(step.source.name, step.end, step.name, step.error,
+                 line or step.proof, line)
 
 
 def _of_record(one: record.Record, found: Sequence[steps.Step]) -> Cause:
@@ -192,15 +192,14 @@ def _of_record(one: record.Record, found: Sequence[steps.Step]) -> Cause:
     step = min(inside, key=lambda s: s.duration).name if inside else ''
     chain = _chain(one.more)
     error, text = chain[0] if chain else ('', '')
-    return dataclasses.replace(
-        _made(one.source.name, one.time, step, error, text or one.text),
-        line=one.text)
+    return _made(one.source.name, one.time, step, error, text or one.text,
+                 one.text)
 
 
-def _made(source: str, time: float, step: str, error: str, text: str
-          ) -> Cause:
+def _made(source: str, time: float, step: str, error: str, text: str,
+          line: str = '') -> Cause:
     return Cause(source, time, step, error, _shortened(text),
-                 _HINTS.get(error, ''))
+                 _HINTS.get(error, ''), line)
 
 
 def _chain(lines: Iterable[str]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import textwrap
 from cliff import lister
 
 from mydriver import exception
-from mydriver.cmd import doctor_config
+from mydriver.cmd import doctor_config, doctor_exports
 from mydriver.doctor import examine, findings, kinds, registry
 from mydriver.doctor.findings import Finding, Severity
 from mydriver.hostfiles import choices
@@ -21,7 +21,8 @@ ROOT = Path('/')
 
 #: All checks, by their names.
 CHECKS = {check.id: check
-          for check in (*registry.CHECKS, *doctor_config.CHECKS)}
+          for check in (*registry.CHECKS, *doctor_config.CHECKS,
+                        *doctor_exports.CHECKS)}
 
 COLUMNS = ('Severity', 'Check', 'What')
 ALL_COLUMNS = ('Kind', 'Check', 'Severity', 'What', 'Why', 'Remedy',

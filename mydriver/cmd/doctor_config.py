@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of ``mydriver doctor`` that use the parts of other commands."""
+"""Checks of ``mydriver doctor``: configuration, state and entry points."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import functools
-import json
 import os
 from pathlib import Path
 import pwd
@@ -13,27 +12,15 @@ import shlex
 import stat
 import sys
 
-from mydriver import discovery, exception, model
+from mydriver import exception
 from mydriver.backend import settings
-from mydriver.cmd import backends, option_names, rivals, upgrade_check
-from mydriver.doctor import commands, findings, owned, places
-from mydriver.doctor import host as hosts
+from mydriver.cmd import backends, option_names, upgrade_check
+from mydriver.doctor import commands, findings, owned
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
-from mydriver.target import addresses, configfs
-
-#: The module that ``mydriver status`` is run from, in a process of its own:
-#: started by root, it becomes another user for good.
-STATUS = 'mydriver.cmd.main'
-
-#: How long it may take, seconds.
-_STATUS_TIMEOUT_S = 60.0
-
-#: Of a portal, seconds.
-_CONNECT_S, _PROBE_S = 2.0, 4.0
 
 
-def _ours(host: Host) -> Sequence[backends.Backend]:
+def backends_of(host: Host) -> Sequence[backends.Backend]:
     """Return the backends, none if there is an error that is shown anyway."""
     try:
         return backends.read(host.config(), warns=False)
@@ -41,7 +28,7 @@ def _ours(host: Host) -> Sequence[backends.Backend]:
         return ()
 
 
-def _edit(host: Host) -> str:
+def edit(host: Host) -> str:
     """Return what opens the configuration and lets the service read it."""
     return f'{commands.edit(host)} && {commands.restart(host)}'
 
@@ -60,11 +47,11 @@ def _backends(host: Host) -> Iterator[Found]:
     found = backends.read(host.config(), warns=False)
     for backend in found:
         for text in upgrade_check.invalid(backend):
-            yield findings.error(text, _edit(host))
+            yield findings.error(text, edit(host))
     for place, names in _shared(found):
         yield findings.error(
             f'[{"] and [".join(names)}] keep their volumes in the same place, '
-            f'{place}. Give each backend a place of its own.', _edit(host))
+            f'{place}. Give each backend a place of its own.', edit(host))
     for path in backends.orphans([b.name for b in found], found):
         yield findings.warning(
             f'{path} is the journal of [{path.parent.name}], which is not an '
@@ -105,7 +92,7 @@ def _shared(found: Sequence[backends.Backend]
 def _options(host: Host) -> Iterator[Found]:
     host.sections()  # the errors of others show the contents of a file
     for text in option_names.concerns(host.config(), (), [
-            b.name for b in _ours(host)]):
+            b.name for b in backends_of(host)]):
         yield findings.warning(text, _correction(host, text))
 
 
@@ -119,9 +106,9 @@ def _correction(host: Host, text: str) -> str:
     """
     found = re.match(r'\[([^]]*)\] ?(\S*) (?:has no effect|was renamed)', text)
     if not found:
-        return _edit(host)
+        return edit(host)
     section, name = found[1], found[2]
-    ours = _ours(host)
+    ours = backends_of(host)
     if (host.setting(section, 'volume_driver') == backends.DRIVER
             and section in {path.parent.name for path in backends.orphans(
                 [b.name for b in ours], ours)}):
@@ -139,7 +126,7 @@ def _renamed(host: Host, text: str, section: str, name: str) -> str:
 
 
 def _state(host: Host) -> Iterator[Found]:
-    for backend in _ours(host):
+    for backend in backends_of(host):
         path = Path(backend.state_path)
         try:
             status = path.lstat()
@@ -193,96 +180,6 @@ def _chown(folder: Path, name: str | None, user: pwd.struct_passwd) -> str:
     return f'chown {user.pw_name}: {folder / (name or "")}'
 
 
-def _rivals(host: Host) -> Iterator[Found]:
-    for text in rivals.warnings(host.root):
-        name = text.split()[0]
-        saved = re.search(r'restores (\S+)\. See', text)
-        file = name if name.startswith('/') else saved and saved[1]
-        if file:
-            remedy = f'if [ -e {file} ]; then mv {file} {file}.old; fi'
-        else:
-            remedy = f'systemctl disable {name}'
-        yield findings.warning(text, remedy)
-
-
-def _portals(host: Host) -> Iterator[Found]:
-    folder = host.at('/sys/kernel/config/target')
-    try:
-        targets = configfs.names(folder)
-    except exception.TargetError as e:
-        if isinstance(e.__cause__, PermissionError):
-            raise
-        yield findings.unknown(
-            str(e), 'mountpoint -q /sys/kernel/config || '
-            'mount -t configfs configfs /sys/kernel/config')
-        return
-    if not any(map(model.is_our_target, targets)):
-        yield findings.info('There are no targets yet; cinder-volume creates '
-                            'them when it starts.')
-        return
-    for backend in _ours(host):
-        if backend.has_gateways:
-            continue
-        for portal in backend.settings.portals:
-            try:
-                discovery.probe(portal, _CONNECT_S, _PROBE_S)
-            except OSError as e:
-                absent = addresses.absent(portal)
-                yield findings.error(
-                    f'[{backend.name}] Portal {portal} does not answer: '
-                    f'{e.strerror or e}.' + (
-                        f' This host does not have the address: {absent}.'
-                        if absent else ''),
-                    (_add_address(portal) if absent else '')
-                    + f'mydriver restore {backend.name}')
-
-
-def _add_address(portal: model.Portal) -> str:
-    """Return what gives the host an address that nobody else has."""
-    address = portal.address
-    route = hosts.run(['ip', '-o', 'route', 'get', str(address)])
-    found = re.search(r'\bdev (\S+)', route.out) if route else None
-    bits = 128 if ':' in str(address) else 32
-    return (f'ping -c 1 -W 1 {address} || ip address add {address}/{bits} '
-            f'dev {found[1] if found else "lo"} && ')
-
-
-def _status(host: Host) -> Iterator[Found]:
-    host.sections()  # see above
-    answer = hosts.run_module(
-        STATUS, ['status', '-f', 'json', *(
-            f'--config-file={f}' for f in host.config())], _STATUS_TIMEOUT_S)
-    try:
-        rows = json.loads(answer.out)
-    except ValueError:
-        yield findings.error(
-            'mydriver status fails: '
-            f'{exception.shown(answer.err.strip()[-300:], 300)}',
-            commands.of_text(answer.err) or _edit(host))
-        return
-    for row in rows:
-        severity = {'wrong': findings.error, 'warning': findings.warning
-                    }.get(row['State'])
-        if severity and row['Part'] != 'rivals':
-            yield severity(
-                f'[{row["Backend"]}] {row["Part"]}: {row["Detail"]}',
-                _remedy(host, row))
-
-
-def _remedy(host: Host, row: Mapping[str, str]) -> str:
-    """Return the command for what ``mydriver status`` has found.
-
-    :param row: of its table.
-    """
-    text = row['Detail']
-    if 'mydriver restore' in text:
-        return f'mydriver restore {row["Backend"]}'
-    found = re.search(r'mydriver_store_path: (/\S+) ', text)
-    if row['Part'] == 'store' and found:
-        return places.mend(host, found[1], text)
-    return commands.of_text(text) or 'mydriver status'
-
-
 def _entry_points(host: Host) -> Iterator[Found]:
     for text in upgrade_check.wrong_entry_points():
         yield findings.error(
@@ -306,13 +203,4 @@ CHECKS = (
           'The state belongs to the service alone',
           'The journal says what is exported to whom; without it exports '
           'cannot be restored or changed.', _state),
-    Check('rival-services', findings.STORAGE,
-          'No other service manages the kernel target',
-          'Such a service removes the exports of volumes in use.', _rivals),
-    Check('portals', findings.STORAGE, 'The portals answer',
-          'Compute hosts log in there.', _portals, 60.0),
-    Check('backend-status', findings.STORAGE,
-          'Stores, journals and the kernel agree (mydriver status)',
-          'A missing export is a disk that a guest has lost; a store that is '
-          'not usable takes no new volumes.', _status, _STATUS_TIMEOUT_S + 5),
 )

@@ -17,7 +17,7 @@ from oslo_config import cfg
 
 from mydriver import discovery, exception, model
 from mydriver.cmd import doctor as command
-from mydriver.cmd import doctor_config, main, upgrade_check
+from mydriver.cmd import doctor_exports, main, upgrade_check
 from mydriver.doctor import common
 from mydriver.target import configfs
 from tests.fakes import doctor
@@ -36,7 +36,7 @@ class CommandTestCase(doctor.DoctorTestCase):
         super().setUp()
         for patch in (
                 mock.patch.object(command, 'ROOT', self.folder),
-                mock.patch.object(doctor_config, 'STATUS',
+                mock.patch.object(doctor_exports, 'STATUS',
                                   'tests.fakes.doctor_status'),
                 mock.patch.object(common.releases, 'concerns',
                                   return_value=[]),
@@ -143,7 +143,7 @@ class CommandTest(CommandTestCase):
 
     def test_a_check_crashes(self):
         self.storage()
-        with mock.patch.object(doctor_config.rivals, 'warnings',
+        with mock.patch.object(doctor_exports.rivals, 'warnings',
                                mock.Mock(side_effect=KeyError('x'))):
             status, found = self.wrong()
         self.assertEqual((3, ['rival-services']),
@@ -560,7 +560,7 @@ class ConfigTest(CommandTestCase):
         self.assertIn(f'cinder.conf && {RESTART}', remedy)
 
     def test_the_real_status(self):
-        with mock.patch.object(doctor_config, 'STATUS', 'mydriver.cmd.main'):
+        with mock.patch.object(doctor_exports, 'STATUS', 'mydriver.cmd.main'):
             _, found = self.wrong('storage')
         self.assertEqual({'backend-status'}, {f['Check'] for f in found})
         self.assertIn('srv/mydriver', ' '.join(f['What'] for f in found))

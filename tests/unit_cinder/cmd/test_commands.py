@@ -65,8 +65,12 @@ class MissingExtraTest(commands.CommandTestCase):
                              ('export list', 'mydriver.cmd.exports'),
                              ('metrics', 'prometheus_client'),
                              ('metrics', 'mydriver.cmd.monitoring.backend')):
-            with self.subTest(name), mock.patch.dict(
-                    sys.modules, {module: None}):
+            parent, _, child = module.rpartition('.')
+            package = vars(sys.modules[parent]) if parent else {}
+            with (self.subTest(name, module=module),
+                  mock.patch.dict(sys.modules, {module: None}),
+                  mock.patch.dict(package)):
+                package.pop(child, None)  # it was imported before
                 status, out, err = self.run_command(*name.split())
                 self.assertNotEqual(0, status)
                 self.assertEqual('', out)

@@ -6,8 +6,8 @@ a new file, or it is copied, and cut to nothing (copytruncate). So a place in
 a log is more than a number of bytes: the digest of the file's beginning tells
 whether a file is the one that was read, whatever its name is now.
 
-An empty file has no beginning, but a number. If it was empty at the first
-look, has grown, and was copied and cut since, what the copy has is missed.
+An empty file has no beginning. So a place in one also says which file came
+before it: what was rotated since then is new.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,8 +38,10 @@ class Place:
 
     :param offset: bytes of the file that were read, uncompressed.
     :param head_bytes: how many of its first bytes the digest is of.
-    :param head: the digest.
-    :param inode: the number of the file, which identifies an empty one.
+    :param head: the digest. Without such bytes it is that of the file before,
+        or of nothing if there was none.
+    :param inode: the number of the file, which identifies one without such
+        bytes if the file before has gone.
     """
 
     offset: int
@@ -76,6 +78,10 @@ class Follower:
                 if current is None:
                     raise FileNotFoundError(errno.ENOENT, 'it does not exist')
                 self.place = _end(current)
+                if not self.place.head_bytes:
+                    before = [*self._streams(stack, current)][-1:]
+                    self.place = dataclasses.replace(
+                        self.place, head=before[0] if before else _NOTHING)
                 return
             chain = self._chain(stack, current, self.place)
             for n, (stream, offset) in enumerate(chain, 1):
@@ -88,29 +94,44 @@ class Follower:
     def _chain(self, stack: contextlib.ExitStack, current: IO[bytes] | None,
                place: Place) -> list[tuple[IO[bytes], int]]:
         """Return the files to read, and from where on, in this order."""
-        if current and _is_of(current, place):
+        if place.head_bytes and current and _is_of(current, place):
             if os.fstat(current.fileno()).st_size >= place.offset:
                 return [(current, place.offset)]
             # Somebody has cut lines off its end.
             self.is_gap, self.place = True, _end(current)
             return []
+        found = self._streams(stack, current)
+        streams, chain = [*found.values()], None
+        if place.head_bytes == 0 and place.head in (*found, _NOTHING):
+            after = [*found].index(place.head) + 1 if (
+                place.head in found) else 0
+            chain = [(newer, 0) for newer in streams[after:]]
+        elif current and _is_of(current, place):
+            return [(current, place.offset)]
+        else:
+            n = next((n for n, stream in enumerate(streams)
+                      if _is_of(stream, place)), None)
+            if n is not None:
+                chain = [(streams[n], place.offset),
+                         *((newer, 0) for newer in streams[n + 1:])]
+        if current is None and not chain:
+            raise FileNotFoundError(errno.ENOENT, 'it does not exist')
+        if chain is None:
+            self.is_gap, chain = True, []
+        if current and not (
+                chain and _is_still_written(chain[-1][0], current)):
+            chain.append((current, 0))
+        return chain
+
+    def _streams(self, stack: contextlib.ExitStack,
+                 current: IO[bytes] | None) -> dict[str, IO[bytes]]:
+        """Return the rotated files by digest, the oldest first."""
         found: dict[str, IO[bytes]] = {}
         for path in self._rotated(current):
             if stream := _opened(stack, path, files.opened):
                 # One that is being compressed exists twice.
                 found.setdefault(_digest(stream.read(_HEAD_BYTES)), stream)
-        streams = [*found.values()]
-        for n, stream in enumerate(streams):
-            if _is_of(stream, place):
-                chain = [(stream, place.offset),
-                         *((newer, 0) for newer in streams[n + 1:])]
-                if current and not _is_still_written(chain[-1][0], current):
-                    chain.append((current, 0))
-                return chain
-        if current is None:
-            raise FileNotFoundError(errno.ENOENT, 'it does not exist')
-        self.is_gap = True
-        return [(current, 0)]
+        return found
 
     def _rotated(self, current: IO[bytes] | None) -> list[Path]:
         """Return the rotated files, the oldest first.
@@ -139,7 +160,9 @@ class Follower:
         stream.seek(0)
         head = stream.read(_HEAD_BYTES)
         stream.seek(offset)
-        self.place = _place(offset, head, inode)
+        before, self.place = self.place, _place(offset, head, inode)
+        if before and not self.place.head_bytes:
+            self.place = dataclasses.replace(self.place, head=before.head)
         rest = b''
         while data := stream.read(_BLOCK_BYTES):
             block = rest + data
@@ -222,3 +245,7 @@ def _place(offset: int, head: bytes, inode: int) -> Place:
 
 def _digest(head: bytes) -> str:
     return hashlib.sha256(head).hexdigest()
+
+
+#: Stands for a file that is not there.
+_NOTHING = _digest(b'')

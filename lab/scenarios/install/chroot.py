@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import shlex
-import subprocess
 
-from lab import errors, paths
+from lab import paths
+from lab.scenarios.install import machine
 
 #: Certificate authorities of this machine, which its index of Python packages
 #: may have one of its own of.
@@ -22,23 +22,12 @@ _BORROWED_AUTHORITIES = '/run/authorities.crt'
 #: exists only in the mounts of a command.
 _POLICY = '#!/bin/sh\nexit 101\n'
 
-#: The machine's network. The cloud's user enters another one, but imports this
-#: module before.
-_NETWORK = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
-
 _PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
-_TIMEOUT_S = 900
-
-
-class CommandFailed(errors.LabError):
-    """A command in a root failed."""
 
 
 def run(root: Path, argv: Sequence[str], *,
         binds: Mapping[Path, str] | None = None, cwd: str = '/',
-        env: Mapping[str, str] | None = None,
-        timeout_s: float = _TIMEOUT_S) -> str:
+        env: Mapping[str, str] | None = None) -> str:
     """Run a command in a root; nothing stays mounted.
 
     :param root: the root directory.
@@ -47,9 +36,9 @@ def run(root: Path, argv: Sequence[str], *,
         root, which are removed afterwards if they were not there.
     :param cwd: its working directory, in the root.
     :param env: variables to add.
-    :param timeout_s: time after which it is killed, seconds.
     :returns: its standard output and standard error.
-    :raises CommandFailed: when its status is not 0, or it took too long.
+    :raises machine.CommandFailed: when its status is not 0, or it took too
+        long.
     """
     policy = paths.STATE / 'policy-rc.d'
     policy.write_text(_POLICY)
@@ -72,23 +61,13 @@ def run(root: Path, argv: Sequence[str], *,
         f'exec chroot {shlex.quote(str(root))} /bin/sh -c '
         + shlex.quote(f'cd {shlex.quote(cwd)} && exec {shlex.join(argv)}')]
     try:
-        done = subprocess.run(
-            ['nsenter', f'--net=/proc/self/fd/{_NETWORK}', 'unshare', '-m',
-             '/bin/sh', '-c', '\n'.join(script)],
-            pass_fds=(_NETWORK,), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors='replace', check=False, timeout=timeout_s,
+        return machine.run(
+            ['unshare', '-m', '/bin/sh', '-c', '\n'.join(script)],
+            online=True, what=f'{shlex.join(argv)} in {root}',
             env=_environ(env or {}))
-    except subprocess.TimeoutExpired as e:
-        raise CommandFailed(f'{shlex.join(argv)} in {root} took more than '
-                            f'{timeout_s:.0f} s') from e
     finally:
         for path in made:
             path.rmdir() if path.is_dir() else path.unlink()
-    if done.returncode:
-        raise CommandFailed(f'{shlex.join(argv)} in {root}: status '
-                            f'{done.returncode}\n{done.stdout[-4000:]}')
-    return done.stdout
 
 
 def _environ(more: Mapping[str, str]) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Host:
     def type_outside(self, line: documents.Line) -> Typed:
         """Type a command that needs a network, before the host is booted.
 
-        :raises CommandFailed: when it fails.
+        :raises machine.CommandFailed: when it fails.
         """
         since = time.monotonic()
         output = chroot.run(self.root, ['/bin/sh', '-c', line.command],
@@ -94,7 +94,7 @@ class Host:
     def ask_outside(self, command: str) -> str:
         """Return the output of a command, before the host is booted.
 
-        :raises CommandFailed: when it fails.
+        :raises machine.CommandFailed: when it fails.
         """
         return chroot.run(self.root, ['/bin/sh', '-c', command])
 

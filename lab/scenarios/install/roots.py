@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 from lab import errors, paths
-from lab.scenarios.install import chroot
+from lab.scenarios.install import chroot, machine
 
 STATE = paths.STATE / 'roots'
 
@@ -70,8 +70,9 @@ def base(suite: str = SUITE) -> Path:
         return tarball
     root = STATE / f'{suite}.new'
     _remove(root)
-    _run('unshare', '-m', 'debootstrap', '--variant=minbase',
-         f'--include={",".join(_BASE)}', suite, str(root))
+    machine.run(['unshare', '-m', 'debootstrap', '--variant=minbase',
+                 f'--include={",".join(_BASE)}', suite, str(root)],
+                online=True)
     # Otherwise systemd takes the first boot for that of an image, and enables
     # units by its presets.
     (root / 'etc/machine-id').write_text(
@@ -123,14 +124,15 @@ def unpack(tarball: Path, root: Path) -> None:
     """Unpack a tarball to a directory, in the place of an earlier one."""
     _remove(root)
     root.mkdir(parents=True)
-    _run('tar', '-C', str(root), '--numeric-owner', '-xpf', str(tarball))
+    machine.run(['tar', '-C', str(root), '--numeric-owner', '-xpf',
+                 str(tarball)])
 
 
 def format_disk(path: Path, size_bytes: int) -> None:
     """Make a sparse disk with an XFS, which a node would do slowly."""
     with path.open('wb') as f:
         f.truncate(size_bytes)
-    _run('mkfs.xfs', '-q', '-l', 'size=64m', str(path))
+    machine.run(['mkfs.xfs', '-q', '-l', 'size=64m', str(path)])
 
 
 def source(folder: Path) -> None:
@@ -138,7 +140,7 @@ def source(folder: Path) -> None:
     work = STATE / 'source.new'
     _remove(work)
     tree, out = work / 'tree', work / 'out'
-    _run('git', 'clone', '--quiet', str(paths.ROOT), str(tree))
+    machine.run(['git', 'clone', '--quiet', str(paths.ROOT), str(tree)])
     changed = subprocess.run(
         ['git', 'ls-files', '-m', '-o', '--exclude-standard'], cwd=paths.ROOT,
         capture_output=True, text=True, check=True).stdout.splitlines()
@@ -146,12 +148,13 @@ def source(folder: Path) -> None:
         if (paths.ROOT / name).exists():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(paths.ROOT / name, tree / name)
-    _run(str(_UV), 'build', '--offline', '--no-build-isolation', '--sdist',
-         '--python', sys.executable, '--out-dir', str(out), str(tree))
+    machine.run([
+        str(_UV), 'build', '--offline', '--no-build-isolation', '--sdist',
+        '--python', sys.executable, '--out-dir', str(out), str(tree)])
     made, = out.glob('*.tar.gz')
     folder.mkdir(parents=True)
-    _run('tar', '-C', str(folder), '--strip-components=1', '--no-same-owner',
-         '-xf', str(made))
+    machine.run(['tar', '-C', str(folder), '--strip-components=1',
+                 '--no-same-owner', '-xf', str(made)])
     _remove(work)
 
 
@@ -162,8 +165,10 @@ def _wheels() -> Path:
     """
     folder = STATE / 'wheels'
     if not any(folder.glob('libvirt_python-*.whl')):
-        _run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps',
-             '-w', str(folder), '-c', str(_CONSTRAINTS), 'libvirt-python')
+        machine.run([
+            sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w',
+            str(folder), '-c', str(_CONSTRAINTS), 'libvirt-python'],
+            online=True)
     return folder
 
 
@@ -175,8 +180,8 @@ def _key(*parts: str) -> str:
 def _keep(root: Path, tarball: Path) -> None:
     """Make a root's tarball, and remove the root."""
     scratch = tarball.with_suffix('.new')
-    _run('tar', '-C', str(root), '--numeric-owner', '--one-file-system',
-         '-cf', str(scratch), '.')
+    machine.run(['tar', '-C', str(root), '--numeric-owner',
+                 '--one-file-system', '-cf', str(scratch), '.'])
     scratch.replace(tarball)
     _remove(root)
 
@@ -189,22 +194,3 @@ def _remove(root: Path) -> None:
     if mounted:
         raise errors.LabError(f'{root} has mounts: umount {mounted[0]}')
     shutil.rmtree(root, ignore_errors=True)
-
-
-def _run(*argv: str) -> None:
-    """Run a command of this machine.
-
-    :raises LabError: with its output, when it fails.
-    """
-    try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors='replace',
-            check=False)
-    except OSError as e:
-        raise errors.LabError(f'cannot run {argv[0]}: {e}') from e
-    if done.returncode:
-        raise errors.LabError(f'{" ".join(argv)}: status {done.returncode}\n'
-                              f'{done.stdout[-4000:]}')
-
-

@@ -9,8 +9,9 @@ import stat
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
-from lab import paths
+from lab import netns, paths
 from lab.cloud import driver
 from lab.scenarios.install import (
     chroot,
@@ -19,6 +20,7 @@ from lab.scenarios.install import (
     editing,
     given,
     host,
+    machine,
     manifest,
     removing,
     roots,
@@ -257,13 +259,42 @@ class ChrootTest(unittest.TestCase):
                          Path('/proc/self/mounts').read_text())
 
     def test_failure_shows_the_output(self):
-        with self.assertRaisesRegex(chroot.CommandFailed, 'status 3\nwhy'):
+        with self.assertRaisesRegex(
+                machine.CommandFailed, f'{self.root}: status 3\nwhy'):
             chroot.run(self.root, ['/bin/sh', '-c', 'echo why >&2; exit 3'])
 
+
+class MachineTest(unittest.TestCase):
+    """Commands of the machine, from within a network of the cloud's kind."""
+
+    def test_networks(self):
+        mine = os.readlink('/proc/self/ns/net')
+        show = ['readlink', '/proc/self/ns/net']
+        name = f'unit-{os.getpid()}'
+        netns.create(name)
+        self.addCleanup(netns.delete, name)
+        with netns.inside(name):
+            self.assertNotEqual(mine, machine.run(show).strip())
+            self.assertEqual(mine, machine.run(show, online=True).strip())
+
+    def test_base_is_fetched_in_the_network_of_the_machine(self):
+        with tempfile.TemporaryDirectory() as state, \
+                mock.patch.object(roots, 'STATE', Path(state)), \
+                mock.patch.object(machine, 'run',
+                                  side_effect=machine.CommandFailed) as run, \
+                self.assertRaises(machine.CommandFailed):
+            roots.base()
+        self.assertIn('debootstrap', run.call_args.args[0])
+        self.assertTrue(run.call_args.kwargs['online'])
+
     def test_command_that_hangs(self):
-        with self.assertRaisesRegex(chroot.CommandFailed, 'more than'):
-            chroot.run(self.root, ['/bin/sh', '-c', 'while :; do :; done'],
-                       timeout_s=0.5)
+        with self.assertRaisesRegex(machine.CommandFailed, 'more than'):
+            machine.run(['sleep', '60'], timeout_s=0.5)
+
+    def test_command_that_does_not_exist(self):
+        with self.assertRaisesRegex(machine.CommandFailed,
+                                    'cannot run no-such-program: '):
+            machine.run(['no-such-program'])
 
 
 class GivenTest(unittest.TestCase):

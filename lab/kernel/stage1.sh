@@ -52,4 +52,7 @@ mount --bind /usr/lib/uml/modules $root/usr/lib/modules 2>/dev/null || {
     mkdir -p $root/usr/lib/modules
     mount --bind /usr/lib/uml/modules $root/usr/lib/modules
 }
+# The host's files, which a process can reach through the root of the first mount
+# namespace. Shares have mounts of their own.
+mount -o remount,bind,ro /
 exec chroot $root /bin/bash "$NODE_SHELL/stage2.sh"

@@ -10,6 +10,7 @@ import fcntl
 import io
 import os
 from pathlib import Path
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -47,6 +48,15 @@ class TestNode(base.NodeTestCase):
         self.assertEqual('overlay', types['/'])
         for folder in ('/tmp', '/run', '/dev/shm', '/var/log'):
             self.assertEqual('tmpfs', types[folder], folder)
+
+    def test_machines_files_cannot_be_changed(self):
+        """Not even below the overlay, where the first mounts are visible."""
+        probe = paths.STATE / f'probe-{os.getpid()}'
+        self.assertFalse(probe.exists())
+        done = subprocess.run(
+            ['nsenter', '--target', '1', '--mount', 'touch', probe],
+            check=False, capture_output=True, text=True)
+        self.assertIn('Read-only file system', done.stderr)
 
     def test_device_mapper(self):
         targets = base.run('dmsetup', 'targets')

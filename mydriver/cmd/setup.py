@@ -174,9 +174,7 @@ def _activate(root: roots.Root, made: manifest.Manifest,
     if not failed:
         made.activated = True
         made.save(root)
-    print('To do:', file=out)
-    for step in activation.manual_steps(root, chosen):
-        print(f'* {step}.', file=out)
+    _to_do(activation.manual_steps(root, chosen), out)
     return DIFFERS if failed else status
 
 
@@ -201,7 +199,17 @@ def _remove(root: roots.Root, made: manifest.Manifest | None, force: bool,
         for path in found:
             print(f'{what}: {path}', file=out)
     failed = _execute(root, activation.after_remove(root, paths), out)
+    _to_do(activation.steps_after_remove(
+        root, [*done.removed, *done.restored]), out)
     return DIFFERS if failed or done.kept else SAME
+
+
+def _to_do(steps: Sequence[str], out: TextIO) -> None:
+    """List what is left to the operator."""
+    if steps:
+        print('To do:', file=out)
+    for step in steps:
+        print(f'* {step}.', file=out)
 
 
 def _execute(root: roots.Root, commands: Sequence[Sequence[str]],

@@ -78,6 +78,19 @@ def after_remove(root: roots.Root, made: Sequence[str]) -> list[list[str]]:
     return commands
 
 
+def steps_after_remove(root: roots.Root, removed: Sequence[str]
+                       ) -> list[str]:
+    """Return what the removal leaves to the operator, a sentence each.
+
+    :param removed: paths of the files that are gone or restored.
+    """
+    if root.is_host and any(
+            p.startswith(catalogue.MULTIPATH) for p in removed):
+        # Not by this command: guests may be using maps.
+        return ['systemctl reload multipathd, which still has the settings']
+    return []
+
+
 def _reload_udev() -> list[list[str]]:
     return ([['udevadm', 'control', '--reload']]
             if os.path.exists(UDEV_CONTROL) else [])

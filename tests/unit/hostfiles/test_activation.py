@@ -117,6 +117,14 @@ class ManualTest(hostroot.RootTestCase):
         self.assertIn('/etc/mydriver/nova.conf.sample', steps)
         self.assertIn('systemctl enable --now iscsid multipathd', steps)
 
+    def test_of_removed_settings_of_multipathd(self):
+        path = f'{catalogue.MULTIPATH}/mydriver.conf'
+        steps = '\n'.join(activation.steps_after_remove(
+            roots.Root(), ['/etc/b', path]))
+        self.assertIn('systemctl reload multipathd', steps)
+        for root, removed in ((roots.Root(), ['/etc/b']), (self.root, [path])):
+            self.assertEqual([], activation.steps_after_remove(root, removed))
+
     def test_of_a_gateway(self):
         steps = '\n'.join(activation.manual_steps(self.root, GATEWAY))
         self.assertIn('systemctl start mydriver-gateway.service', steps)

@@ -14,6 +14,9 @@ from lab.scenario.report import Timing
 #: Timeout for a change of state, seconds; generous, for a busy machine.
 _TIMEOUT_S = 600
 
+#: Timeout for what nova records right after a change of state, seconds.
+_FAULT_S = 10
+
 _POLL_S = 0.25
 
 
@@ -121,12 +124,25 @@ class Clients:
         def active() -> bool:
             server = self._compute.get_server(server_id)
             if server.status == 'ERROR':
-                fault = (server.fault or {}).get('message', 'no reason given')
-                raise ServiceFailed(f'server {server.name}: {fault}')
+                raise ServiceFailed(
+                    f'server {server.name}: {self._fault(server_id)}')
             return bool(server.status == 'ACTIVE')
 
         process.wait_for(active, f'server {server_id} to be active',
                          _TIMEOUT_S, poll_s=_POLL_S)
+
+    def _fault(self, server_id: str) -> str:
+        """Return why a server is in state ERROR.
+
+        Nova records the state before the reason.
+        """
+        try:
+            fault: dict[str, str] = process.wait_for(
+                lambda: self._compute.get_server(server_id).fault,
+                'a reason', _FAULT_S, poll_s=_POLL_S)
+        except errors.DeadlinePassed:
+            return 'no reason given'
+        return fault.get('message', 'no reason given')
 
     def guest(self, name: str, server_id: str) -> console.Guest:
         """Return a server's console."""

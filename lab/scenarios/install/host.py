@@ -167,6 +167,28 @@ class Host:
             unit or self.kind.unit])
         return result.text
 
+    def started(self) -> float:
+        """Return when its service was last started, seconds since the epoch.
+
+        What the service reported before that counts for nothing.
+        """
+        said = self.ask('systemctl show --property ActiveEnterTimestamp '
+                        f'--value --timestamp unix {self.kind.unit}')
+        return float(said.strip().removeprefix('@'))
+
+    def log(self) -> str:
+        """Return what its service has logged since it was last started."""
+        return self.ask(
+            'journalctl --no-pager -o cat _SYSTEMD_INVOCATION_ID="$(systemctl '
+            f'show --property InvocationID --value {self.kind.unit})"')
+
+    def keep_journal(self, path: Path) -> None:
+        """Write the log since its last boot to a file.
+
+        :raises LabError: when it is off, or does not answer.
+        """
+        path.write_text(self.ask('journalctl -b --no-pager -o short-precise'))
+
     def shut_down(self) -> float:
         """Shut it down, as an operator does; return how long it took."""
         since = time.monotonic()

@@ -2,10 +2,11 @@
 """The steps: hosts made anew, install, attach, reboot, remove, compare."""
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
-import time
 
+from lab import errors, paths
 from lab.cloud import api, ready, settings
 from lab.cloud import site as cloud_site
 from lab.cloud.control import rest
@@ -65,7 +66,6 @@ class Story:
         self._clients: clients.Clients
         self._guest: Guest
         self._server = self._volume = ''
-        self._since = time.time()
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps; each needs those before it."""
@@ -84,11 +84,23 @@ class Story:
         ]
         for machine in self._hosts:
             found += self._remove_steps(machine)
-        return found
+        return [(name, functools.partial(self._act, act))
+                for name, act in found]
 
     def last_steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Return the steps that run in any case."""
         return []
+
+    def _act(self, act: Callable[[], str]) -> str:
+        """Do a step; if it fails, keep the logs of the hosts that are on."""
+        try:
+            return act()
+        except Exception:
+            for machine in self._hosts:
+                with contextlib.suppress(errors.LabError):
+                    machine.keep_journal(
+                        paths.STATE / f'install-{machine.kind.name}.log')
+            raise
 
     def _install_steps(self, machine: host.Host
                        ) -> list[tuple[str, Callable[[], str]]]:
@@ -112,27 +124,35 @@ class Story:
 
     def first_boot(self, machine: host.Host) -> str:
         """Boot once, so that the host's own software has made its files."""
-        since = time.time()
         said = machine.boot()
         if machine is self._compute:
-            self._wait(lambda: ready.compute(self._rest, since), machine)
+            self._wait_compute()
         self._before[machine] = machine.manifest()
         machine.shut_down()
         return f'{said}; {len(self._before[machine])} files'
 
     def report_up(self) -> str:
         """Wait until both services have reported themselves up."""
-        options = dataclasses.replace(self._cloud.options,
-                                      backends=(self._backend,))
-        self._wait(lambda: ready.volume(self._rest, options, self._since),
-                   self._storage)
-        self._wait(lambda: ready.compute(self._rest, self._since),
-                   self._compute)
+        self._wait_storage()
+        self._wait_compute()
         lines = [line for machine, words in (
             (self._storage, 'Starting volume driver'),
             (self._compute, 'Loading compute driver'))
             for line in machine.journal().splitlines() if words in line]
         return '; '.join(line.partition('] ')[2] for line in lines[-2:])
+
+    def _wait_storage(self) -> None:
+        options = dataclasses.replace(self._cloud.options,
+                                      backends=(self._backend,))
+        since = self._storage.started()
+        self._wait(lambda: ready.volume(self._rest, options, since),
+                   self._storage)
+        self._wait(lambda: ready.drivers_serve(self._storage.log(), 1),
+                   self._storage)
+
+    def _wait_compute(self) -> None:
+        since = self._compute.started()
+        self._wait(lambda: ready.compute(self._rest, since), self._compute)
 
     def _wait(self, probe: Callable[[], object], machine: host.Host) -> None:
         try:
@@ -188,13 +208,9 @@ class Story:
         The unit restores the exports before cinder-volume starts.
         """
         down_s = self._storage.shut_down()
-        self._since = time.time()
         up = self._storage.boot()
         said = looking.restored(self._storage)
-        options = dataclasses.replace(self._cloud.options,
-                                      backends=(self._backend,))
-        self._wait(lambda: ready.volume(self._rest, options, self._since),
-                   self._storage)
+        self._wait_storage()
         self._clients.extend_volume(self._volume, 2)
         self._guest.wait('disk', 'vdb', 'resized')
         beyond = self._guest.wait('disk', 'vdb', 'wrote-beyond')

@@ -136,7 +136,10 @@ def _initiators(backend: backends.Backend) -> Iterator[Finding]:
 
 def _store(backend: backends.Backend) -> Finding:
     store = settings.store_of(backend.section, backend.name)
-    store.check()
+    try:
+        store.check()
+    except exception.NotYetMade as e:
+        return Finding('store', True, f'{e.problem}, {e.remedy}'.rstrip('.'))
     room = store.capacity()
     return Finding(
         'store', True, f'{store.location}: '

@@ -34,6 +34,10 @@ class IdentityUnknown(ConfigurationError):
     """The record that tells whether a place holds the store is unusable."""
 
 
+class NotYetMade(ConfigurationError):
+    """A place is missing that cinder-volume makes when it first starts."""
+
+
 class NoAddress(ConfigurationError):
     """The host has none of the portals' addresses yet."""
 

@@ -135,6 +135,8 @@ class VolumeStore(Protocol):
     def check(self) -> None:
         """Check that the store can do its work; change nothing.
 
+        :raises NotYetMade: when its place is missing, never was there, and
+            :meth:`prepare` makes it.
         :raises ConfigurationError: with the problem and the remedy.
         """
 

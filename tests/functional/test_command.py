@@ -144,6 +144,12 @@ class CommandTest(base.NodeTestCase):
         return status, {row['Part']: row['State']
                         for row in json.loads(out)}, out
 
+    def test_status_before_the_first_start(self):
+        """What cinder-volume makes when it first starts is not missed."""
+        status, out = self.run_command('status')
+        self.assertEqual(0, status, out)
+        self.assertIn('cinder-volume creates them when it starts', out)
+
     def test_state_owned_by_root(self):
         self.restored_for(0)
         self.assertEqual(0, self.states()[0])

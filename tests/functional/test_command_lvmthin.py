@@ -2,6 +2,7 @@
 """The operator's command after a boot that left the thin pool inactive."""
 
 from mydriver.backend import devices, settings
+from mydriver.cmd import health
 from mydriver.stores import names
 from tests.functional import base, lio, lvm, test_command
 
@@ -45,6 +46,14 @@ class CommandOnLvmThinTest(test_command.CommandTest):
         """Leave the target empty and the volume group inactive."""
         lio.clear()
         base.run('lvchange', '-q', '-an', lvm.GROUP)
+
+    def test_status_before_the_first_start(self):
+        """In this process: there is no sudo for the command's daemon."""
+        store, host = health.check_host(self.backend)
+        self.assertEqual((True, True), (store.ok, host.ok))
+        self.assertIn(f'no thin pool {lvm.POOL} yet, cinder-volume',
+                      store.detail)
+        self.assertEqual('', base.run('lvs', '--noheadings', lvm.GROUP))
 
     def test_an_incomplete_volume_is_left_to_cinder_volume(self):
         self.fill()

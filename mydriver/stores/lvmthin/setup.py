@@ -92,9 +92,13 @@ def recognise(pool: thinpool.ThinPool, record: identity.Record) -> str | None:
     return uuid
 
 
-def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
+def check(pool: thinpool.ThinPool, record: identity.Record, *,
+          makes_pool: bool) -> None:
     """Check that there is a suitable pool, and that it works.
 
+    :param makes_pool: :func:`prepare` creates the pool when there never was
+        one.
+    :raises NotYetMade: when it will do so.
     :raises ConfigurationError: when there is none, or it is not suitable.
     :raises StoreError: when it does not work.
     """
@@ -106,6 +110,11 @@ def check(pool: thinpool.ThinPool, record: identity.Record) -> None:
             f'{group.extent_bytes} bytes, and 1 GiB is not a multiple of '
             'them', 'Use a group with the default of 4 MiB.')
     found = _find(pool)
+    if found is None and makes_pool:
+        _plan(pool)
+        raise exception.NotYetMade(
+            identity.OPTION, f'there is no thin pool {listing.location(pool)} '
+            'yet', 'cinder-volume creates it when it starts.')
     if found is None:
         raise _no_pool(pool)
     _check_kind(listing.location(pool), found)
@@ -146,16 +155,25 @@ def _check_kind(location: str, pool: thinpool.Volume) -> None:
 
 
 def _make(pool: thinpool.ThinPool) -> None:
-    data_bytes, metadata_bytes, chunk_kib = plan(group_of(pool).free_bytes)
-    if data_bytes < units.Gi:
-        raise _wrong(
-            f'volume group {pool.group_name} has no room for a thin pool of '
-            '1 GiB', 'Add a disk (vgextend), or name an existing thin pool '
-            'as GROUP/POOL.')
+    data_bytes, metadata_bytes, chunk_kib = _plan(pool)
     LOG.info('Creating thin pool %s of %d MiB, with %d MiB of metadata',
              listing.location(pool), data_bytes // units.Mi,
              metadata_bytes // units.Mi)
     pool.make(data_bytes, metadata_bytes, chunk_kib)
+
+
+def _plan(pool: thinpool.ThinPool) -> tuple[int, int, int]:
+    """Return the layout of a new pool; see :func:`plan`.
+
+    :raises ConfigurationError: when the group has no room for one.
+    """
+    found = plan(group_of(pool).free_bytes)
+    if found[0] < units.Gi:
+        raise _wrong(
+            f'volume group {pool.group_name} has no room for a thin pool of '
+            '1 GiB', 'Add a disk (vgextend), or name an existing thin pool '
+            'as GROUP/POOL.')
+    return found
 
 
 def plan(free_bytes: int) -> tuple[int, int, int]:

@@ -84,7 +84,7 @@ class LvmThinStore:
 
     def check(self) -> None:
         """Check that there is a suitable pool, and that it works."""
-        setup.check(self._pool, self._record)
+        setup.check(self._pool, self._record, makes_pool=self._makes_pool)
 
     def recover(self) -> tuple[str, ...]:
         """Finish or remove what a crash left; remember the pool."""

@@ -107,7 +107,10 @@ class LvmThinTest(unittest.TestCase):
         del self.pool.found['mydriver']
         named = lvmthin.LvmThinStore('vg/mydriver', self.pool)
         for call in (named.prepare, named.check):
-            self.assertIn('no thin pool vg/mydriver', self.problem(call))
+            self.assertIn('no thin pool vg/mydriver.', self.problem(call))
+        with self.assertRaisesRegex(exception.NotYetMade,
+                                    'no thin pool vg/mydriver yet'):
+            self.store.check()
         self.store.prepare()
         self.store.prepare()
         self.store.check()
@@ -115,7 +118,8 @@ class LvmThinTest(unittest.TestCase):
     def test_a_group_without_room_for_a_pool(self):
         del self.pool.found['mydriver']
         self.pool.room = pool.Group(GIB, GIB, 4 * MIB)
-        self.assertIn('no room', self.problem(self.store.prepare))
+        for call in (self.store.prepare, self.store.check):
+            self.assertIn('no room', self.problem(call))
 
     @ddt.data(
         ({'kind': 'linear'}, 'not a thin pool'),

@@ -3,6 +3,7 @@
 
 import dataclasses
 import errno
+import importlib
 import io
 import json
 import logging
@@ -15,10 +16,11 @@ import uuid
 from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import health, identity, main, show
+from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.stores.reflink import extents, probe
 from mydriver.target import configfs, factory, lio
 from mydriver.target.journal import errors, file
-from tests.fakes import commands
+from tests.fakes import commands, thinpool
 from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 
 #: Those that read the journal on this host.
@@ -66,7 +68,8 @@ class MissingExtraTest(commands.CommandTestCase):
                              ('metrics', 'prometheus_client'),
                              ('metrics', 'mydriver.cmd.monitoring.backend')):
             parent, _, child = module.rpartition('.')
-            package = vars(sys.modules[parent]) if parent else {}
+            package = (vars(importlib.import_module(parent)) if parent
+                       else {})
             with (self.subTest(name, module=module),
                   mock.patch.dict(sys.modules, {module: None}),
                   mock.patch.dict(package)):
@@ -230,6 +233,15 @@ class HealthTest(commands.CommandTestCase):
         self.assertIn(f'{self.folder}/store does not exist', store.detail)
         # 192.0.2.1 is never assigned (RFC 5737).
         self.assertEqual(('host', False), (host.part, host.ok))
+
+    def test_a_store_that_cinder_volume_makes_when_it_starts(self):
+        store = lvmthin.LvmThinStore(
+            'vg', thinpool.FakePool(self.folder))
+        with mock.patch.object(settings, 'store_of', return_value=store):
+            found, _host = health.check_host(self.backend)
+        self.assertEqual(health.Finding(
+            'store', True, 'there is no thin pool vg/mydriver yet, '
+            'cinder-volume creates it when it starts'), found)
 
     def test_volumes_with_the_most_extents(self):
         os.mkdir(os.path.join(self.folder, 'store'))

@@ -11,7 +11,7 @@ from typing import Any
 from cliff import app, commandmanager
 
 from mydriver import exception, releases
-from mydriver.cmd import extras
+from mydriver.cmd import extras, messages
 
 #: Module and class of each command. They are imported when they are needed:
 #: a compute host lacks what those of storage hosts import.
@@ -83,13 +83,13 @@ class MyDriver(app.App):
             command_manager=Commands(), deferred_help=True, **streams)
 
     def configure_logging(self) -> None:
-        """Show messages on standard error.
+        """Show messages on standard error; all of them with ``-v``.
 
-        Commands are imported after this, and oslo.utils then says at INFO that
-        a host has no default route, of which nobody needs to be told.
+        Commands are imported after this, which can cause messages, too.
         """
         super().configure_logging()
-        logging.getLogger('oslo_utils').setLevel(logging.WARNING)
+        if self.options.verbose_level <= self.DEFAULT_VERBOSE_LEVEL:
+            messages.limit(logging.getLogger().handlers[-1])
 
     def build_option_parser(self, description: str, version: str,
                             argparse_kwargs: dict[str, Any] | None = None

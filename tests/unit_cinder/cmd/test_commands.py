@@ -301,19 +301,44 @@ class StatusTest(commands.CommandTestCase):
 class MessagesTest(commands.CommandTestCase):
     """What commands say beside their output."""
 
-    def test_a_host_without_a_default_route(self):
-        """A command in a node without one meets the real message."""
-        def said(_args):
-            logging.getLogger('oslo_utils.netutils').info('no interface')
-            logging.getLogger('oslo_utils.netutils').warning('a warning')
-            logging.getLogger('mydriver').info('of ours')
+    def said(self, *messages, argv=('show',)):
+        """Run a command that logs; return what it prints to standard error.
+
+        :param messages: logger, level and text of each.
+        """
+        def log(_args):
+            for name, level, text in messages:
+                logging.getLogger(name).log(level, text)
             return iter(())
 
-        with mock.patch('mydriver.cmd.arguments.open_backends', said):
-            _status, _out, err = self.run_command('show')
-        self.assertNotIn('no interface', err)
-        self.assertIn('a warning', err)
-        self.assertIn('of ours', err)
+        with mock.patch('mydriver.cmd.arguments.open_backends', log):
+            _status, _out, err = self.run_command(*argv)
+        return err.splitlines()
+
+    def test_a_host_without_a_default_route(self):
+        """A command in a node without one meets the real message."""
+        self.assertEqual(['a warning', 'of ours'], self.said(
+            ('oslo_utils.netutils', logging.INFO, 'no interface'),
+            ('oslo_utils.netutils', logging.WARNING, 'a warning'),
+            ('mydriver', logging.INFO, 'of ours')))
+
+    def test_a_privileged_daemon_that_starts(self):
+        self.assertEqual(['of ours'], self.said(
+            ('oslo_privsep.daemon', logging.INFO, 'Running helper'),
+            ('oslo_privsep.daemon', logging.WARNING, 'privsep log: old'),
+            ('mydriver.privileged', logging.WARNING, 'of ours')))
+
+    def test_a_privileged_daemon_that_does_not_start(self):
+        """What sudo says is read by another thread."""
+        self.assertEqual(['early', 'failed', 'late'], self.said(
+            ('oslo_privsep.daemon', logging.WARNING, 'early'),
+            ('oslo_privsep.daemon', logging.CRITICAL, 'failed'),
+            ('oslo_privsep.daemon', logging.WARNING, 'late')))
+
+    def test_all_messages_are_shown_with_verbose(self):
+        self.assertIn('Running helper', self.said(
+            ('oslo_privsep.daemon', logging.INFO, 'Running helper'),
+            argv=('-v', 'show')))
 
 
 class RestoreTest(commands.CommandTestCase):

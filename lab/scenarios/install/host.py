@@ -167,14 +167,18 @@ class Host:
             unit or self.kind.unit])
         return result.text
 
-    def started(self) -> float:
-        """Return when its service was last started, seconds since the epoch.
+    def runs_since(self) -> float:
+        """Return from when on reports are those of the service's current run.
 
-        What the service reported before that counts for nothing.
+        A run reports until its very end. It ended before the next one began,
+        of which systemd tells the second; that second and the one that
+        :func:`.ready.fresh` allows for do not count.
+
+        :returns: seconds since the epoch.
         """
         said = self.ask('systemctl show --property ActiveEnterTimestamp '
                         f'--value --timestamp unix {self.kind.unit}')
-        return float(said.strip().removeprefix('@'))
+        return float(said.strip().removeprefix('@')) + 2
 
     def log(self) -> str:
         """Return what its service has logged since it was last started."""

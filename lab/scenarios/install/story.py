@@ -144,14 +144,14 @@ class Story:
     def _wait_storage(self) -> None:
         options = dataclasses.replace(self._cloud.options,
                                       backends=(self._backend,))
-        since = self._storage.started()
+        since = self._storage.runs_since()
         self._wait(lambda: ready.volume(self._rest, options, since),
                    self._storage)
         self._wait(lambda: ready.drivers_serve(self._storage.log(), 1),
                    self._storage)
 
     def _wait_compute(self) -> None:
-        since = self._compute.started()
+        since = self._compute.runs_since()
         self._wait(lambda: ready.compute(self._rest, since), self._compute)
 
     def _wait(self, probe: Callable[[], object], machine: host.Host) -> None:

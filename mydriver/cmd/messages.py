@@ -2,12 +2,15 @@
 """Which messages of libraries an operator sees beside a command's output."""
 
 import collections
+import contextlib
 import logging
+import threading
 
 #: oslo.privsep logs each start of a daemon in a dozen lines. Those that matter
 #: when it fails come before, and after, its message that it has failed: what
 #: sudo and the helper print is read in another thread.
-_PRIVSEP = 'oslo_privsep'
+#: oslo.log names a logger with a dot for the underscore, logging does not.
+_PRIVSEP = ('oslo.privsep', 'oslo_privsep')
 
 #: The most recent lines that are kept.
 _KEPT = 200
@@ -25,17 +28,20 @@ class OnFailure(logging.Filter):
         self._held: collections.deque[logging.LogRecord] = collections.deque(
             maxlen=_KEPT)
         self._has_failed = False
+        self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a message is shown now."""
-        if record.name.partition('.')[0] != _PRIVSEP or self._has_failed:
+        if not record.name.startswith(_PRIVSEP):
             return True
-        if record.levelno < logging.CRITICAL:
-            self._held.append(record)
-            return False
-        self._has_failed = True
-        while self._held:
-            self._handler.emit(self._held.popleft())
+        with self._lock:
+            if not self._has_failed and record.levelno < logging.CRITICAL:
+                self._held.append(record)
+                return False
+            self._has_failed = True
+            with self._handler.lock or contextlib.nullcontext():
+                while self._held:
+                    self._handler.emit(self._held.popleft())
         return True
 
 

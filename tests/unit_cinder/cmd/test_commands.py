@@ -13,6 +13,8 @@ import sys
 from unittest import mock
 import uuid
 
+from oslo_privsep import daemon
+
 from mydriver import exception, model
 from mydriver.backend import settings
 from mydriver.cmd import health, identity, main, show
@@ -25,6 +27,10 @@ from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 
 #: Those that read the journal on this host.
 OF_THE_HOST = ('restore', 'show', 'status')
+
+
+#: The logger that starts privileged daemons.
+PRIVSEP = daemon.LOG.name
 
 
 class ShowTest(commands.CommandTestCase):
@@ -324,20 +330,20 @@ class MessagesTest(commands.CommandTestCase):
 
     def test_a_privileged_daemon_that_starts(self):
         self.assertEqual(['of ours'], self.said(
-            ('oslo_privsep.daemon', logging.INFO, 'Running helper'),
-            ('oslo_privsep.daemon', logging.WARNING, 'privsep log: old'),
+            (PRIVSEP, logging.INFO, 'Running helper'),
+            (PRIVSEP, logging.WARNING, 'privsep log: old'),
             ('mydriver.privileged', logging.WARNING, 'of ours')))
 
     def test_a_privileged_daemon_that_does_not_start(self):
         """What sudo says is read by another thread."""
         self.assertEqual(['early', 'failed', 'late'], self.said(
-            ('oslo_privsep.daemon', logging.WARNING, 'early'),
-            ('oslo_privsep.daemon', logging.CRITICAL, 'failed'),
-            ('oslo_privsep.daemon', logging.WARNING, 'late')))
+            (PRIVSEP, logging.WARNING, 'early'),
+            (PRIVSEP, logging.CRITICAL, 'failed'),
+            (PRIVSEP, logging.WARNING, 'late')))
 
     def test_all_messages_are_shown_with_verbose(self):
         self.assertIn('Running helper', self.said(
-            ('oslo_privsep.daemon', logging.INFO, 'Running helper'),
+            (PRIVSEP, logging.INFO, 'Running helper'),
             argv=('-v', 'show')))
 
 

@@ -20,7 +20,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import netutils
 
-from mydriver import exception
+from mydriver import configuration, exception
 from mydriver.backend import opts, settings
 from mydriver.target import pool, state
 from mydriver.target.journal import sqlite
@@ -179,9 +179,11 @@ def read(files: Sequence[str], names: Sequence[str] = (),
     conf.register_opts(GLOBAL_OPTS)
     for one in (conf, cfg.CONF):
         try:
-            one([*(f'--config-file={f}' for f in files),
-                 *(f'--config-dir={d}' for d in directories)],
-                project='cinder', prog='cinder-volume')
+            with configuration.named(files or cfg.find_config_files(
+                    'cinder', 'cinder-volume'), directories):
+                one([*(f'--config-file={f}' for f in files),
+                     *(f'--config-dir={d}' for d in directories)],
+                    project='cinder', prog='cinder-volume')
         except cfg.Error as e:
             raise exception.ConfigurationError(
                 '--config-file, --config-dir', str(e),

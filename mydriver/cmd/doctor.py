@@ -9,12 +9,15 @@ from pathlib import Path
 import textwrap
 
 from cliff import lister
+from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.cmd import doctor_config, doctor_exports
 from mydriver.doctor import examine, findings, kinds, registry
 from mydriver.doctor.findings import Finding, Severity
 from mydriver.hostfiles import choices
+
+LOG = logging.getLogger(__name__)
 
 #: The host's root directory; tests use their own.
 ROOT = Path('/')
@@ -83,16 +86,25 @@ class Doctor(lister.Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Check; return the exit status."""
         try:
-            found = self._check(parsed_args)
+            return self._run(parsed_args)
         except exception.MyDriverError as e:
             print(e, file=self.app.stderr)
-            return _UNKNOWN
+        except Exception as e:
+            # cliff would return 1, which monitoring takes for a warning.
+            LOG.debug('Failed to check', exc_info=True)
+            print(f'mydriver doctor failed: {type(e).__name__}: {e}',
+                  file=self.app.stderr)
+        return _UNKNOWN
+
+    def _run(self, parsed_args: argparse.Namespace) -> int:
+        found = self._check(parsed_args)
         # As cliff's own run() does.
         self.formatter = self._formatter_plugins[parsed_args.formatter].obj
         if parsed_args.quiet or not self.app.options.verbose_level:
             print(one_line(found), file=self.app.stdout)
         else:
             self._print(parsed_args, found)
+        self.app.stdout.flush()
         return findings.exit_status(found)
 
     def take_action(self, parsed_args: argparse.Namespace

@@ -7,19 +7,15 @@ option that this release no longer has, is not noticed anywhere.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import difflib
-import os
-from pathlib import Path
 
 from oslo_config import cfg
 from oslo_privsep import priv_context
 
-from mydriver import privileged
+from mydriver import configuration, privileged
 from mydriver.backend import opts as backend_opts
 
 #: What the names of our options and sections begin with.
 PREFIX = 'mydriver_'
-
-Sections = Mapping[str, Mapping[str, object]]
 
 
 def concerns(files: Sequence[str], directories: Sequence[str],
@@ -29,27 +25,17 @@ def concerns(files: Sequence[str], directories: Sequence[str],
     :param files: configuration files.
     :param directories: directories with more ``*.conf`` files.
     :param backends: the sections of this driver's backends.
-    :raises OSError: when a file cannot be read.
-    :raises oslo_config.cfg.ConfigFileParseError: when it cannot be parsed.
+    :raises ConfigurationError: when a file cannot be read.
     """
     known = {section: dict(_names(options)) for sections, options in (
         ((backend_opts.SHARED_SECTION, *backends), backend_opts.VOLUME_OPTS),
         ((privileged.target_context.cfg_section,
           privileged.initiator_context.cfg_section), priv_context.OPTS),
     ) for section in sections}
-    return [sentence for section, names in read(files, directories).items()
+    return [sentence for section, names in configuration.parse(
+                configuration.files_of(files, directories)).items()
             for name in names
             for sentence in _judge(section, name.replace('-', '_'), known)]
-
-
-def read(files: Sequence[str], directories: Sequence[str]) -> Sections:
-    """Return the names that files set, by section."""
-    sections: dict[str, dict[str, object]] = {}
-    more = [os.fspath(path) for folder in directories
-            for path in sorted(Path(folder).glob('*.conf'))]
-    for path in (*files, *more):
-        cfg.ConfigParser(path, sections).parse()
-    return sections
 
 
 def _names(options: Sequence[cfg.Opt]) -> Iterator[tuple[str, str]]:

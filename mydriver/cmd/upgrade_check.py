@@ -9,6 +9,7 @@ It imports neither cinder nor nova, and needs neither extra, so it works on
 both kinds of host.
 """
 
+import argparse
 from collections.abc import Sequence
 import importlib.metadata
 import os
@@ -17,7 +18,7 @@ import sys
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
-from mydriver import exception, releases
+from mydriver import configuration, exception, releases
 from mydriver.backend import opts
 from mydriver.cmd import backends, identity, option_names
 from mydriver.target.journal import sqlite
@@ -215,15 +216,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status.
     """
     conf = cfg.ConfigOpts()
+    words = list(sys.argv[1:] if argv is None else argv)
+    by_default = cfg.find_config_files('cinder', 'cinder-volume')
+    named = _named(words)
     try:
-        return int(upgradecheck.main(
-            conf, project='cinder', upgrade_command=Checks(conf),
-            argv=list(sys.argv[1:] if argv is None else argv),
-            default_config_files=cfg.find_config_files(
-                'cinder', 'cinder-volume')))
-    except cfg.Error as e:
+        with configuration.named(named.config_file or by_default,
+                                 named.config_dir):
+            return int(upgradecheck.main(
+                conf, project='cinder', upgrade_command=Checks(conf),
+                argv=words, default_config_files=by_default))
+    except (cfg.Error, exception.ConfigurationError) as e:
         print(e, file=sys.stderr)
         return _ERROR
+
+
+def _named(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the configuration that arguments name."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ('--config-file', '--config-dir'):
+        parser.add_argument(option, action='append', default=[])
+    return parser.parse_known_args(argv)[0]
 
 
 if __name__ == '__main__':

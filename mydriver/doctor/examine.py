@@ -4,10 +4,9 @@
 from collections.abc import Iterator, Sequence
 import concurrent.futures
 import os
+import re
 import subprocess
 import threading
-
-from oslo_config import iniparser
 
 from mydriver import exception
 from mydriver.doctor import commands, findings
@@ -83,11 +82,10 @@ def _of_setting(host: Host, error: exception.ConfigurationError) -> Found:
     command = commands.of_text(error.remedy)
     if command:
         return findings.error(what, command)
-    line = (error.__cause__.lineno if isinstance(
-        error.__cause__, iniparser.ParseError) else None)
+    at = re.match(r'line (\d+)\b', error.problem)
     path = error.option if os.path.isabs(error.option) else None
     return findings.error(f'{what} {error.remedy}',
-                          commands.edit(host, line, path))
+                          commands.edit(host, int(at[1]) if at else None, path))
 
 
 def fix(found: Sequence[Finding]) -> Iterator[str]:

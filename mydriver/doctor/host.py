@@ -12,9 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from oslo_config import cfg, iniparser
-
-from mydriver import exception
+from mydriver import configuration
 from mydriver.hostfiles import choices
 from mydriver.hostfiles import root as roots
 
@@ -96,24 +94,13 @@ class Host:
         values = self.sections().get(section, {}).get(name)
         return values[-1] if values else None
 
-    def sections(self) -> dict[str, dict[str, list[str]]]:
+    def sections(self) -> configuration.Sections:
         """Return the values that the files give, by section and option.
 
         :raises ConfigurationError: when a file cannot be read; the text does
             not have the contents of the file, which may be secret.
         """
-        found: dict[str, dict[str, list[str]]] = {}
-        for path in self.config():
-            try:
-                cfg.ConfigParser(path, found).parse()
-            except iniparser.ParseError as e:
-                raise exception.ConfigurationError(
-                    path, f'line {e.lineno}: {e.msg}', 'Correct the line.'
-                    ) from e
-            except OSError as e:
-                raise exception.ConfigurationError(
-                    path, f'{e.strerror}', 'Run the command as root.') from e
-        return found
+        return configuration.parse(self.config())
 
     def choices(self) -> choices.Choices:
         """Return what the files of ``mydriver setup`` would depend on."""

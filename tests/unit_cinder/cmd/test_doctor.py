@@ -318,6 +318,26 @@ class ConfigTest(CommandTestCase):
         self.mended(found['Remedy'], 'sed -i "${1#+}d" "$2"')
         self.assertNotIn('no equals', str(self.call('--all')))
 
+    def test_a_file_that_is_not_utf_8(self):
+        with (self.folder / 'etc/cinder/cinder.conf').open('ab') as f:
+            f.write(b'x = caf\xe9\n')
+        status, found = self.wrong('storage')
+        self.assertEqual(2, status)
+        found = next(f for f in found if f['Check'] == 'backends')
+        self.assertIn('cinder.conf: line 9 is not UTF-8', found['What'])
+        self.mended(found['Remedy'], 'sed -i "${1#+}d" "$2"')
+
+    def test_a_fault_of_the_command_is_no_warning(self):
+        status, _, err = self.call('storage', '-c', 'Nope', '-f', 'json')
+        self.assertEqual(3, status)
+        self.assertIn('Nope', err)
+        with mock.patch.object(command.kinds, 'describe',
+                               side_effect=RuntimeError('a fault')):
+            status, _, err = self.call('storage')
+        self.assertEqual(3, status)
+        self.assertEqual('mydriver doctor failed: RuntimeError: a fault\n',
+                         err)
+
     def test_an_option_that_nobody_knows(self):
         self.configure_more('mydriver_store_pth = /x\n')
         severity, remedy = self.only('options')

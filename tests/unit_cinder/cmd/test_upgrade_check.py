@@ -209,6 +209,16 @@ class OptionsTest(CheckTestCase):
         self.assertIn('There is no configuration of cinder-volume here',
                       out.getvalue())
 
+    def test_a_file_that_is_not_utf_8(self):
+        with open(self.conf, 'ab') as f:
+            f.write(b'x = caf\xe9\n')
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err):
+            self.assertEqual(255, upgrade_check.main(
+                ['--config-file', self.conf, 'upgrade', 'check']))
+        self.assertRegex(err.getvalue(),
+                         rf'^{self.conf}: line \d+ is not UTF-8\.')
+
     def test_files_in_a_directory(self):
         folder = os.path.join(self.folder, 'more')
         os.mkdir(folder)

@@ -128,7 +128,8 @@ def parse(text: str) -> Event | None:
     try:
         found, _ = json.JSONDecoder().raw_decode(rest)
         return _from_dict(found)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError,
+            RecursionError):
         return None
 
 

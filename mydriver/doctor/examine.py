@@ -84,8 +84,8 @@ def _of_setting(host: Host, error: exception.ConfigurationError) -> Found:
         return findings.error(what, command)
     at = re.match(r'line (\d+)\b', error.problem)
     path = error.option if os.path.isabs(error.option) else None
-    return findings.error(f'{what} {error.remedy}',
-                          commands.edit(host, int(at[1]) if at else None, path))
+    return findings.error(f'{what} {error.remedy}', commands.edit(
+        host, int(at[1]) if at else None, path))
 
 
 def fix(found: Sequence[Finding]) -> Iterator[str]:

@@ -4,7 +4,6 @@
 from collections.abc import Iterable
 import dataclasses
 
-from mydriver import events
 from mydriver.trace import derived, patterns, record
 from mydriver.trace.steps import (
     CALL,
@@ -68,7 +67,7 @@ class Finder:
             proof(one), request_id=one.request_id, **fields))
 
     def _event(self, one: record.Record) -> bool:
-        event = events.parse(one.text)
+        event = one.event
         if event is None:
             return False
         if event.phase in ('lock',) and event.duration_ms < _WAIT_MIN_S * 1e3:
@@ -110,7 +109,7 @@ class Finder:
         return True
 
     def _lock(self, one: record.Record) -> bool:
-        if matched := patterns.ACQUIRED.search(one.text):
+        if matched := patterns.ACQUIRED.match(one.text):
             name = patterns.function(matched[2])
             if (waited := patterns.number(matched[3])) >= _WAIT_MIN_S:
                 self._add(one, f'{name}: lock', waited, WAIT)
@@ -118,7 +117,7 @@ class Finder:
                 self._open['lock', name, one.source.name,
                            one.request_id] = one
             return True
-        matched = patterns.RELEASED.search(one.text)
+        matched = patterns.RELEASED.match(one.text)
         if matched is None:
             return False
         # Other locks of the services are of no interest unless waited for.
@@ -145,9 +144,9 @@ class Finder:
         return True
 
     def _traced(self, one: record.Record) -> bool:
-        matched = RETURN.search(one.text)
+        matched = RETURN.match(one.text)
         if matched is None:
-            return bool(CALL.search(one.text))
+            return bool(CALL.match(one.text))
         name = patterns.CALLED_BY.get(matched[1], matched[1])
         self._add(one, name, patterns.number(matched[3]) / 1e3, OPERATION,
                   outcome=OK if matched[2] == 'return' else FAILED)
@@ -202,7 +201,7 @@ class Finder:
                 name, kind, error = (patterns.api_name(method, url), REQUEST,
                                      'no answer is logged')
             elif key[0] == 'lock' and (
-                    matched := patterns.ACQUIRED.search(one.text)):
+                    matched := patterns.ACQUIRED.match(one.text)):
                 name, kind, error = (key[1], patterns.kind(matched[2]),
                                      'no end is logged')
             else:

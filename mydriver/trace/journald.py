@@ -18,6 +18,8 @@ _FIELD_MAX = record.LINE_MAX
 _FIELDS_MAX = 200
 #: An entry longer than this is ignored, bytes.
 _ENTRY_MAX = 8 * 1024 * 1024
+#: The year 10000, seconds: datetime ends there.
+_TIME_END = 253402300800
 
 Entry = dict[str, str]
 
@@ -128,7 +130,9 @@ def _record(entry: Entry, order: int) -> record.Record | None:
     """Return the record that an entry stands for."""
     try:
         time = int(entry['__REALTIME_TIMESTAMP']) / 1e6
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
+        return None
+    if not 0 <= time < _TIME_END:
         return None
     unit = (entry.get('_SYSTEMD_UNIT') or entry.get('SYSLOG_IDENTIFIER')
             or entry.get('_COMM', ''))

@@ -5,6 +5,8 @@ import dataclasses
 import datetime
 import re
 
+from mydriver import events
+
 #: A line longer than this is cut, bytes.
 LINE_MAX = 64 * 1024
 
@@ -76,6 +78,17 @@ class Record:
     def flow(self) -> str:
         """The request that all of it began with."""
         return self.global_id or self.request_id
+
+    @property
+    def event(self) -> events.Event | None:
+        """The event that it is. A line that only quotes one is none.
+
+        Others log what users name their servers and volumes.
+        """
+        if self.logger != events.__name__ or not self.text.startswith(
+                events.MARK):
+            return None
+        return events.parse(self.text)
 
     @property
     def is_error(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import dataclasses
 import re
 
-from mydriver import events, exception
+from mydriver import exception
 from mydriver.trace import logs, record
 
 #: What a request may do, most telling first.
@@ -73,7 +73,7 @@ class Flow:
 
 def kind_of(found: record.Record) -> str:
     """Return what a line shows that its request does; empty if nothing."""
-    if event := events.parse(found.text):
+    if event := found.event:
         return _EVENTS.get(event.operation, '')
     return next((kind for pattern, kind in _TEXTS
                  if pattern.search(found.text)), '')

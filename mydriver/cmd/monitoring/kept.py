@@ -120,7 +120,7 @@ class Kept:
             return {name: Log.of_primitives(log)
                     for name, log in found['logs'].items()}
         except (ValueError, TypeError, KeyError, AttributeError,
-                RecursionError) as e:
+                OverflowError, RecursionError) as e:
             raise exception.ConfigurationError(
                 '--events-state', f'{self._path} is damaged, or of another '
                 f'release ({exception.shown(str(e))})',

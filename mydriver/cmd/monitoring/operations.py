@@ -157,15 +157,14 @@ class OperationsSource:
 
 
 def _count(counted: tally.Tally, found: Iterable[record.Record]) -> int:
-    """Count the events among some records, and nothing that quotes one.
+    """Count the events among some records.
 
     :returns: how many records there were.
     """
     seen = 0
     for one in found:
         seen += 1
-        if one.logger == events.__name__ and one.text.startswith(
-                events.MARK) and (event := events.parse(one.text)):
+        if event := one.event:
             counted.add(one.source.service, event)
     return seen
 

@@ -217,6 +217,21 @@ class OtherLinesTest(unittest.TestCase):
         log(2, '<== connect_volume: exception (950ms) E()', NOVA)
         self.assertEqual(steps.FAILED, lines.found(log)[0].outcome)
 
+    def test_what_others_quote_proves_nothing(self):
+        """As names that users gave, which a service logs at DEBUG."""
+        log = lines.Log('cinder-volume')
+        event = lines.Log('x').event(1, 'terminate_connection', CINDER,
+                                     error='Forged').lines[0]
+        for quoted in (event, event.partition('] ')[2],
+                       '<== connect_volume: exception (950ms) E()',
+                       'Lock "a" acquired by "b.do_attach" :: waited 9.5s'):
+            log(1, f"Task 'extract' got {{'display_name': '{quoted}'}}",
+                CINDER, NOVA, logger='cinder.volume.flows.common')
+        log(2, event.partition('] ')[2], CINDER, NOVA,
+            logger='cinder.volume.flows.common')
+        self.assertEqual([], lines.found(log))
+        self.assertEqual({None}, {r.event for r in log.records()})
+
     def test_the_part_of_the_volume_service(self):
         log = lines.Log('cinder-volume')
         log(1, 'Something first', CINDER, NOVA, logger='cinder.x')

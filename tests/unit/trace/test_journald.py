@@ -98,8 +98,9 @@ class JournalTest(unittest.TestCase):
     def test_entries_that_make_no_record(self):
         self.assertEqual([], self.read(
             entry(f'started {LOCAL}'), entry(f'{LOCAL}', MESSAGE=f'{LOCAL}'),
-            {**entry(f'INFO x [None {LOCAL}] y'),
-             '__REALTIME_TIMESTAMP': 'never'}))
+            *({**entry(f'INFO x [None {LOCAL}] y'),
+               '__REALTIME_TIMESTAMP': time}
+              for time in ('never', '-1', '9' * 30, '9' * 400, '9' * 9999))))
 
 
 class DamagedTest(unittest.TestCase):

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 import tempfile
@@ -344,8 +345,11 @@ class StateTest(OperationsTestCase):
         self.operations()
         for text in ('', '{', '[]', '{"version": 2}',
                      '{"version": 1, "logs": {"x": {}}}',
-                     self.state.read_text().replace('"gaps": 0',
-                                                    '"gaps": null')):
+                     *(re.sub(rf'"{key}": \d+', f'"{key}": {value}',
+                              self.state.read_text())
+                       for key, value in (('gaps', 'null'),
+                                          ('offset', 'Infinity'),
+                                          ('offset', '1e400')))):
             self.state.write_text(text)
             found, err = self.operations(status=1)
             self.assertIn(f'{self.state} is damaged', err)

@@ -24,7 +24,7 @@ _OPEN, _FOR_LINES = 32, 2000
 #: How much is read at once, bytes.
 _BLOCK = 1 << 20
 
-_LOG = re.compile(r'(.+?)[._-]?(?:log|out)((?:[.-]\d+)*)(\.gz)?$')
+_LOG = re.compile(r'(.+?)[._-]?(?:log|out)((?:[._-]\d+)*)(\.gz)?$')
 #: What syslog, and ``journalctl`` by default, write in front of a line: time,
 #: host, and the name of the program.
 _SYSLOG = re.compile(

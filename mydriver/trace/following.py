@@ -106,6 +106,11 @@ class Follower:
             after = [*found].index(place.head) + 1 if (
                 place.head in found) else 0
             chain = [(newer, 0) for newer in streams[after:]]
+            # The file was empty. It is gone if it is neither the current one
+            # nor a rotated one, which may still be empty.
+            self.is_gap |= bool(
+                not chain and current and _inode(current) != place.inode
+                and _NOTHING not in found)
         elif current and _is_of(current, place):
             return [(current, place.offset)]
         else:
@@ -138,10 +143,10 @@ class Follower:
 
         :param current: it may have been renamed since it was opened.
         """
-        but = os.fstat(current.fileno()).st_ino if current else None
+        but = _inode(current) if current else None
         name = re.compile(
-            re.escape(self._path.name) + r'[.-]\d[\d.-]*(\.gz)?|'
-            + re.escape(self._path.stem) + r'[.-]\d[\d.-]*'
+            re.escape(self._path.name) + r'[.-]\d[\d._-]*(\.gz)?|'
+            + re.escape(self._path.stem) + r'[.-]\d[\d._-]*'
             + re.escape(self._path.suffix) + r'(\.gz)?')
         found = []
         for entry in os.scandir(self._path.parent):
@@ -156,7 +161,7 @@ class Follower:
 
         :param is_last: the service may be writing its last line.
         """
-        inode = os.fstat(stream.fileno()).st_ino
+        inode = _inode(stream)
         stream.seek(0)
         head = stream.read(_HEAD_BYTES)
         stream.seek(offset)
@@ -189,6 +194,10 @@ def matching(block: bytes, word: bytes) -> bytes:
         lines.append(block[block.rfind(b'\n', 0, at) + 1:end])
         at = block.find(word, end)
     return b'\n'.join(lines)
+
+
+def _inode(stream: IO[bytes]) -> int:
+    return os.fstat(stream.fileno()).st_ino
 
 
 def _plain(path: Path) -> IO[bytes]:

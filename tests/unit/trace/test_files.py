@@ -117,6 +117,7 @@ class FindTest(unittest.TestCase):
                 ('cinder-volume.log.1', 'cinder-volume', ''),
                 ('cinder-api.log.12.gz', 'cinder-api', ''),
                 ('nova-api.log-20261127.gz', 'nova-api', ''),
+                ('nova-api.log.2026-11-27_10-05', 'nova-api', ''),
                 ('nova_api_wsgi.log', 'nova-api', 'wsgi'),
                 ('cinder/volume.log', 'cinder-volume', '')):
             found = files.source_of(Path(name))

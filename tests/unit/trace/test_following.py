@@ -210,6 +210,16 @@ class FollowingTest(FollowingTestCase):
             self.write()
         self.assertEqual([5, 6, 7, 8, 9, 10], self.read())
 
+    def test_names_with_times(self):
+        """As oslo.log's rotation by hours, minutes and seconds makes them."""
+        for suffix in ('2026-11-27_10', '2026-11-27_10-05',
+                       '2026-11-27_10-05-09'):
+            self.write()
+            self.log.rename(self.folder / f'cinder-volume.log.{suffix}')
+            self.write()
+        self.assertEqual([5, 6, 7, 8, 9, 10], self.read())
+        self.assertEqual(0, self.gaps)
+
     def test_logs_of_others(self):
         for name in ('cinder-volume.log.old', 'cinder-volume-backup.log',
                      'cinder-volume2.log', 'other.log.1'):
@@ -325,6 +335,16 @@ class EmptyTest(FollowingTestCase):
         self.assertEqual(0, self.gaps)
 
 
+    def test_it_grows_and_is_gone(self):
+        self.assertEqual([], self.read())
+        self.write()
+        self.rename()
+        self.write()  # as another file, while the first one is there
+        self.rotated(1).unlink()
+        self.assertEqual([1], self.read())
+        self.assertEqual(1, self.gaps)
+
+
 class AnyOrderTest(unittest.TestCase):
     """Whatever happens in whatever order, each event is read once."""
 
@@ -336,6 +356,7 @@ class AnyOrderTest(unittest.TestCase):
         ['rename', 'compress', 'read', 'write', 'copytruncate'])
     @hypothesis.example(
         ['rename', 'rename', 'read', 'write', 'compress', 'rename'])
+    @hypothesis.example(['copytruncate', 'compress', 'read', 'rename'])
     def test_each_event_once(self, steps):
         its = FollowingTestCase()
         its.setUp()
@@ -357,6 +378,7 @@ class AnyOrderTest(unittest.TestCase):
             for _ in range(12):
                 read += its.read(1)
             self.assertEqual(list(range(1, its.written)), read)
+            self.assertEqual(0, its.gaps)
         finally:
             its.doCleanups()
 

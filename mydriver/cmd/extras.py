@@ -14,3 +14,16 @@ def needs_storage(command: str, missing: ModuleNotFoundError
     return exception.ConfigurationError(
         f'mydriver {command}', str(missing),
         'This command is for storage hosts. Install mydriver[storage] there.')
+
+
+def needs_either(command: str, missing: ModuleNotFoundError
+                 ) -> exception.ConfigurationError:
+    """Return the error of a command that both kinds of host run.
+
+    :param command: see :func:`needs_storage`.
+    :param missing: what is in both extras.
+    """
+    return exception.ConfigurationError(
+        f'mydriver {command}', str(missing),
+        'Install mydriver[compute] on a compute host, mydriver[storage] on a '
+        'storage host.')

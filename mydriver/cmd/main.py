@@ -11,7 +11,7 @@ from typing import Any
 from cliff import app, commandmanager
 
 from mydriver import exception, releases
-from mydriver.cmd import extras, messages
+from mydriver.cmd import completion, extras, messages
 
 #: Module and class of each command. They are imported when they are needed:
 #: a compute host lacks what those of storage hosts import.
@@ -81,6 +81,7 @@ class MyDriver(app.App):
             'those of a backend in Ceph; trace an attach through the logs.',
             version=releases.own(),
             command_manager=Commands(), deferred_help=True, **streams)
+        self.command_manager.add_command('complete', completion.Complete)
 
     def configure_logging(self) -> None:
         """Show messages on standard error; all of them with ``-v``.

@@ -85,7 +85,9 @@ class Metrics(command.Command):
         try:
             return _export(parsed_args, stdout)
         except ModuleNotFoundError as e:
-            raise extras.needs_storage('metrics', e) from e
+            needs = (extras.needs_either if parsed_args.events_only
+                     else extras.needs_storage)
+            raise needs('metrics', e) from e
 
 
 def _export(parsed: argparse.Namespace, stdout: TextIO) -> int:

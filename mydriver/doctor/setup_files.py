@@ -37,7 +37,7 @@ def _setup_files(host: Host) -> Iterator[Found]:
     except exception.ConfigurationError as e:
         if isinstance(e.__cause__, PermissionError):
             raise
-        path = shlex.quote(str(host.at(e.option)))
+        path = shlex.quote(e.option)
         yield findings.error(
             f'{e.option}: {e.problem}. Restore it from a copy, or move it '
             'away and install the files again.',

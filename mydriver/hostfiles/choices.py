@@ -74,12 +74,18 @@ def merge(given: Mapping[str, Any], earlier: Mapping[str, Any]
           ) -> dict[str, Any]:
     """Return the options to use: those given, else those of earlier.
 
+    An earlier path of stores goes with their kind.
+
     :param given: options by name; None means not given.
     :param earlier: what the manifest has.
     """
-    return {name: value for name in OPTIONS
-            if (value := given.get(name) if given.get(name) is not None
-                else earlier.get(name)) is not None}
+    found = {name: value for name in OPTIONS
+             if (value := given.get(name) if given.get(name) is not None
+                 else earlier.get(name)) is not None}
+    if given.get('store_path') is None and 'reflink' not in (
+            given.get('store') or ['reflink']):
+        found.pop('store_path', None)
+    return found
 
 
 def choose(kind: str, options: Mapping[str, Any]) -> Choices:
@@ -165,7 +171,7 @@ def _stores(options: Mapping[str, Any]) -> tuple[str, ...]:
     if options.get('gateway') and 'rbd' not in stores:
         raise exception.ConfigurationError(
             '--gateway', 'gateways serve the store rbd, which is not among '
-            'the stores', 'Add --store rbd, or leave --gateway out.')
+            'the stores', 'Add --store rbd, or use --no-gateway.')
     if options.get('store_path') and 'reflink' not in stores:
         raise exception.ConfigurationError(
             '--store-path', 'it is for the store reflink, which is not among '

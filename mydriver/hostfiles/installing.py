@@ -48,7 +48,7 @@ def install(root: roots.Root, made: manifest.Manifest,
     """
     changes = planning.plan(root, made, files)
     if not force:
-        planning.refuse_foreign(changes)
+        planning.refuse_foreign(root, changes)
     kept = [c for c in changes if c.state is State.CHANGED
             and (c.wanted is None or not force)]
     to_do = [c for c in changes if c.differs and c not in kept]

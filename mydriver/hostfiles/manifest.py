@@ -126,7 +126,7 @@ def load(root: roots.Root, kind: str) -> Manifest | None:
         return result
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise exception.ConfigurationError(
-            path, f'this record of installed files is damaged: '
+            root.shown(path), f'this record of installed files is damaged: '
             f'{type(e).__name__}: {e}', 'Restore it from a copy, or move it '
             'away: the files that it names are left alone then.') from e
 

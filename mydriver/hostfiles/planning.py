@@ -106,12 +106,15 @@ def _lines(file: entries.Found | catalogue.HostFile | None) -> list[str]:
     return file.content.decode(errors='backslashreplace').splitlines()
 
 
-def refuse_foreign(changes: Sequence[Change]) -> None:
+def refuse_foreign(root: roots.Root, changes: Sequence[Change]) -> None:
     """Refuse to overwrite files that are not ours.
 
+    :param root: where they are.
+    :param changes: the planned ones.
     :raises ConfigurationError: which names all of them.
     """
-    foreign = [c.path for c in changes if c.state is State.FOREIGN]
+    foreign = [root.shown(c.path) for c in changes
+               if c.state is State.FOREIGN]
     if foreign:
         raise exception.ConfigurationError(
             ', '.join(foreign), 'not made by mydriver setup, and different. '

@@ -26,15 +26,20 @@ class Root:
 
     def __init__(self, path: str = '/') -> None:
         self.path = os.path.realpath(path)
-        if not os.path.isdir(self.path):
+        # An empty path, as of a variable that is not set, would be here.
+        if not path or not os.path.isdir(self.path):
             raise exception.ConfigurationError(
-                '--root', f'{path} is not a directory', 'Create it, or mount '
-                'the filesystem that belongs there.')
+                '--root', f'{path!r} is not a directory', 'Create it, or '
+                'mount the filesystem that belongs there.')
 
     @property
     def is_host(self) -> bool:
         """Whether this is the root of the running system."""
         return self.path == '/'
+
+    def shown(self, path: str) -> str:
+        """Return a path in the root as the running system names it."""
+        return path if self.is_host else self.path + path
 
     def read(self, path: str) -> entries.Found | None:
         """Return a file; None when there is none.
@@ -196,11 +201,10 @@ class Root:
 
     def _error(self, path: str, error: OSError
                ) -> exception.ConfigurationError:
-        where = path if self.is_host else self.path + path
         remedy = 'See the reason, and run the command again.'
         if error.errno in (errno.EACCES, errno.EPERM):
             remedy = 'Run the command as root.'
         elif error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
             remedy = 'Move it away, and run the command again.'
         return exception.ConfigurationError(
-            where, f'it cannot be used: {error.strerror}', remedy)
+            self.shown(path), f'it cannot be used: {error.strerror}', remedy)

@@ -86,6 +86,12 @@ class MissingExtraTest(commands.CommandTestCase):
                 self.assertIn(f'mydriver {name}: ', err)
                 self.assertIn('Install mydriver[storage] there.', err)
 
+    def test_metrics_of_a_compute_host_name_that_of_it(self):
+        with mock.patch.dict(sys.modules, {'prometheus_client': None}):
+            status, _, err = self.run_command('metrics', '--events-only')
+        self.assertNotEqual(0, status)
+        self.assertIn('Install mydriver[compute] on a compute host', err)
+
     def test_help_names_it_and_lists_what_can_be_used(self):
         out = io.StringIO()
         with mock.patch.dict(sys.modules, {'mydriver.cmd.status': None}), \

@@ -85,6 +85,15 @@ class SetupTest(SetupTestCase):
         # What is only shown is not remembered.
         self.assertEqual((0, NOTHING, ''), self.call())
 
+    def test_the_path_of_stores_goes_with_their_kind(self):
+        self.call('--install', *BINDIR, '--store-path', '/srv/a')
+        status, out, err = self.call('--install', '--store', 'lvmthin')
+        self.assertEqual((0, ''), (status, err), out)
+        self.assertNotIn('/srv/a', self.get(UNIT))
+        status, _, err = self.call('--store-path', '/srv/a')
+        self.assertEqual(2, status)
+        self.assertIn('Add --store reflink', err)
+
     def test_a_file_that_somebody_changed(self):
         self.call('--install', *BINDIR)
         self.put(UNIT, 'mine\n')
@@ -106,7 +115,7 @@ class SetupTest(SetupTestCase):
         before = self.tree()
         status, out, err = self.call('--install', *BINDIR)
         self.assertEqual((2, ''), (status, out))
-        self.assertIn(UNIT, err)
+        self.assertIn(f'{self.root.path}{UNIT}', err)
         self.assertIn('--force', err)
         self.assertEqual(before, self.tree())
         self.assertEqual(0, self.call('--install', '--force', *BINDIR)[0])
@@ -160,6 +169,12 @@ class SetupTest(SetupTestCase):
             self.folder = self.folder.parent
         self.assertEqual(2, status)
         self.assertIn('is not a directory', err)
+
+    def test_an_empty_root_is_not_the_working_directory(self):
+        err = io.StringIO()
+        self.assertEqual(2, main.main(
+            ['setup', 'storage', '--root', '', '--install'], stderr=err))
+        self.assertIn("'' is not a directory", err.getvalue())
 
 
 class LiveTest(SetupTestCase):

@@ -189,6 +189,11 @@ def read(files: Sequence[str], names: Sequence[str] = (),
                 '--config-file, --config-dir', str(e),
                 'Pass the cinder.conf of cinder-volume.') from e
     enabled = [n for n in conf.enabled_backends or () if n]
+    for name in enabled:
+        if name in (opts.SHARED_SECTION, 'DEFAULT'):
+            raise exception.ConfigurationError(
+                'enabled_backends', f'[{name}] is no section of a backend',
+                'Take it off the list.')
     ours = {n: Backend(n, section) for n in enabled
             if (section := Section(conf, n)).safe_get(
                 'volume_driver') == DRIVER}

@@ -133,6 +133,10 @@ def _sources(parsed: argparse.Namespace) -> 'list[collector.Source]':
             '--events-only', 'there are no backends, so nothing is known of '
             'logs, and of a place for what was counted',
             'Add --events or --events-unit, and --events-state.')
+    if path in parsed.events:
+        raise exception.ConfigurationError(
+            '--events-state', f'{path} is one of the logs',
+            'Name another file, which this command makes.')
     if logs:
         from mydriver.cmd.monitoring import kept, operations
         found.append(operations.OperationsSource(logs, kept.Kept(Path(path))))

@@ -119,9 +119,11 @@ def _config_files(host: Host) -> Iterator[Found]:
     if not config:
         yield findings.error(
             f'There is no {" or ".join(host.files)}.',
-            f'install -D -m 0640 -g {host.user} {host.at(catalogue.SAMPLES)}/'
-            f'{_PROJECTS[host.kind]}.conf.sample {host.at(host.files[0])} && '
-            + commands.edit(host))
+            ('' if hosts.has_user(host.user) else
+             f'useradd --system --shell /usr/sbin/nologin {host.user} && ')
+            + f'install -D -m 0640 -g {host.user} '
+            f'{host.at(catalogue.SAMPLES)}/{_PROJECTS[host.kind]}.conf.sample '
+            f'{host.at(host.files[0])} && {commands.edit(host)}')
     for path in [*config, *(str(host.at(d)) for d in host.directories)]:
         try:
             grants.check_owner(path)

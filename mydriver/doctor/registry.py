@@ -11,5 +11,5 @@ from mydriver.doctor import (
 )
 
 #: In the order in which they run: causes before their effects.
-CHECKS = (*common.CHECKS, *setup_files.CHECKS, *privsep.CHECKS,
+CHECKS = (*setup_files.CHECKS, *common.CHECKS, *privsep.CHECKS,
           *storage.CHECKS, *compute.CHECKS, *volumes.CHECKS)

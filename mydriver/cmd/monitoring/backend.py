@@ -36,12 +36,26 @@ class BackendSource:
         if self._store is None:
             self._store = settings.store_of(self._backend.section, self.name)
         if isinstance(self._store, lvmthin.LvmThinStore):
+            if self._is_to_be_made(self._store):
+                return
             self._pool(self._store, families)
         room = self._store.capacity()
         families.add('store_size_bytes', room.total_bytes, self.name)
         families.add('store_free_bytes', room.free_bytes, self.name)
         families.add('store_provisioned_bytes', room.provisioned_bytes,
                      self.name)
+
+    def _is_to_be_made(self, store: lvmthin.LvmThinStore) -> bool:
+        """Tell whether cinder-volume makes the pool when it first starts."""
+        if store.is_known or self._backend.has_journal():
+            return False
+        try:
+            store.check()
+        except exception.NotYetMade:
+            return True
+        except exception.MyDriverError:
+            pass  # the samples show what is wrong
+        return False
 
     def _pool(self, store: lvmthin.LvmThinStore,
               families: catalogue.Families) -> None:

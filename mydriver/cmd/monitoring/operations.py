@@ -78,10 +78,11 @@ class FileLog:
                     io.BytesIO(block), self._source, [_WORD]))
                 if block and not known:
                     problem = (f'{self.name}: its lines with events are not '
-                               'in a default format of oslo.log')
+                               'in a default format of oslo.log, and are not '
+                               'counted')
         finally:
             its.place = follower.place
-            its.gaps += follower.is_gap
+            its.gaps += follower.is_gap or bool(problem)
         return problem
 
 
@@ -153,7 +154,9 @@ class OperationsSource:
         if problems:
             raise exception.ConfigurationError(
                 '--events', '; '.join(problems), 'The user of this command '
-                'must be able to read the logs and their directories.')
+                'must be able to read the logs and their directories, and the '
+                'services must log in that format, or to the journal '
+                '(--events-unit).')
 
 
 def _count(counted: tally.Tally, found: Iterable[record.Record]) -> int:

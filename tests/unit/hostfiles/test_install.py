@@ -455,4 +455,4 @@ class ManifestTest(hostroot.SetupTestCase):
         self.put(path, text.replace(old, new, 1), 0o600)
         with self.assertRaises(exception.ConfigurationError) as caught:
             manifest.load(self.root, self.KIND)
-        self.assertEqual(path, caught.exception.option)
+        self.assertEqual(self.root.shown(path), caught.exception.option)

@@ -133,6 +133,17 @@ class BackendsTest(commands.ConfTestCase):
                                     'target_port'):
             _ = self.read()['disks'].settings
 
+    def test_a_section_that_is_no_backends(self):
+        for name in ('backend_defaults', 'DEFAULT'):
+            self.write(f"""
+                [DEFAULT]
+                enabled_backends = disks, {name}
+            """)
+            with self.assertRaisesRegex(
+                    exception.ConfigurationError,
+                    rf'enabled_backends: \[{name}\] is no section'):
+                backends.read([self.conf])
+
     def test_privsep_is_configured_by_the_same_file(self):
         self.write(commands.CONF + """
             [mydriver_privsep_target]

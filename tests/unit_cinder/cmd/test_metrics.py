@@ -216,6 +216,13 @@ class MetricsTest(MetricsTestCase):
 class PoolTest(MetricsTestCase):
     """Backends on a thin pool."""
 
+    def test_a_pool_that_is_still_to_be_made(self):
+        self.store = lvmthin.LvmThinStore('vg', FakePool(self.folder))
+        status, found, err = self.metrics('disks')
+        self.assertEqual(0, status, err)
+        self.assert_value(found, 0, 'journal_present', backend='disks')
+        self.assert_value(found, None, 'pool_working', backend='disks')
+
     def status(self, found):
         """Return the metrics for a state of the pool."""
         pool = FakePool(self.folder)

@@ -243,6 +243,9 @@ class OperationsTest(OperationsTestCase):
         self.append(event())
         found, _ = self.operations()
         self.assert_operation(found, 1, outcome='ok')
+        # Once they are behind, this says that some were not counted.
+        self.assert_value(found, 1, 'event_log_gaps_total',
+                          log=str(self.log))
 
     def test_the_log_that_oslo_writes(self):
         """The format is oslo.log's own."""
@@ -340,6 +343,12 @@ class OperationsTest(OperationsTestCase):
 
 class StateTest(OperationsTestCase):
     """What is kept between two scrapes."""
+
+    def test_it_is_none_of_the_logs(self):
+        status, _, err = self.metrics('--events', str(self.log),
+                                      '--events-state', str(self.log))
+        self.assertEqual(1, status)
+        self.assertIn(f'{self.log} is one of the logs', err)
 
     def test_damage_is_reported(self):
         self.operations()

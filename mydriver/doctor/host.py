@@ -81,10 +81,9 @@ class Host:
 
     def config(self) -> list[str]:
         """Return the configuration files that exist, in their order."""
-        more = [str(p) for folder in self.directories
-                for p in sorted(self.at(folder).glob('*.conf'))]
-        return [*(str(self.at(f)) for f in self.files
-                  if self.at(f).exists()), *more]
+        return configuration.files_of(
+            [str(self.at(f)) for f in self.files if self.at(f).exists()],
+            [str(self.at(folder)) for folder in self.directories])
 
     def setting(self, section: str, name: str) -> str | None:
         """Return the last value that the files give an option, as text.

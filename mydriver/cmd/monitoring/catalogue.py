@@ -106,8 +106,9 @@ METRICS = (
     Metric('operation_phase_seconds', 'How long phases of operations took.',
            (*_OPERATION, 'phase'), 'summary'),
     Metric('event_log_gaps',
-           'How often lines of a log were gone before they were read; '
-           'operations in them are not counted.', ('log',), 'counter'),
+           'How often lines of a log were gone, or in an unknown format, when '
+           'they were to be read; operations in them are not counted.',
+           ('log',), 'counter'),
 )
 
 _BY_NAME = {m.name: m for m in METRICS}

@@ -25,7 +25,7 @@ Observe = Callable[[model.Iqn], configfs.SeenTarget | None]
 #: The number of volumes shown, of those with the most extents.
 _WORST = 3
 
-_Facts = set[tuple[str, ...]]
+_Facts = set[tuple[str | int, ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def compare(backend: backends.Backend,
     :raises MyDriverError: when the journal cannot be read.
     """
     wanted = _wanted(backend)
-    iqns = tuple(model.Iqn(iqn) for iqn, in sorted(wanted['targets']))
+    iqns = tuple(model.Iqn(str(iqn)) for iqn, in sorted(wanted['targets']))
     seen = _seen([t for iqn in iqns if (t := observe(iqn))])
     return Comparison(
         iqns, {part: len(facts) for part, facts in wanted.items()},
@@ -188,7 +188,7 @@ def _host(backend: backends.Backend) -> Finding:
     target = targets.of_backend(wanted)
     concerns = target.check()
     at = ', '.join(str(p) for p in wanted.portals)
-    known = [model.Iqn(t) for t, in sorted(_wanted(backend)['targets'])
+    known = [model.Iqn(str(t)) for t, in sorted(_wanted(backend)['targets'])
              ] if backend.has_journal() else []
     if known:
         missing = pool.missing_portals(wanted, known, target.listening)
@@ -220,14 +220,7 @@ def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
     journal = journals.SqliteJournal(backend.journal_path, 'status',
                                      read_only=True)
     try:
-        return {
-            'targets': {(str(t),) for t in journal.targets()},
-            'exports': {(str(e.target), str(e.lun), e.volume_id)
-                        for e in journal.exports()},
-            'mappings': {(str(p.export.target), str(p.mapping.initiator),
-                          str(p.mapping.lun), str(p.export.lun),
-                          _mode(p.mapping.read_only))
-                         for p in journal.mappings()}}
+        return journal.identities()
     finally:
         journal.close()
 
@@ -236,12 +229,7 @@ def _seen(targets_seen: list[configfs.SeenTarget]) -> dict[str, _Facts]:
     """Return the targets, exports and mappings in the kernel."""
     return {
         'targets': {(t.iqn,) for t in targets_seen if t.enabled},
-        'exports': {(t.iqn, str(e.lun), e.serial)
+        'exports': {(t.iqn, e.lun, e.serial)
                     for t in targets_seen for e in t.exports},
-        'mappings': {(t.iqn, m.initiator, str(m.lun), str(m.tpg_lun),
-                      _mode(m.read_only))
+        'mappings': {(t.iqn, m.initiator, m.lun, m.tpg_lun, m.read_only)
                      for t in targets_seen for m in t.mappings}}
-
-
-def _mode(read_only: bool) -> str:
-    return 'ro' if read_only else 'rw'

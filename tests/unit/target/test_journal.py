@@ -55,6 +55,22 @@ class JournalTest(unittest.TestCase):
                                     quarantine=False)
         self.assertEqual(before, self.content())
 
+    def test_identities_are_those_of_the_objects(self):
+        for n, initiator in enumerate((ALICE, BOB, ALICE)):
+            export = self.export()
+            self.map(export, initiator, read_only=bool(n))
+        self.export()
+        found = self.journal.mappings()
+        self.assertEqual(3, len(found))
+        self.assertEqual({
+            'targets': {(str(TARGET),)},
+            'exports': {(str(e.target), e.lun, e.volume_id)
+                        for e in self.journal.exports()},
+            'mappings': {(str(p.export.target), str(p.mapping.initiator),
+                          p.mapping.lun, p.export.lun, p.mapping.read_only)
+                         for p in found},
+        }, self.journal.identities())
+
     def content(self) -> list[str]:
         with sqlite3.connect(self.path) as db:
             return [line for line in db.iterdump() if '"seal"' not in line]

@@ -78,13 +78,18 @@ class SessionLocks:
 
     @contextlib.contextmanager
     def _use(self, session: str) -> Iterator[int]:
-        """Open the file of the use lock; closing it releases the lock."""
+        """Open the file of the use lock, and release the lock in the end.
+
+        Closing the file would not do: a process that another thread forks has
+        it, too, until it executes its program.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._folder / _use_name(session),
                      os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             yield fd
         finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
 

@@ -190,10 +190,9 @@ def backstores(prefix: str, root: Path = ROOT) -> list[tuple[str, str, str]]:
 
 
 def _export(folder: Path) -> SeenExport | None:
-    link = _link(folder)
-    if link is None:
+    store = _leads_to(folder)
+    if store is None:
         return None
-    store = link.resolve()
     return SeenExport(_number(folder), store.name,
                       store.parent.name.rpartition('_')[0],
                       _serial(store), _read(store / 'udev_path'),
@@ -201,17 +200,29 @@ def _export(folder: Path) -> SeenExport | None:
 
 
 def _mapping(initiator: str, folder: Path) -> SeenMapping | None:
-    link = _link(folder)
-    if link is None:
+    lun = _leads_to(folder)
+    if lun is None:
         return None
-    return SeenMapping(initiator, _number(folder), _number(link.resolve()),
+    return SeenMapping(initiator, _number(folder), _number(lun),
                        _read(folder / 'write_protect') == '1')
 
 
-def _link(folder: Path) -> Path | None:
-    """Return the link in a LUN's directory, None when it has gone."""
-    return next((folder / name for name in _subdirectories(folder)
-                 if (folder / name).is_symlink()), None)
+def _leads_to(folder: Path) -> Path | None:
+    """Return where the link in a LUN's directory leads; None if it has gone.
+
+    The link is read once: it may go at any time.
+
+    :raises TargetError: when it cannot be read.
+    """
+    for name in _subdirectories(folder):
+        try:
+            to = os.readlink(folder / name)
+        except OSError as e:
+            if e.errno != errno.EINVAL:  # it is no link
+                refuse_unreadable(folder / name, e)
+            continue
+        return Path(os.path.normpath(folder / to))
+    return None
 
 
 def _number(folder: Path) -> int:

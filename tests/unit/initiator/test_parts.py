@@ -172,6 +172,22 @@ class LocksTest(FolderTestCase):
         thread.join(10)
         self.assertTrue(entered.is_set())
 
+    def test_a_process_that_another_thread_forks_does_not_keep_it(self):
+        """Until it executes its program, it has all open files."""
+        opened, copies = os.open, []
+
+        def copied(*args, **kwargs):
+            fd = opened(*args, **kwargs)
+            copies.append(os.dup(fd))
+            return fd
+
+        with mock.patch.object(os, 'open', copied), self.locks.attaching(KEY):
+            pass
+        self.assertEqual(1, len(copies))
+        self.addCleanup(os.close, copies[0])
+        with self.locks.idle(KEY) as idle:
+            self.assertTrue(idle)
+
     def test_os_brick_takes_the_same_lock_for_a_login(self):
         with self.locks.deciding(KEY):
             pass

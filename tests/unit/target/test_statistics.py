@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 import shutil
 import tempfile
+import threading
 import unittest
 from unittest import mock
 import uuid
@@ -129,6 +130,33 @@ class StatisticsTest(TreeTestCase):
             full, exports=tuple(dataclasses.replace(e, path='', size_bytes=0)
                                 for e in full.exports)),
             self.seen.observe(TARGET))
+
+
+    def test_links_that_come_and_go_meanwhile(self):
+        """As in attaches and detaches: what is seen is right, or not there."""
+        full = configfs.target(TARGET, self.tree.root)
+        kept = {path: path.readlink()
+                for path in self.tree.tpg(str(TARGET)).rglob('*')
+                if path.is_symlink()}
+        self.assertEqual(3, len(kept))
+        ends = threading.Event()
+
+        def change():
+            while not ends.is_set():
+                for path, to in kept.items():
+                    path.unlink()
+                    path.symlink_to(to)
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            for _ in range(3000):
+                found = configfs.target(TARGET, self.tree.root)
+                self.assertLessEqual({*found.exports}, {*full.exports})
+                self.assertLessEqual({*found.mappings}, {*full.mappings})
+        finally:
+            ends.set()
+            thread.join()
 
 
 @ddt.ddt

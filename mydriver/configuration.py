@@ -3,6 +3,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
+import glob
+import os
 from pathlib import Path
 
 from oslo_config import cfg, iniparser
@@ -19,10 +21,11 @@ _UNREADABLE = (OSError, UnicodeDecodeError)
 def files_of(files: Sequence[str], directories: Iterable[str]) -> list[str]:
     """Return the files that oslo.config reads, in its order.
 
-    :param directories: their ``*.conf`` files come after ``files``.
+    :param directories: their ``*.conf`` files, but for hidden ones, come
+        after ``files``.
     """
-    return [*files, *(str(path) for folder in directories
-                      for path in sorted(Path(folder).glob('*.conf')))]
+    return [*files, *(path for folder in directories for path in sorted(
+        glob.glob(os.path.join(glob.escape(folder), '*.conf'))))]
 
 
 def parse(files: Iterable[str]) -> Sections:

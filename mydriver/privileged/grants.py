@@ -23,7 +23,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from mydriver import exception, folders, model
+from mydriver import configuration, exception, folders, model
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -260,7 +260,7 @@ def _all_files() -> Iterator[str]:
     yield from _several(files)
     for folder in _several(places):
         check_owner(folder)
-        yield from sorted(str(p) for p in Path(folder).glob('*.conf'))
+        yield from configuration.files_of((), [folder])
 
 
 def _several(paths: str | Sequence[str] | None) -> Sequence[str]:

@@ -36,7 +36,8 @@ class ConfigurationTest(unittest.TestCase):
     def test_values_of_all_files(self):
         self.write(b'[a]\nx = 1\n')
         self.write(b'[a]\nx = 2\n', 'more.conf')
-        self.write(b'no configuration', 'more.txt')
+        for name in ('more.txt', '.editor.conf'):
+            self.write(b'no configuration', name)
         self.assertEqual({'a': {'x': ['1', '2']}}, configuration.parse(
             configuration.files_of([self.path], [])
             + configuration.files_of([], [str(self.folder)])[1:]))

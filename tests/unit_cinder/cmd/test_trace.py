@@ -4,6 +4,7 @@
 import contextlib
 import io
 import json
+import os
 from pathlib import Path
 import tempfile
 import types
@@ -70,12 +71,18 @@ class TraceTest(unittest.TestCase):
         self.assertEqual([page], list(self.folder.iterdir()))
 
     def test_a_page_that_cannot_be_written(self):
-        for path in (self.folder / 'none' / 'x.html', self.folder):
+        link = self.folder / 'link.html'
+        link.symlink_to('/dev/null')
+        os.mkfifo(self.folder / 'pipe')
+        for path in (self.folder / 'none' / 'x.html', self.folder, link,
+                     self.folder / 'pipe'):
             status, out, err = self.run_it(
                 REQUEST, '--log', EXCERPT, '--html', str(path))
             self.assertEqual((1, ''), (status, out))
             self.assertIn('cannot be written', err)
-        self.assertEqual([], list(self.folder.iterdir()))
+        self.assertEqual({link, self.folder / 'pipe'},
+                         {*self.folder.iterdir()})
+        self.assertTrue(link.is_symlink())
 
     def test_the_list(self):
         log = lines.Log('nova-compute')

@@ -7,8 +7,9 @@ removed here, and a disk is called unused only if libvirt has answered.
 
 from collections.abc import Iterator, Mapping, Sequence
 import re
+import shlex
 
-from mydriver import model
+from mydriver import exception, model
 from mydriver.doctor import commands, findings, guests, leaving, opened
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -33,7 +34,7 @@ def _sessions(host: Host) -> Iterator[Found]:
                 f'{session.portal} up, and does mydriver doctor storage on '
                 'its host find the portal well?',
                 'iscsiadm -m discovery -t sendtargets -o nonpersistent -p '
-                f'{session.portal}')
+                f'{shlex.quote(str(session.portal))}')
         elif not sysfs.devices(session):
             yield findings.warning(
                 f'iSCSI {session} has no disk, unless one is just being '
@@ -42,30 +43,57 @@ def _sessions(host: Host) -> Iterator[Found]:
 
 def _disks(host: Host) -> Iterator[Found]:
     sysfs = Sysfs(host.at('/sys'))
-    used = guests.disks(host)
+    used = guests.uses(host)
     paths: dict[str, dict[Session, list[ScsiDevice]]] = {}
     for session in _of_ours(host, sysfs):
         for device in sysfs.devices(session):
-            if device.name:
-                paths.setdefault(sysfs.remembered_naa(device), {}).setdefault(
-                    session, []).append(device)
-    names = {host.at(p).resolve().name for p in used or ()}
-    usage = Usage(sysfs, host.at('/proc'))
+            paths.setdefault(sysfs.remembered_naa(device), {}).setdefault(
+                session, []).append(device)
     for naa, found in paths.items():
-        disks = sorted(str(d.name) for each in found.values() for d in each)
-        over = sysfs.multipath_map(naa) if naa else None
-        if names & {*disks, over} or usage.of_volume(naa, disks):
-            continue
-        what = f'{", ".join(f"/dev/{d}" for d in disks)} ({naa})'
-        if used is None:
-            yield findings.unknown(
-                f'It cannot be known whether a guest uses {what}: libvirt '
-                'does not answer.', f'{_START_LIBVIRT} && '
-                + commands.as_root(host))
-            continue
+        yield from _volume(host, naa, {
+            session: named for session, devices in found.items()
+            if (named := [d for d in devices if d.name])}, used)
+    # Once for each guest: if it runs, as it runs.
+    wanted = {(u.path, u.guest): u for u in sorted(used or ())}
+    for use in wanted.values():
+        if _naa_in(use.path) and not host.at(use.path).exists():
+            yield from _missing(host, use, paths)
+
+
+def _volume(host: Host, naa: str, found: leaving.Paths,
+            used: Sequence[guests.Use] | None) -> Iterator[Found]:
+    """Judge the disks of a volume.
+
+    :param naa: its NAA id; empty for all disks whose volume is not known.
+    """
+    sysfs = Sysfs(host.at('/sys'))
+    disks = sorted(str(d.name) for each in found.values() for d in each)
+    over = sysfs.multipath_map(naa) if naa else None
+    # By its NAA id as well: the link of a path in use may be gone.
+    names = {host.at(u.path).resolve().name for u in used or ()
+             if u.path.startswith('/')}
+    if not disks or names & {*disks, over} or Usage(
+            sysfs, host.at('/proc')).of_volume(naa, disks) or (
+            naa and any(naa == _naa_in(u.path) for u in used or ())):
+        return
+    what = f'{", ".join(f"/dev/{d}" for d in disks)} ({naa or "no NAA id"})'
+    if used is None:
+        # Files that are there but do not name all guests are not mended by
+        # the start of a libvirt, which may be another one.
+        start = ('' if host.at(guests.FOLDER).is_dir()
+                 else f'{_START_LIBVIRT} && ')
+        yield findings.unknown(
+            f'It cannot be known whether a guest uses {what}: neither the '
+            "files of libvirt nor virsh name all guests and their disks.",
+            start + commands.as_root(host))
+    elif not naa:
+        yield findings.unknown(
+            'It cannot be known whether a guest uses '
+            f'{what}: the kernel does not know which volume it is.')
+    else:
         yield _unused(host, what, [*disks, *([over] if over else [])],
-                      leaving.disks(sysfs, over, found, _records_of(host)))
-    yield from _missing(host, used or {})
+                      leaving.disks(sysfs, naa, over, found,
+                                    _records_of(host)))
 
 
 def _unused(host: Host, what: str, devices: Sequence[str], remedy: str
@@ -75,26 +103,73 @@ def _unused(host: Host, what: str, devices: Sequence[str], remedy: str
     :param devices: names of its disks, and of their map.
     """
     sysfs = Sysfs(host.at('/sys'))
-    users = opened.users(host, {sysfs.number(d) for d in devices} - {''})
+    users = opened.users(host, {
+        sysfs.number(part) for d in devices
+        for part in (d, *sysfs.partitions(d))} - {''})
     if users is None:
         return findings.unknown(
             f'No guest of libvirt uses {what}. It cannot be known whether '
             'another program does.', commands.as_root(host))
     if users:
         return findings.unknown(
-            f'No guest of libvirt uses {what}, but {", ".join(users)} has it '
-            'open.', f'ls -l /proc/[0-9]*/fd 2> /dev/null | grep /dev/'
-            f'{devices[-1]}')
+            f'No guest of libvirt uses {what}, but '
+            f'{", ".join(map(_shown, users))} has it open.',
+            'ls -l /proc/[0-9]*/fd 2> /dev/null | grep '
+            f'/dev/{devices[-1]}')
     return findings.warning(
         f'No guest uses {what}, unless it is just being attached.', remedy)
 
 
-def _missing(host: Host, used: Mapping[str, str]) -> Iterator[Found]:
-    for path, guest in sorted(used.items()):
-        if _OURS in path and not host.at(path).exists():
-            yield findings.error(
-                f'Guest {guest} uses {path}, which is gone.',
-                f'openstack server reboot --hard "$(virsh domuuid {guest})"')
+def _missing(host: Host, use: guests.Use, paths: Mapping[
+        str, Mapping[Session, Sequence[ScsiDevice]]]) -> Iterator[Found]:
+    """Judge a volume of a guest whose path does not exist.
+
+    :param paths: the disks that there are, by their NAA id.
+    """
+    sysfs = Sysfs(host.at('/sys'))
+    naa = _naa_in(use.path)
+    guest, path = _shown(use.guest), _shown(use.path)
+    there = {d.name for each in paths.get(naa, {}).values() for d in each}
+    there.add(sysfs.multipath_map(naa))
+    if not use.runs:
+        if there == {None}:
+            yield findings.info(
+                f'Guest {guest} has {path}, which is not there, but does not '
+                'run with it. Nova attaches it when it starts the guest, and '
+                'not when it resumes a suspended one.')
+        return
+    what = f'Guest {guest} uses {path}, which is gone'
+    devices = sorted(filter(None, there))
+    if devices:  # QEMU has it open, and needs no link any more
+        yield findings.error(
+            f'{what}, but its disk is there as '
+            f'{", ".join(f"/dev/{d}" for d in devices)}.',
+            'udevadm trigger --action=change '
+            + ' '.join(f'/sys/class/block/{d}' for d in devices)
+            + f' && udevadm settle && [ -e {shlex.quote(use.path)} ]')
+    elif '' in paths or naa in paths:
+        yield findings.unknown(
+            f'{what}. It cannot be known whether its disk is there: the '
+            'kernel does not say yet which volumes all disks are.')
+    elif not (use.guest + use.path).isprintable():
+        yield findings.error(f'{what}.', '')
+    else:
+        yield findings.error(
+            f'{what}.',
+            f'[ ! -e {shlex.quote(use.path)} ] && ! grep -qsx naa.{naa} '
+            '/sys/class/block/sd*/device/wwid && openstack server reboot '
+            f'--hard "$(virsh domuuid --domain {shlex.quote(use.guest)})"')
+
+
+def _naa_in(path: str) -> str:
+    """Return the NAA id of a volume of ours in a path, if it has one."""
+    found = re.search(_OURS + '[0-9a-f]{25}', path)
+    return found[0] if found else ''
+
+
+def _shown(text: str) -> str:
+    """Return a text of unknown origin for people, and their terminals."""
+    return exception.shown(text if text.isprintable() else ascii(text), 200)
 
 
 def _records(host: Host) -> Iterator[Found]:

@@ -111,6 +111,7 @@ class DoctorTestCase(hostroot.SetupTestCase):
         self.process('multipathd', 101)
         self.command('multipathd', MULTIPATH_CONF)
         self.make(guests.FOLDER)
+        self.make(guests.DEFINITIONS)
 
     def configure(self, path: str, text: str) -> None:
         """Write a configuration file."""

@@ -24,7 +24,7 @@ ADDRESS = '192.0.2.7'
 
 NOVA_CONF = Path('/etc/nova/nova.conf')
 MULTIPATH = Path('/etc/multipath.conf')
-GUESTS = Path(guests.FOLDER)
+GUESTS, DEFINITIONS = Path(guests.FOLDER), Path(guests.DEFINITIONS)
 
 #: The node has no disk that LVM should use.
 FILTER = 'devices/global_filter = [ "r|.*|" ]\n'
@@ -208,6 +208,7 @@ class ComputeCase(DoctorCase):
             line[0].endswith(b'iscsid') for _, line in base.command_lines()),
             'the iscsid of the node to end', 120)
         GUESTS.mkdir(parents=True)
+        DEFINITIONS.mkdir(parents=True, exist_ok=True)
         MULTIPATH.write_text(
             'defaults {\n    find_multipaths yes\n}\nblacklist {\n'
             '    devnode "^(ubd|ram|loop|dm-)"\n}\n')

@@ -6,7 +6,7 @@ from pathlib import Path
 import subprocess
 
 from tests.functional import attaching, base, doctoring
-from tests.functional.doctoring import GUESTS, Damage
+from tests.functional.doctoring import DEFINITIONS, GUESTS, Damage
 
 
 class VolumesTest(doctoring.ComputeCase):
@@ -84,7 +84,7 @@ class VolumesTest(doctoring.ComputeCase):
             self.systemd.shell(remedy)
         self.assertTrue(os.path.exists(path))
         self.without_libvirt(path)
-        self.with_a_guest(path)
+        self.with_a_guest(path, remedy)
         self.systemd.shell(remedy)
         self.assertFalse(os.path.exists(path))
         self.assertEqual([], self.examine()[0])
@@ -105,13 +105,25 @@ class VolumesTest(doctoring.ComputeCase):
         self.assert_keeps(found, path)
         GUESTS.mkdir()
 
-    def with_a_guest(self, path):
-        """A guest uses it, by the name that Nova gives to libvirt."""
+    def with_a_guest(self, path, remedy):
+        """A guest has it, by the name that Nova gives to libvirt."""
         naa = attaching.disk_naa(path)
         self.assertTrue(naa.startswith('6001405'))
-        state = GUESTS / 'instance-1.xml'
-        state.write_text("<domstatus><disk type='block'><source dev="
-                         f"'/dev/disk/by-id/wwn-0x{naa}' index='1'/></disk>"
-                         '</domstatus>')
+        text = ("<domain><disk type='block'><source dev='/dev/disk/by-id/"
+                f"wwn-0x{naa}' index='1'/></disk></domain>")
+        defined, state = (folder / 'instance-1.xml'
+                          for folder in (DEFINITIONS, GUESTS))
+        state.write_text(f'<domstatus>{text}</domstatus>')
+        # Nova defines each guest: a libvirt with another root has its own.
+        found, _ = self.examine('--fix')
+        self.assertEqual([('guest-disks', 'unknown')],
+                         [(f['Check'], f['Severity']) for f in found])
+        self.assert_keeps(found, path)
+        defined.write_text(text)
         self.assertEqual([], self.examine('--fix')[0])
-        state.unlink()
+        state.unlink()  # it is suspended, or shut off
+        self.assertEqual([], self.examine('--fix')[0])
+        with self.assertRaises(AssertionError):
+            self.systemd.shell(remedy)
+        self.assertTrue(os.path.exists(path))
+        defined.unlink()

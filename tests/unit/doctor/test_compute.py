@@ -2,7 +2,9 @@
 """Damage of compute hosts."""
 
 import os
+import shutil
 import stat
+import subprocess
 from unittest import mock
 import uuid
 
@@ -198,10 +200,32 @@ class VolumesTest(ComputeTestCase):
         link = f'/dev/disk/by-id/wwn-0x{self.naa}'
         (self.folder / link[1:]).symlink_to(self.folder / 'dev/sda')
         if guest:
-            self.put(f'{guests.FOLDER}/instance-1.xml',
-                     "<domstatus><disk type='block'><source "
-                     f"dev='{link}' index='1'/></disk></domstatus>")
+            self.define(link)
+            self.start(link)
         return link
+
+    def define(self, path, name='instance-1'):
+        """Define a guest that has a disk."""
+        self.put(f'{guests.DEFINITIONS}/{name}.xml',
+                 "<domain><disk type='block'><source "
+                 f"dev='{path}'/></disk></domain>\n")
+
+    def start(self, path, name='instance-1'):
+        """Have a guest run with a disk."""
+        self.put(f'{guests.FOLDER}/{name}.xml',
+                 "<domstatus><domain><disk type='block'><source "
+                 f"dev='{path}' index='1'/></disk></domain></domstatus>\n")
+
+    def virsh(self, **guests_of):
+        """Install virsh; each guest has a disk, and none runs.
+
+        :param guests_of: paths of the disks.
+        """
+        self.put('/bin/virsh', '#!/bin/sh\ncase "$*" in\n' + ''.join(
+            f"""*dumpxml*{name}) echo "<source dev='{path}'/>";;\n"""
+            for name, path in guests_of.items())
+            + f'*list*--all*) echo "{" ".join(guests_of)}";;\n'
+            '*list*) ;;\n*) exit 1;;\nesac\n', 0o755)
 
     def test_a_disk_that_a_guest_uses(self):
         self.attach()
@@ -213,13 +237,18 @@ class VolumesTest(ComputeTestCase):
         severity, remedy = self.only('guest-disks')
         self.assertEqual('warning', severity)
         steps = remedy.split(' && ')
-        self.assertIn('-lname /dev/sda', steps[0])
+        self.assertIn(f'grep -qF {self.naa}', steps[0])
+        at = steps.index('is_idle sda')
         self.assertEqual(
             ['blockdev --flushbufs /dev/sda',
-             'echo 1 > /sys/class/block/sda/device/delete'], steps[1:3])
+             'echo 1 > /sys/class/block/sda/device/delete'],
+            steps[at + 1:at + 3])
         # The session was only for this disk.
-        self.assertIn('! ls -d /sys/class/iscsi_session/session1/', steps[3])
-        self.assertEqual(['iscsiadm -m session -r 1 -u'], steps[4:])
+        folder = '/sys/class/iscsi_session/session1'
+        self.assertEqual(f'grep -qxFe {TARGET} {folder}/targetname',
+                         steps[at + 3])
+        self.assertIn(f'! ls -d {folder}/device/', steps[at + 4])
+        self.assertEqual(['iscsiadm -m session -r 1 -u'], steps[at + 5:])
 
     def test_the_session_of_other_disks_as_well(self):
         self.attach(guest=False)
@@ -265,7 +294,9 @@ class VolumesTest(ComputeTestCase):
         self.fake.multipathd = True
         self.attach(guest=False)
         self.assertRegex(self.only('guest-disks')[1],
-                         r'^multipath -f \S+ && .* && blockdev')
+                         r'&& grep -qx mpath-3\w+ \S+/dm-0/dm/uuid && grep '
+                         r'-qxFe \S+ \S+/dm-0/dm/name && multipath -f \S+ && '
+                         r'is_idle sda && blockdev')
 
     def test_a_disk_that_the_host_mounts(self):
         self.attach(guest=False)
@@ -285,27 +316,144 @@ class VolumesTest(ComputeTestCase):
     def test_virsh_is_asked_where_the_files_cannot_be_read(self):
         link = self.attach(guest=False)
         (self.folder / guests.FOLDER[1:]).rmdir()
-        self.put('/bin/virsh', '#!/bin/sh\ncase "$*" in\n'
-                 '*domblklist*) echo " Target   Source"; echo ----; '
-                 f'echo " vda   {link}";;\n'
-                 '*list*) echo guest;;\nesac\n', 0o755)
+        self.virsh(instance=link)
         self.assertEqual([], self.look('guest-disks'))
         self.put('/bin/virsh', '#!/bin/sh\nexit 1\n', 0o755)
         self.assertEqual('unknown', self.only('guest-disks')[0])
 
     def test_the_disk_of_a_guest_is_gone(self):
+        link = f'/dev/disk/by-id/wwn-0x{self.naa}'
+        self.define(link)
+        self.start(link)
+        self.assertEqual(
+            ('error',
+             (f'[ ! -e {link} ] && ! grep -qsx naa.{self.naa} '
+             '/sys/class/block/sd*/device/wwid && openstack server reboot '
+             '--hard "$(virsh domuuid --domain instance-1)"')),
+            self.only('guest-disks'))
+
+    def test_a_name_that_a_shell_or_terminal_would_obey(self):
+        path = f'/dev/disk/by-id/wwn-0x{self.naa}'
+        self.define(path, name := "x';reboot #")
+        self.start(path, name)
+        self.assertIn("virsh domuuid --domain 'x'\"'\"';reboot #'",
+                      self.only('guest-disks')[1])
+        for folder in (guests.FOLDER, guests.DEFINITIONS):
+            shutil.move(f'{self.folder}{folder}/{name}.xml',
+                        f'{self.folder}{folder}/\x1b[2J.xml')
+        found, = self.look('guest-disks')
+        self.assertEqual('', found.remedy)
+        self.assertNotIn('\x1b', found.what)
+
+    def test_only_the_link_of_the_disk_of_a_guest_is_gone(self):
         link = self.attach()
         (self.folder / link[1:]).unlink()
-        self.assertIn(
-            ('error',
-             'openstack server reboot --hard "$(virsh domuuid instance-1)"'),
-            [(f.severity, f.remedy) for f in self.look('guest-disks')])
+        self.assertEqual(
+            ('error', ('udevadm trigger --action=change /sys/class/block/sda '
+             f'&& udevadm settle && [ -e {link} ]')), self.only('guest-disks'))
+
+    def test_nobody_knows_whether_the_disk_of_a_guest_is_there(self):
+        link = self.attach()
+        (self.folder / link[1:]).unlink()
+        for page in (self.folder / 'sys').rglob('vpd_pg83'):
+            page.unlink()
+        found = self.look('guest-disks')
+        self.assertEqual(['unknown'] * 2, [f.severity for f in found])
+        self.assertEqual({''}, {f.remedy for f in found})
+
+    def test_a_disk_of_a_guest_that_does_not_run(self):
+        link = self.attach(guest=False)
+        self.define(link)
+        self.assertEqual([], self.look('guest-disks'))
+
+    def test_a_guest_that_does_not_run_needs_no_disk(self):
+        self.define(f'/dev/disk/by-id/wwn-0x{self.naa}')
+        self.assertEqual(('info', ''), self.only('guest-disks'))
+
+    def test_the_definitions_cannot_be_read(self):
+        self.attach(guest=False)
+        definitions = self.folder / guests.DEFINITIONS[1:]
+        self.make(f'{guests.DEFINITIONS}/networks')
+        self.assertEqual('warning', self.only('guest-disks')[0])
+        self.put(f'{guests.DEFINITIONS}/instance-1.xml', '<domain><na')
+        self.assertEqual('unknown', self.only('guest-disks')[0])
+        shutil.rmtree(definitions)
+        self.assertEqual('unknown', self.only('guest-disks')[0])
+
+    def test_the_definitions_are_those_of_another_libvirt(self):
+        link = self.attach(guest=False)
+        self.start('/dev/vda')
+        found, = self.look('guest-disks')
+        self.assertEqual(('unknown', 'sudo mydriver doctor compute'),
+                         (found.severity, found.remedy))
+        (self.folder / guests.FOLDER[1:] / 'instance-1.xml').unlink()
+        self.virsh(other=link)
+        self.assertEqual([], self.look('guest-disks'))
+
+    def test_virsh_does_not_answer_in_time(self):
+        self.attach()
+        with mock.patch.object(
+                guests.hosts, 'run',
+                side_effect=subprocess.TimeoutExpired(['virsh'], 10)):
+            self.assertEqual([], self.look('guest-disks'))
+
+    def removal(self):
+        """Return the steps that remove the disk, in the root of the test."""
+        remedy = self.only('guest-disks')[1].partition(' && grep -qxFe')[0]
+        for path in ('/sys/', '/proc/', '/dev/', '/etc/', '/run/'):
+            remedy = remedy.replace(path, f'{self.folder}{path}')
+        return remedy
+
+    def test_the_removal_looks_again(self):
+        self.attach(guest=False)
+        (self.folder / 'dev/sda').unlink()
+        os.mknod(self.folder / 'dev/sda', stat.S_IFBLK, os.makedev(8, 0))
+        for name, text in (('dev/null', ''), ('proc/swaps', 'Filename\n'),
+                           ('sys/block/sda/dev', '8:0\n')):
+            self.put(f'/{name}', text)
+        self.make('/sys/block/sda/holders')
+        self.put('/sys/block/sda/device/wwid', f'naa.{self.naa}\n')
+        self.process('qemu', 300)
+        self.make('/proc/300/fd')
+        self.put('/proc/300/mountinfo', '36 35 9:0 / / rw - xfs /dev/md0 rw\n')
+        for name in ('blockdev', 'iscsiadm', 'virsh', 'pidof'):
+            self.command(name)
+        remedy = self.removal()
+        deleted = self.folder / 'sys/block/sda/device/delete'
+        dev = f'{self.folder}/dev/sda'
+        for path, text in (
+                ('/sys/block/sda/device/wwid', 'naa.6001405aaa\n'),
+                ('/sys/block/sda/holders/dm-7', ''),
+                ('/sys/block/sda/sda1/holders/dm-7', ''),
+                ('/proc/300/mountinfo', '36 35 8:0 / /mnt rw - xfs /x rw\n'),
+                ('/proc/300/mountinfo', (f'36 35 0:9 / /mnt rw - btrfs {dev}1 '
+                 'rw\n')),
+                ('/proc/swaps', f'{dev}   partition\t1\t0\t-2\n'),
+                (f'{guests.DEFINITIONS}/i.xml', f"dev='wwn-0x{self.naa}'"),
+                ('/bin/virsh', ('#!/bin/sh\ncase $* in *list*) echo i;; '
+                 f'*) echo wwn-0x{self.naa};; esac\n')),
+                ('/proc/300/fd/7', None)):
+            with self.subTest(path, text=text):
+                file = self.folder / path[1:]
+                before = file.read_text() if file.exists() else None
+                if text is None:
+                    file.symlink_to(self.folder / 'dev/sda')
+                else:
+                    self.put(path, text, 0o755)
+                with self.assertRaises(subprocess.CalledProcessError):
+                    self.carry_out(remedy)
+                self.assertFalse(deleted.exists())
+                file.unlink()
+                if before is not None:
+                    self.put(path, before, 0o755)
+        self.carry_out(remedy)
+        self.assertEqual('1\n', deleted.read_text())
 
     def test_a_session_without_disks(self):
         self.fake.add_session(str(TARGET), PORTAL)
         severity, remedy = self.only('iscsi-sessions')
         self.assertEqual('warning', severity)
-        self.assertTrue(remedy.startswith('! ls -d '), remedy)
+        self.assertIn('/targetname && ! ls -d ', remedy)
         self.assertTrue(remedy.endswith(' && iscsiadm -m session -r 1 -u'))
         self.put(f'/etc/iscsi/nodes/{TARGET}/{PORTAL.address},3260,1/default',
                  '')

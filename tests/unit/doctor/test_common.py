@@ -2,6 +2,8 @@
 """Damage that both kinds of host and storage hosts can have."""
 
 import os
+import shutil
+import subprocess
 from unittest import mock
 
 from mydriver import exception, releases
@@ -93,7 +95,7 @@ class CommonTest(CommonTestCase):
         self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
         self.command('lvmconfig', status=5)
         self.command('pvs', '  /dev/sdb2\n  /dev/sda\n  /dev/sdc1\n'
-                     '  /dev/dm-1\n  /dev/mapper/guests\n  [unknown]')
+                     '  /dev/dm-1\n  /dev/mapper/guests')
         disks = 'sys/devices/pci/block'
         for name, vendor in (('sdb', 'ATA'), ('sda', 'ATA'),
                              ('sdc', 'LIO-ORG')):
@@ -105,10 +107,44 @@ class CommonTest(CommonTestCase):
         for name, uuid in (('dm-1', 'LVM-abc'),
                            ('guests', 'mpath-36001405aaa')):
             self.put(f'/sys/class/block/{name}/dm/uuid', f'{uuid}\n')
+        # Without names that stay, the operator has to choose.
+        editor = f'${{EDITOR:-vi}} {self.folder}/etc/lvm/lvm.conf  # devices/'
+        self.by_id('lvm-pv-uuid-abc', 'sda')
+        self.by_id('dm-name-mpatha', 'sda')
+        self.by_id('wwn-0x5000c500-part2', 'sdb2')
+        self.assertIn(editor, self.only('lvm-filter').remedy)
+        self.by_id('scsi-1ATA_disk', 'sda')
+        self.by_id('ata-disk_1.0', 'sda')
+        remedy = self.only('lvm-filter').remedy
+        self.put('/etc/lvm/backup/more', '')
+        self.assertIn(editor, self.only('lvm-filter').remedy)
+        shutil.rmtree(self.folder / 'etc/lvm/backup')
+        self.carry_out(remedy)
+        self.assertIn(
+            'devices/global_filter = [ "a|^/dev/disk/by-id/ata-disk_1[.]0$|", '
+            '"a|^/dev/disk/by-id/wwn-0x5000c500-part2$|", "r|.*|" ]\n',
+            self.get('/etc/lvm/lvm.conf'))
+        for pvs in ('  /dev/sda\n  [unknown] more', '  /dev/sda'):
+            self.command('pvs', pvs)
+            with self.assertRaises(subprocess.CalledProcessError):
+                self.carry_out(remedy)
+        self.command('pvs', '  /dev/sda\n  [unknown] more')
+        self.assertIn(editor, self.only('lvm-filter').remedy)
+
+    def test_lvm_has_no_disk(self):
+        self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
+        self.command('lvmconfig', status=5)
+        self.command('pvs')
         self.carry_out(self.only('lvm-filter').remedy)
-        self.assertIn('devices/global_filter = [ "a|^/dev/sda$|", '
-                      '"a|^/dev/sdb2$|", "r|.*|" ]\n',
+        self.assertIn('devices/global_filter = [ "r|.*|" ]\n',
                       self.get('/etc/lvm/lvm.conf'))
+
+    def by_id(self, name, device):
+        """Have udev name a block device."""
+        self.put(f'/dev/{device}', '')
+        self.make('/dev/disk/by-id')
+        (self.folder / 'dev/disk/by-id' / name).symlink_to(
+            self.folder / 'dev' / device)
 
     def link(self, name, to):
         """Have sysfs name a block device."""

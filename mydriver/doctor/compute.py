@@ -1,29 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of iscsid, multipathd and Nova's settings on compute hosts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import datetime
 import re
 import shlex
 
 from mydriver import exception, model
-from mydriver.doctor import commands, findings, processes
+from mydriver.doctor import commands, findings, multipath, processes
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
-from mydriver.hostfiles import catalogue
 
 INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
 DRIVER = 'mydriver.LibvirtDriver'
 
-#: Files of multipathd, and what lets it read them again.
-_CONFIG = '/etc/multipath.conf'
-_OURS = f'{catalogue.MULTIPATH}/mydriver.conf'
-_RELOAD = 'systemctl reload multipathd'
-
-#: What disks of the kernel target say of themselves
-#: (drivers/target/target_core_file.c, target_core_iblock.c).
-_VENDOR, _PRODUCTS = 'LIO-ORG', ('FILEIO', 'IBLOCK')
 #: A file that was written while iscsid started belongs to its start.
 _TOLERANCE_S = 1.0
 
@@ -73,7 +64,8 @@ def _renaming(host: Host, text: str) -> str:
     written = re.findall(r'^InitiatorName=[ \t]*(\S+)', text, re.MULTILINE)
     name = next((n for one in (*shown, *written)
                  if _is_name(n := (one or '').strip())), '$(iscsi-iname)')
-    return (f'echo "InitiatorName={name}" > {host.at(INITIATOR_NAME)} && '
+    return (f'echo "InitiatorName={name}" > '
+            f'{shlex.quote(str(host.at(INITIATOR_NAME)))} && '
             'systemctl restart iscsid')
 
 
@@ -119,88 +111,19 @@ def _multipathd(host: Host) -> Iterator[Found]:
             'multipathd does not show its settings.',
             commands.as_root(host))
         return
-    settings = effective(answer.out)
+    settings = multipath.effective(answer.out)
     for name, right in (('user_friendly_names', 'no'),
                         ('skip_kpartx', 'yes')):
         if settings.get(name) != right:
             yield findings.warning(
                 f'multipathd has {name} {settings.get(name, "unset")} for '
                 f'disks of LIO-ORG instead of {right}.',
-                _setting(host, name, right))
+                multipath.for_our_disks(host, name, right))
     if settings.get('find_multipaths') == 'greedy':
         yield findings.warning(
             "multipathd has find_multipaths greedy: it takes the host's own "
             'disks as well.',
-            _changed(host, 'defaults', 'find_multipaths', 'yes')
-            or "printf 'defaults {\\n    find_multipaths yes\\n}\\n' >> "
-            f'{host.at(_CONFIG)} && {_RELOAD}')
-
-
-def _setting(host: Host, name: str, right: str) -> str:
-    """Return what makes multipathd use a setting for our disks.
-
-    The file of ``mydriver setup``, unless that is in place and another one
-    overrides it.
-    """
-    wanted = catalogue.template('multipath.conf').rstrip('\n') + '\n'
-    if host.text(_OURS) != wanted:
-        return f'mydriver setup {host.kind} --install && {_RELOAD}'
-    return (_changed(host, 'overrides', name, right)
-            or _changed(host, 'devices', name, right) or _RELOAD)
-
-
-def _changed(host: Host, section: str, name: str, value: str) -> str | None:
-    """Return what changes a setting of multipathd where a file has it.
-
-    :param section: the only one that is changed; the host has disks of its
-        own.
-    :returns: None if no file of others has it.
-    """
-    setting = re.compile(
-        rf'^[ \t]*{section}\s*\{{[^}}]*^[ \t]*{name}\s', re.MULTILINE)
-    files = (host.at(_CONFIG), *sorted(
-        host.at(catalogue.MULTIPATH).glob('*.conf')))
-    having = [str(f) for f in files if f != host.at(_OURS) and f.exists()
-              and setting.search(f.read_text(errors='replace'))]
-    if not having:
-        return None
-    script = (f'/^[[:space:]]*{section}/,/^[[:space:]]*}}/s/^\\([[:space:]]*'
-              f'{name}[[:space:]]\\+\\).*/\\1{value}/')
-    return f"sed -i '{script}' {shlex.join(having)} && {_RELOAD}"
-
-
-def effective(config: str) -> dict[str, str]:
-    """Return the settings of multipathd for disks of the kernel target.
-
-    :param config: what ``multipathd show config`` prints.
-    """
-    found: dict[str, dict[str, str]] = {
-        'defaults': {}, 'devices': {}, 'overrides': {}}
-    section, read = '', dict[str, str]()
-    for line in map(str.strip, config.splitlines()):
-        if line.endswith('{'):
-            section, read = line[:-1].strip(), {}
-        elif line == '}':
-            if section == 'device' and _is_of_lio(read):
-                found['devices'].update(read)  # of several, the last one
-            elif section in found:
-                found[section].update(read)
-            section, read = '', {}
-        elif ' ' in line:
-            name, value = line.split(None, 1)
-            read[name] = value.strip('"')
-    # In the order of multipath.conf(5), the strongest one last.
-    return {**found['defaults'], **found['devices'], **found['overrides']}
-
-
-def _is_of_lio(device: Mapping[str, str]) -> bool:
-    """Tell whether an entry is for the kernel target's disks, not TCMU's."""
-    try:
-        return bool(re.search(device.get('vendor') or '(?!)', _VENDOR)
-                    and any(re.search(device.get('product', ''), p)
-                            for p in _PRODUCTS))
-    except re.error:
-        return False  # a regular expression of POSIX only
+            multipath.by_default(host, 'find_multipaths', 'yes'))
 
 
 def _nova_conf(host: Host) -> Iterator[Found]:

@@ -89,7 +89,11 @@ class ComputeTest(doctoring.ComputeCase):
                 'names for people, by what overrides ours',
                 lambda: self.configure('overrides {\n'
                                           '    user_friendly_names yes\n}\n'),
-                [('multipathd', 'warning')], 'user_friendly_names yes'),
+                [('multipathd', 'warning')], 'user_friendly_names yes',
+                # Called with +LINE FILE.
+                editor=doctoring.script(
+                       'editor', "sed -i '/overrides/,/}/s/names yes/names "
+                       "no/' \"$2\"")),
             'greedy': Damage(
                 'multipathd takes every disk',
                 lambda: self.configure('defaults {\n'

@@ -9,7 +9,14 @@ from unittest import mock
 import uuid
 
 from mydriver import model
-from mydriver.doctor import common, compute, guests, opened, volumes
+from mydriver.doctor import (
+    common,
+    compute,
+    guests,
+    multipath,
+    opened,
+    volumes,
+)
 from mydriver.initiator.sysfs import Sysfs
 from tests.fakes import doctor, initiator
 
@@ -132,15 +139,56 @@ class ComputeTest(ComputeTestCase):
                  'overrides {\n    user_friendly_names yes\n}\n')
         self.command('multipathd', doctor.MULTIPATH_CONF.replace(
             'names "no"', 'names "yes"').replace('strict', 'greedy'))
+        # What overrides also names the host's own disks: see for yourself.
+        conf = f'{self.folder}/etc/multipath.conf'
+        self.assertEqual([
+            f'${{EDITOR:-vi}} +6 {conf} && systemctl reload multipathd',
+            ("sed -i '/^[[:space:]]*defaults[[:space:]]*{/,/^[[:space:]]*}/"
+            's/^\\([[:space:]]*find_multipaths[[:space:]]\\+\\).*/\\1yes/\' '
+            f'{conf} && systemctl reload multipathd')],
+            [f.remedy for f in self.look('multipathd')])
         for found in self.look('multipathd'):
-            self.carry_out(found.remedy)
-        # The host's own disks keep their names.
+            self.carry_out(found.remedy, 'sed -i "6s/yes/no/" "$2"')
         self.assertEqual('defaults {\n'
                          '    user_friendly_names yes\n'
                          '    find_multipaths yes\n}\n'
                          'overrides {\n    user_friendly_names no\n}\n',
                          self.get('/etc/multipath.conf'))
         self.assertEqual(2, self.get('/called').count('reload multipathd'))
+
+    def test_disks_of_others_keep_their_names(self):
+        own = ('devices {{\n    device {{\n        vendor "{}"\n'
+               '        product "{}"\n        user_friendly_names yes\n'
+               '    }}\n')
+        self.put('/etc/multipath.conf', own.format('IBM', '2145')
+                 + own.format('LIO-ORG', 'FILEIO').partition('\n')[2]
+                 + '}\nblacklist {\n    device {\n        vendor ".*"\n'
+                 '        user_friendly_names yes\n    }\n}\n')
+        before = self.get('/etc/multipath.conf')
+        self.command('multipathd', doctor.MULTIPATH_CONF.replace(
+            'names "no"', 'names "yes"'))
+        remedy = self.only('multipathd')[1]
+        # The line of our vendor's entry; nothing is changed unseen.
+        self.assertEqual(
+            f'${{EDITOR:-vi}} +10 {self.folder}/etc/multipath.conf && '
+            'systemctl reload multipathd', remedy)
+        self.carry_out(remedy)
+        self.assertEqual(before, self.get('/etc/multipath.conf'))
+
+    def test_an_entry_without_the_setting(self):
+        self.put('/etc/multipath.conf', 'devices {\n    device {\n'
+                 '        vendor "IBM"\n        user_friendly_names yes\n'
+                 '    }\n    device {\n        vendor "LIO-ORG"\n'
+                 '        # user_friendly_names yes\n    }\n}\n')
+        self.command('multipathd', doctor.MULTIPATH_CONF.replace(
+            'names "no"', 'names "yes"'))
+        self.assertEqual('systemctl reload multipathd',
+                         self.only('multipathd')[1])
+
+    def test_sections_in_sections(self):
+        self.assertEqual({'skip_kpartx': 'no'}, multipath.effective(
+            'overrides {\n skip_kpartx no # text\n protocol {\n'
+            '  type "scsi:iscsi"\n }\n}\n'))
 
     def test_what_counts_for_our_disks(self):
         config = doctor.MULTIPATH_CONF + """
@@ -157,11 +205,11 @@ class ComputeTest(ComputeTestCase):
             }
             """
         self.assertEqual(
-            ('yes', 'no', 'strict'), tuple(compute.effective(config)[n] for n
+            ('yes', 'no', 'strict'), tuple(multipath.effective(config)[n] for n
                                            in ('skip_kpartx',
                                                'user_friendly_names',
                                                'find_multipaths')))
-        self.assertEqual('no', compute.effective(
+        self.assertEqual('no', multipath.effective(
             config + 'overrides {\nskip_kpartx "no"\n}\n')['skip_kpartx'])
 
     def test_multipathd_tells_nothing(self):

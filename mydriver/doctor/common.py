@@ -6,9 +6,7 @@ import ctypes
 import functools
 import os
 from pathlib import Path
-import shlex
 import stat
-import sys
 
 from mydriver import exception, releases
 from mydriver.doctor import commands, findings, lvm
@@ -103,15 +101,14 @@ def _release(host: Host) -> Iterator[Found]:
             f'"$(dirname "$(readlink -f "$(command -v '
             f'{_SERVICES[host.kind]})")")"/mydriver doctor {host.kind}')
         return
-    major = releases.SUPPORTED[-1].majors[project]
-    upgrade = (f'{shlex.quote(sys.executable)} -m pip install '
-               f"'mydriver[{host.kind}]' '{project}=={major}.*'  "
-               '# or the packages of the distribution')
+    # No command: another release of the project is a matter of the whole
+    # cloud, whose database does not go back, and another mydriver or Python
+    # one of whoever built this environment.
     try:
         for text in releases.concerns(project, found):
-            yield findings.warning(text, upgrade)
+            yield findings.warning(text, '')
     except exception.UnsupportedRelease as e:
-        yield findings.error(str(e), upgrade)
+        yield findings.error(str(e), '')
 
 
 def _config_files(host: Host) -> Iterator[Found]:

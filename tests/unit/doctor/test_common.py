@@ -170,9 +170,20 @@ class CommonTest(CommonTestCase):
                                    lambda p, v=version: v):
                 found = self.look('release')[0].found
             self.assertEqual(severity, found.severity)
-            self.assertRegex(
-                found.remedy, "-m pip install 'mydriver.storage.' 'cinder==|"
-                'command -v cinder-volume.*/mydriver doctor storage')
+            self.assertEqual(version is None, bool(found.remedy))
+            if version is None:
+                self.assertRegex(
+                    found.remedy,
+                    'command -v cinder-volume.*/mydriver doctor storage')
+
+    def test_no_other_release_is_installed_for_a_new_python(self):
+        supported = releases.SUPPORTED[0].majors['cinder']
+        with mock.patch.object(releases, 'version_of',
+                               return_value=f'{supported}.0.0'), \
+                mock.patch.object(releases.sys, 'version_info', (3, 99)):
+            found = self.only('release')
+        self.assertEqual(('warning', ''), (found.severity, found.remedy))
+        self.assertIn('Python 3.99 is newer', found.what)
 
     def test_a_configuration_that_others_can_change(self):
         path = f'{self.folder}/etc/cinder/cinder.conf'

@@ -6,9 +6,10 @@ import ctypes
 import functools
 import os
 from pathlib import Path
+import shlex
 import stat
 
-from mydriver import exception, releases
+from mydriver import exception, permissions, releases
 from mydriver.doctor import commands, findings, lvm
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
@@ -114,25 +115,33 @@ def _release(host: Host) -> Iterator[Found]:
 def _config_files(host: Host) -> Iterator[Found]:
     config = host.config()
     if not config:
+        user = shlex.quote(host.user)
+        group = shlex.quote(permissions.group_of(host.user))
+        sample = (f'{host.at(catalogue.SAMPLES)}/{_PROJECTS[host.kind]}'
+                  '.conf.sample')
         yield findings.error(
             f'There is no {" or ".join(host.files)}.',
             ('' if hosts.has_user(host.user) else
-             f'useradd --system --shell /usr/sbin/nologin {host.user} && ')
-            + f'install -D -m 0640 -g {host.user} '
-            f'{host.at(catalogue.SAMPLES)}/{_PROJECTS[host.kind]}.conf.sample '
-            f'{host.at(host.files[0])} && {commands.edit(host)}')
+             f'useradd --system --shell /usr/sbin/nologin {user} && ')
+            + f'install -D -m 0640 -g {group} {shlex.quote(sample)} '
+            f'{shlex.quote(str(host.at(host.files[0])))} && '
+            f'{commands.edit(host)}')
     for path in [*config, *(str(host.at(d)) for d in host.directories)]:
         try:
-            grants.check_owner(path)
+            step = grants.changeable(path)
         except exception.ConfigurationError as e:
-            yield findings.error(
-                f'{e.problem}.', e.remedy.removeprefix('Run ').rstrip('.'))
-        else:
-            mode = Path(path).stat().st_mode
-            if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-                yield findings.warning(
-                    f'Every user can read {path}, which has passwords.',
-                    f'chmod o-rwx {path}')
+            yield findings.error(f'{path}: {e.problem}. {e.remedy}', '')
+            continue
+        if step:
+            yield findings.error(f'{step}.', permissions.for_user(
+                step.path, step.found, host.user))
+            continue
+        file = Path(path).resolve()  # root's links lead there
+        found = file.stat()
+        if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH:
+            yield findings.warning(
+                f'Every user can read {path}, which has passwords.',
+                permissions.for_user(str(file), found, host.user))
 
 
 CHECKS = (

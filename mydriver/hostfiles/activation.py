@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 
+from mydriver import permissions
 from mydriver.hostfiles import catalogue, manifest
 from mydriver.hostfiles import choices as chosen
 from mydriver.hostfiles import root as roots
@@ -110,21 +111,22 @@ def manual_steps(root: roots.Root, choices: chosen.Choices) -> list[str]:
     """Return what this command leaves to the operator, a sentence each."""
     first = choices.config_files[0]
     service = 'cinder' if choices.kind == chosen.STORAGE else 'nova'
-    owner = choices.user
     sample = f'{catalogue.SAMPLES}/{service}.conf.sample'
     steps = [f'Copy what you need of {sample} to {first}']
-    steps.append(f'Give {first} to root: chown root:{owner} {first}; '
-                 f'chmod 0640 {first}')
+    # First what leads there: whoever has a folder decides what is in it.
     helper = _replaceable(root, choices.helper)
     steps += [f'{path} can be changed by others than root, who would become '
-              f'root by it: chown root:root {path}; chmod go-w {path}'
+              f'root by it: {_to_root(root, path, choices.user, False)}'
               for path in helper]
     # The service's packages often give its folder to its user.
     folders = {path: None for file in choices.config_files
                for path in _replaceable(root, posixpath.dirname(file))}
     steps += [f'{path} can be changed by others than root, who could replace '
-              f'a file that the privileged daemon reads: chown root {path}; '
-              f'chmod go-w {path}' for path in folders if path not in helper]
+              'a file that the privileged daemon reads: '
+              + _to_root(root, path, choices.user)
+              for path in folders if path not in helper]
+    steps.append(f'Give {first} to root: '
+                 + _to_root(root, first, choices.user))
     if not restricts_lvm(root):
         steps.append(
             'Keep LVM away from the disks of guests: list the disks of this '
@@ -174,8 +176,26 @@ def text(command: Sequence[str]) -> str:
     return shlex.join(command)
 
 
+def _to_root(root: roots.Root, path: str, user: str, is_secret: bool = True
+             ) -> str:
+    """Return what gives a path to root, but lets the service go on with it."""
+    base = '' if root.is_host else root.path
+    real = os.path.realpath(base + path)
+    try:
+        found = os.stat(real)
+    except OSError:
+        found = None
+    if real.startswith(f'{base}/'):
+        path = real.removeprefix(base)
+    return permissions.for_user(path, found, user, is_here=root.is_host,
+                                is_secret=is_secret)
+
+
 def _replaceable(root: roots.Root, program: str) -> list[str]:
-    """Return which of a program and its directories others can replace."""
+    """Return which of a program and its directories others can replace.
+
+    :returns: paths, the outermost one first.
+    """
     found = []
     path = program
     while True:
@@ -189,7 +209,7 @@ def _replaceable(root: roots.Root, program: str) -> list[str]:
                     and not status.st_mode & stat.S_ISVTX)):
             found.append(path)
         if path == '/':
-            return found
+            return found[::-1]
         path = posixpath.dirname(path)
 
 

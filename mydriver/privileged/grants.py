@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
 import copy
 import dataclasses
-import grp
 import os
 from pathlib import Path
 import re
@@ -23,7 +22,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from mydriver import configuration, exception, folders, model
+from mydriver import configuration, exception, folders, model, permissions
 
 #: ``volume_driver`` of our backends.
 DRIVER = 'mydriver.cinder_volume.driver.LIODriver'
@@ -165,23 +164,46 @@ def _granted() -> _Granted:
 _known: tuple[tuple[object, ...] | None, _Granted] = None, _Granted((), {})
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """A file, or what leads to it, that others than root can change.
+
+    :param path: of this step; what leads there is root's.
+    :param found: what it is.
+    :param problem: who can change it.
+    """
+
+    path: str
+    found: os.stat_result
+    problem: str
+
+    def __str__(self) -> str:
+        return (f'{self.path} {self.problem}, but whoever can change it '
+                'decides what the privileged daemon does as root')
+
+
+def changeable(path: str) -> Step | None:
+    """Return the first step to a path that not only root can change.
+
+    :raises ConfigurationError: when too many links lead there.
+    """
+    for step, found in _steps(path):
+        if found.st_uid:
+            return Step(step, found, f'belongs to user id {found.st_uid}')
+        if _others_may_write(found):
+            return Step(step, found, 'can be written by others (mode '
+                        f'{found.st_mode & 0o7777:o})')
+    return None
+
+
 def check_owner(path: str) -> None:
     """Check that only root decides what is at a path.
 
     :raises ConfigurationError: with the remedy.
     """
-    for step, found in _steps(path):
-        what = None
-        if found.st_uid:
-            what = f'belongs to user id {found.st_uid}'
-        elif _others_may_write(found):
-            what = ('can be written by others (mode '
-                    f'{found.st_mode & 0o7777:o})')
-        if what:
-            raise exception.ConfigurationError(
-                path, f'{step} {what}, but whoever can change it decides '
-                'what the privileged daemon does as root',
-                _remedy(step, found))
+    step = changeable(path)
+    if step:
+        raise exception.ConfigurationError(path, str(step), _remedy(step))
 
 
 def _others_may_write(found: os.stat_result) -> bool:
@@ -194,14 +216,12 @@ def _others_may_write(found: os.stat_result) -> bool:
     return not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
 
 
-def _remedy(path: str, found: os.stat_result) -> str:
-    if stat.S_ISDIR(found.st_mode):
-        return f'Run chown root {path}; chmod go-w {path}.'
-    try:
-        group = grp.getgrgid(found.st_gid).gr_name
-    except KeyError:
-        group = 'cinder'
-    return f'Run chown root:{group} {path}; chmod 640 {path}.'
+def _remedy(step: Step) -> str:
+    """Return what to do. The service has to read it when it starts again."""
+    commands = permissions.for_owner(step.path, step.found)
+    return f'Run {commands}.' if commands else (
+        "Give it to root and to the group of the service's user, who has to "
+        'read it: mode 750 for a directory, 640 for a file.')
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:

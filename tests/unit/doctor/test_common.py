@@ -8,6 +8,7 @@ from unittest import mock
 
 from mydriver import exception, releases
 from mydriver.doctor import common, examine, setup_files, storage
+from mydriver.doctor import host as hosts
 from mydriver.hostfiles import activation, catalogue
 from mydriver.target import configfs
 from tests.fakes import doctor
@@ -190,29 +191,49 @@ class CommonTest(CommonTestCase):
         os.chown(path, 4242, 0)
         found = self.only('config-files')
         self.assertEqual(
-            ('error', f'chown root:root {path}; chmod 640 {path}'),
-            (found.severity, found.remedy))
+            ('error', (f'chown -h root:root {path} && [ ! -L {path} ] && '
+             f'chmod 640 {path}')), (found.severity, found.remedy))
         os.chown(path, 0, 0)
         os.chmod(path, 0o666)
-        self.assertIn(f'chmod 640 {path}', self.only('config-files').remedy)
+        self.carry_out(self.only('config-files').remedy)
+        self.assertEqual([], self.look('config-files'))
 
     def test_a_folder_that_others_can_change(self):
         path = f'{self.folder}/etc/cinder'
         os.chmod(path, 0o777)
-        self.assertEqual(f'chown root {path}; chmod go-w {path}',
-                         self.only('config-files').remedy)
+        self.assertEqual(
+            f'chown -h root:root {path} && [ ! -L {path} ] && '
+            f'chmod g+rx,go-w {path}', self.only('config-files').remedy)
 
     def test_a_configuration_that_all_can_read(self):
         path = f'{self.folder}/etc/cinder/cinder.conf'
         os.chmod(path, 0o644)
         found = self.only('config-files')
-        self.assertEqual(('warning', f'chmod o-rwx {path}'),
-                         (found.severity, found.remedy))
+        self.assertEqual(
+            ('warning', (f'chown -h root:root {path} && [ ! -L {path} ] && '
+             f'chmod 640 {path}')), (found.severity, found.remedy))
+
+    def test_a_link_to_a_configuration_that_all_can_read(self):
+        path = self.folder / 'etc/cinder/cinder.conf'
+        path.rename(self.folder / 'etc/it is here')
+        path.symlink_to('../it is here')
+        (self.folder / 'etc/it is here').chmod(0o644)
+        self.carry_out(self.only('config-files').remedy)
+        self.assertEqual([], self.look('config-files'))
 
     def test_no_configuration(self):
         os.unlink(f'{self.folder}/etc/cinder/cinder.conf')
         self.carry_out(self.only('config-files').remedy)
         self.assertEqual([], self.look('config-files'))
+
+    def test_a_loop_of_links(self):
+        folder = self.folder / 'etc/cinder/cinder.conf.d'
+        folder.symlink_to(folder)
+        with mock.patch.object(hosts.Host, 'config', return_value=[
+                f'{folder}/a.conf']):
+            found = self.look('config-files')[0].found
+        self.assertEqual(('error', ''), (found.severity, found.remedy))
+        self.assertIn('too many links', found.what)
 
     def test_configfs_is_not_mounted(self):
         self.put('/proc/mounts', 'proc /proc proc rw 0 0\n')

@@ -98,7 +98,7 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.assertEqual('error', found.severity)
         self.assertIn('Configuration: the daemon of [mydriver_privsep_target] '
                       'does not work', found.found.what)
-        self.assertIn(f'Run chown root:root {conf}', found.found.what)
+        self.assertIn(f'Run chown -h root {conf}', found.found.what)
 
     def test_without_sudo(self):
         os.unlink(self.bin / 'sudo')

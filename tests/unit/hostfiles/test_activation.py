@@ -109,7 +109,7 @@ class ManualTest(hostroot.RootTestCase):
     def test_of_storage(self):
         steps = '\n'.join(activation.manual_steps(self.root, STORAGE))
         self.assertIn('/etc/mydriver/cinder.conf.sample', steps)
-        self.assertIn('chown root:cinder /etc/cinder/cinder.conf', steps)
+        self.assertIn('chown -h root:cinder /etc/cinder/cinder.conf', steps)
         self.assertIn('/opt/venv/bin/mydriver status', steps)
 
     def test_of_compute(self):
@@ -156,8 +156,13 @@ class ManualTest(hostroot.RootTestCase):
         self.assertEqual([], self.named(STORAGE))
         folder.chmod(0o770)
         self.assertEqual(['/etc/cinder'], self.named(STORAGE))
-        self.assertIn('chown root /etc/cinder; chmod go-w /etc/cinder',
-                      '\n'.join(activation.manual_steps(self.root, STORAGE)))
+        steps = '\n'.join(activation.manual_steps(self.root, STORAGE))
+        self.assertIn('chown -h root:cinder /etc/cinder && '
+                      '[ ! -L /etc/cinder ] && chmod g+rx,go-w /etc/cinder',
+                      steps)
+        # Whoever has the folder could put another file there.
+        self.assertLess(steps.index('/etc/cinder can be changed'),
+                        steps.index('Give /etc/cinder/cinder.conf to root'))
         self.assertEqual([], self.named(COMPUTE))
 
     def named(self, chosen):

@@ -180,7 +180,8 @@ def read(files: Sequence[str], names: Sequence[str] = (),
     for one in (conf, cfg.CONF):
         try:
             with configuration.named(files or cfg.find_config_files(
-                    'cinder', 'cinder-volume'), directories):
+                    'cinder', 'cinder-volume'), directories
+                    or cfg.find_config_dirs('cinder', 'cinder-volume')):
                 one([*(f'--config-file={f}' for f in files),
                      *(f'--config-dir={d}' for d in directories)],
                     project='cinder', prog='cinder-volume')

@@ -23,9 +23,18 @@ from mydriver.doctor.host import Host
 def backends_of(host: Host) -> Sequence[backends.Backend]:
     """Return the backends, none if there is an error that is shown anyway."""
     try:
-        return backends.read(host.config(), warns=False)
+        return read(host)
     except exception.ConfigurationError:
         return ()
+
+
+def read(host: Host) -> list[backends.Backend]:
+    """Return the backends.
+
+    :raises ConfigurationError: as :func:`.backends.read`.
+    """
+    files, directories = host.sources()
+    return backends.read(files, directories=directories, warns=False)
 
 
 def edit(host: Host) -> str:
@@ -44,7 +53,7 @@ def _backends(host: Host) -> Iterator[Found]:
             'take it off the list.',
             commands.set_option(host, 'DEFAULT', 'enabled_backends', known)
             + f' && {commands.restart(host)}')
-    found = backends.read(host.config(), warns=False)
+    found = read(host)
     for backend in found:
         for text in upgrade_check.invalid(backend):
             yield findings.error(text, edit(host))

@@ -80,9 +80,12 @@ def _add_address(portal: model.Portal) -> str:
 
 def _status(host: Host) -> Iterator[Found]:
     host.sections()  # the errors of others show the contents of a file
+    files, directories = host.sources()
     answer = hosts.run_module(
-        STATUS, ['status', '-f', 'json', *(
-            f'--config-file={f}' for f in host.config())], _STATUS_TIMEOUT_S)
+        STATUS, ['status', '-f', 'json',
+                 *(f'--config-file={f}' for f in files),
+                 *(f'--config-dir={d}' for d in directories)],
+        _STATUS_TIMEOUT_S)
     try:
         rows = json.loads(answer.out)
     except ValueError:

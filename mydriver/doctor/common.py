@@ -126,7 +126,8 @@ def _config_files(host: Host) -> Iterator[Found]:
             + f'install -D -m 0640 -g {group} {shlex.quote(sample)} '
             f'{shlex.quote(str(host.at(host.files[0])))} && '
             f'{commands.edit(host)}')
-    for path in [*config, *(str(host.at(d)) for d in host.directories)]:
+    for path in [*config, *(str(host.at(d)) for d in (
+            *host.directories, *host.defaults))]:
         try:
             step = grants.changeable(path)
         except exception.ConfigurationError as e:

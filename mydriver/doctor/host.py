@@ -51,6 +51,9 @@ class Host:
     :param stores: kinds of stores; empty on compute hosts.
     :param root: where its filesystem is.
     :param is_set_up: ``mydriver setup`` was run, and so the user is known.
+    :param defaults: directories that oslo.config reads if no others are named.
+    :param defaults_first: it reads them before the files, which it does if the
+        files are named on the command line; of several values the last counts.
     """
 
     kind: str
@@ -60,6 +63,8 @@ class Host:
     stores: tuple[str, ...] = ()
     root: Path = Path('/')
     is_set_up: bool = False
+    defaults: tuple[str, ...] = ()
+    defaults_first: bool = False
 
     def at(self, path: str) -> Path:
         """Return where a path of the host is."""
@@ -81,9 +86,26 @@ class Host:
 
     def config(self) -> list[str]:
         """Return the configuration files that exist, in their order."""
-        return configuration.files_of(
-            [str(self.at(f)) for f in self.files if self.at(f).exists()],
-            [str(self.at(folder)) for folder in self.directories])
+        if self.directories:
+            return configuration.files_of(*self.sources())
+        more = configuration.files_of(
+            [], [str(self.at(folder)) for folder in self.defaults])
+        files = self._files()
+        return [*more, *files] if self.defaults_first else [*files, *more]
+
+    def sources(self) -> tuple[list[str], list[str]]:
+        """Return files and directories, for who is to read the same.
+
+        A directory that is named keeps oslo.config from reading those that it
+        reads by default. Without one it may read them twice, which does no
+        harm: what is read last is the same.
+        """
+        if self.directories:
+            return self._files(), [str(self.at(d)) for d in self.directories]
+        return self.config(), []
+
+    def _files(self) -> list[str]:
+        return [str(self.at(f)) for f in self.files if self.at(f).exists()]
 
     def setting(self, section: str, name: str) -> str | None:
         """Return the last value that the files give an option, as text.

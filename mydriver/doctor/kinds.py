@@ -39,15 +39,17 @@ def describe(root: Path, kind: str, files: Sequence[str] = (),
 
     :param files: configuration files of the service; default: those of
         ``mydriver setup``, or where the service looks.
-    :param directories: directories with more of them.
+    :param directories: directories with more of them; default: those that
+        oslo.config reads whatever files are named.
     """
     made = _made(root, kind)
     options = made.options if made else {}
-    chosen_files = (files or options.get('config_file')
-                    or _default_files(root, kind))
+    named = files or options.get('config_file')
     host = Host(kind, options.get('user') or choices.USERS[kind],
-                tuple(chosen_files), tuple(directories), (), root,
-                made is not None)
+                tuple(named or _default_files(root, kind)),
+                tuple(directories), (), root, made is not None,
+                () if directories else tuple(_default_folders(root, kind)),
+                bool(named))
     if kind == choices.COMPUTE:
         return host
     return dataclasses.replace(
@@ -71,6 +73,22 @@ def _default_files(root: Path, kind: str) -> list[str]:
     found = (cfg.find_config_files(*_PROJECTS[kind])
              if root == Path('/') else [])
     return found or [choices.CONFIG[kind]]
+
+
+def _default_folders(root: Path, kind: str) -> list[str]:
+    """Return the directories that the service reads if none is named.
+
+    Source: oslo_config/cfg.py, _parse_config_files. They are read unless there
+    is a ``--config-dir``; that there is a ``--config-file`` does not matter.
+    """
+    project, program = _PROJECTS[kind]
+    if root == Path('/'):
+        return list(cfg.find_config_dirs(project, program))
+    return [found for name in (project, program)
+            if (found := next((
+                path for folder in (f'/etc/{project}', '/etc')
+                if (root / (path := f'{folder}/{name}.conf.d').lstrip('/')
+                    ).is_dir()), None))]
 
 
 def _made(root: Path, kind: str) -> manifest.Manifest | None:

@@ -8,6 +8,7 @@ import unittest
 from unittest import mock
 
 import ddt
+from oslo_config import cfg
 
 from mydriver import exception, releases
 from mydriver.doctor import examine, findings, host, kinds, registry
@@ -132,6 +133,53 @@ class KindsTest(doctor.DoctorTestCase):
             """)
         self.assertEqual(('lvmthin', 'rbd'),
                          kinds.describe(self.folder, 'storage').stores)
+
+    def test_directories_that_are_read_whatever_files_are_named(self):
+        """oslo.config reads them unless there is a --config-dir."""
+        self.configure('/etc/cinder/cinder.conf', '')
+        self.assertEqual([f'{self.folder}/etc/cinder/cinder.conf'],
+                         kinds.describe(self.folder, 'storage').config())
+        for path in ('/etc/cinder/cinder.conf.d/a.conf',
+                     '/etc/cinder-volume.conf.d/b.conf', '/x/y.conf',
+                     '/etc/cinder/other.conf'):
+            self.configure(path, f'[DEFAULT]\nhost = {path}\n')
+        more = [f'{self.folder}/etc/cinder/cinder.conf.d/a.conf',
+                f'{self.folder}/etc/cinder-volume.conf.d/b.conf']
+        host_ = kinds.describe(self.folder, 'storage')
+        self.assertEqual([f'{self.folder}/etc/cinder/cinder.conf', *more],
+                         host_.config())
+        self.assertEqual(more[1][len(str(self.folder)):],
+                         host_.setting('DEFAULT', 'host'))
+        other = '/etc/cinder/other.conf'
+        host_ = kinds.describe(self.folder, 'storage', [other])
+        self.assertEqual([*more, f'{self.folder}{other}'], host_.config())
+        self.assertEqual(other, host_.setting('DEFAULT', 'host'))
+        host_ = kinds.describe(self.folder, 'storage', [other], ['/x'])
+        self.assertEqual([f'{self.folder}{other}', f'{self.folder}/x/y.conf'],
+                         host_.config())
+
+    def test_where_oslo_config_looks_on_this_host(self):
+        with mock.patch.object(kinds.cfg, 'find_config_dirs',
+                               return_value=['/d']) as find:
+            self.assertEqual(('/d',), kinds.describe(
+                Path('/'), 'compute', ['/x']).defaults)
+            self.assertEqual((), kinds.describe(
+                Path('/'), 'compute', ['/x'], ['/e']).defaults)
+        find.assert_called_once_with('nova', 'nova-compute')
+
+    def test_the_order_is_that_of_oslo_config(self):
+        """The files that are named come last, so their values count."""
+        for path, value in (('x.conf', 'file'), ('d/y.conf', 'directory')):
+            self.put(f'/{path}', f'[DEFAULT]\nhost = {value}\n')
+        for arguments, found in (
+                ([f'--config-file={self.folder}/x.conf'], 'file'), (
+                    [], 'directory')):
+            conf = cfg.ConfigOpts()
+            conf.register_opt(cfg.StrOpt('host'))
+            conf(arguments,
+                 default_config_files=[f'{self.folder}/x.conf'],
+                 default_config_dirs=[f'{self.folder}/d'])
+            self.assertEqual(found, conf.host)
 
 
 class RunTest(unittest.TestCase):

@@ -278,6 +278,44 @@ class ConfigTest(CommandTestCase):
         self.mended(remedy)
         self.assertIn('enabled_backends = files\n', path.read_text())
 
+    def test_a_section_in_a_directory_that_is_always_read(self):
+        path = self.folder / 'etc/cinder/cinder.conf'
+        path.write_text(path.read_text().replace(
+            'enabled_backends = files', 'enabled_backends = files,slow'))
+        self.make('/srv/slow')
+        self.configure('/etc/cinder/cinder.conf.d/slow.conf', """
+            [slow]
+            volume_driver = mydriver.cinder_volume.driver.LIODriver
+            mydriver_store_path = {folder}/srv/slow
+            """)
+        self.assertEqual((0, []), self.wrong('storage'))
+
+    def test_a_helper_command_beside_such_a_directory(self):
+        """It need not name what is read without being named."""
+        self.configure('/etc/cinder/cinder.conf.d/helper.conf', """
+            [mydriver_privsep_target]
+            helper_command = /opt/privsep-helper --config-file \
+            /etc/cinder/cinder.conf
+            """)
+        self.put('/opt/privsep-helper', '#!/bin/sh\n', 0o755)
+        _, found = self.wrong('storage')
+        self.assertFalse([f for f in found if 'but the service reads' in
+                          f['What']], found)
+
+    def test_a_directory_that_is_named(self):
+        self.make('/etc/more')
+        self.configure('/etc/more/files.conf', """
+            [DEFAULT]
+            enabled_backends = files, more
+            [more]
+            volume_driver = mydriver.cinder_volume.driver.LIODriver
+            mydriver_store_path = {folder}/srv/mydriver
+            """)
+        _, found = self.wrong(
+            'storage', '--config-file', '/etc/cinder/cinder.conf',
+            '--config-dir', '/etc/more')
+        self.assertIn('in the same place', found[0]['What'])
+
     def test_two_backends_in_one_place(self):
         path = self.folder / 'etc/cinder/cinder.conf'
         text = path.read_text()

@@ -226,8 +226,8 @@ def _warn_of_orphans(ours: Mapping[str, Backend]) -> None:
         LOG.warning(
             '%s is the journal of [%s], which is not an enabled mydriver '
             'backend: its exports are not served. If the section was '
-            'renamed, restore its name; otherwise remove that directory',
-            path, path.parent.name)
+            'renamed, restore its name; mydriver doctor shows whether that '
+            'directory can be moved away', path, path.parent.name)
 
 
 def orphans(names: Collection[str], ours: Iterable[Backend]) -> list[Path]:

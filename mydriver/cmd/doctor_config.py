@@ -15,7 +15,7 @@ import sys
 from mydriver import exception
 from mydriver.backend import settings
 from mydriver.cmd import backends, option_names, upgrade_check
-from mydriver.doctor import commands, findings, owned
+from mydriver.doctor import abandoned, commands, findings, owned
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
 
@@ -62,19 +62,33 @@ def _backends(host: Host) -> Iterator[Found]:
             f'[{"] and [".join(names)}] keep their volumes in the same place, '
             f'{place}. Give each backend a place of its own.', edit(host))
     for path in backends.orphans([b.name for b in found], found):
-        yield findings.warning(
-            f'{path} is the journal of [{path.parent.name}], which is not an '
-            'enabled mydriver backend: its exports are not served. If the '
-            'section was renamed, restore its name; if the backend is gone '
-            'for good, move its state away.', _put_away(host, path.parent))
+        yield _orphan(host, path)
 
 
-def _put_away(host: Host, state: Path) -> str:
-    """Return what enables a backend again, or else moves its state away."""
-    if host.setting(state.name, 'volume_driver') == backends.DRIVER:
-        return _enable(host, state.name)
-    away = f'{state.parent}-{state.name}.old'
-    return f'mv -nT {shlex.quote(str(state))} {shlex.quote(away)}'
+def _orphan(host: Host, journal: Path) -> Found:
+    """Return what is to be done with a journal of no enabled backend.
+
+    The backend is enabled again if it has a section, or else its state is
+    moved away. Neither is right while another service has the backend.
+    """
+    state = journal.parent
+    what = (f'{commands.shown(journal)} is the journal of '
+            f'[{commands.shown(state.name)}], which is not an enabled '
+            'mydriver backend of this configuration')
+    has_section = host.setting(state.name, 'volume_driver') == backends.DRIVER
+    doubt = abandoned.doubt(state) or (
+        '' if has_section else abandoned.exported(host, state.name))
+    if doubt:
+        return findings.unknown(
+            f'{what}. Another cinder-volume of this host may have it, with '
+            f'another configuration: {doubt}. Do not move or enable it '
+            'before you know.',
+            commands.as_root(host) if os.geteuid() else '')
+    return findings.warning(
+        f'{what}: its exports are not served. If the section was renamed, '
+        'restore its name; if the backend is gone for good, move its state '
+        'away.', _enable(host, state.name) if has_section
+        else abandoned.put_away(host, state))
 
 
 def _enable(host: Host, name: str) -> str:
@@ -118,10 +132,11 @@ def _correction(host: Host, text: str) -> str:
         return edit(host)
     section, name = found[1], found[2]
     ours = backends_of(host)
-    if (host.setting(section, 'volume_driver') == backends.DRIVER
-            and section in {path.parent.name for path in backends.orphans(
-                [b.name for b in ours], ours)}):
-        return _enable(host, section)
+    state = {path.parent.name: path.parent for path in backends.orphans(
+        [b.name for b in ours], ours)}.get(section)
+    if state and host.setting(section, 'volume_driver') == backends.DRIVER:
+        return (commands.edit(host) if abandoned.doubt(state)
+                else _enable(host, section))
     return f'{_renamed(host, text, section, name)} && {commands.restart(host)}'
 
 
@@ -143,18 +158,26 @@ def _state(host: Host) -> Iterator[Found]:
             yield findings.info(f'{path} does not exist; cinder-volume '
                                 'creates it.')
             continue
+        if stat.S_ISLNK(status.st_mode):
+            # Without it the service would begin a new journal.
+            yield findings.error(
+                f'{path} is a link. Name the directory that it leads to in '
+                'mydriver_state_path.', edit(host))
+            continue
         if not stat.S_ISDIR(status.st_mode):
             yield findings.error(
                 f'{path} is not a directory. Move it away, or name another '
                 'directory in mydriver_state_path.',
                 f'mv -nT {shlex.quote(str(path))} '
-                f'{shlex.quote(str(path))}.old && {commands.restart(host)}')
+                f'{shlex.quote(abandoned.free(f"{path}.old"))} && '
+                f'{commands.restart(host)}')
             continue
         if status.st_mode & 0o077:
             yield findings.error(
                 f'{path} has mode {status.st_mode & 0o7777:04o}: other users '
                 'can get at the journal and the CHAP key.',
-                f'chmod 0700 {path}', functools.partial(_chmod, path))
+                owned.inside(path, 'chmod 0700 .'),
+                functools.partial(_chmod, path))
         try:
             # Who else runs the service can only be seen by the directory.
             entry = (pwd.getpwnam(host.user) if host.is_set_up
@@ -174,9 +197,31 @@ def _owners(folder: Path, user: pwd.struct_passwd) -> Iterator[Found]:
         if status.st_uid != user.pw_uid and not stat.S_ISLNK(status.st_mode):
             name = None if path == folder else path.name
             yield findings.error(
-                f'{path} belongs to user id {status.st_uid}, so cinder-volume '
-                'cannot use it.', f'chown {user.pw_name}: {path}',
+                f'{commands.shown(path)} belongs to user id {status.st_uid}, '
+                'so cinder-volume cannot use it.'
+                + (' It is not a file with one name, so look at it first.'
+                   if name and not owned.is_plain(status) else ''),
+                _chown_command(folder, name, status, user),
                 functools.partial(_chown, folder, name, user))
+
+
+def _chown_command(folder: Path, name: str | None, status: os.stat_result,
+                   user: pwd.struct_passwd) -> str:
+    """Return what gives a file, or its directory, to a user.
+
+    The command obeys the name as little as :func:`.owned.chown` does.
+
+    :param name: of the file; None for the directory.
+    """
+    chown = f'chown -h {shlex.quote(user.pw_name)}:'
+    if name is None:
+        return owned.inside(folder, f'{chown} .')
+    if not owned.is_plain(status):
+        return ''
+    if not name.isprintable():
+        return owned.FIX
+    return owned.inside(folder, f'find {shlex.quote(f"./{name}")} -prune '
+                        f'-type f -links 1 -exec {chown} {{}} +')
 
 
 def _chmod(folder: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import re
 import shlex
 
+from mydriver import exception
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import choices
 
@@ -21,6 +22,9 @@ _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system',
                  '/usr/local/lib/systemd/system', '/usr/lib/systemd/system',
                  '/lib/systemd/system')
 
+#: Longest text of a path.
+_PATH_CHARACTERS = 300
+
 #: Characters that mean something in the regular expressions of sed.
 _SPECIAL = re.compile(r'[][\\.*^$|/]')
 
@@ -30,6 +34,13 @@ _COMMAND = re.compile(
     r'\b(?:Run|See|Start) ((?:mydriver|mount|modprobe|systemctl|chown|chmod|'
     r'iscsiadm|echo|apt-get|lv[a-z]+|vg[a-z]+) .*?)(?=\.(?:\s|$)|,\s|$)',
     re.DOTALL)
+
+
+def shown(path: object) -> str:
+    """Return a name that others chose, without what a terminal obeys."""
+    return exception.shown(''.join(
+        c if c.isprintable() else f'\\x{ord(c):02x}' for c in str(path)),
+        _PATH_CHARACTERS)
 
 
 def restart(host: Host) -> str:

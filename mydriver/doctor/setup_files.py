@@ -112,7 +112,8 @@ def _owners(root: roots.Root, made: manifest.Manifest) -> Iterator[Found]:
             where = f'{root.path.rstrip("/")}{path}'
             yield findings.error(
                 f'{path} belongs to user id {found.uid}, not to root.',
-                f'chown root:root {where}', functools.partial(_chown, where))
+                f'chown -h root:root {shlex.quote(where)}',
+                functools.partial(_chown, where))
 
 
 def _chown(path: str) -> str:

@@ -315,7 +315,7 @@ class SetupFilesTest(CommonTestCase):
     def test_a_wrong_owner(self):
         path = f'{self.folder}{self.SUDOERS}'
         os.chown(path, 4242, 4242)
-        self.assertEqual(f'chown root:root {path}',
+        self.assertEqual(f'chown -h root:root {path}',
                          self.only('setup-files').remedy)
         self.assertEqual([f'setup-files: chown root:root {path}'],
                          self.fix('setup-files'))

@@ -20,6 +20,7 @@ from mydriver.cmd import doctor as command
 from mydriver.cmd import doctor_exports, main, upgrade_check
 from mydriver.doctor import common
 from mydriver.target import configfs
+from mydriver.target.journal import mark
 from tests.fakes import doctor
 
 PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
@@ -399,21 +400,111 @@ class ConfigTest(CommandTestCase):
         self.assertEqual((0, []), self.wrong('storage'))
 
     def test_a_journal_of_no_backend(self):
-        self.state()
-        old = self.folder / 'state/old'
-        old.mkdir()
-        (old / 'journal.sqlite').touch()
+        old = self.orphan()
         severity, remedy = self.only('backends')
         self.assertEqual('warning', severity)
         self.mended(remedy)
+        self.assertFalse(old.exists())
         self.assertTrue(
             (self.folder / 'state-old.old/journal.sqlite').exists())
+        old = self.orphan(with_state=False)
+        self.mended(self.only('backends')[1])
+        self.assertTrue(
+            (self.folder / 'state-old.old.2/journal.sqlite').exists())
+
+    def orphan(self, name='old', with_state=True):
+        """Make the state of a backend that is gone; return its folder."""
+        if with_state:
+            self.state()
+        self.make('/sys/kernel/config/target/core')
+        old = self.folder / 'state' / name
+        old.mkdir()
+        (old / 'journal.sqlite').touch()
+        (old / 'journal.sqlite.mark').touch()
+        return old
+
+    def export(self, name):
+        """Have the kernel export a volume."""
+        self.make(f'/sys/kernel/config/target/core/fileio_0/{name}')
+
+    def assert_kept(self, old, because):
+        """Assert that nobody is told to move a state away."""
+        _, found = self.wrong('storage')
+        found, = (f for f in found if f['Check'] == 'backends')
+        self.assertEqual(('unknown', ''),
+                         (found['Severity'], found['Remedy']))
+        self.assertIn(because, found['What'])
+
+    def test_a_journal_that_another_service_uses(self):
+        """It may have another configuration, and the same state_path."""
+        old = self.orphan()
+        _, remedy = self.only('backends')
+        service = mark.Mark.lock(str(old / 'journal.sqlite'))
+        self.addCleanup(service.close)
+        self.assert_kept(old, 'a service uses it at present')
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertTrue((old / 'journal.sqlite').exists())
+        service.close()
+        mark.Mark.lock(str(old / 'journal.sqlite'), alone=True).close()
+
+    def test_a_journal_that_another_service_uses_is_not_enabled(self):
+        old = self.orphan()
+        self.configure_more(
+            '[old]\nmydriver_store_path = /x\nvolume_driver = '
+            'mydriver.cinder_volume.driver.LIODriver\n')
+        service = mark.Mark.lock(str(old / 'journal.sqlite'))
+        self.addCleanup(service.close)
+        self.assert_kept(old, 'a service uses it at present')
+        _, found = self.wrong('storage')
+        self.assertFalse([f for f in found if 'restart' in f['Remedy']])
+
+    def test_a_journal_whose_volumes_the_kernel_exports(self):
+        old = self.orphan()
+        volume = '0e6a1d9e-3b3f-4b5e-8a55-0f4f0d1f9a11'
+        self.export(f'mydriver-old-x-{volume}')  # another backend's
+        _, remedy = self.only('backends')
+        self.export(f'mydriver-old-{volume}')
+        self.assert_kept(old, 'the kernel exports 1 of its volumes')
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertTrue((old / 'journal.sqlite').exists())
+
+    def test_a_journal_of_whose_exports_nothing_is_known(self):
+        old = self.orphan()
+        refused = exception.TargetError('show it', 'configfs is not mounted')
+        with mock.patch.object(configfs, 'backstores', side_effect=refused):
+            self.assert_kept(old, 'configfs is not mounted')
+        remedy = self.only('backends')[1]
+        (self.folder / 'sys/kernel/config/target/core').rmdir()
+        self.assert_kept(old, 'the kernel target is not loaded')
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertTrue((old / 'journal.sqlite').exists())
+
+    def test_a_journal_whose_lock_cannot_be_tried(self):
+        old = self.orphan()
+        remedy = self.only('backends')[1]
+        lock = old / 'journal.sqlite.mark'
+        lock.unlink()
+        self.assert_kept(old, 'there is no')
+        self.assertFalse(lock.exists())
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertFalse(lock.exists())
+        lock.symlink_to(self.folder / 'etc/cinder/cinder.conf')
+        self.assert_kept(old, 'cannot be read')
+
+    def test_a_journal_in_a_folder_with_a_strange_name(self):
+        old = self.orphan('a; touch \x1bpwned #')
+        self.assert_kept(old, 'a; touch \\x1bpwned #')
 
     def test_a_journal_of_a_backend_that_was_disabled(self):
         self.state()
         more = self.folder / 'state/more'
         more.mkdir(mode=0o700)
         (more / 'journal.sqlite').touch()
+        (more / 'journal.sqlite.mark').touch()
         self.make('/srv/more')
         self.configure_more(
             '[more]\nmydriver_store_path = '
@@ -432,20 +523,71 @@ class ConfigTest(CommandTestCase):
     def test_state_that_others_can_read(self):
         folder = self.state()
         folder.chmod(0o755)
-        self.assertEqual(('error', f'chmod 0700 {folder}'),
-                         self.only('state-folder'))
+        self.assertEqual(
+            ('error', (f'(cd {folder} && [ "$(pwd -P)" = {folder} ] && '
+             'chmod 0700 .)')), self.only('state-folder'))
+        self.mended(self.only('state-folder')[1])
+        folder.chmod(0o755)
+        remedy = self.only('state-folder')[1]
         status, _, err = self.call('storage', '--fix')
         self.assertEqual(0, status)
         self.assertIn(f'fix: state-folder: chmod 0700 {folder}', err)
+        folder.rename(self.folder / 'elsewhere')
+        (self.folder / 'elsewhere').chmod(0o755)
+        folder.symlink_to(self.folder / 'elsewhere')  # meanwhile
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertEqual(0o755, (self.folder / 'elsewhere'
+                                 ).stat().st_mode & 0o777)
+        severity, remedy = self.only('state-folder')
+        self.assertEqual('error', severity)
+        self.assertTrue(remedy.startswith('${EDITOR:-vi} '), remedy)
 
     def test_a_journal_of_another_user(self):
         journal = self.state() / 'journal.sqlite'
         journal.touch()
         os.chown(journal, 4242, 4242)
-        self.assertEqual(('error', f'chown root: {journal}'),
-                         self.only('state-folder'))
+        severity, remedy = self.only('state-folder')
+        self.assertEqual('error', severity)
+        self.assertIn('-exec chown -h root: {} +', remedy)
+        self.mended(remedy)
+        os.chown(journal, 4242, 4242)
         self.assertEqual(0, self.call('storage', '--fix')[0])
         self.assertEqual(0, journal.stat().st_uid)
+
+    def test_a_file_with_a_strange_name(self):
+        folder = self.state()
+        for name in ('a; touch pwned #', "-it's", 'x\ny', '\x1b]0;z'):
+            (folder / name).touch()
+            os.chown(folder / name, 4242, 4242)
+        _, found = self.wrong('storage')
+        self.assertEqual(4, len(found))
+        for one in found:
+            self.assertTrue(one['What'].isprintable(), one)
+            self.assertTrue(one['Remedy'].isprintable(), one)
+            if one['Remedy'] != 'mydriver doctor storage --fix':
+                self.carry_out(one['Remedy'])
+        self.assertEqual({0, 4242}, {p.stat().st_uid
+                                     for p in folder.iterdir()})
+        self.assertEqual(0, (folder / 'a; touch pwned #').stat().st_uid)
+        self.assertEqual(0, (folder / "-it's").stat().st_uid)
+        self.assertFalse(Path('pwned').exists())
+        self.assertEqual(0, self.call('storage', '--fix')[0])
+
+    def test_a_link_that_takes_the_place_of_a_file(self):
+        folder = self.state()
+        victim = self.folder / 'victim'
+        victim.touch()
+        journal = folder / 'journal.sqlite'
+        journal.touch()
+        for path in (victim, journal):
+            os.chown(path, 4242, 4242)
+        remedy = self.only('state-folder')[1]
+        for replace in (journal.symlink_to, journal.hardlink_to):
+            journal.unlink()
+            replace(victim)
+            self.carry_out(remedy)
+            self.assertEqual(4242, victim.stat().st_uid)
 
     def test_links_in_the_state_are_not_followed(self):
         folder = self.state()
@@ -461,6 +603,7 @@ class ConfigTest(CommandTestCase):
         victim.touch()
         os.chown(victim, 4242, 4242)
         (folder / 'journal.sqlite').hardlink_to(victim)
+        self.assertEqual(('error', ''), self.only('state-folder'))
         status, _, err = self.call('storage', '--fix')
         self.assertEqual(2, status)
         self.assertIn('state-folder: failed:', err)
@@ -473,6 +616,8 @@ class ConfigTest(CommandTestCase):
         link = self.folder / 'state'
         link.symlink_to(self.folder / 'elsewhere')
         os.lchown(link, 4242, 4242)
+        self.assertEqual(('error', 'mydriver doctor storage --fix'),
+                         self.only('state-folder'))
         _, _, err = self.call('storage', '--fix')
         self.assertIn('state-folder: failed:', err)
         self.assertEqual(0o755, (self.folder / 'elsewhere/files'
@@ -484,10 +629,10 @@ class ConfigTest(CommandTestCase):
         os.chown(folder, doctor.NOBODY, doctor.NOBODY)
         (folder / 'journal.sqlite').touch()
         _, found = self.wrong('storage')
-        self.assertIn(f'chown nobody: {folder}/journal.sqlite',
-                      [f['Remedy'] for f in found])
-        self.assertNotIn(f'chown root: {folder}',
-                         [f['Remedy'] for f in found])
+        remedies = ' '.join(f['Remedy'] for f in found)
+        self.assertIn('find ./journal.sqlite -prune -type f -links 1 -exec '
+                      'chown -h nobody: {} +', remedies)
+        self.assertNotIn('chown -h root:', remedies)
 
     def test_a_rival_service(self):
         unit = 'rtslib-fb-targetctl.service'

@@ -2,12 +2,16 @@
 """Checks of ``mydriver doctor``: what a storage host serves at present."""
 
 from collections.abc import Iterator, Mapping
+import hashlib
 import json
+import os
+from pathlib import Path
 import re
+import shlex
 
 from mydriver import discovery, exception, model
 from mydriver.cmd import doctor_config, rivals
-from mydriver.doctor import commands, findings, places
+from mydriver.doctor import abandoned, commands, findings, places
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -25,15 +29,45 @@ _CONNECT_S, _PROBE_S = 2.0, 4.0
 
 
 def _rivals(host: Host) -> Iterator[Found]:
-    for text in rivals.warnings(host.root):
+    texts = list(rivals.warnings(host.root))
+    saved = {str(path): _put_away(path) for name in rivals.SAVED
+             if os.path.lexists(path := host.root / name)}
+    unread = [text for text in texts if ' cannot be read ' in text]
+    for text in texts:
         name = text.split()[0]
-        saved = re.search(r'restores (\S+)\. See', text)
-        file = name if name.startswith('/') else saved and saved[1]
-        if file:
-            remedy = f'if [ -e {file} ]; then mv {file} {file}.old; fi'
+        restored = re.search(r'restores (\S+)\. See', text)
+        if text in unread:
+            yield findings.unknown(
+                text, commands.as_root(host) if os.geteuid() else '')
+        elif name.startswith('/') or restored:
+            yield findings.warning(text, saved.get(
+                restored[1] if restored else name, ''))
         else:
-            remedy = f'systemctl disable {name}'
-        yield findings.warning(text, remedy)
+            # Others may need it to have their targets back after a boot.
+            yield findings.warning(
+                text, '' if unread or not all(saved.values())
+                else f'systemctl disable {name}')
+
+
+def _put_away(path: Path) -> str:
+    """Return what moves a saved configuration away.
+
+    The command only moves what was looked at.
+
+    :returns: nothing if others may need the file: only the operator can
+        decide.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ''
+    if not rivals.is_ours_alone(content.decode(errors='replace')):
+        return ''
+    file = shlex.quote(str(path))
+    digest = hashlib.sha256(content).hexdigest()
+    return (f'if [ -e {file} ]; then echo {digest}\\ \\ {file} | '
+            f'sha256sum --check --status && mv -nT {file} '
+            f'{shlex.quote(abandoned.free(f"{path}.old"))}; fi')
 
 
 def _portals(host: Host) -> Iterator[Found]:
@@ -111,10 +145,21 @@ def _remedy(host: Host, row: Mapping[str, str]) -> str:
     text = row['Detail']
     if 'mydriver restore' in text:
         return f'mydriver restore {row["Backend"]}'
-    found = re.search(r'mydriver_store_path: (/\S+) ', text)
-    if row['Part'] == 'store' and found:
-        return places.mend(host, found[1], text)
+    path = _store_path(host, row['Backend'])
+    if row['Part'] == 'store' and path and text.startswith(
+            f'mydriver_store_path: {path} '):
+        return places.mend(host, path, text)
     return commands.of_text(text) or 'mydriver status'
+
+
+def _store_path(host: Host, name: str) -> str | None:
+    """Return the place of a backend's store, as its option has it.
+
+    The text says it as well, but not where it ends.
+    """
+    return next((backend.section.safe_get('mydriver_store_path')
+                 for backend in doctor_config.backends_of(host)
+                 if backend.name == name), None)
 
 
 CHECKS = (

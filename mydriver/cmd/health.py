@@ -207,9 +207,17 @@ def _check_database() -> None:
     """Check that the kernel can store persistent reservations.
 
     :raises ConfigurationError: when it cannot.
+    :raises TargetError: when this user may not see that.
     """
-    path = os.path.join(configfs.database(), 'pr')
-    if not os.path.isdir(path):
+    folder = configfs.database()
+    if not folder:
+        # Raises if it cannot be told.
+        configfs.exists(configfs.ROOT / 'dbroot')
+        raise exception.ConfigurationError(
+            'Kernel target', 'the kernel does not say where it stores '
+            'persistent reservations (dbroot)', 'Run mydriver restore.')
+    path = os.path.join(folder, 'pr')
+    if not (configfs.exists(path) and os.path.isdir(path)):
         raise exception.ConfigurationError(
             'Kernel target', f'{path} does not exist, so persistent '
             'reservations of guests fail', 'Run mydriver restore.')

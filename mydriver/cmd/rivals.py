@@ -7,8 +7,11 @@ driver's exports. ``mydriver setup`` prevents the latter.
 """
 
 from collections.abc import Iterator
+import json
 import os
 from pathlib import Path
+
+from mydriver import model
 
 #: The host's root directory; tests use their own.
 ROOT = Path('/')
@@ -38,7 +41,14 @@ def warnings(root: Path | None = None) -> Iterator[str]:
     units = [unit for unit in UNITS if _is_enabled(root, unit)]
     saved = [root / name for name in SAVED if os.path.exists(root / name)]
     for unit in units:
-        if not _keeps_targets(root, unit):
+        try:
+            keeps = _keeps_targets(root, unit)
+        except OSError as e:
+            yield (f'{unit} is enabled, but {e.filename} cannot be read '
+                   f'({e.strerror}): it is not known whether the unit removes '
+                   'all targets when it is stopped.')
+            continue
+        if not keeps:
             yield (f'{unit} is enabled: it removes all targets when it is '
                    'stopped or restarted. Run systemctl disable, but without '
                    '--now, which would stop it. If you need the service, see '
@@ -48,9 +58,33 @@ def warnings(root: Path | None = None) -> Iterator[str]:
                    f'removes all targets and restores {saved[0]}. See "Rival '
                    'services" in the operations guide.')
     for path in (root / name for name in SAVED if units):
-        if _OURS in _read(path):
+        try:
+            text = _read(path)
+        except OSError as e:
+            yield (f'{path} cannot be read ({e.strerror}): it is not known '
+                   f'what {units[0]} restores at boot.')
+            continue
+        if _OURS in text:
             yield (f'{path} contains outdated exports of mydriver; '
-                   f'{units[0]} restores them at boot. Move the file away.')
+                   f'{units[0]} restores them at boot. ' + (
+                       'Move the file away.' if is_ours_alone(text) else
+                       'It may contain exports of other software, too. See '
+                       '"Rival services" in the operations guide.'))
+
+
+def is_ours_alone(text: str) -> bool:
+    """Tell whether a saved configuration has exports of this driver only.
+
+    :param text: the content of the file.
+    """
+    try:
+        saved = json.loads(text)
+        names = [str(each['name']) for each in saved['storage_objects']]
+        targets = [str(each['wwn']) for each in saved.get('targets', ())]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return (bool(names) and all(n.startswith('mydriver-') for n in names)
+            and all(map(model.is_our_target, targets)))
 
 
 def _is_enabled(root: Path, unit: str) -> bool:
@@ -87,7 +121,11 @@ def _is_masked(unit: Path) -> bool:
 
 
 def _read(path: Path) -> str:
+    """Return the content of a file, nothing if there is none.
+
+    :raises OSError: when it cannot be read.
+    """
     try:
         return path.read_text(errors='replace')
-    except OSError:  # readable by root only
+    except (FileNotFoundError, NotADirectoryError):
         return ''

@@ -58,19 +58,20 @@ def is_plain(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
-def inside(folder: Path, command: str) -> str:
+def inside(folder: Path, command: str, otherwise: str = FIX) -> str:
     """Return what runs a command in a directory, if no link leads there.
 
     The shell stays in the directory that it has entered, whatever takes the
-    place of it. With a link of others on the way it is what refuses that, and
-    says so.
+    place of it.
 
     :param command: for the shell; it names files by ``./NAME``.
+    :param otherwise: what to run if there is a link of others on the way; the
+        default refuses to follow it, and says so.
     """
     try:
         os.close(_open(str(folder)))
     except OSError:
-        return FIX
+        return otherwise
     path = shlex.quote(os.path.realpath(folder))
     return f'(cd {path} && [ "$(pwd -P)" = {path} ] && {command})'
 

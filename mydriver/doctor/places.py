@@ -2,8 +2,10 @@
 """Commands that mend the directory of a store."""
 
 import os
+from pathlib import Path
 import shlex
 
+from mydriver.doctor import owned
 from mydriver.doctor.host import Host
 
 
@@ -21,11 +23,13 @@ def mend(host: Host, path: str, wrong: str) -> str:
         return f'mount {shlex.quote(mount)}'
     quoted = shlex.quote(path)
     if 'does not exist' in wrong:
-        return f'install -d -m 0750 -o {host.user} {quoted}'
+        return f'install -d -m 0750 -o {shlex.quote(host.user)} {quoted}'
     if 'Read-only' in wrong:
         return (f'mount -o remount,rw "$(findmnt -no TARGET -T {quoted})"')
     if 'cannot be written' in wrong:
-        return f'chown {host.user} {quoted} && chmod 0750 {quoted}'
+        return owned.inside(
+            Path(path), f'chown {shlex.quote(host.user)} . && chmod 0750 .',
+            'mydriver status')
     return (f'${{EDITOR:-vi}} /etc/fstab && mount {quoted}  # a filesystem '
             'of XFS (mkfs.xfs) or btrfs')
 

@@ -2,6 +2,7 @@
 """Checks for storage hosts that need no configuration."""
 
 from collections.abc import Iterator
+import shlex
 
 from mydriver.doctor import findings
 from mydriver.doctor.findings import Check, Found
@@ -25,10 +26,16 @@ def _dbroot(host: Host) -> Iterator[Found]:
     if not folder:
         yield findings.info('The kernel target is not loaded, so its '
                             'directory is not known.')
-    elif not host.at(f'{folder}/pr').is_dir():
+    elif not configfs.exists(host.at(f'{folder}/pr')):
         yield findings.error(
             f'{folder}/pr does not exist, so persistent reservations of '
-            'guests fail.', f'install -d -m 0700 {folder}/pr')
+            'guests fail.',
+            f'install -d -m 0700 {shlex.quote(f"{folder}/pr")}')
+    elif not host.at(f'{folder}/pr').is_dir():
+        yield findings.error(
+            f'{folder}/pr is not a directory, so persistent reservations of '
+            'guests fail. Find out what it is for.',
+            shlex.join(['ls', '-ld', f'{folder}/pr']))
 
 
 CHECKS = (

@@ -246,6 +246,20 @@ class CommonTest(CommonTestCase):
         self.assertEqual(('error', 'install -d -m 0700 /etc/target/pr'),
                          (found.severity, found.remedy))
 
+    def test_the_database_of_the_target_cannot_be_seen(self):
+        """That is no proof that it is missing."""
+        place = self.folder / 'etc/target/pr'
+        place.rmdir()
+        place.symlink_to(place)
+        found = self.only('target-dbroot')
+        self.assertIn('refused to show', found.what)
+        self.assertNotIn('install', found.remedy)
+        place.unlink()
+        place.touch()
+        found = self.only('target-dbroot')
+        self.assertIn('is not a directory', found.what)
+        self.assertEqual('ls -ld /etc/target/pr', found.remedy)
+
     def test_the_target_is_not_loaded(self):
         os.unlink(f'{self.folder}/sys/kernel/config/target/dbroot')
         self.assertEqual('info', self.only('target-dbroot').severity)

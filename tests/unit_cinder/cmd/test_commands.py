@@ -10,6 +10,8 @@ import logging
 import os
 from pathlib import Path
 import sys
+import tempfile
+import unittest
 from unittest import mock
 import uuid
 
@@ -269,6 +271,46 @@ class HealthTest(commands.CommandTestCase):
         self.assertRegex(found.detail, 'limit is 30000 extents.* 31000, '
                          'volume-.* 7, volume-.* 6')
         self.assertNotIn(' 5', found.detail)
+
+
+class DatabaseTest(unittest.TestCase):
+    """Whether the kernel can store persistent reservations."""
+
+    def check(self, folder):
+        """Check a directory of the kernel target."""
+        with mock.patch.object(configfs, 'database', return_value=folder):
+            health._check_database()
+
+    def test_it_is_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(f'{folder}/pr')
+            self.check(folder)
+
+    def test_it_is_missing(self):
+        with (tempfile.TemporaryDirectory() as folder,
+              self.assertRaisesRegex(exception.ConfigurationError,
+                                     'pr does not exist.*mydriver restore')):
+            self.check(folder)
+
+    def test_this_user_may_not_see_it(self):
+        """That is no proof that it is missing."""
+        with (mock.patch.object(configfs.os, 'stat', side_effect=(
+                PermissionError(errno.EACCES, 'Permission denied'))),
+              self.assertRaisesRegex(exception.TargetError,
+                                     'show /etc/target/pr.*Permission')):
+            self.check('/etc/target')
+
+    def test_the_kernel_does_not_say_where(self):
+        with (mock.patch.object(configfs, 'exists', return_value=True),
+              self.assertRaisesRegex(exception.ConfigurationError,
+                                     'does not say where')):
+            self.check('')
+        with (mock.patch.object(configfs.os.path, 'ismount',
+                                return_value=False),
+              mock.patch.object(configfs, 'ROOT', Path('/nowhere/config')),
+              self.assertRaisesRegex(exception.TargetError,
+                                     'configfs is not mounted')):
+            self.check('')
 
 
 class StatusTest(commands.CommandTestCase):

@@ -27,6 +27,7 @@ PAGE = Path(__file__).resolve().parents[3] / 'doc/source/doctor.rst'
 FUNCTIONAL = sorted((PAGE.parents[2] / 'tests/functional').glob(
     'test_doctor_*.py'))
 RESTART = 'systemctl restart cinder-volume'
+SAVED = '{"storage_objects": [{"name": "mydriver-x"}]}'
 TARGET = 'iqn.2010-10.org.openstack:mydriver-host-files-0'
 
 
@@ -634,28 +635,68 @@ class ConfigTest(CommandTestCase):
                       'chown -h nobody: {} +', remedies)
         self.assertNotIn('chown -h root:', remedies)
 
-    def test_a_rival_service(self):
+    def enable_rival(self):
+        """Enable a rival; return its name and where it saves."""
         unit = 'rtslib-fb-targetctl.service'
         self.put(f'/lib/systemd/system/{unit}', '[Unit]\n')
         wants = self.folder / 'etc/systemd/system/multi-user.target.wants'
         wants.mkdir(exist_ok=True)
         (wants / unit).symlink_to(f'/lib/systemd/system/{unit}')
         self.assertEqual(0, self.call('storage')[0])  # setup keeps it quiet
-        saved = self.folder / 'etc/target/saveconfig.json'
-        saved.write_text('{}')
-        severity, remedy = self.only('rival-services')
-        self.assertEqual('warning', severity)
-        self.mended(remedy)
-        saved.write_text('"mydriver-x"')
+        return unit, self.folder / 'etc/target/saveconfig.json'
+
+    def test_a_rival_service(self):
+        unit, saved = self.enable_rival()
+        (saved.parent / 'saveconfig.json.old').write_text('an earlier one')
+        saved.write_text(SAVED)
         _, found = self.wrong('storage')
         self.assertEqual(2, len(found))
         for one in found:  # both name the file
             self.carry_out(one['Remedy'])
         self.assertEqual((0, []), self.wrong('storage'))
+        self.assertEqual(
+            ['an earlier one', SAVED],
+            [p.read_text() for p in sorted(saved.parent.glob('*.old*'))])
         os.unlink(self.folder / f'etc/systemd/system/{unit}.d/mydriver.conf')
         _, found = self.wrong('storage')
         self.assertIn(('rival-services', f'systemctl disable {unit}'),
                       [(f['Check'], f['Remedy']) for f in found])
+
+    def test_a_rival_service_that_others_need(self):
+        """Without its file, their targets are not there after a boot."""
+        unit, saved = self.enable_rival()
+        for text, number in (
+                ('{"storage_objects": [{"name": "volumes-1"}]}', 1),
+                ('{}', 1), ('"mydriver-x"', 2),
+                (SAVED.replace('[{', '[{"name": "volumes-1"}, {'), 2),
+                (SAVED[:-1] + ', "targets": [{"wwn": "iqn.2010-10.org.'
+                 'openstack:volume-1"}]}', 2)):
+            saved.write_text(text)
+            with self.subTest(text):
+                _, found = self.wrong('storage')
+                self.assertEqual([('warning', '')] * number, [
+                    (f['Severity'], f['Remedy']) for f in found])
+                for one in found:
+                    self.assertIn('operations guide', one['What'])
+        os.unlink(self.folder / f'etc/systemd/system/{unit}.d/mydriver.conf')
+        _, found = self.wrong('storage')
+        self.assertFalse([f for f in found if 'disable' in f['Remedy']])
+
+    def test_a_saved_configuration_that_has_changed_meanwhile(self):
+        _, saved = self.enable_rival()
+        saved.write_text(SAVED)
+        remedy = self.wrong('storage')[1][0]['Remedy']
+        saved.write_text('{"storage_objects": [{"name": "volumes-1"}]}')
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.carry_out(remedy)
+        self.assertTrue(saved.exists())
+
+    def test_a_saved_configuration_that_cannot_be_read(self):
+        _, saved = self.enable_rival()
+        saved.mkdir()
+        _, found = self.wrong('storage')
+        self.assertEqual({('unknown', ''), ('warning', '')}, {
+            (f['Severity'], f['Remedy']) for f in found})
 
     def test_a_portal_that_does_not_answer(self):
         self.make(f'/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1')
@@ -701,11 +742,14 @@ class ConfigTest(CommandTestCase):
         self.assertEqual(('error', 'mydriver restore files'),
                          self.only('backend-status'))
 
+    def store(self, path, problem):
+        """Have mydriver status find something wrong with the store."""
+        self.configure_more(f'mydriver_store_path = {path}\n')
+        self.status('wrong', str(exception.ConfigurationError(
+            'mydriver_store_path', f'{path} {problem}', 'Mend it.')), 'store')
+
     def test_a_store_without_reflinks(self):
-        error = exception.ConfigurationError(
-            'mydriver_store_path', '/x is on ext4, which cannot clone files',
-            'Use XFS with reflink=1, or btrfs.')
-        self.status('wrong', str(error), 'store')
+        self.store('/x', 'is on ext4, which cannot clone files')
         self.assertEqual(
             ('error', ('${EDITOR:-vi} /etc/fstab && mount /x  # a filesystem '
              'of XFS (mkfs.xfs) or btrfs')), self.only('backend-status'))
@@ -714,9 +758,7 @@ class ConfigTest(CommandTestCase):
         self.put('/etc/fstab', '# /x\nUUID=1 / ext4 defaults 0 1\n'
                  'UUID=2 /srv\\040a xfs defaults 0 0\n'
                  'UUID=3 /srv xfs defaults 0 0\n')
-        self.status('wrong', str(exception.ConfigurationError(
-            'mydriver_store_path', '/srv/my/x does not exist', 'Mount it.')),
-            'store')
+        self.store('/srv/my/x', 'does not exist')
         self.assertEqual(('error', 'mount /srv'), self.only('backend-status'))
         with open(self.folder / 'proc/mounts', 'a') as mounts:
             mounts.write('/dev/sda1 /srv xfs rw 0 0\n')
@@ -724,14 +766,34 @@ class ConfigTest(CommandTestCase):
                          self.only('backend-status'))
 
     def test_a_store_that_cannot_be_written(self):
-        for reason, remedy in (
-                ('Permission denied', 'chown root /x && chmod 0750 /x'),
-                ('Read-only file system', ('mount -o remount,rw '
-                 '"$(findmnt -no TARGET -T /x)"'))):
-            self.status('wrong', str(exception.ConfigurationError(
-                'mydriver_store_path', f'/x cannot be written ({reason})',
-                'Give it away.')), 'store')
-            self.assertEqual(('error', remedy), self.only('backend-status'))
+        path = f'{self.folder}/srv/x'
+        self.make('/srv/x')
+        self.store(path, 'cannot be written (Read-only file system)')
+        self.assertEqual(
+            ('error', ('mount -o remount,rw "$(findmnt -no TARGET -T '
+             f'{path})"')), self.only('backend-status'))
+        os.chown(path, 4242, 4242)
+        self.store(path, 'cannot be written (Permission denied)')
+        self.carry_out(self.only('backend-status')[1])
+        status = os.stat(path)
+        self.assertEqual((0, 0o750), (status.st_uid, status.st_mode & 0o777))
+
+    def test_a_store_with_a_blank_in_its_name(self):
+        """The directory that the text seems to name is another one."""
+        for name in ('/srv/cinder', '/srv/cinder volumes'):
+            self.make(name)
+            os.chown(f'{self.folder}{name}', 4242, 4242)
+        path = f'{self.folder}/srv/cinder volumes'
+        self.store(path, 'cannot be written (Permission denied)')
+        self.carry_out(self.only('backend-status')[1])
+        self.assertEqual(0, os.stat(path).st_uid)
+        self.assertEqual(4242, os.stat(f'{self.folder}/srv/cinder').st_uid)
+
+    def test_a_store_of_a_backend_that_has_another(self):
+        self.store('/x', 'cannot be written (Permission denied)')
+        self.configure_more('mydriver_store_path = /y\n')
+        self.assertEqual(('error', 'mydriver status'),
+                         self.only('backend-status'))
 
     def test_a_command_in_a_text_of_status(self):
         for text, remedy in (

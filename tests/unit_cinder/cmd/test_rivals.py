@@ -86,6 +86,34 @@ class RivalsTest(unittest.TestCase):
         self.save(name, '{"name": "mydriver-disks-1"}')
         self.assertIn(name, list(rivals.warnings())[1])
 
+    @ddt.data(*rivals.SAVED)
+    def test_a_saved_configuration_that_cannot_be_read(self, name):
+        self.install()
+        (self.root / name).mkdir(parents=True)
+        self.assertIn(f'{self.root}/{name} cannot be read (Is a directory)',
+                      list(rivals.warnings())[1])
+
+    def test_a_setting_that_cannot_be_read(self):
+        self.install()
+        path = self.root / ADMIN / f'{DEBIAN}.d/mydriver.conf'
+        path.mkdir(parents=True)
+        warning, = rivals.warnings()
+        self.assertIn(f'{path} cannot be read', warning)
+
+    @ddt.data(
+        ('{"storage_objects": [{"name": "mydriver-a"}]}', True),
+        (('{"storage_objects": [{"name": "mydriver-a"}], "targets": [{"wwn": '
+         '"iqn.2010-10.org.openstack:mydriver-host-files-0"}]}'), True),
+        (('{"storage_objects": [{"name": "mydriver-a"}], "targets": [{"wwn": '
+         '"iqn.2010-10.org.openstack:volume-0"}]}'), False),
+        ('{"storage_objects": [{"name": "mydriver-a"}, {"name": "b"}]}',
+         False), ('{"storage_objects": []}', False), ('{}', False),
+        ('[]', False), ('{"storage_objects": [{"x": "mydriver-"}]}', False),
+        ('"mydriver-', False))
+    @ddt.unpack
+    def test_whose_exports_are_saved(self, text, is_ours):
+        self.assertIs(is_ours, rivals.is_ours_alone(text))
+
     def test_a_saved_configuration_that_is_not_restored(self):
         self.save(rivals.SAVED[0], '{"name": "mydriver-disks-1"}')
         self.assertEqual([], list(rivals.warnings()))

@@ -19,7 +19,8 @@ def for_user(path: str, found: os.stat_result | None, user: str, *,
     A directory stays as open for reading as it is.
 
     :param path: of the file or directory.
-    :param found: what it is; None for a file that is still to be written.
+    :param found: what it is, no link; None for a file that is still to be
+        written.
     :param user: whom the service runs as.
     :param is_here: the users of this system count, not those of an image.
     :param is_secret: nobody else shall read the file, except a group that the
@@ -29,8 +30,6 @@ def for_user(path: str, found: os.stat_result | None, user: str, *,
     is_member = found is not None and _is_in(account, found.st_gid)
     group = (_group(found.st_gid) if found and is_member
              else group_of(user, is_here))
-    if found and stat.S_ISLNK(found.st_mode):
-        return _link(path)
     if found is None or (is_secret and not stat.S_ISDIR(found.st_mode)):
         return _commands(path, f'root:{group}', '640')
     if not is_member and _is_open(found, is_entered=True):
@@ -45,11 +44,9 @@ def for_owner(path: str, found: os.stat_result) -> str | None:
     It is not known here whom the service runs as. Whoever can read now can do
     so afterwards: the owner, the group, and all others.
 
-    :param found: what it is.
+    :param found: what it is, no link.
     :returns: None if that cannot be done with one group.
     """
-    if stat.S_ISLNK(found.st_mode):
-        return _link(path)
     if not found.st_uid:
         return _commands(path, 'root', 'go-w')
     is_folder = stat.S_ISDIR(found.st_mode)
@@ -73,11 +70,6 @@ def group_of(user: str, is_here: bool = True) -> str:
     """
     account = _account(user) if is_here else None
     return _group(account.pw_gid) if account else user
-
-
-def _link(path: str) -> str:
-    """Return what gives a link to root; its mode has no meaning."""
-    return f'chown -h root:root {shlex.quote(path)}'
 
 
 def _commands(path: str, owner: str, mode: str) -> str:

@@ -133,6 +133,11 @@ def _config_files(host: Host) -> Iterator[Found]:
         except exception.ConfigurationError as e:
             yield findings.error(f'{path}: {e.problem}. {e.remedy}', '')
             continue
+        if step and stat.S_ISLNK(step.found.st_mode):
+            yield findings.error(
+                f'{step}. See where the link {step.path} leads to, and '
+                'replace it by one of root.', '')
+            continue
         if step:
             yield findings.error(f'{step}.', permissions.for_user(
                 step.path, step.found, host.user))

@@ -218,6 +218,10 @@ def _others_may_write(found: os.stat_result) -> bool:
 
 def _remedy(step: Step) -> str:
     """Return what to do. The service has to read it when it starts again."""
+    if stat.S_ISLNK(step.found.st_mode):
+        # chown and chmod would change what it leads to, whatever that is.
+        return (f'See where the link {step.path} leads to, and replace it by '
+                'one of root.')
     commands = permissions.for_owner(step.path, step.found)
     return f'Run {commands}.' if commands else (
         "Give it to root and to the group of the service's user, who has to "

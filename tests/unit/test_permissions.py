@@ -142,19 +142,6 @@ class CommandsTest(unittest.TestCase):
             self.assertEqual((0, 0o600), (
                 secret.stat().st_gid, stat.S_IMODE(secret.stat().st_mode)))
 
-    def test_a_link_of_the_service(self):
-        target = self.make(True, 0, 0, 0o755)
-        link = self.folder / 'link'
-        link.symlink_to(target)
-        os.lchown(link, UID, UID)
-        for command in (
-                permissions.for_user(str(link), link.lstat(), 'service'),
-                permissions.for_owner(str(link), link.lstat())):
-            self.assertEqual(f'chown -h root:root {link}', command)
-        self.run_it(command)
-        self.assertEqual((0, 0o755), (
-            link.lstat().st_uid, stat.S_IMODE(target.stat().st_mode)))
-
     def test_a_user_that_does_not_exist(self):
         """Nothing changes: the present user can still read."""
         path = self.make(False, 0, 0, 0o644)

@@ -198,6 +198,16 @@ class CommonTest(CommonTestCase):
         self.carry_out(self.only('config-files').remedy)
         self.assertEqual([], self.look('config-files'))
 
+    def test_a_configuration_that_is_a_link_of_others(self):
+        """Its user decides what a command would change as root."""
+        path = self.folder / 'etc/cinder/cinder.conf'
+        path.rename(self.folder / 'etc/other.conf')
+        path.symlink_to(self.folder / 'etc/other.conf')
+        os.lchown(path, 4242, 4242)
+        found = self.only('config-files')
+        self.assertEqual(('error', ''), (found.severity, found.remedy))
+        self.assertIn(f'See where the link {path} leads to', found.what)
+
     def test_a_folder_that_others_can_change(self):
         path = f'{self.folder}/etc/cinder'
         os.chmod(path, 0o777)

@@ -232,8 +232,10 @@ class OwnerTest(unittest.TestCase):
             self.check(('/', status(stat.S_IFDIR, 0o755)), ('/a', found))
         text = str(caught.exception)
         self.assertIn(f'/a {problem}' if 'user' in problem else problem, text)
-        self.assertRegex(text, r'Run chown -h root(:\S+)? /a\b|'
-                         "Give it to root and to the group of the service's")
+        self.assertRegex(
+            text, 'See where the link /a leads' if stat.S_ISLNK(
+                found.st_mode) else r'Run chown -h root(:\S+)? /a\b|'
+            "Give it to root and to the group of the service's")
         self.assertIn('/etc/cinder/cinder.conf', text)
 
     def test_each_step_is_looked_at(self):

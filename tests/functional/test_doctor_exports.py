@@ -122,7 +122,9 @@ class ExportsTest(doctoring.StorageCase):
                 lambda: base.run('ip', 'address', 'del', f'{ADDRESS}/32',
                                  'dev', 'lo'),
                 [('portals', 'error'), ('backend-status', 'error')],
-                'does not have the address'),
+                'does not have the address', mends=False,
+                undo=lambda: base.run('ip', 'address', 'add', f'{ADDRESS}/32',
+                                      'dev', 'lo')),
             'portal': Damage(
                 'a portal that was removed',
                 lambda: self.remove('tpgt_1/np/*'),

@@ -722,11 +722,7 @@ class ConfigTest(CommandTestCase):
     def test_a_portal_whose_address_is_gone(self):
         self.make(f'/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1')
         self.configure_more('target_ip_address = 192.0.2.7\n')
-        self.command('ip', '192.0.2.7 via 192.0.2.1 dev eth1 src 192.0.2.2')
-        self.assertEqual(
-            ('error', ('ping -c 1 -W 1 192.0.2.7 || ip address add '
-             '192.0.2.7/32 dev eth1 && mydriver restore files')),
-            self.only('portals'))
+        self.assertEqual(('error', ''), self.only('portals'))
 
     def status(self, state, detail, part='exports'):
         """Have mydriver status find something."""

@@ -8,6 +8,7 @@ verbs arrive as errors of ours (:meth:`.PrivContext.entrypoint`).
 
 import contextlib
 import functools
+import threading
 import time
 from typing import Any
 
@@ -35,6 +36,10 @@ _IN_TURN = {
     # gone, each waits.
     'mydriver.privileged.rbd': turns.Turns("Ceph's kernel client", 120.0, 4),
 }
+
+#: oslo.privsep's thread that logs what the helper prints, and how long it may
+#: take, seconds.
+_LOGGER, _LOGGED_S = 'fd_logger', 2.0
 
 _PAUSES_S = (0.01, 0.05, 0.25, 1.25)
 
@@ -96,6 +101,19 @@ def _once(verb: functools.partial[Any], name: str, timeout_s: float,
             name, f'no answer in {timeout_s:.0f} s; see the kernel log for '
             'hung tasks') from e
     except daemon.FailedToDropPrivileges as e:
+        _let_it_be_logged()
         raise exception.PrivilegedError(
             name, f'it does not start: {e}; see helper_command of its '
             'section, and sudoers') from e
+
+
+def _let_it_be_logged() -> None:
+    """Wait until what the helper has printed is logged.
+
+    It says why it did not start. Another thread of oslo.privsep reads it until
+    the helper's last process has closed it, and a command would end before.
+    """
+    deadline = time.monotonic() + _LOGGED_S
+    for thread in threading.enumerate():
+        if thread.name == _LOGGER:
+            thread.join(max(0.0, deadline - time.monotonic()))

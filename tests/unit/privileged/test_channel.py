@@ -72,6 +72,24 @@ class ChannelTest(unittest.TestCase):
         self.assert_fails('helper_command',
                           daemon.FailedToDropPrivileges('exit 1'))
 
+    def test_what_the_helper_says_is_logged_first(self):
+        """Another thread reads it, which may be late."""
+        logger, said = daemon._fd_logger(), []
+
+        def log(*_):
+            time.sleep(0.2)
+            said.append('late')
+
+        def start(*_args, **_kwargs):
+            logger.write('sudo: a password is required\n')
+            logger.close()
+            raise daemon.FailedToDropPrivileges('exit 1')
+
+        with mock.patch.object(daemon.LOG, 'log', log), \
+                self.assertRaises(exception.PrivilegedError):
+            channel._once(functools.partial(start), 'verb', 1.0)
+        self.assertEqual(['late'], said)
+
     def test_errors_of_the_verb_pass_through(self):
         error = exception.TargetError('do it', 'no')
         with self.assertRaises(exception.TargetError) as caught:

@@ -215,13 +215,8 @@ def _leads_to(folder: Path) -> Path | None:
     :raises TargetError: when it cannot be read.
     """
     for name in _subdirectories(folder):
-        try:
-            to = os.readlink(folder / name)
-        except OSError as e:
-            if e.errno != errno.EINVAL:  # it is no link
-                refuse_unreadable(folder / name, e)
-            continue
-        return Path(os.path.normpath(folder / to))
+        if to := read_link(folder / name):
+            return Path(os.path.normpath(folder / to))
     return None
 
 
@@ -260,6 +255,19 @@ def _subdirectories(folder: Path) -> list[str]:
     except OSError as e:
         refuse_unreadable(folder, e)
         return []
+
+
+def read_link(path: str | Path) -> str:
+    """Return where a link leads; empty if it is none, or has gone.
+
+    :raises TargetError: when it cannot be read.
+    """
+    try:
+        return os.readlink(path)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # it is no link
+            refuse_unreadable(path, e)
+        return ''
 
 
 def exists(path: str | Path) -> bool:

@@ -5,7 +5,6 @@ pathlib takes most of the time of :mod:`.configfs`. Where all objects are read
 every few seconds, that matters.
 """
 
-import errno
 import os
 from pathlib import Path
 
@@ -74,20 +73,10 @@ def link_in(folder: str) -> str:
     :raises TargetError: when it cannot be read.
     """
     # Mostly it has our name.
-    if to := _link(f'{folder}/{links.LINK}'):
+    if to := configfs.read_link(f'{folder}/{links.LINK}'):
         return to
     return next((to for name in subdirectories(folder)
-                 if (to := _link(f'{folder}/{name}'))), '')
-
-
-def _link(path: str) -> str:
-    """Return where a link leads; empty if it is none, or has gone."""
-    try:
-        return os.readlink(path)
-    except OSError as e:
-        if e.errno != errno.EINVAL:  # it is no link
-            configfs.refuse_unreadable(path, e)
-        return ''
+                 if (to := configfs.read_link(f'{folder}/{name}'))), '')
 
 
 def read(path: str) -> bytes:

@@ -26,7 +26,7 @@ def for_user(path: str, found: os.stat_result | None, user: str, *,
     :param is_secret: nobody else shall read the file, except a group that the
         user is in. Other files are programs, and stay as open as directories.
     """
-    account = _account(user) if is_here else None
+    account = account_of(user) if is_here else None
     is_member = found is not None and _is_in(account, found.st_gid)
     group = (_group(found.st_gid) if found and is_member
              else group_of(user, is_here))
@@ -51,7 +51,7 @@ def for_owner(path: str, found: os.stat_result) -> str | None:
         return _commands(path, 'root', 'go-w')
     is_folder = stat.S_ISDIR(found.st_mode)
     read = 'g+rx' if is_folder else 'g+r'
-    account = _account(found.st_uid)
+    account = account_of(found.st_uid)
     if account and _is_in(account, found.st_gid):
         return _commands(path, f'root:{_group(found.st_gid)}',
                          f'{read},go-w')
@@ -68,7 +68,7 @@ def group_of(user: str, is_here: bool = True) -> str:
     :param is_here: see :func:`for_user`.
     :returns: the user's name if that is not known, as in packages.
     """
-    account = _account(user) if is_here else None
+    account = account_of(user) if is_here else None
     return _group(account.pw_gid) if account else user
 
 
@@ -93,7 +93,11 @@ def _is_open(found: os.stat_result, is_entered: bool) -> bool:
     return found.st_mode & needed == needed
 
 
-def _account(user: str | int) -> pwd.struct_passwd | None:
+def account_of(user: str | int) -> pwd.struct_passwd | None:
+    """Return the account of a user, None if there is none.
+
+    :param user: name or id.
+    """
     try:
         return (pwd.getpwnam(user) if isinstance(user, str)
                 else pwd.getpwuid(user))

@@ -121,7 +121,7 @@ def _config_files(host: Host) -> Iterator[Found]:
                   '.conf.sample')
         yield findings.error(
             f'There is no {" or ".join(host.files)}.',
-            ('' if hosts.has_user(host.user) else
+            ('' if permissions.account_of(host.user) else
              f'useradd --system --shell /usr/sbin/nologin {user} && ')
             + f'install -D -m 0640 -g {group} {shlex.quote(sample)} '
             f'{shlex.quote(str(host.at(host.files[0])))} && '
@@ -134,9 +134,7 @@ def _config_files(host: Host) -> Iterator[Found]:
             yield findings.error(f'{path}: {e.problem}. {e.remedy}', '')
             continue
         if step and stat.S_ISLNK(step.found.st_mode):
-            yield findings.error(
-                f'{step}. See where the link {step.path} leads to, and '
-                'replace it by one of root.', '')
+            yield findings.error(f'{step}. {step.about_link}', '')
             continue
         if step:
             yield findings.error(f'{step}.', permissions.for_user(

@@ -135,15 +135,6 @@ def program(name: str) -> str | None:
         [os.environ.get('PATH', ''), _SBIN]))
 
 
-def has_user(name: str) -> bool:
-    """Tell whether this system has a user."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
-
-
 def run(command: Sequence[str], timeout_s: float = COMMAND_TIMEOUT_S,
         user: str | None = None) -> Answer | None:
     """Run a command that changes nothing.

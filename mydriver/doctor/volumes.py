@@ -5,11 +5,11 @@ A disk that nobody is known to use may be on its way to a guest. So nothing is
 removed here, and a disk is called unused only if libvirt has answered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 import re
 import shlex
 
-from mydriver import exception, model
+from mydriver import model
 from mydriver.doctor import commands, findings, guests, leaving, opened
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -49,10 +49,12 @@ def _disks(host: Host) -> Iterator[Found]:
         for device in sysfs.devices(session):
             paths.setdefault(sysfs.remembered_naa(device), {}).setdefault(
                 session, []).append(device)
+    known = None if used is None else _of_guests(host, used)
+    usage = Usage(sysfs, host.at('/proc'))
     for naa, found in paths.items():
         yield from _volume(host, naa, {
             session: named for session, devices in found.items()
-            if (named := [d for d in devices if d.name])}, used)
+            if (named := [d for d in devices if d.name])}, known, usage)
     # Once for each guest: if it runs, as it runs.
     wanted = {(u.path, u.guest): u for u in sorted(used or ())}
     for use in wanted.values():
@@ -60,24 +62,32 @@ def _disks(host: Host) -> Iterator[Found]:
             yield from _missing(host, use, paths)
 
 
-def _volume(host: Host, naa: str, found: leaving.Paths,
-            used: Sequence[guests.Use] | None) -> Iterator[Found]:
+def _of_guests(host: Host, used: Sequence[guests.Use]) -> set[str]:
+    """Return the kernel's names and the NAA ids of what guests have.
+
+    By its NAA id as well: the link of a path in use may be gone.
+    """
+    return {name for u in used for name in (
+        host.at(u.path).resolve().name if u.path.startswith('/') else '',
+        _naa_in(u.path)) if name}
+
+
+def _volume(host: Host, naa: str, found: leaving.Paths, known: Set[str] | None,
+            usage: Usage) -> Iterator[Found]:
     """Judge the disks of a volume.
 
     :param naa: its NAA id; empty for all disks whose volume is not known.
+    :param known: names and NAA ids that guests have, None if that cannot be
+        known.
     """
     sysfs = Sysfs(host.at('/sys'))
     disks = sorted(str(d.name) for each in found.values() for d in each)
     over = sysfs.multipath_map(naa) if naa else None
-    # By its NAA id as well: the link of a path in use may be gone.
-    names = {host.at(u.path).resolve().name for u in used or ()
-             if u.path.startswith('/')}
-    if not disks or names & {*disks, over} or Usage(
-            sysfs, host.at('/proc')).of_volume(naa, disks) or (
-            naa and any(naa == _naa_in(u.path) for u in used or ())):
+    if not disks or (known or set()) & {*disks, over, naa} or (
+            usage.of_volume(naa, disks)):
         return
     what = f'{", ".join(f"/dev/{d}" for d in disks)} ({naa or "no NAA id"})'
-    if used is None:
+    if known is None:
         # Files that are there but do not name all guests are not mended by
         # the start of a libvirt, which may be another one.
         start = ('' if host.at(guests.FOLDER).is_dir()
@@ -113,7 +123,7 @@ def _unused(host: Host, what: str, devices: Sequence[str], remedy: str
     if users:
         return findings.unknown(
             f'No guest of libvirt uses {what}, but '
-            f'{", ".join(map(_shown, users))} has it open.',
+            f'{", ".join(map(commands.shown, users))} has it open.',
             'ls -l /proc/[0-9]*/fd 2> /dev/null | grep '
             f'/dev/{devices[-1]}')
     return findings.warning(
@@ -128,7 +138,7 @@ def _missing(host: Host, use: guests.Use, paths: Mapping[
     """
     sysfs = Sysfs(host.at('/sys'))
     naa = _naa_in(use.path)
-    guest, path = _shown(use.guest), _shown(use.path)
+    guest, path = commands.shown(use.guest), commands.shown(use.path)
     there = {d.name for each in paths.get(naa, {}).values() for d in each}
     there.add(sysfs.multipath_map(naa))
     if not use.runs:
@@ -165,11 +175,6 @@ def _naa_in(path: str) -> str:
     """Return the NAA id of a volume of ours in a path, if it has one."""
     found = re.search(_OURS + '[0-9a-f]{25}', path)
     return found[0] if found else ''
-
-
-def _shown(text: str) -> str:
-    """Return a text of unknown origin for people, and their terminals."""
-    return exception.shown(text if text.isprintable() else ascii(text), 200)
 
 
 def _records(host: Host) -> Iterator[Found]:

@@ -181,6 +181,15 @@ class Step:
         return (f'{self.path} {self.problem}, but whoever can change it '
                 'decides what the privileged daemon does as root')
 
+    @property
+    def about_link(self) -> str:
+        """What to do if it is a link.
+
+        No command: it would change what the link leads to, whatever that is.
+        """
+        return (f'See where the link {self.path} leads to, and replace it by '
+                'one of root.')
+
 
 def changeable(path: str) -> Step | None:
     """Return the first step to a path that not only root can change.
@@ -219,9 +228,7 @@ def _others_may_write(found: os.stat_result) -> bool:
 def _remedy(step: Step) -> str:
     """Return what to do. The service has to read it when it starts again."""
     if stat.S_ISLNK(step.found.st_mode):
-        # chown and chmod would change what it leads to, whatever that is.
-        return (f'See where the link {step.path} leads to, and replace it by '
-                'one of root.')
+        return step.about_link
     commands = permissions.for_owner(step.path, step.found)
     return f'Run {commands}.' if commands else (
         "Give it to root and to the group of the service's user, who has to "

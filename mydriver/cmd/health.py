@@ -17,6 +17,7 @@ from mydriver.privileged import grants
 from mydriver.stores import base
 from mydriver.target import chap, configfs, kinds, pool
 from mydriver.target import lio as targets
+from mydriver.target.journal import identities
 from mydriver.target.journal import sqlite as journals
 
 #: Reads a target from the kernel.
@@ -46,13 +47,13 @@ class Comparison:
     missing: Mapping[str, int]
 
 
-def compare(backend: backends.Backend,
+def compare(wanted: Mapping[str, _Facts],
             observe: Observe = configfs.target) -> Comparison:
     """Compare the journal of a backend with the kernel.
 
-    :raises MyDriverError: when the journal cannot be read.
+    :param wanted: what identifies the objects in the journal.
+    :raises TargetError: when the kernel's cannot be read.
     """
-    wanted = _wanted(backend)
     iqns = tuple(model.Iqn(str(iqn)) for iqn, in sorted(wanted['targets']))
     seen = _seen([t for iqn in iqns if (t := observe(iqn))])
     return Comparison(
@@ -90,7 +91,7 @@ def check_exports(backend: backends.Backend,
             yield Finding('exports', True, 'there is no journal yet at '
                           f'{backend.journal_path}')
             return
-        found = compare(backend, observe)
+        found = compare(_wanted(backend), observe)
     except exception.TargetError as e:  # the journal can be read
         yield Finding('exports', False, str(e))
         yield from _initiators(backend)
@@ -223,14 +224,9 @@ def _check_database() -> None:
             'reservations of guests fail', 'Run mydriver restore.')
 
 
-def _wanted(backend: backends.Backend) -> dict[str, _Facts]:
+def _wanted(backend: backends.Backend) -> Mapping[str, _Facts]:
     """Return the targets, exports and mappings in the journal."""
-    journal = journals.SqliteJournal(backend.journal_path, 'status',
-                                     read_only=True)
-    try:
-        return journal.identities()
-    finally:
-        journal.close()
+    return identities.Identities(backend.journal_path).read()
 
 
 def _seen(targets_seen: list[configfs.SeenTarget]) -> dict[str, _Facts]:

@@ -215,7 +215,7 @@ def _leads_to(folder: Path) -> Path | None:
     :raises TargetError: when it cannot be read.
     """
     for name in _subdirectories(folder):
-        if to := read_link(folder / name):
+        if to := _read_link(folder / name):
             return Path(os.path.normpath(folder / to))
     return None
 
@@ -257,16 +257,12 @@ def _subdirectories(folder: Path) -> list[str]:
         return []
 
 
-def read_link(path: str | Path) -> str:
-    """Return where a link leads; empty if it is none, or has gone.
-
-    :raises TargetError: when it cannot be read.
-    """
+def _read_link(path: Path) -> str:
+    """Return where a link leads; empty if it is none, or has gone."""
     try:
         return os.readlink(path)
     except OSError as e:
-        if e.errno != errno.EINVAL:  # it is no link
-            refuse_unreadable(path, e)
+        refuse_unreadable_link(path, e)
         return ''
 
 
@@ -297,3 +293,9 @@ def refuse_unreadable(path: str | Path, error: OSError) -> None:
         raise exception.TargetError(
             f'show {path}', f'{error.strerror} (user id {os.geteuid()})'
             ) from error
+
+
+def refuse_unreadable_link(path: str | Path, error: OSError) -> None:
+    """Do the same for an error of readlink, also unless there is no link."""
+    if error.errno != errno.EINVAL:
+        refuse_unreadable(path, error)

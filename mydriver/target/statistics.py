@@ -22,12 +22,12 @@ from pathlib import Path
 import re
 
 from mydriver import model
-from mydriver.target import configfs, outline, sessions
+from mydriver.target import configfs, directory, outline, sessions
 
 _MIB = 1 << 20
 _SECTOR_BYTES = 512
 
-_DEVICE = re.compile(rb'\bMajor: (\d+) Minor: (\d+)')
+_DEVICE = re.compile(rb'Major: (\d+) Minor: (\d+)')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,29 +137,31 @@ class Statistics:
 
     def sessions(self, target: model.Iqn) -> Iterator[SeenSession]:
         """Yield the initiators that are logged in at a target."""
-        acls = f'{self._tpg(target)}/acls'
-        for initiator in outline.subdirectories(acls):
-            acl = f'{acls}/{initiator}'
-            found = sessions.parse(outline.read(f'{acl}/info').decode(
-                errors='surrogateescape'))
-            if found is None:
-                continue
-            luns = [name for name in outline.subdirectories(acl)
-                    if name.startswith('lun_')]
-            yield SeenSession(str(target), initiator, found, len(luns), _sum(
-                _mapped(f'{acl}/{lun}') for lun in luns))
+        with directory.opened(f'{self._tpg(target)}/acls') as acls:
+            for initiator in acls.names():
+                found = sessions.parse(acls.read(
+                    f'{initiator}/info', directory.PAGE_BYTES).decode(
+                        errors='surrogateescape'))
+                if found is None:
+                    continue
+                luns = [name for name in acls.names(initiator)
+                        if name.startswith('lun_')]
+                yield SeenSession(
+                    str(target), initiator, found, len(luns),
+                    _sum(_mapped(acls, f'{initiator}/{lun}') for lun in luns))
 
     def logins(self, target: model.Iqn) -> Logins:
         """Return what a target has counted."""
-        counted = f'{os.path.dirname(self._tpg(target))}/fabric_statistics'
-        errors = {kind: count for kind, name in (
-            ('digest', 'digest_errors'), ('timeout', 'cxn_errors'),
-            ('format', 'format_errors')) if (count := _number(
-                f'{counted}/iscsi_sess_err/{name}')) is not None}
-        return Logins(_number(f'{counted}/iscsi_instance/sessions'),
-                      _number(f'{counted}/iscsi_login_stats/accepts'),
-                      _number(f'{counted}/iscsi_tgt_attr/login_fails'),
-                      errors)
+        with directory.opened(f'{os.path.dirname(self._tpg(target))}/'
+                              'fabric_statistics') as counted:
+            errors = {kind: count for kind, name in (
+                ('digest', 'digest_errors'), ('timeout', 'cxn_errors'),
+                ('format', 'format_errors')) if (count := _number(
+                    counted, f'iscsi_sess_err/{name}')) is not None}
+            return Logins(_number(counted, 'iscsi_instance/sessions'),
+                          _number(counted, 'iscsi_login_stats/accepts'),
+                          _number(counted, 'iscsi_tgt_attr/login_fails'),
+                          errors)
 
     def exports(self, targets: Iterable[model.Iqn], name_prefix: str
                 ) -> Iterator[ExportIo]:
@@ -168,36 +170,27 @@ class Statistics:
         :param name_prefix: of the backstores' names, before the volume's id.
         """
         disks = self._disks()
-        for target in targets:
-            luns = f'{self._tpg(target)}/lun'
-            for lun in outline.subdirectories(luns):
-                hba, _, name = outline.link_in(
-                    f'{luns}/{lun}').rpartition('/')
-                if not name.startswith(name_prefix):
-                    continue
-                counted = f'{luns}/{lun}/statistics/scsi_tgt_port'
-                yield ExportIo(
-                    name.removeprefix(name_prefix), str(target),
-                    int(lun.removeprefix('lun_')),
-                    Io(_number(f'{counted}/in_cmds'),
-                       _mebibytes(f'{counted}/read_mbytes'),
-                       _mebibytes(f'{counted}/write_mbytes')),
-                    disks.get(self._device(os.path.basename(hba), name)))
+        with directory.opened(f'{self._root}/core') as core:
+            for target in targets:
+                its = str(target)
+                with directory.opened(f'{self._tpg(target)}/lun') as luns:
+                    for lun in luns.names():
+                        hba, _, name = luns.link(lun).rpartition('/')
+                        if name.startswith(name_prefix):
+                            hba = hba.rpartition('/')[2]
+                            yield ExportIo(
+                                name[len(name_prefix):], its, int(lun[4:]),
+                                _counted(luns, lun),
+                                disks.get(_device(core, hba, name)))
 
     def mapped(self, target: model.Iqn, initiator: str, lun: int) -> Io:
         """Return the counters of a mapped LUN, for all of its sessions."""
-        return _mapped(f'{self._tpg(target)}/acls/{initiator}/lun_{lun}')
+        with directory.opened(
+                f'{self._tpg(target)}/acls/{initiator}') as acl:
+            return _mapped(acl, f'lun_{lun}')
 
     def _tpg(self, target: model.Iqn) -> str:
         return f'{self._root}/iscsi/{target}/tpgt_1'
-
-    def _device(self, hba: str, name: str) -> tuple[bytes, bytes] | None:
-        """Return the numbers of the device of a backstore, as text."""
-        if not hba.startswith('iblock_'):
-            return None
-        found = _DEVICE.search(outline.read(
-            f'{self._root}/core/{hba}/{name}/info'))
-        return (found[1], found[2]) if found else None
 
     def _disks(self) -> dict[tuple[bytes, bytes] | None, Disk]:
         """Return the counters of all block devices, by number."""
@@ -216,11 +209,28 @@ class Statistics:
 HOST = Statistics()
 
 
-def _mapped(lun: str) -> Io:
+def _device(core: directory.Directory, hba: str, backstore: str
+            ) -> tuple[bytes, bytes] | None:
+    """Return the numbers of the device of a backstore, as text."""
+    if not hba.startswith('iblock_'):
+        return None
+    found = _DEVICE.search(core.read(f'{hba}/{backstore}/info',
+                                     directory.PAGE_BYTES))
+    return (found[1], found[2]) if found else None
+
+
+def _counted(luns: directory.Directory, lun: str) -> Io:
+    counted = f'{lun}/statistics/scsi_tgt_port'
+    return Io(_number(luns, f'{counted}/in_cmds'),
+              _mebibytes(luns, f'{counted}/read_mbytes'),
+              _mebibytes(luns, f'{counted}/write_mbytes'))
+
+
+def _mapped(acl: directory.Directory, lun: str) -> Io:
     counted = f'{lun}/statistics/scsi_auth_intr'
-    return Io(_number(f'{counted}/num_cmds'),
-              _mebibytes(f'{counted}/read_mbytes'),
-              _mebibytes(f'{counted}/write_mbytes'))
+    return Io(_number(acl, f'{counted}/num_cmds'),
+              _mebibytes(acl, f'{counted}/read_mbytes'),
+              _mebibytes(acl, f'{counted}/write_mbytes'))
 
 
 def _sum(some: Iterable[Io]) -> Io:
@@ -235,12 +245,12 @@ def _sum(some: Iterable[Io]) -> Io:
               total(io.written_bytes for io in found))
 
 
-def _mebibytes(path: str) -> int | None:
+def _mebibytes(folder: directory.Directory, name: str) -> int | None:
     """Return a number of MiB in bytes."""
-    found = _number(path)
+    found = _number(folder, name)
     return None if found is None else found * _MIB
 
 
-def _number(path: str) -> int | None:
-    text = outline.read(path).strip()
+def _number(folder: directory.Directory, name: str) -> int | None:
+    text = folder.read(name).strip()
     return int(text) if text.isdigit() else None

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a scrape of the metrics, on a copied tree of a kernel target.
 
-Between two scrapes, the log of a service grows by events and other lines.
+Between two scrapes, the log of a service grows by events and other lines, and
+the journal changes or does not.
 
 ::
 
@@ -11,6 +12,7 @@ Prints the time of this process's CPU for a scrape, and its parts.
 """
 
 import argparse
+import contextlib
 import cProfile
 import dataclasses
 import itertools
@@ -44,6 +46,9 @@ _TARGETS = [model.Iqn(f'iqn.2010-10.org.openstack:mydriver-host-disks-{n}')
             for n in range(4)]
 _HOSTS = [model.Iqn(f'iqn.1993-08.org.debian:01:host{n}') for n in range(10)]
 _HEAD = '2026-11-27 05:00:00.123 7'
+#: After this, a journal has not changed, seconds.
+_SETTLED_S = 2.5
+
 _CONF = """\
 [DEFAULT]
 state_path = {folder}/state
@@ -55,9 +60,12 @@ mydriver_store_path = {folder}/store
 """
 
 
-def make(folder: Path, exports: int) -> tuple[backends.Backend,
-                                              statistics.Statistics]:
-    """Make a backend whose exports are all mapped, and its kernel target."""
+def make(folder: Path, exports: int) -> tuple[
+        backends.Backend, statistics.Statistics, sqlite.SqliteJournal]:
+    """Make a backend whose exports are all mapped, and its kernel target.
+
+    :returns: the journal is open, as cinder-volume has it.
+    """
     conf = folder / 'cinder.conf'
     conf.write_text(_CONF.format(folder=folder))
     found, = backends.read([str(conf)])
@@ -83,8 +91,7 @@ def make(folder: Path, exports: int) -> tuple[backends.Backend,
         tree.mapping(str(export.target), str(host), placed.mapping.lun,
                      export.lun)
         tree.session(str(export.target), str(host))
-    journal.close()
-    return found, tree.statistics()
+    return found, tree.statistics(), journal
 
 
 class Log:
@@ -131,7 +138,7 @@ def measure(exports: int, rounds: int, count: int,
     """
     with tempfile.TemporaryDirectory(dir='/dev/shm') as name:
         folder = Path(name)
-        found, seen = make(folder, exports)
+        found, seen, journal = make(folder, exports)
         log = Log(folder / 'cinder-volume.log', count)
         registry = prometheus_client.CollectorRegistry()
         its = collector.Collector([
@@ -140,11 +147,15 @@ def measure(exports: int, rounds: int, count: int,
                 [operations.FileLog(str(log.path))],
                 kept.Kept(folder / 'events.json'))])
         registry.register(its)
-        spent, text = [], b''
-        with mock.patch.object(statistics, 'HOST', seen), mock.patch.object(
-                reflink.ReflinkStore, 'capacity', _no_room):
+        spent: list[float] = []
+        time.sleep(_SETTLED_S)
+        with (contextlib.closing(journal),
+              mock.patch.object(statistics, 'HOST', seen),
+              mock.patch.object(reflink.ReflinkStore, 'capacity', _no_room)):
             profiler = cProfile.Profile()
-            for n in range(rounds):
+            for n in range(2 * rounds):
+                if n >= rounds:
+                    os.utime(found.journal_path)  # as if it had changed
                 if profile and n:
                     profiler.enable()
                 started = time.process_time()
@@ -161,14 +172,16 @@ def measure(exports: int, rounds: int, count: int,
                 text.decode()) for s in f.samples
             if s.name in ('mydriver_operations_total',
                           'mydriver_operation_phase_seconds_count'))
-        if counted != count * (rounds - 1):
+        if counted != count * (2 * rounds - 1):
             raise AssertionError(f'{counted:.0f} events were counted')
     lines = [x for x in text.decode().splitlines() if not x.startswith('#')]
     return Result({
         'exports': exports, 'events': count, 'samples': len(lines),
         'bytes': len(text), 'first_ms': round(spent[0], 1),
-        'median_ms': round(figures.median(spent), 1),
-        'least_ms': round(min(spent[1:]), 1)}, text.decode())
+        'median_ms': round(figures.median(spent[1:rounds]), 1),
+        'least_ms': round(min(spent[1:rounds]), 1),
+        'changed_median_ms': round(figures.median(spent[rounds:]), 1),
+        'changed_least_ms': round(min(spent[rounds:]), 1)}, text.decode())
 
 
 def _no_room(_self: reflink.ReflinkStore) -> base.Capacity:

@@ -10,7 +10,7 @@ from mydriver.cmd.monitoring import catalogue, collector
 from mydriver.stores import base
 from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.target import pool, statistics
-from mydriver.target.journal import values
+from mydriver.target.journal import identities, values
 
 
 class BackendSource:
@@ -22,6 +22,7 @@ class BackendSource:
     def __init__(self, backend: backends.Backend) -> None:
         self._backend = backend
         self._store: base.VolumeStore | None = None
+        self._identities = identities.Identities(backend.journal_path)
 
     @property
     def name(self) -> str:
@@ -86,7 +87,8 @@ class BackendSource:
         families.add('journal_present', int(is_there), self.name)
         if not is_there:
             return
-        found = health.compare(self._backend, statistics.HOST.observe)
+        found = health.compare(self._identities.read(),
+                               statistics.HOST.observe)
         for kind, count in found.wanted.items():
             families.add(kind, count, self.name)
         for kind, count in found.missing.items():

@@ -9,8 +9,9 @@ belong to each connection that writes: rows that are changed by other means
 break the seal, which must be noticed as well.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import hashlib
+import itertools
 import json
 import secrets
 import sqlite3
@@ -29,6 +30,8 @@ CREATE TABLE seal (
 _APPLICATION_ID = 0x6d796472
 
 Damaged = values.Damaged
+
+_encode = json.JSONEncoder().encode
 
 
 def make(db: sqlite3.Connection) -> None:
@@ -88,7 +91,7 @@ def verify(db: sqlite3.Connection) -> bool:
         raise Damaged(f'a row of table {orphan[0]} refers to a row of table '
                       f'{orphan[2]} that does not exist')
     sealed = _is_sealed(db)
-    content = _content(db, values.is_valid)
+    content = _content(db, values.CHECKS.get)
     if sealed and (content, _form(db)) != db.execute(
             'SELECT content, form FROM seal').fetchone()[:2]:
         raise Damaged('its rows do not match their checksum')
@@ -126,31 +129,30 @@ def _form(db: sqlite3.Connection) -> int:
         for cell in row))
 
 
-def _content(db: sqlite3.Connection, check: Callable[[str, Any], bool]
-             = lambda _column, _value: True) -> int:
+def _content(db: sqlite3.Connection, check: Callable[
+        [str], values.Check | None] = lambda _column: None) -> int:
     """Return a checksum of all rows that does not depend on their order.
 
-    :param check: takes a column and a value, and tells whether it is valid.
+    :param check: takes a column, and returns the check of its values.
     :raises Damaged: for the first invalid value.
     """
     content = 0
     for table in _tables(db):
-        columns = _columns(db, table)
-        for row in _rows(db, table):
-            for column, value in zip(columns, row, strict=True):
-                if not check(column, value):
+        rows = db.execute(
+            f'SELECT * FROM main."{table}"').fetchall()  # noqa: S608
+        for column, cells in zip(
+                _columns(db, table), zip(*rows, strict=True),
+                strict=bool(rows)):
+            if valid := check(column):
+                for value in itertools.filterfalse(valid, cells):
                     raise Damaged(f'{value!r:.99} is not a valid {column} '
                                   f'(table {table})')
+        for row in rows:
             content = _fold(content, table, *row)
     return content
 
 
-def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
-    return iter(db.execute(
-        f'SELECT * FROM main."{table}"').fetchall())  # noqa: S608
-
-
 def _fold(content: int, *row: Any) -> int:
     """Add a row to a checksum, or remove it: this is its own inverse."""
-    digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(_encode(row).encode(), digest_size=8).digest()
     return content ^ int.from_bytes(digest, 'big', signed=True)

@@ -14,16 +14,12 @@ _UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 _LAST_LUN = 65535
 
 
+#: Tells whether a value may be stored.
+Check = Callable[[Any], bool]
+
+
 class Damaged(ValueError):
     """The journal is damaged; the text says how."""
-
-
-def is_valid(name: str, value: Any) -> bool:
-    """Tell whether a value may be stored; names not known here may be any.
-
-    :param name: what it is, such as the column of a table.
-    """
-    return name not in _VALUES or _VALUES[name](value)
 
 
 @functools.cache
@@ -46,12 +42,13 @@ def is_path(value: Any) -> bool:
             and value[:1] in ('', '/'))
 
 
-def _up_to(limit: int) -> Callable[[Any], bool]:
+def _up_to(limit: int) -> Check:
     return lambda value: isinstance(value, int) and 0 <= value <= limit
 
 
-#: Checks of the values of columns, in any table; others are not checked.
-_VALUES: dict[str, Callable[[Any], bool]] = {
+#: Checks of values, by what they are, such as the column of any table. A value
+#: of a name that is not here may be any.
+CHECKS: dict[str, Check] = {
     'iqn': is_iqn, 'target': is_iqn, 'initiator': is_iqn,
     'volume_id': is_uuid,
     'kind': lambda value: value in ('fileio', 'iblock'),

@@ -14,7 +14,7 @@ import uuid
 import ddt
 
 from mydriver import exception, model
-from mydriver.target import configfs, outline, statistics
+from mydriver.target import configfs, directory, statistics
 from tests.fakes import kernel_tree
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
@@ -248,8 +248,18 @@ class UnreadableTest(TreeTestCase):
         """Its attributes answer ENODEV, its directory is empty or gone."""
         path = self.file / 'statistics/scsi_tgt_port/in_cmds'
         gone = OSError(19, 'No such device')
-        with mock.patch.object(os, 'read', side_effect=gone):
-            self.assertEqual(b'', outline.read(str(path)))
+        with directory.opened(str(path.parent)) as folder:
+            self.assertEqual(b'7\n', folder.read(path.name))
+            with mock.patch.object(os, 'read', side_effect=gone):
+                self.assertEqual(b'', folder.read(path.name))
+            shutil.rmtree(path.parent)
+            self.assertEqual(b'', folder.read(path.name))
+            self.assertEqual('', folder.link('below'))
+            self.assertEqual([], folder.names())
+        with directory.opened(str(path.parent)) as folder:
+            self.assertEqual((b'', '', []), (
+                folder.read(path.name), folder.link('below'),
+                folder.names('below')))
         shutil.rmtree(self.file)
         self.assertEqual([SECOND], [e.volume_id for e in self.exports()])
         self.assertEqual([SECOND], [

@@ -19,10 +19,6 @@ def _count(most: int = 2 ** 63 - 1) -> record.Check:
     return lambda value: type(value) is int and 0 <= value <= most
 
 
-def _named(name: str) -> record.Check:
-    return lambda value: values.is_valid(name, value)
-
-
 def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -114,8 +110,8 @@ class Export(record.Record):
     :param doomed: the generation since when it is to be removed, or 0.
     """
 
-    checks = {'lun': _count(65535), 'kind': _named('kind'),
-              'path': _named('path'), 'size_bytes': _count(),
+    checks = {'lun': _count(65535), 'kind': values.CHECKS['kind'],
+              'path': values.CHECKS['path'], 'size_bytes': _count(),
               'doomed': _count()}
 
     lun: int
@@ -169,7 +165,7 @@ class Node(record.Record):
     """A NodeACL; the key has the initiator."""
 
     checks = {'chap': lambda v: v is None or _flag(v), 'mutual': _flag,
-              'key': lambda v: _text(v) and values.is_valid('key', v),
+              'key': lambda v: _text(v) and values.CHECKS['key'](v),
               'portals': _portals}
 
     chap: bool | None

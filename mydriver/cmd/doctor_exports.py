@@ -138,7 +138,7 @@ def _remedy(host: Host, row: Mapping[str, str]) -> str:
     """
     text = row['Detail']
     if 'mydriver restore' in text:
-        return f'mydriver restore {row["Backend"]}'
+        return f'mydriver restore {shlex.quote(row["Backend"])}'
     path = _store_path(host, row['Backend'])
     if row['Part'] == 'store' and path and text.startswith(
             f'mydriver_store_path: {path} '):

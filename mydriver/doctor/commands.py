@@ -28,12 +28,20 @@ _PATH_CHARACTERS = 300
 #: Characters that mean something in the regular expressions of sed.
 _SPECIAL = re.compile(r'[][\\.*^$|/]')
 
-#: What says in a text for people that a command follows; it ends with its
-#: part of the sentence.
-_COMMAND = re.compile(
-    r'\b(?:Run|See|Start) ((?:mydriver|mount|modprobe|systemctl|chown|chmod|'
-    r'iscsiadm|echo|apt-get|lv[a-z]+|vg[a-z]+) .*?)(?=\.(?:\s|$)|,\s|$)',
-    re.DOTALL)
+#: What a command may begin with that a text for people says to run.
+_VERBS = (r'(?:mydriver|mount|modprobe|systemctl|chown|chmod|iscsiadm|echo|'
+          r'apt-get|lv[a-z]+|vg[a-z]+) ')
+
+#: Where such a command begins, and where it may end: with its part of the
+#: sentence.
+_BEGIN = re.compile(rf'\b(?:Run|See|Start) (?={_VERBS})')
+_END = re.compile(r'\.(?=\s|$)|[,;](?=\s)|$')
+
+#: One of the commands that ``&&`` joins, without what is quoted: a shell takes
+#: nothing in it for more than it seems.
+_PLAIN = re.compile(rf'(?:{_VERBS}|\[ ! -L )[\w ./:=,@%+\[\]-]*')
+_PLAIN_ECHO = re.compile(
+    r'echo [01] > /sys/kernel/config/(?!.*\.\.)[\w./:-]+')
 
 
 def shown(path: object) -> str:
@@ -115,9 +123,26 @@ def disable_option(host: Host, section: str, name: str | None) -> str:
 
 
 def of_text(text: str) -> str | None:
-    """Return the command that a text for people says to run, if any."""
-    found = _COMMAND.search(text)
-    return found[1].strip() if found else None
+    """Return the command that a text for people says to run, if any.
+
+    Parts of the text may come from others, such as the names of files. So
+    there is none if a shell could take it for more than it seems, and the last
+    one counts: what to do is said after what is wrong.
+    """
+    *_, begin = [None, *_BEGIN.finditer(text)]
+    if begin is None:
+        return None
+    ends = (text[begin.end():end.start()].strip()
+            for end in _END.finditer(text, begin.end()))
+    command = next((c for c in ends if c.count("'") % 2 == 0), '')
+    return command if _is_plain(command) else None
+
+
+def _is_plain(command: str) -> bool:
+    """Tell whether a shell does what a command seems to do."""
+    bare = re.sub("'[^']*'", '', command)
+    return bool(_PLAIN_ECHO.fullmatch(bare)) or all(
+        _PLAIN.fullmatch(part) for part in bare.split(' && '))
 
 
 def _inside(host: Host, path: str) -> str:

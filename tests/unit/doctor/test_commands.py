@@ -2,6 +2,9 @@
 """Commands that change a configuration, run by a shell."""
 
 import dataclasses
+import unittest
+
+import ddt
 
 from mydriver.doctor import commands
 from tests.fakes import doctor
@@ -65,3 +68,40 @@ class SettingTest(doctor.DoctorTestCase):
                  '')
         self.assertEqual('systemctl restart openstack-cinder-volume',
                          commands.restart(self.place))
+
+
+_ENFORCED = ('/sys/kernel/config/target/iscsi/discovery_auth/'
+             'enforce_discovery_auth')
+_ODD = "'/a, b. c;d'"
+
+
+@ddt.ddt
+class OfTextTest(unittest.TestCase):
+    """Commands in texts for people."""
+
+    @ddt.data(
+        ('Run {}.', 'mydriver restore'),
+        ('Start {}, or wait.', 'mydriver gateway'),
+        ('Run {}, and name them in /etc/modules-load.d/.',
+         'modprobe -a target_core_mod iscsi_target_mod'),
+        ('Run {}; to leave ignore, the pool has to be inactive.',
+         'lvchange --discards passdown vg/pool'),
+        ('Run {}; that grants no access: a target is shown.',
+         f'echo 0 > {_ENFORCED}'),
+        ('Run {}.', f'chown -h a {_ODD} && [ ! -L {_ODD} ] && chmod a {_ODD}'),
+        ("/x. Run chmod 777 /: not root's. Run {}, and more.",
+         'chmod 600 /y'))
+    @ddt.unpack
+    def test_a_command(self, text, command):
+        self.assertEqual(command, commands.of_text(text.format(command)))
+
+    @ddt.data(
+        'Nothing is to be done.', 'Run away.', 'Run mydriver',
+        'Run chmod 600 /a;reboot.', 'Run chmod 600 $(reboot).',
+        'Run chmod 600 /a `reboot`.', 'Run chmod 600 /a | sh.',
+        'Run chmod 600 /a & reboot.', 'Run chmod 600 /a && reboot.',
+        'Run chmod 600 /a\nreboot.', 'Run echo 0 > /etc/passwd.',
+        'Run echo 0 > /sys/kernel/config/../../../etc/passwd.',
+        "Run chmod 600 '/a.", 'Run chmod 600 /*.', 'Run chmod 600 "/a".')
+    def test_none(self, text):
+        self.assertIsNone(commands.of_text(text))

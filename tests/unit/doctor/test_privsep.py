@@ -161,9 +161,9 @@ class PrivsepTest(doctor.DoctorTestCase):
     def test_the_daemon_says_what_to_do(self):
         found = privsep._judge(
             self.host('compute'), 'mydriver_privsep_initiator',
-            '/a.conf belongs to user id 1. Run chown root /a.conf; chmod 640 '
-            '/a.conf.', 'another')
-        self.assertEqual('chown root /a.conf; chmod 640 /a.conf',
+            '/a.conf belongs to user id 1. Run chown root /a.conf && chmod '
+            '640 /a.conf.', 'another')
+        self.assertEqual('chown root /a.conf && chmod 640 /a.conf',
                          found.remedy)
 
     def test_the_option_is_not_set(self):

@@ -798,8 +798,8 @@ class ConfigTest(CommandTestCase):
                  'start sys-kernel-config.mount.'),
                  'mount -t configfs configfs /sys/kernel/config'),
                 (('/a/b.conf: belongs to user id 1. Run chown root:x '
-                 '/a/b.conf; chmod 640 /a/b.conf.'),
-                 'chown root:x /a/b.conf; chmod 640 /a/b.conf'),
+                 '/a/b.conf && chmod 640 /a/b.conf.'),
+                 'chown root:x /a/b.conf && chmod 640 /a/b.conf'),
                 ('Something else. See the guide.', 'mydriver status')):
             self.status('wrong', text, 'host')
             self.assertEqual(('error', remedy), self.only('backend-status'))

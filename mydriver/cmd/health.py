@@ -52,7 +52,7 @@ def compare(wanted: Mapping[str, _Facts],
     """Compare the journal of a backend with the kernel.
 
     :param wanted: what identifies the objects in the journal.
-    :raises TargetError: when the kernel's cannot be read.
+    :raises TargetError: when the kernel target cannot be read.
     """
     iqns = tuple(model.Iqn(str(iqn)) for iqn, in sorted(wanted['targets']))
     seen = _seen([t for iqn in iqns if (t := observe(iqn))])

@@ -296,6 +296,6 @@ def refuse_unreadable(path: str | Path, error: OSError) -> None:
 
 
 def refuse_unreadable_link(path: str | Path, error: OSError) -> None:
-    """Do the same for an error of readlink, also unless there is no link."""
+    """Do the same for readlink, where a path that is no link is no error."""
     if error.errno != errno.EINVAL:
         refuse_unreadable(path, error)

@@ -35,16 +35,28 @@ class Directory:
         self.path = path
         self._fd = fd
 
-    def names(self, below: str = '') -> list[str]:
+    def is_there(self) -> bool:
+        """Tell whether it still has its path, and nothing else has it."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except OSError as e:
+            configfs.refuse_unreadable(self.path, e)
+            return False
+
+    def names(self, below: str = '.') -> list[str]:
         """Return the names in a directory; none when it has gone.
 
         :raises TargetError: when it cannot be read.
         """
-        path = f'{self.path}/{below}' if below else self.path
         try:
-            return sorted(os.listdir(path))
+            fd = os.open(below, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._fd)
+            try:
+                return sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
         except OSError as e:
-            configfs.refuse_unreadable(path, e)
+            configfs.refuse_unreadable(
+                os.path.normpath(f'{self.path}/{below}'), e)
             return []
 
     def link(self, folder: str) -> str:
@@ -90,7 +102,10 @@ class _Gone(Directory):
     def __init__(self, path: str) -> None:
         super().__init__(path, -1)
 
-    def names(self, below: str = '') -> list[str]:
+    def is_there(self) -> bool:
+        return False
+
+    def names(self, below: str = '.') -> list[str]:
         return []
 
     def link(self, folder: str) -> str:

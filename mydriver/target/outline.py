@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What identifies the objects of a target, in a tenth of the time."""
+"""What identifies the objects of a target, read quickly."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from mydriver import model
+from mydriver import exception, model
 from mydriver.target import configfs, directory
+
+#: How often a target is read that is made anew meanwhile.
+_TRIES = 5
 
 
 def target(iqn: model.Iqn, root: Path = configfs.ROOT
@@ -18,15 +21,25 @@ def target(iqn: model.Iqn, root: Path = configfs.ROOT
     :raises TargetError: when something of it cannot be read.
     """
     path = f'{root}/iscsi/{iqn}/tpgt_1'
-    if not configfs.exists(path):
-        return None
-    with (directory.opened(path) as tpg,
-          directory.opened(f'{root}/core') as core):
-        acls = tpg.names('acls')
-        return configfs.SeenTarget(
-            str(iqn), tpg.read('enable').strip() == b'1', frozenset(),
-            tuple(_exports(tpg, core)), frozenset(acls),
-            tuple(m for acl in acls for m in _mappings(tpg, acl)))
+    for _ in range(_TRIES):
+        if not configfs.exists(path):
+            return None
+        with (directory.opened(path) as tpg,
+              directory.opened(f'{root}/core') as core):
+            found = _target(iqn, tpg, core)
+            # Otherwise it has gone, or another one has its name by now.
+            if tpg.is_there():
+                return found
+    raise exception.TargetError(f'show {path}', 'it changes all the time')
+
+
+def _target(iqn: model.Iqn, tpg: directory.Directory,
+            core: directory.Directory) -> configfs.SeenTarget:
+    acls = tpg.names('acls')
+    return configfs.SeenTarget(
+        str(iqn), tpg.read('enable').strip() == b'1', frozenset(),
+        tuple(_exports(tpg, core)), frozenset(acls),
+        tuple(m for acl in acls for m in _mappings(tpg, acl)))
 
 
 def _exports(tpg: directory.Directory, core: directory.Directory

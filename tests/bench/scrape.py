@@ -46,7 +46,7 @@ _TARGETS = [model.Iqn(f'iqn.2010-10.org.openstack:mydriver-host-disks-{n}')
             for n in range(4)]
 _HOSTS = [model.Iqn(f'iqn.1993-08.org.debian:01:host{n}') for n in range(10)]
 _HEAD = '2026-11-27 05:00:00.123 7'
-#: After this, a journal has not changed, seconds.
+#: How long after its last change a journal counts as unchanged, seconds.
 _SETTLED_S = 2.5
 
 _CONF = """\

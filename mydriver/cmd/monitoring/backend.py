@@ -22,7 +22,7 @@ class BackendSource:
     def __init__(self, backend: backends.Backend) -> None:
         self._backend = backend
         self._store: base.VolumeStore | None = None
-        self._identities = identities.Identities(backend.journal_path)
+        self._identities: identities.Identities | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +87,9 @@ class BackendSource:
         families.add('journal_present', int(is_there), self.name)
         if not is_there:
             return
+        if self._identities is None:
+            self._identities = identities.Identities(
+                self._backend.journal_path)
         found = health.compare(self._identities.read(),
                                statistics.HOST.observe)
         for kind, count in found.wanted.items():

@@ -11,8 +11,11 @@ import time
 from mydriver.target.journal import mark, sqlite
 
 #: How long ago the last change must be, ns: a file system may give two changes
-#: the same time, and a commit can be read a moment after the log has it.
+#: the same time.
 _SETTLED_NS = 2 * 10 ** 9
+
+#: How long an answer is kept, s. Damage of a disk changes no time of a file.
+_KEPT_S = 300
 
 _Seen = tuple[tuple[int, ...], ...]
 
@@ -26,6 +29,7 @@ class Identities:
     def __init__(self, path: str) -> None:
         self._path = path
         self._seen: _Seen = ()
+        self._until_s = 0.0
         self._found: dict[str, set[tuple[str | int, ...]]] = {}
 
     def read(self) -> dict[str, set[tuple[str | int, ...]]]:
@@ -34,35 +38,44 @@ class Identities:
         :raises JournalDamaged: when the journal is damaged.
         :raises JournalError: when it cannot be read.
         """
-        seen = self._look()
-        if not seen or seen != self._seen:
+        seen, now_s = self._look(), time.monotonic()
+        if not seen or seen != self._seen or now_s >= self._until_s:
+            self._seen = ()
             journal = sqlite.SqliteJournal(self._path, 'identities',
                                            read_only=True)
             try:
-                self._found, self._seen = journal.identities(), seen
+                self._found = journal.identities()
             finally:
                 journal.close()
+            self._seen, self._until_s = seen, now_s + _KEPT_S
         return self._found
 
     def _look(self) -> _Seen:
         """Return what changes with the contents.
 
-        :returns: nothing while it does not tell two contents apart.
+        :returns: empty while two different contents could look the same.
         """
         now = time.time_ns()
-        # The log has a commit first, then all can read it, then it is marked.
-        seen: list[tuple[int, ...]] = []
-        for end in ('', '-wal', mark.END):
-            try:
-                found = os.stat(self._path + end)
-            except FileNotFoundError:
-                seen.append(())
-                continue
-            except OSError:
-                return ()
-            if now - found.st_mtime_ns < _SETTLED_NS:
-                return ()
-            # Without its ctime, which sqlite changes whenever root opens it.
-            seen.append((found.st_dev, found.st_ino, found.st_size,
-                         found.st_mtime_ns))
-        return tuple(seen)
+        database, log, marked = (self._stat(end)
+                                 for end in ('', '-wal', mark.END))
+        if not database:
+            return ()
+        changed = [found.st_mtime_ns for found in (database, log, marked)
+                   if found]
+        if now - max(changed) < _SETTLED_NS:
+            return ()
+        # A commit is in the log before anybody can read it, perhaps long
+        # before, and it is marked afterwards, unless the process ends between.
+        if log and log.st_size and not (
+                marked and marked.st_mtime_ns >= log.st_mtime_ns):
+            return ()
+        # Without the ctime: sqlite changes it whenever root opens the log.
+        return tuple((found.st_dev, found.st_ino, found.st_size,
+                      found.st_mtime_ns) if found else ()
+                     for found in (database, log, marked))
+
+    def _stat(self, end: str) -> os.stat_result | None:
+        try:
+            return os.stat(self._path + end)
+        except OSError:
+            return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from mydriver import exception, model
 
+_KEY = re.compile('([0-9a-f]{16})?')
 _UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
 #: The highest LUN of any kind (SAM-5, 4.7.7.1).
@@ -46,8 +47,8 @@ def _up_to(limit: int) -> Check:
     return lambda value: isinstance(value, int) and 0 <= value <= limit
 
 
-#: Checks of values, by what they are, such as the column of any table. A value
-#: of a name that is not here may be any.
+#: Checks of values, by what they are, such as the column of any table. Values
+#: of other names are not checked.
 CHECKS: dict[str, Check] = {
     'iqn': is_iqn, 'target': is_iqn, 'initiator': is_iqn,
     'volume_id': is_uuid,
@@ -57,6 +58,6 @@ CHECKS: dict[str, Check] = {
     'lun': _up_to(_LAST_LUN), 'tpg_lun': _up_to(_LAST_LUN),
     'mutual': _up_to(1), 'read_only': _up_to(1), 'doomed': _up_to(1),
     'chap': lambda value: value is None or _up_to(1)(value),
-    'key': lambda value: value is None or bool(
-        re.fullmatch('([0-9a-f]{16})?', value)),
+    'key': lambda value: value is None or (
+        isinstance(value, str) and bool(_KEY.fullmatch(value))),
 }

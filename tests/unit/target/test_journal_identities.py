@@ -3,6 +3,7 @@
 
 import os
 from pathlib import Path
+import shutil
 import time
 import unittest
 from unittest import mock
@@ -35,10 +36,10 @@ class IdentitiesTest(unittest.TestCase):
         return [Path(self.path + end) for end in ('', '-wal', mark.END)
                 if os.path.exists(self.path + end)]
 
-    def settle(self):
-        """Make all changes so far ten seconds old."""
+    def settle(self, age_s=2.5):
+        """Give all changes so far the same age."""
+        changed_s = time.time() - age_s
         for path in self.files():
-            changed_s = path.stat().st_mtime - 10
             os.utime(path, (changed_s, changed_s))
 
     def targets(self):
@@ -71,16 +72,44 @@ class IdentitiesTest(unittest.TestCase):
         self.expect(2, False)
 
     def test_each_file_counts(self):
-        """Also the mark, which is written once all can read a commit."""
-        self.settle()
-        self.expect(1, True)
         self.assertEqual(3, len(self.files()))
-        for path in self.files():
-            with self.subTest(path=path.name):
-                changed_s = path.stat().st_mtime - 1
-                os.utime(path, (changed_s, changed_s))
+        for end, more_s in (('', -1), ('-wal', -1), (mark.END, 1)):
+            with self.subTest(end):
+                self.settle(10)
+                self.expect(1, True)
+                changed_s = os.stat(self.path + end).st_mtime + more_s
+                os.utime(self.path + end, (changed_s, changed_s))
                 self.expect(1, True)
                 self.expect(1, False)
+
+    def test_a_commit_without_its_mark(self):
+        """It was not yet to be seen when the log had got it."""
+        self.settle()
+        changed_s = os.stat(self.path).st_mtime - 1
+        os.utime(self.path + mark.END, (changed_s, changed_s))
+        self.expect(1, True)
+        self.expect(1, True)
+        os.unlink(self.path + mark.END)
+        self.expect(1, True)
+        self.expect(1, True)
+
+    def test_a_journal_that_nobody_has_open(self):
+        self.journal.close()
+        self.expect(1, True)
+        self.settle()
+        self.expect(1, True)
+        self.expect(1, False)
+        os.unlink(self.path + mark.END)
+        self.expect(1, True)
+        self.expect(1, False)
+
+    def test_an_answer_grows_old(self):
+        self.settle()
+        self.expect(1, True)
+        for later_s, opened in ((299, False), (301, True)):
+            with mock.patch.object(time, 'monotonic', return_value=(
+                    time.monotonic() + later_s)):
+                self.expect(1, opened)
 
     def test_a_change_in_the_future(self):
         """Clocks go back; nothing is known of what changes until then."""
@@ -90,32 +119,48 @@ class IdentitiesTest(unittest.TestCase):
         self.expect(1, True)
         self.expect(1, True)
 
-    def test_another_journal_of_the_same_age_and_size(self):
+    def test_another_file_of_the_same_age_and_size(self):
         self.settle()
         self.expect(1, True)
-        kept = [(path, path.stat().st_mtime_ns) for path in self.files()]
-        self.journal.add_targets(TARGETS[:2])
-        for path, mtime_ns in kept:
+        for path in self.files():
             copy = path.with_name(f'{path.name}.copy')
-            copy.write_bytes(path.read_bytes())
-            os.utime(copy, ns=(mtime_ns, mtime_ns))
+            shutil.copy2(path, copy)
             copy.replace(path)
-        self.expect(2, True)
+            self.expect(1, True)
+            self.expect(1, False)
+
+    def test_another_size(self):
+        self.settle()
+        self.expect(1, True)
+        path = Path(self.path + mark.END)
+        changed_ns = path.stat().st_mtime_ns
+        with path.open('ab') as f:
+            f.write(b'\n')
+        os.utime(path, ns=(changed_ns, changed_ns))
+        self.expect(1, True)
 
     def test_damage_is_noticed(self):
-        self.settle()
-        self.expect(1, True)
+        """Each time, not only when the file has just changed."""
         self.journal.close()
         self.reader.read()
+        self.settle()
+        self.expect(1, True)
+        self.expect(1, False)
         content = bytearray(Path(self.path).read_bytes())
         at = content.index(str(TARGETS[0]).encode())
         content[at + 8:at + 12] = b'2025'
         Path(self.path).write_bytes(content)
+        self.settle(20)
         for _ in range(2):
             with self.assertRaises(exception.JournalDamaged):
                 self.reader.read()
 
     def test_no_journal(self):
-        reader = identities.Identities(f'{self.path}.none')
-        with self.assertRaises(exception.JournalError):
-            reader.read()
+        self.settle()
+        self.expect(1, True)
+        self.journal.close()
+        for path in self.files():
+            path.unlink()
+        for _ in range(2):
+            with self.assertRaises(exception.JournalError):
+                self.reader.read()

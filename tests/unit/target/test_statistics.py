@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The counters of the kernel, read from a copied tree."""
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -97,6 +98,54 @@ class StatisticsTest(TreeTestCase):
                          self.seen.mapped(TARGET, HOST, 1))
         self.assertEqual(statistics.Io(),
                          self.seen.mapped(TARGET, HOST, 2))
+
+    def test_a_serial_of_the_greatest_length(self):
+        """254 characters (SPC-4, 7.8.15, and target_core_base.h)."""
+        self.tree.write(self.file / 'mydriver/wwn/vpd_unit_serial',
+                        f'T10 VPD Unit Serial Number: {"x" * 254}')
+        self.assertEqual('x' * 254, self.seen.observe(
+            TARGET).exports[0].serial)
+
+    def test_a_target_that_is_made_anew_meanwhile(self):
+        """It is neither empty nor disabled."""
+        full, path = self.seen.observe(TARGET), self.tree.tpg(str(TARGET))
+        self.assertTrue(full.enabled and full.exports and full.mappings)
+        left, names = [1, 2, 3], directory.Directory.names
+
+        def change(folder, below='.'):
+            if below == 'acls' and left:
+                old = path.rename(f'{path}-{left.pop()}')
+                shutil.copytree(old, path, symlinks=True)
+                shutil.rmtree(old)
+            return names(folder, below)
+
+        with mock.patch.object(directory.Directory, 'names', change):
+            self.assertEqual(full, self.seen.observe(TARGET))
+            self.assertEqual([], left)
+            left += range(20)
+            with self.assertRaisesRegex(exception.TargetError,
+                                        f'{path}: it changes all the time'):
+                self.seen.observe(TARGET)
+
+    def test_a_target_that_goes_meanwhile(self):
+        path = self.tree.tpg(str(TARGET))
+
+        def go(_folder, _below='.'):
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(f'{path}-gone')
+            return []
+
+        with mock.patch.object(directory.Directory, 'names', go):
+            self.assertIsNone(self.seen.observe(TARGET))
+
+    def test_no_file_stays_open(self):
+        before = len(os.listdir('/proc/self/fd'))
+        self.exports()
+        next(self.seen.exports([TARGET], ''))
+        self.seen.observe(TARGET)
+        list(self.seen.sessions(TARGET))
+        self.seen.logins(TARGET)
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
 
     def test_nobody_is_logged_in(self):
         self.assertEqual([], list(self.seen.sessions(TARGET)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import socket
 import stat
 import threading
+import time
 from unittest import mock
 import urllib.request
 
@@ -25,6 +26,7 @@ from mydriver.stores import base
 from mydriver.stores.lvmthin import pool as thinpool
 from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.target import statistics
+from mydriver.target.journal import sqlite
 from tests.fakes import kernel_tree
 from tests.fakes.commands import FIRST, HOST, SECOND, TARGET, CommandTestCase
 from tests.fakes.gateways.beating import Beating
@@ -172,6 +174,30 @@ class MetricsTest(MetricsTestCase):
         self.assert_value(found, None, 'exports', backend='disks')
         self.assert_value(found, None, 'drift_objects', backend='disks',
                           kind='exports')
+
+    def test_a_setting_that_is_wrong_does_not_stop_other_backends(self):
+        self.fill()
+        with open(self.conf, 'a') as f:
+            f.write('[plain]\nmydriver_state_path = relative\n')
+        status, found, err = self.metrics()
+        self.assertEqual(1, status)
+        self.assertIn('Backend plain: exports: ', err)
+        for value, name in ((1, 'disks'), (0, 'plain')):
+            self.assert_value(found, value, 'scrape_success',
+                              backend=name, part='exports')
+
+    def test_a_journal_is_read_again_after_a_change(self):
+        self.fill()
+        path = Path(self.backend.journal_path)
+        its = collector.Collector([backend.BackendSource(self.backend)])
+        with mock.patch.object(sqlite, 'SqliteJournal',
+                               wraps=sqlite.SqliteJournal) as opened:
+            for age_s, calls in ((10, 1), (10, 1), (20, 2), (20, 2)):
+                changed_s = int(time.time()) - age_s
+                for file in path.parent.glob(f'{path.name}*'):
+                    os.utime(file, (changed_s, changed_s))
+                list(its.collect())
+                self.assertEqual(calls, opened.call_count)
 
     def test_an_unexpected_error(self):
         self.fill()

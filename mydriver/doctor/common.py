@@ -15,7 +15,7 @@ from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import activation, catalogue
-from mydriver.privileged import grants
+from mydriver.privileged import owners
 
 #: adjtimex(2) returns it when the clock is not synchronised.
 _TIME_ERROR = 5
@@ -129,7 +129,7 @@ def _config_files(host: Host) -> Iterator[Found]:
     for path in [*config, *(str(host.at(d)) for d in (
             *host.directories, *host.defaults))]:
         try:
-            step = grants.changeable(path)
+            step = owners.changeable(path)
         except exception.ConfigurationError as e:
             yield findings.error(f'{path}: {e.problem}. {e.remedy}', '')
             continue

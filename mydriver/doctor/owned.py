@@ -12,7 +12,7 @@ import shlex
 import stat
 
 from mydriver import exception
-from mydriver.privileged import grants
+from mydriver.privileged import owners
 
 #: The command that obeys no name of other users.
 FIX = 'mydriver doctor storage --fix'
@@ -97,7 +97,7 @@ def open_to_read(folder: str, name: str) -> int:
 
 def _open(folder: str) -> int:
     try:
-        opened = grants.open_folder(folder)
+        opened = owners.open_folder(folder)
     except exception.RequestRefused as e:
         raise OSError(errno.ELOOP, str(e), folder) from e
     if not stat.S_ISDIR(os.fstat(opened).st_mode):

@@ -13,7 +13,7 @@ import stat
 from typing import Any
 
 from mydriver import exception
-from mydriver.privileged import cephconf, dm, grants, krbd, values
+from mydriver.privileged import cephconf, dm, grants, krbd, owners, values
 
 #: Prefix of a backstore's alias, which records the file it has open.
 IDENTITY = 'mydriver:'
@@ -69,7 +69,7 @@ def opened(export: Mapping[str, Any]) -> Iterator[Backing]:
         _check_volume(grant, name, path)
         yield Backing(path, path, '')
         return
-    folder = grants.open_folder(grant.place)
+    folder = owners.open_folder(grant.place)
     try:
         with _file(folder, name, path, export['size_bytes']) as found:
             yield found
@@ -108,7 +108,7 @@ def _file(folder: int, name: str, path: str, size_bytes: int
 
 def _image(grant: grants.Grant, name: str) -> krbd.Image:
     """Return a volume's image in the granted pool of Ceph."""
-    grants.check_owner(grant.ceph_conf)
+    owners.check_owner(grant.ceph_conf)
     conf = cephconf.CephConf(grant.ceph_conf, grant.ceph_user)
     return krbd.Image(conf.fsid(), grant.place, name)
 

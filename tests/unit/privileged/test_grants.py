@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What root's configuration grants, and who may own its files."""
+"""What root's configuration grants."""
 
 import os
 from pathlib import Path
-import stat
 import tempfile
 import textwrap
 import unittest
@@ -15,7 +14,7 @@ from oslo_config import cfg
 from mydriver import exception
 from mydriver.backend import opts
 from mydriver.cmd import backends
-from mydriver.privileged import grants
+from mydriver.privileged import grants, owners
 from mydriver.stores.lvmthin import store as lvmthin
 
 CONF = """
@@ -60,11 +59,6 @@ CONF = """
 """
 
 
-def status(kind, mode, uid=0, gid=0):
-    """Return a file's status."""
-    return os.stat_result((kind | mode, 0, 0, 1, uid, gid, 0, 0, 0, 0))
-
-
 @ddt.ddt
 class GrantsTest(unittest.TestCase):
     """Sections of our driver that are enabled, and nothing else."""
@@ -80,7 +74,7 @@ class GrantsTest(unittest.TestCase):
         """Return what the text allows; whose file it is does not matter."""
         self.file.write_text(textwrap.dedent(text))
         cfg.CONF(['--config-file', str(self.file)], project='mydriver')
-        with mock.patch.object(grants, 'check_owner'):
+        with mock.patch.object(owners, 'check_owner'):
             return grants.current()
 
     def test_places_of_our_backends(self):
@@ -89,7 +83,7 @@ class GrantsTest(unittest.TestCase):
             grants.Grant('disks', 'iblock', 'vg', 'mydriver', True, 3261),
             grants.Grant('named', 'iblock', 'vg', 'thin', False, 860)),
             self.read())
-        with mock.patch.object(grants, 'check_owner'):
+        with mock.patch.object(owners, 'check_owner'):
             self.assertEqual({'mydriver', 'thin'}, set(grants.pools_of('vg')))
             self.assertEqual({3261, 860}, grants.ports())
             self.assertEqual('/srv/volumes', grants.of_backend(
@@ -105,14 +99,14 @@ class GrantsTest(unittest.TestCase):
 
     def test_floating_addresses_of_our_backends(self):
         self.read()
-        with mock.patch.object(grants, 'check_owner'):
+        with mock.patch.object(owners, 'check_owner'):
             self.assertEqual(
                 dict.fromkeys(('192.0.2.51', '2001:db8::51', '192.0.2.52'),
                               ('eth1', 'eth2')), grants.floating())
         for wrong in ('192.0.2.51, gateway', '192.0.2.256', '192.0.2.51/24',
                       'fe80::1%eth0'):
             self.read(CONF.replace('192.0.2.52\n', f'{wrong}\n'))
-            with mock.patch.object(grants, 'check_owner'):
+            with mock.patch.object(owners, 'check_owner'):
                 self.assertEqual({}, grants.floating())
 
     def test_pools_of_ceph(self):
@@ -143,7 +137,7 @@ class GrantsTest(unittest.TestCase):
             grants.Grant('other', 'iblock', 'fast',
                          ceph_conf='/etc/ceph/two.conf', ceph_user='two')),
             self.read(text))
-        with mock.patch.object(grants, 'check_owner'):
+        with mock.patch.object(owners, 'check_owner'):
             self.assertEqual('cinder',
                              grants.ceph_pool(conf, 'volumes').ceph_user)
             for asked in ((conf, 'fast'), ('/tmp/x', 'volumes'), ('', ''),
@@ -179,7 +173,7 @@ class GrantsTest(unittest.TestCase):
         (folder / 'not').write_text('[files]\nvolume_driver = x\n')
         cfg.CONF(['--config-dir', str(folder)], project='mydriver',
                  default_config_files=[])
-        with mock.patch.object(grants, 'check_owner') as check:
+        with mock.patch.object(owners, 'check_owner') as check:
             self.assertEqual(3, len(grants.current()))
         self.assertEqual({str(folder), f'{folder}/1.conf'},
                          {c.args[0] for c in check.call_args_list})
@@ -187,7 +181,7 @@ class GrantsTest(unittest.TestCase):
     def test_a_file_that_is_none(self):
         self.read()
         self.file.write_text('nonsense')
-        with mock.patch.object(grants, 'check_owner'), \
+        with mock.patch.object(owners, 'check_owner'), \
                 self.assertRaises(exception.ConfigurationError):
             grants.current()
 
@@ -199,95 +193,3 @@ class GrantsTest(unittest.TestCase):
                 self.assertEqual(theirs[opt.name].default, opt.default)
         self.assertEqual(backends.DRIVER, grants.DRIVER)
         self.assertEqual(lvmthin.POOL, grants.POOL)
-
-
-@ddt.ddt
-class OwnerTest(unittest.TestCase):
-    """Who may change a file, or put another one in its place."""
-
-    def check(self, *steps):
-        """Check a file to which these lead."""
-        with mock.patch.object(grants, '_steps', return_value=steps):
-            grants.check_owner('/etc/cinder/cinder.conf')
-
-    @ddt.data(
-        (status(stat.S_IFREG, 0o640, 0, 120),),
-        (status(stat.S_IFREG, 0o664, 0, 0),),
-        (status(stat.S_IFDIR, 0o1777), status(stat.S_IFREG, 0o644)),
-        (status(stat.S_IFLNK, 0o777), status(stat.S_IFREG, 0o644)))
-    def test_roots(self, steps):
-        self.check(*(('/etc', s) for s in steps))
-
-    @ddt.data(
-        ('belongs to user id 120', status(stat.S_IFREG, 0o640, 120, 0)),
-        ('mode 660', status(stat.S_IFREG, 0o660, 0, 120)),
-        ('mode 646', status(stat.S_IFREG, 0o646)),
-        ('belongs to user id 120', status(stat.S_IFDIR, 0o755, 120)),
-        ('mode 775', status(stat.S_IFDIR, 0o775, 0, 120)),
-        ('mode 777', status(stat.S_IFDIR, 0o777)),
-        ('belongs to user id 120', status(stat.S_IFLNK, 0o777, 120)))
-    @ddt.unpack
-    def test_not_roots(self, problem, found):
-        with self.assertRaises(exception.ConfigurationError) as caught:
-            self.check(('/', status(stat.S_IFDIR, 0o755)), ('/a', found))
-        text = str(caught.exception)
-        self.assertIn(f'/a {problem}' if 'user' in problem else problem, text)
-        self.assertRegex(
-            text, 'See where the link /a leads' if stat.S_ISLNK(
-                found.st_mode) else r'Run chown -h root(:\S+)? /a\b|'
-            "Give it to root and to the group of the service's")
-        self.assertIn('/etc/cinder/cinder.conf', text)
-
-    def test_each_step_is_looked_at(self):
-        with tempfile.TemporaryDirectory() as folder:
-            real = Path(folder, 'real')
-            real.mkdir()
-            (real / 'file').touch()
-            link = Path(folder, 'link')
-            link.symlink_to('real')
-            steps = [path for path, _found in grants._steps(f'{link}/file')]
-        self.assertEqual([str(link), str(real), f'{real}/file'], steps[-3:])
-        self.assertEqual('/', steps[0])
-
-    def test_a_loop_of_links(self):
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder, 'link')
-            link.symlink_to(link)
-            with self.assertRaisesRegex(exception.ConfigurationError,
-                                        'too many links'):
-                list(grants._steps(str(link)))
-
-
-class OpenFolderTest(unittest.TestCase):
-    """A directory is reached by root's links only."""
-
-    def setUp(self):
-        super().setUp()
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        (self.folder / 'real').mkdir()
-
-    def opened(self, path):
-        """Return the number of the directory's inode."""
-        fd = grants.open_folder(str(path))
-        self.addCleanup(os.close, fd)
-        return os.fstat(fd).st_ino
-
-    def test_a_folder(self):
-        self.assertEqual((self.folder / 'real').stat().st_ino,
-                         self.opened(self.folder / 'real'))
-
-    def test_links(self):
-        link = self.folder / 'link'
-        link.symlink_to('real')
-        for uid in (os.getuid(), 65534):
-            if os.getuid() == 0:
-                os.chown(link, uid, uid, follow_symlinks=False)
-            if link.lstat().st_uid:
-                with self.assertRaisesRegex(exception.RequestRefused,
-                                            'link is a link of user id'):
-                    self.opened(link)
-            else:
-                self.assertEqual((self.folder / 'real').stat().st_ino,
-                                 self.opened(link))

@@ -5,12 +5,13 @@ Both are replaced at once. So an event is counted once, whenever the command
 is stopped, and whoever else runs it with the same file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
 import errno
 import fcntl
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,23 @@ class Log:
     :param cursor: in systemd's journal; None before the first look.
     :param gaps: how often lines were lost between two looks.
     :param counted: its events.
+    :param held: what of them is still shown as zero, and when that began,
+        seconds since the epoch.
     """
 
     place: following.Place | None = None
     cursor: str | None = None
     gaps: int = 0
     counted: tally.Tally = dataclasses.field(default_factory=tally.Tally)
+    held: dict[tally.Key, float] = dataclasses.field(default_factory=dict)
 
     def primitives(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return {'place': self.place and dataclasses.asdict(self.place),
                 'cursor': self.cursor, 'gaps': self.gaps,
-                'counted': self.counted.primitives()}
+                'counted': self.counted.primitives(),
+                'held': [[*key, since_s]
+                         for key, since_s in self.held.items()]}
 
     @classmethod
     def of_primitives(cls, found: dict[str, Any]) -> 'Log':
@@ -57,12 +63,28 @@ class Log:
         place, cursor = found['place'], found['cursor']
         if not (cursor is None or isinstance(cursor, str)):
             raise TypeError('cursor')
+        counted = tally.Tally.of_primitives(found['counted'])
         return cls(
             None if place is None else following.Place(
                 int(place['offset']), int(place['head_bytes']),
                 str(place['head']), int(place['inode'])),
-            cursor, int(found['gaps']),
-            tally.Tally.of_primitives(found['counted']))
+            cursor, int(found['gaps']), counted,
+            _held(found.get('held', []), counted))
+
+
+def _held(found: Iterable[list[Any]], counted: tally.Tally
+          ) -> dict[tally.Key, float]:
+    """Return what is shown as zero; releases that showed all kept none.
+
+    :raises ValueError, TypeError: when it is damaged.
+    """
+    held, known = {}, counted.keys()
+    for *key, since_s in found:
+        if not math.isfinite(since_s):
+            raise ValueError('held')
+        if (its := tuple(key)) in known:  # durations may begin anew
+            held[its] = since_s
+    return held
 
 
 class Kept:

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable, Sequence
 import io
 from pathlib import Path
+import time
 from typing import Protocol
 import zlib
 
@@ -34,6 +35,14 @@ MOST_BYTES = 64 << 20
 #: The same for systemd's journal, entries.
 MOST_ENTRIES = 20_000
 
+#: How long what is new is shown as zero, seconds, and once at least. What
+#: Prometheus first sees at 5 has not increased for it, and it may look once a
+#: minute at what is written twice a minute.
+HELD_S = 90.0
+
+#: Was not yet shown at all.
+_NEVER_S = -1.0
+
 _WORD = events.MARK.encode()
 
 
@@ -42,10 +51,12 @@ class Log(Protocol):
 
     :ivar name: names it in metrics, errors and the file that is kept.
     :ivar service: the service that writes it; empty if that is not known.
+    :ivar expected: the services whose operations begin with zero.
     """
 
     name: str
     service: str
+    expected: Sequence[str]
 
     def read(self, its: kept.Log) -> str:
         """Count what is new; note how far that was, even after an error.
@@ -68,6 +79,10 @@ class FileLog:
         self._source = files.source_of(self._path) or record.Source(
             files.service_of(self._path.name), self._path.name)
         self.service = self._source.service
+        # That of syslog says only in its lines who writes it.
+        self.expected: Sequence[str] = (
+            [self.service] if self.service in OPERATIONS
+            else [*OPERATIONS])
 
     def read(self, its: kept.Log) -> str:
         """See :meth:`Log.read`."""
@@ -96,6 +111,7 @@ class UnitLog:
         self._unit = unit
         self.name = f'unit {unit}'
         self.service = files.service_of(unit)
+        self.expected: Sequence[str] = [self.service]
 
     def read(self, its: kept.Log) -> str:
         """See :meth:`Log.read`."""
@@ -130,6 +146,8 @@ class OperationsSource:
     def _read(self, families: catalogue.Families) -> None:
         """Read what is new, and add all that was ever counted.
 
+        What was never counted before is added as zero for a while.
+
         Of a service with a log that cannot be read, nothing is added: without
         that log, its counters would seem to begin anew.
 
@@ -139,8 +157,9 @@ class OperationsSource:
         with self._state.opened() as logs:
             for log in self._logs:
                 its = logs.setdefault(log.name, kept.Log())
-                its.counted.expect(log.service,
-                                   OPERATIONS.get(log.service, ()))
+                known = its.counted.keys()
+                for service in log.expected:
+                    its.counted.expect(service, OPERATIONS.get(service, ()))
                 try:
                     problem = log.read(its)
                 except (exception.MyDriverError, OSError, EOFError,
@@ -148,8 +167,12 @@ class OperationsSource:
                     problem = _described(log, e)
                     lost |= its.counted.services() | {log.service}
                 problems += [problem] if problem else []
-                found.merge(its.counted)
+                its.held |= dict.fromkeys(its.counted.begun(known), _NEVER_S)
                 families.add('event_log_gaps', its.gaps, log.name)
+            for log in self._logs:
+                its = logs[log.name]
+                _hold(its, lost, time.time())
+                found.merge(its.counted, its.held)
         _add(families, found, lost)
         if problems:
             raise exception.ConfigurationError(
@@ -157,6 +180,18 @@ class OperationsSource:
                 'must be able to read the logs and their directories, and the '
                 'services must log in that format, or to the journal '
                 '(--events-unit).')
+
+
+def _hold(its: kept.Log, lost: set[str], now_s: float) -> None:
+    """Note since when something is shown as zero; forget what was so enough.
+
+    :param lost: nothing of these services is shown.
+    """
+    for key, since_s in list(its.held.items()):
+        if key[1] in lost or not 0 <= since_s <= now_s:
+            its.held[key] = _NEVER_S if key[1] in lost else now_s
+        elif now_s - since_s >= HELD_S:
+            del its.held[key]
 
 
 def _count(counted: tally.Tally, found: Iterable[record.Record]) -> int:

@@ -7,7 +7,7 @@ to how many names a label can have; what exceeds them is counted as
 """
 
 import bisect
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import dataclasses
 import itertools
 import re
@@ -28,6 +28,9 @@ _SERVICES_MAX, _NAMES_MAX = 10, 60
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_-]{0,79}')
 
 Key = tuple[str, ...]
+
+#: Kinds of what is counted.
+ENDED, FAILURES, DURATIONS, PHASES = 'ended', 'failures', 'durations', 'phases'
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,6 +79,21 @@ class Tally:
         self.phases: dict[Key, Sum] = {}
         self._names: dict[Key, set[str]] = {}
 
+    def keys(self) -> set[Key]:
+        """Return what was counted, each beginning with its kind."""
+        return {(kind, *key) for kind, counted in (
+            (ENDED, self.ended), (FAILURES, self.failures),
+            (DURATIONS, self.durations), (PHASES, self.phases))
+            for key in counted}
+
+    def begun(self, known: Collection[Key]) -> set[Key]:
+        """Return the keys that are new, and did not begin with zero.
+
+        :param known: the others.
+        """
+        return {key for key in self.keys().difference(known)
+                if key[0] != ENDED or self.ended[key[1:]]}
+
     def services(self) -> set[str]:
         """Return the services that operations were counted of."""
         return {key[0] for key in (*self.ended, *self.phases)}
@@ -109,19 +127,27 @@ class Tally:
             its.counts[bisect.bisect_left(BOUNDS_S, seconds)] += 1
             its.sum_s += seconds
 
-    def merge(self, other: 'Tally') -> None:
-        """Add what another tally has counted."""
-        for mine, its in ((self.ended, other.ended),
-                          (self.failures, other.failures)):
+    def merge(self, other: 'Tally', as_zero: Collection[Key] = ()) -> None:
+        """Add what another tally has counted.
+
+        :param as_zero: what is added as zero, as :meth:`keys` returns it.
+        """
+        for kind, mine, its in ((ENDED, self.ended, other.ended),
+                                (FAILURES, self.failures, other.failures)):
             for key, count in its.items():
-                mine[key] = mine.get(key, 0) + count
+                mine[key] = mine.get(key, 0) + (
+                    0 if (kind, *key) in as_zero else count)
         for key, durations in other.durations.items():
             known = self.durations.setdefault(key, Durations())
+            if (DURATIONS, *key) in as_zero:
+                continue
             known.counts = [a + b for a, b in zip(
                 known.counts, durations.counts, strict=True)]
             known.sum_s += durations.sum_s
         for key, phase in other.phases.items():
             found = self.phases.setdefault(key, Sum())
+            if (PHASES, *key) in as_zero:
+                continue
             found.count += phase.count
             found.sum_s += phase.sum_s
 

@@ -159,6 +159,8 @@ class OperationsTestCase(MetricsTestCase):
         self.log = Path(self.folder, 'cinder-volume.log')
         self.log.write_text(event() * 3)
         self.state = Path(self.backend.state_path, 'events.json')
+        self.clock = self.enterContext(mock.patch.object(
+            operations.time, 'time', return_value=1e9))
 
     def append(self, *lines):
         with self.log.open('a') as f:
@@ -194,6 +196,8 @@ class OperationsTest(OperationsTestCase):
         self.append(event(), event(duration_ms=2000), event(phase='lock'),
                    event(outcome=events.FAILED, error='StoreFull'),
                    line('Created volume x', logger='mydriver.y'))
+        self.operations()
+        self.clock.return_value += operations.HELD_S
         for _ in range(3):
             found, _ = self.operations()
             self.assert_operation(found, 2, outcome='ok')
@@ -213,6 +217,83 @@ class OperationsTest(OperationsTestCase):
         self.append(event())
         found, _ = self.operations()
         self.assert_operation(found, 3, outcome='ok')
+
+    def new(self):
+        """Return the values of what three operations were the first of."""
+        found, _ = self.operations()
+        its = {'service': 'cinder-volume', 'operation': 'create_volume'}
+        return [found.get((f'mydriver_{name}', frozenset(
+            (its | labels).items()))) for name, labels in (
+                ('operation_failures_total', {'error': 'StoreFull'}),
+                ('operation_duration_seconds_count', {}),
+                ('operation_duration_seconds_sum', {}),
+                ('operation_duration_seconds_bucket', {'le': '0.05'}),
+                ('operation_phase_seconds_count', {'phase': 'lock'}),
+                ('operation_phase_seconds_sum', {'phase': 'lock'}))]
+
+    def append_new(self):
+        self.append(event(), event(phase='lock'),
+                   *[event(outcome=events.FAILED, error='StoreFull')] * 5)
+
+    NONE, ZERO = [None] * 6, [0] * 6
+    VALUES = [5, 1, 0.03, 1, 1, 0.03]
+
+    def test_what_is_new_begins_with_zero(self):
+        """Without it, the first failures would be no increase."""
+        self.assertEqual(self.NONE, self.new())
+        self.append_new()
+        for _ in range(4):
+            self.assertEqual(self.ZERO, self.new())
+            self.clock.return_value += operations.HELD_S / 4
+        self.assertEqual(self.VALUES, self.new())
+        self.append(event(outcome=events.FAILED, error='StoreFull'))
+        self.assertEqual([6, *self.VALUES[1:]], self.new())
+
+    def test_what_is_new_is_zero_once_however_seldom(self):
+        self.operations()
+        self.append_new()
+        self.clock.return_value += 3600
+        self.assertEqual(self.ZERO, self.new())
+        self.clock.return_value += 3600
+        self.assertEqual(self.VALUES, self.new())
+
+    def test_a_clock_that_is_set_back(self):
+        self.operations()
+        self.append_new()
+        self.assertEqual(self.ZERO, self.new())
+        self.clock.return_value -= 1e6
+        self.assertEqual(self.ZERO, self.new())
+        self.clock.return_value += operations.HELD_S
+        self.assertEqual(self.VALUES, self.new())
+
+    def test_an_operation_of_another_release_begins_with_zero(self):
+        self.operations()
+        self.append(event('new_volume'))
+        found, _ = self.operations()
+        for outcome in ('ok', 'failed'):
+            self.assert_operation(found, 0, operation='new_volume',
+                                  outcome=outcome)
+        self.clock.return_value += operations.HELD_S
+        found, _ = self.operations()
+        self.assert_operation(found, 1, operation='new_volume', outcome='ok')
+
+    def test_what_is_new_while_a_log_cannot_be_read(self):
+        """What was absent has not been zero yet."""
+        other = Path(self.folder, 'volume.log')
+        argv = ('--events', str(other))
+        other.touch()
+        self.operations(*argv)
+        other.rename(f'{other}.away')
+        self.append(event(phase='lock'))
+        self.operations(*argv, status=1)
+        Path(f'{other}.away').rename(other)
+        self.clock.return_value += operations.HELD_S
+        for value in (0, 1):
+            found, _ = self.operations(*argv)
+            self.assert_operation(found, value,
+                                  'operation_phase_seconds_count',
+                                  phase='lock')
+            self.clock.return_value += operations.HELD_S
 
     def test_no_identifier_becomes_a_label(self):
         self.operations()
@@ -289,7 +370,11 @@ class OperationsTest(OperationsTestCase):
         path = Path(self.folder, 'syslog.log')
         path.touch()
         argv = ('--events', str(path))
-        self.operations(*argv)
+        found, _ = self.operations(*argv)
+        for service, operation in (('nova-compute', 'attach_volume'),
+                                   ('cinder-volume', 'create_volume')):
+            self.assert_operation(found, 0, service=service,
+                                  operation=operation, outcome='failed')
         path.write_text(
             'Nov 27 05:00:00 host nova-compute[7]: ' + event('attach_volume')
             + 'Nov 27 05:00:00 host cinder-volume[8]: ' + event())
@@ -354,6 +439,10 @@ class StateTest(OperationsTestCase):
         self.operations()
         for text in ('', '{', '[]', '{"version": 2}',
                      '{"version": 1, "logs": {"x": {}}}',
+                     *(self.state.read_text().replace(
+                         '"held": []', f'"held": {held}') for held in (
+                             'null', '[1]', '[[]]', '[["x", NaN]]',
+                             '[["x", null]]', '[[["x"], 1]]')),
                      *(re.sub(rf'"{key}": \d+', f'"{key}": {value}',
                               self.state.read_text())
                        for key, value in (('gaps', 'null'),
@@ -365,6 +454,26 @@ class StateTest(OperationsTestCase):
             self.assert_operation(found, None, outcome='ok')
         self.state.unlink()
         self.operations()
+
+    def test_that_of_a_release_that_held_nothing_back(self):
+        self.operations()
+        self.append(event(outcome=events.FAILED, error='StoreFull'))
+        self.operations()
+        found = json.loads(self.state.read_text())
+        self.assertNotEqual([], found['logs'][str(self.log)].pop('held'))
+        self.state.write_text(json.dumps(found))
+        found, _ = self.operations()
+        self.assert_operation(found, 1, 'operation_failures_total',
+                              error='StoreFull')
+
+    def test_what_is_held_back_and_not_there(self):
+        self.operations()
+        text = self.state.read_text()
+        for held in ('[["durations", "x", "y", 1.0]]', '[["x", 1]]'):
+            self.state.write_text(text.replace('"held": []',
+                                               f'"held": {held}'))
+            self.operations()
+            self.assertEqual(text, self.state.read_text())
 
     def test_it_is_the_users_own(self):
         self.operations()

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable, Sequence
 import io
 from pathlib import Path
+import re
 import time
 from typing import Protocol
 import zlib
@@ -44,6 +45,10 @@ HELD_S = 90.0
 _NEVER_S = -1.0
 
 _WORD = events.MARK.encode()
+#: What an event begins with, and what a format puts in front of it.
+_BEGINNING = _WORD + b'{"operation"'
+_LOGGER = events.__name__.encode()
+_COLOR = re.compile(rb'\x1b\[[0-9;]*m')
 
 
 class Log(Protocol):
@@ -91,7 +96,8 @@ class FileLog:
             for block in follower.blocks(_WORD, MOST_BYTES):
                 known = _count(its.counted, files.records(
                     io.BytesIO(block), self._source, [_WORD]))
-                if block and not known:
+                if not known and any(map(_is_like_event,
+                                         block.split(b'\n'))):
                     problem = (f'{self.name}: its lines with events are not '
                                'in a default format of oslo.log, and are not '
                                'counted')
@@ -192,6 +198,18 @@ def _hold(its: kept.Log, lost: set[str], now_s: float) -> None:
             its.held[key] = _NEVER_S if key[1] in lost else now_s
         elif now_s - since_s >= HELD_S:
             del its.held[key]
+
+
+def _is_like_event(line: bytes) -> bool:
+    """Tell whether a line is an event in a format that is not known.
+
+    It names the logger, and ends with the event or is an object of JSON. Users
+    of the cloud name their servers as they like, but what stands behind such a
+    name on its line, as an end tag of XML, is not theirs.
+    """
+    text = _COLOR.sub(b'', line.replace(b'\\"', b'"'))
+    return (_LOGGER in text and _BEGINNING in text
+            and text.rstrip(b'\r"\')] ').endswith(b'}'))
 
 
 def _count(counted: tally.Tally, found: Iterable[record.Record]) -> int:

@@ -17,7 +17,7 @@ import unittest
 from unittest import mock
 
 from oslo_config import cfg
-from oslo_log import formatters
+from oslo_log import formatters, log
 from prometheus_client import core
 
 from mydriver import events, exception
@@ -311,6 +311,56 @@ class OperationsTest(OperationsTestCase):
         found, _ = self.operations()
         self.assert_operation(found, 0, outcome='ok')
 
+    def test_what_users_name_their_servers(self):
+        """It stands in nova-compute.log, on a line without a head."""
+        path = Path(self.folder, 'nova-compute.log')
+        path.touch()
+        argv = ('--events', str(path))
+        self.operations(*argv)
+        its = event('attach_volume')[:-1]
+        for name in ('mydriver event: 0', 'mydriver event: {}',
+                     'mydriver event: {"operation": 1}',
+                     'mydriver.events mydriver event: ', its, f'{its}"',
+                     its.replace('"', '&quot;'), its.replace('"', r'\"')):
+            with path.open('a') as f:
+                f.write(line('Attaching', logger='nova.virt.libvirt.driver')
+                        + f'<domain>\n  <nova:name>{name}</nova:name>\n'
+                        f'  <nova:owner name="{name}"/>\n</domain>\n')
+            found, _ = self.operations(*argv)
+            self.assert_value(found, 0, 'event_log_gaps_total',
+                              log=str(path))
+            self.assert_operation(found, 0, service='nova-compute',
+                                  operation='attach_volume', outcome='ok')
+
+    def test_formats_that_are_not_the_default(self):
+        """It is reported unless they leave out the name of the logger."""
+        self.operations()
+        gaps = 0
+        text = events.Event('delete_volume', 1.0, events.OK, VOLUME).text()
+        one = logging.LogRecord('mydriver.events', logging.INFO, 'x.py', 1,
+                                text, (), None)
+        one.resource = None
+        json_text = formatters.JSONFormatter().format(one)
+        for is_told, written in (
+                (True, json_text),
+                (True, f'INFO mydriver.events [-] {text}'),
+                (True, f'17:00 [INFO] (mydriver.events) {text}'),
+                (True, f'17:00 mydriver.events \x1b[00;36m{text}\x1b[00m'),
+                (True, f'level=INFO logger=mydriver.events msg="{text}"'),
+                (True, '<14>1 2026-11-27T05:00:00Z h nova-compute 7 - - '
+                 + event()[:-1]),
+                (True, json.dumps({'log': event()})),
+                (True, f'INFO mydriver.events {text}\r'),
+                (False, f'2026-11-27 05:00:00.123 7 INFO [-] {text}'),
+                (False, f'{text}')):
+            with self.subTest(written):
+                self.append(f'{written}\n')
+                found, err = self.operations(status=int(is_told))
+                self.assertEqual(is_told, 'default format' in err)
+                gaps += is_told
+                self.assert_value(found, gaps, 'event_log_gaps_total',
+                                  log=str(self.log))
+
     def test_another_format(self):
         """Zero would look as if there had been no operations."""
         self.operations()
@@ -332,7 +382,6 @@ class OperationsTest(OperationsTestCase):
         """The format is oslo.log's own."""
         self.operations()
         conf = cfg.ConfigOpts()
-        from oslo_log import log
         log.register_options(conf)
         conf([])
         out = io.StringIO()

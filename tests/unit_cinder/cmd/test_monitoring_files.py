@@ -77,6 +77,23 @@ class FilesTest(unittest.TestCase):
                           ('warning', 'critical'))
             self.assertTrue(rule['annotations']['summary'])
 
+    def test_totals_are_those_that_promtool_checks(self):
+        """Backends with gateways are the same on each of their hosts."""
+        checked = {
+            one['expr'] for group in yaml.safe_load(
+                (ROOT / 'tests/promtool/alerts.yaml').read_text())['tests']
+            for one in group.get('promql_expr_test', ())}
+        for name in ('exports', 'mappings', 'drift_objects'):
+            text, = (text for _, text in expressions()
+                     if text.startswith(f'sum((mydriver_{name}'))
+            self.assertIn(re.sub(r'\{[^}]*\}', '', text), checked)
+
+    def test_curves_tell_hosts_apart(self):
+        for panel in json.loads(metrics.text_of('dashboard.json'))['panels']:
+            for target in panel.get('targets', ()):
+                if '{{backend}}' in (legend := target['legendFormat']):
+                    self.assertIn('{{instance}}', legend, panel['title'])
+
     def test_panels_do_not_overlap(self):
         panels = json.loads(metrics.text_of('dashboard.json'))['panels']
         cells = [(x, y) for p in panels for at in (p['gridPos'],)

@@ -71,9 +71,9 @@ def counted(backend: backends.Backend, lines: Sequence[Line]
 
     Exports that this host does not have are left out.
     """
-    return {found.volume_id: found for found in statistics.HOST.exports(
+    return statistics.by_volume(statistics.HOST.exports(
         {line.export.target for line in lines},
-        pool.backstore_prefix(backend.name))}
+        pool.backstore_prefix(backend.name)))
 
 
 class List(listing.Listing):

@@ -205,6 +205,20 @@ class Statistics:
             for words in map(bytes.split, lines) if len(words) > 11}
 
 
+def by_volume(found: Iterable[ExportIo]) -> dict[str, ExportIo]:
+    """Return LUNs by volume; those that lead to the same one are added up.
+
+    The first one stands for their target, number and device.
+    """
+    volumes: dict[str, ExportIo] = {}
+    for seen in found:
+        its = volumes.setdefault(seen.volume_id, seen)
+        if its is not seen:
+            volumes[seen.volume_id] = dataclasses.replace(
+                its, io=_sum([its.io, seen.io]), disk=its.disk or seen.disk)
+    return volumes
+
+
 #: Those of this host.
 HOST = Statistics()
 

@@ -124,8 +124,8 @@ class BackendSource:
             families.add('login_failures', logins.failed, self.name, its)
             for reason, count in logins.errors.items():
                 families.add('session_errors', count, self.name, its, reason)
-        for seen in statistics.HOST.exports(
-                targets, pool.backstore_prefix(self.name)):
+        for seen in statistics.by_volume(statistics.HOST.exports(
+                targets, pool.backstore_prefix(self.name))).values():
             if values.is_uuid(seen.volume_id):
                 self._export(families, seen)
 

@@ -231,6 +231,23 @@ class MetricsTest(MetricsTestCase):
         self.assertEqual(2, sum(name == 'mydriver_export_commands_total'
                                 for name, _ in found))
 
+    def test_two_luns_of_one_backstore(self):
+        """A volume is in the metrics once, or Prometheus refuses all."""
+        self.fill()
+        self.tree.export(str(TARGET), 2, 'disks', FIRST, device=(253, 7),
+                         io=(100, 200, 300))
+        self.tree.disk((253, 7), in_flight=5)
+        status, out, err = self.run_command('metrics', 'disks')
+        self.assertEqual(0, status, err)
+        samples = [x.rpartition(' ')[0] for x in out.splitlines()
+                   if not x.startswith('#')]
+        self.assertEqual(len(samples), len(set(samples)))
+        for value, name in (
+                (109, 'commands_total'), (220 * MIB, 'read_bytes_total'),
+                (330 * MIB, 'written_bytes_total'), (5, 'inflight_requests')):
+            self.assert_value(parsed(out), value, f'export_{name}',
+                              backend='disks', volume_id=FIRST)
+
     def test_rivals(self):
         wants = Path(self.folder, 'etc/systemd/system/multi-user.target.wants')
         wants.mkdir(parents=True)

@@ -190,4 +190,5 @@ def _named(option: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (exception.InvalidIqn, exception.InvalidPortal) as e:
-        raise exception.ConfigurationError(option, str(e), remedy) from e
+        raise exception.ConfigurationError(
+            option, str(e).removesuffix('.'), remedy) from e

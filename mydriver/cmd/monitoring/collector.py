@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import importlib.metadata
+import threading
 import time
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class Collector(registry.Collector):
                  is_storage: bool = True) -> None:
         self._sources = sources
         self._is_storage = is_storage
+        self._lock = threading.Lock()
         #: The errors of the last scrape, by source and part.
         self.errors: dict[tuple[str, str], str] = {}
 
@@ -51,7 +53,11 @@ class Collector(registry.Collector):
         return catalogue.described()
 
     def collect(self) -> Iterator[core.Metric]:
-        """Read the metrics."""
+        """Read the metrics; who asks meanwhile waits."""
+        with self._lock:
+            return iter(self._collected())
+
+    def _collected(self) -> catalogue.Families:
         families = catalogue.Families()
         families.add('build_info', 1, importlib.metadata.version('mydriver'))
         families.add('scrape_timestamp_seconds', time.time())
@@ -69,7 +75,7 @@ class Collector(registry.Collector):
             families.add('scrape_duration_seconds',
                          time.monotonic() - started_s, source.name)
         self.errors = errors
-        return iter(families)
+        return families
 
     def _read(self, families: catalogue.Families, name: str, part: str,
               read: Part) -> str:

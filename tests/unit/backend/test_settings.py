@@ -208,6 +208,13 @@ class GatewaysTest(unittest.TestCase):
         self.assertEqual('mydriver_gateway_addresses',
                          caught.exception.option)
         self.assertTrue(caught.exception.remedy.endswith('.'))
+        self.assertNotIn('..', str(caught.exception))
+
+    def test_a_wrong_prefix(self):
+        with self.assertRaises(exception.ConfigurationError) as caught:
+            self.settings('192.0.2.51', target_prefix='no')
+        self.assertEqual('target_prefix', caught.exception.option)
+        self.assertNotIn('..', str(caught.exception))
 
     @ddt.data('reflink', 'lvmthin')
     def test_a_store_that_is_on_one_host(self, store):

@@ -350,7 +350,8 @@ class WhereToTest(MetricsTestCase):
             with self.subTest(text), self.assertRaises(
                     exception.ConfigurationError) as caught:
                 serving.address(text, anywhere=False)
-            self.assertIn('--listen', str(caught.exception))
+            self.assertRegex(str(caught.exception), '^--listen: .*[^.]\\. Use')
+            self.assertNotIn('iSCSI', str(caught.exception))
 
     def test_another_address_needs_a_flag(self):
         status, _, err = self.run_command('metrics', '--listen',
@@ -387,6 +388,67 @@ class WhereToTest(MetricsTestCase):
                             'in_cmds', (10, 20, 30))
             self.assert_value(self.get(port), 10, 'export_commands_total',
                               backend='disks', volume_id=FIRST)
+
+    def client(self, port):
+        return self.enterContext(socket.create_connection(
+            ('127.0.0.1', port), 30))
+
+    def test_clients_that_send_nothing_stop_nobody(self):
+        with self.served() as port:
+            for _ in range(3):
+                self.client(port).sendall(b'GET / HTTP/1.0\r\n')
+            started = time.monotonic()
+            self.get(port)
+            self.assertLess(time.monotonic() - started,
+                            serving._TIMEOUT_S / 2)
+
+    def test_a_client_has_one_deadline_for_all_that_it_sends(self):
+        with mock.patch.object(serving, '_TIMEOUT_S', 0.6), \
+                self.served() as port:
+            client, started = self.client(port), time.monotonic()
+            client.sendall(b'GET / HTTP/1.0\r\n')
+            with self.assertRaises(ConnectionError):
+                while time.monotonic() - started < 20:
+                    time.sleep(0.1)
+                    client.sendall(b'X: y\r\n')
+            self.assertLess(time.monotonic() - started, 5)
+            self.get(port)
+
+    def test_clients_are_bounded(self):
+        with mock.patch.object(serving, '_CLIENTS_MAX', 2), \
+                self.served() as port:
+            some = [self.client(port) for _ in range(2)]
+            self.assertEqual(b'', self.client(port).recv(1))
+            for client in some:
+                client.shutdown(socket.SHUT_WR)
+                self.assertEqual(b'', client.recv(1))
+            deadline = time.monotonic() + 20
+            while True:  # they are gone soon
+                try:
+                    self.get(port)
+                    break
+                except OSError:
+                    self.assertLess(time.monotonic(), deadline)
+
+    def test_one_scrape_at_a_time(self):
+        running, most = [], []
+
+        def capacity():
+            running.append(1)
+            most.append(len(running))
+            time.sleep(0.05)
+            running.pop()
+            return base.Capacity(100, 60, 200)
+
+        self.store.capacity.side_effect = capacity
+        with self.served() as port:
+            threads = [threading.Thread(target=self.get, args=(port,))
+                       for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual([1] * 4, most)
 
     def test_a_port_in_use(self):
         with self.served() as port, self.assertRaisesRegex(

@@ -31,6 +31,7 @@ from lab import process
 from mydriver import model, privileged
 from mydriver.backend import devices, settings
 from mydriver.cmd import backends
+from mydriver.cmd.monitoring import operations
 from mydriver.stores import names
 from mydriver.target import configfs, factory, outline
 from tests.fakes import cinder as fakes
@@ -449,8 +450,21 @@ class OperationsTest(driving.DriverCase):
                 self.scrape()
             self.rotate(is_copied=n % 2)
         self.refused()
+        self.assertEqual(0, self.scrape()[
+            'mydriver_operation_failures_total', CINDER,
+            'initialize_connection', 'InvalidConnector'])
+        self.age()
         for _ in range(2):  # again without any operation in between
             self.assert_counted(self.scrape())
+
+    def age(self):
+        """Make what is shown as zero older, instead of waiting."""
+        path, = Path(self.folder).rglob('events.json')
+        found = json.loads(path.read_text())
+        for its in found['logs'].values():
+            for held in its['held']:
+                held[-1] -= operations.HELD_S
+        path.write_text(json.dumps(found))
 
     def assert_counted(self, found):
         """Check the numbers, and that durations are those of the calls."""

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from lab.scenario.expect import NotProven, expect
 from mydriver.cmd import trace as writing
-from mydriver.trace import cause, logs, render_text, safe, search, trace
+from mydriver.trace import (
+    cause,
+    logs,
+    render_text,
+    safe,
+    search,
+    steps,
+    trace,
+)
 
 _SHARES = 4
 
@@ -18,11 +26,14 @@ def write(its_logs: Sequence[Path], subject: str, page: Path) -> str:
     :param its_logs: of all services.
     :param subject: a server or volume with one attach.
     :returns: the path of the page, and where the time went.
-    :raises NotProven: if the logs do not show the attach, or one that failed.
+    :raises NotProven: if the logs do not show the attach, or one that failed
+        or did not end.
     """
     found = _traced(its_logs, subject, page)
     if found.cause is not None:
         raise NotProven(f'{page}: ' + _explained(found.cause))
+    expect(found.outcome == steps.OK,
+           f'{page}: {render_text.headline(found)}')
     parts = ', '.join(
         f'{render_text.shown_share(s)} {safe.duration(s.seconds)}'
         for s in found.shares[:_SHARES])

@@ -21,12 +21,17 @@ from mydriver.trace import (
     render_html,
     render_text,
     search,
+    steps,
     trace,
 )
 
 #: Exit status when the traced request failed, as against 1 when nothing
 #: could be traced.
 FAILED = 3
+#: The same when the logs do not show its end.
+UNFINISHED = 4
+
+_STATUSES = {steps.OK: 0, steps.FAILED: FAILED, steps.UNFINISHED: UNFINISHED}
 
 
 class Trace(command.Command):
@@ -36,7 +41,8 @@ class Trace(command.Command):
     cinder-volume, the driver and the plugin, where the time went, and, if it
     failed, the first cause. Of several requests for a server or volume, the
     last one is shown and the others are listed. The exit status is 0 if the
-    request succeeded, 3 if it failed, and 1 if the logs have no such request.
+    request succeeded, 3 if it failed, 4 if the logs do not show its end, and
+    1 if they have no such request.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -82,7 +88,7 @@ class Trace(command.Command):
         self._print(found.to_dict() if parsed_args.format != 'text'
                     else render_text.render(found, _width()),
                     parsed_args.format)
-        return 0 if found.cause is None else FAILED
+        return _STATUSES[found.outcome]
 
     def _list(self, its_logs: logs.Logs, parsed: argparse.Namespace) -> int:
         known = [f for f in search.flows(its_logs.records(

@@ -204,6 +204,12 @@ class Finder:
                     matched := patterns.ACQUIRED.match(one.text)):
                 name, kind, error = (key[1], patterns.kind(matched[2]),
                                      'no end is logged')
+            elif key[0] == 'pair' and key[1] in patterns.ENDING:
+                name, kind, error = key[1], OPERATION, 'no end is logged'
+            elif key[0] == 'daemon':
+                name, kind, error = one.text, PHASE, 'no end is logged'
+            elif key[0] == 'device':
+                name, kind, error = 'attach_device', PHASE, 'no end is logged'
             else:
                 continue
             self._found.append(Step(

@@ -61,6 +61,9 @@ PAIRS = (
      re.compile(r'Successfully detached device .* from the live domain'),
      'detach_device'),
 )
+#: Those of them that end in every case, unless the operation fails. A device
+#: need not be in a live domain.
+ENDING = ('connect_volume', 'disconnect_volume')
 #: Begins nova's attach_device; the next line of the request shows its end.
 DEVICE = re.compile(r'attach device xml: ')
 #: Ends of methods of cinder's manager, which begin with the first line that

@@ -36,6 +36,7 @@ td.w { overflow-wrap: anywhere; }
 .cause { border-left: 5px solid #b3261e; background: #fdf0ef;
   padding: .6em 1em; margin: 1em 0; overflow-wrap: anywhere; }
 .ok { color: #146c3c; } .failed { color: #b3261e; }
+.unfinished { color: #8a5a00; }
 svg { display: block; width: 100%; height: auto; }
 .grid { stroke: #e3e7ec; } .tick { fill: #667085; }
 .label { fill: #1c2430; } .time { fill: #475467; }
@@ -64,11 +65,16 @@ def render(found: trace.Trace) -> str:
 
 def _body(found: trace.Trace) -> Iterator[str]:
     total = found.end - found.start
+    outcome, _, word = render_text.outcome(found).partition(' ')
     yield (f'<h1>{safe.markup(found.flow.kind.capitalize())} '
-           f'<span class="{found.outcome}">{found.outcome}</span> in '
+           f'<span class="{outcome}">{outcome}</span> {word} '
            f'{safe.duration(total)}</h1>')
     yield (f'<p>Request <code>{safe.markup(found.flow.key)}</code>, started '
            f'{safe.markup(record.clock(found.start))}</p>')
+    if found.last_step:
+        said = render_text.last_step(found.last_step)
+        yield (f'<p><strong>{safe.markup(said[:1].upper() + said[1:])}'
+               '</strong></p>')
     if found.flow.volumes:
         yield ('<p>Volume ' + ', '.join(
             f'<code>{safe.markup(v)}</code>'

@@ -62,11 +62,26 @@ def headline(found: trace.Trace) -> str:
     """Return the most important things in one line."""
     longest = next((s for s in found.shares
                     if s.name != breakdown.NOTHING), None)
-    return (f'{found.flow.kind} {found.outcome} in '
+    if found.last_step:
+        most = f'; {last_step(found.last_step)}'
+    else:
+        most = (f'; most of it: {shown_share(longest)}, '
+                f'{safe.duration(longest.seconds)}' if longest else '')
+    return (f'{found.flow.kind} {outcome(found)} '
             f'{safe.duration(found.end - found.start)}: {found.flow.key}, '
-            f'started {record.clock(found.start)}' + (
-                f'; most of it: {shown_share(longest)}, '
-                f'{safe.duration(longest.seconds)}' if longest else ''))
+            f'started {record.clock(found.start)}{most}')
+
+
+def outcome(found: trace.Trace) -> str:
+    """Return the outcome with the word between it and the duration."""
+    return found.outcome + (
+        ' after' if found.outcome == steps.UNFINISHED else ' in')
+
+
+def last_step(step: steps.Step) -> str:
+    """Return the words about the last step of an unfinished request."""
+    return safe.plain(f'last step: {step.source.name}: {step.name}', 160) + (
+        f' ({safe.plain(step.error, 60)})' if step.error else '')
 
 
 def shown_share(share: breakdown.Share) -> str:
@@ -77,8 +92,7 @@ def shown_share(share: breakdown.Share) -> str:
 
 def length(step: steps.Step) -> str:
     """Return a step's duration; nothing for one that has no end."""
-    is_open = step.outcome == steps.UNKNOWN and step.error
-    return '' if is_open else safe.duration(step.duration)
+    return '' if step.is_open else safe.duration(step.duration)
 
 
 def nested(found: list[steps.Step]) -> list[tuple[steps.Step, int]]:

@@ -7,6 +7,8 @@ import re
 from mydriver.trace import record, safe
 
 OK, FAILED, UNKNOWN = 'ok', 'failed', 'unknown'
+#: Of a request of which no line shows the end.
+UNFINISHED = 'unfinished'
 
 #: Kinds of steps, outermost first.
 REQUEST, SERVICE, OPERATION, PHASE, WAIT = range(5)
@@ -47,6 +49,11 @@ class Step:
     def duration(self) -> float:
         """Seconds."""
         return self.end - self.start
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no line shows its end."""
+        return self.outcome == UNKNOWN and bool(self.error)
 
 
 def proof(one: record.Record) -> str:

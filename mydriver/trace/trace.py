@@ -9,6 +9,7 @@ from mydriver.trace import (
     cause,
     clocks,
     coverage,
+    ending,
     finder,
     logs,
     record,
@@ -16,6 +17,7 @@ from mydriver.trace import (
     search,
     steps,
 )
+from mydriver.trace.steps import Step
 
 #: Most lines that are kept for the output.
 _LINES_MAX = 500
@@ -36,6 +38,7 @@ class Trace:
     :param gaps: periods without a step, the longest first.
     :param pauses: periods without a line within steps, the longest first.
     :param cause: of the failure, if it failed.
+    :param is_unfinished: no line shows that it came to its end.
     :param consequences: what failed because of it: log and text.
     :param offsets: clocks that differ.
     :param notes: what cannot be seen.
@@ -52,6 +55,7 @@ class Trace:
     gaps: list[breakdown.Gap]
     pauses: list[breakdown.Pause]
     cause: cause.Cause | None
+    is_unfinished: bool
     consequences: list[tuple[str, str]]
     offsets: list[clocks.Offset]
     notes: list[str]
@@ -60,19 +64,32 @@ class Trace:
 
     @property
     def outcome(self) -> str:
-        """``ok`` or ``failed``."""
-        return steps.FAILED if self.cause else steps.OK
+        """``ok``, ``failed`` or ``unfinished``."""
+        if self.cause:
+            return steps.FAILED
+        return steps.UNFINISHED if self.is_unfinished else steps.OK
+
+    @property
+    def last_step(self) -> Step | None:
+        """The last step of a request that is unfinished."""
+        return ending.last(self.steps) if (
+            self.outcome == steps.UNFINISHED) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as primitives; times in milliseconds since the start."""
         def ms(seconds: float) -> float:
             return round(seconds * 1e3, 1)
 
+        last = self.last_step
         return {
             'subject': self.subject,
             'request_id': self.flow.key,
             'kind': self.flow.kind,
             'outcome': self.outcome,
+            'last_step': None if last is None else {
+                'name': last.name, 'log': last.source.name,
+                'start_ms': ms(last.start - self.start),
+                'error': last.error},
             'volumes': sorted(self.flow.volumes),
             'started_at': record.clock(self.start),
             'duration_ms': ms(self.end - self.start),
@@ -136,8 +153,13 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
                             *(s.start for s in found)))
     end = max(r.time for r in records)
     reason = cause.first(records, found)
+    is_unfinished = reason is None and ending.is_missing(flow, records, found)
     notes = coverage.missing(flow.kind, its_logs.sources, records, found,
-                             reason is not None)
+                             reason is not None or is_unfinished)
+    if is_unfinished:
+        notes.insert(0, 'No line shows that the request came to its end: a '
+                     'service still works on it or was stopped, or the end '
+                     'is in a log that was not read.')
     notes += [f'{p.path} could not be read: {p.reason}.'
               for p in its_logs.problems]
     if cut:
@@ -153,7 +175,7 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         subject, flow, start, end, found,
         breakdown.shares(found, start, end),
         breakdown.gaps(found, start, end),
-        breakdown.pauses(found, records, start, end), reason,
+        breakdown.pauses(found, records, start, end), reason, is_unfinished,
         cause.consequences(records, reason) if reason else [],
         clocks.offsets(records, found), notes,
         [_masked(r) for r in records if r.level != 'DEBUG'][:_LINES_MAX],

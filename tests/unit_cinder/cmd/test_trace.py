@@ -60,6 +60,13 @@ class TraceTest(unittest.TestCase):
         self.assertEqual(3, status)
         self.assertIn('First cause: nova-compute', out)
 
+    def test_a_request_without_an_end_has_its_own_status(self):
+        status, out, _ = self.run_it(
+            REQUEST, '--log', str(Path(EXCERPT) / 'nova-api.log'))
+        self.assertEqual(4, status)
+        self.assertTrue(out.startswith('attach unfinished after 308 ms'), out)
+        self.assertIn('; last step: nova-api: attach request\n', out)
+
     def test_a_page(self):
         page = self.folder / 'attach.html'
         page.write_text('old')
@@ -109,7 +116,7 @@ class TraceTest(unittest.TestCase):
             f'INFO nova.x [None {NOVA} u p] Attaching volume {VOLUME} to x'})
         status, out, _ = self.run_it(VOLUME, '--log', '-',
                                      stdin=journal.encode())
-        self.assertEqual(0, status)
+        self.assertEqual(4, status)
         self.assertIn(NOVA, out)
 
     def test_what_cannot_be_traced(self):

@@ -30,6 +30,12 @@ class PageTest(unittest.TestCase):
             'mydriver.privileged.initiator_context 4.27 s, '), said)
         self.assertIn('<svg', self.page.read_text())
 
+    def test_an_attach_without_an_end(self):
+        log = self.folder / 'nova-api.log'
+        log.write_text((LOGS / 'attach' / 'nova-api.log').read_text())
+        with self.assertRaisesRegex(NotProven, 'last step: nova-api'):
+            trace_page.write([log], SERVER, self.page)
+
     def test_logs_without_the_attach(self):
         log = self.folder / 'nova-compute.log'
         log.write_text('nothing\n')

@@ -3,22 +3,12 @@
 
 from collections.abc import Iterable, Sequence
 import dataclasses
-import re
 
-from mydriver.trace import record, safe, steps
+from mydriver.trace import answers, record, safe, steps, tracebacks
 
-#: ``package.module.Some: text``, as a traceback ends. Of an error of Python's
-#: own, which has no package, the name has to tell that it is one.
-_RAISED = re.compile(
-    r'(?:(?:\w+\.)+([A-Z]\w*)|'
-    r'([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Iteration|Timeout)))'
-    r'(?:: (.*))?$')
-#: Errors within a library that mean nothing by themselves: a queue was empty
-#: until its deadline.
-_INNER = ('Empty',)
 #: Which lines of another error come with it, seconds.
 _NEAR_S = 2.0
-_TEXT_MAX = 1000
+_TEXT_MAX = tracebacks.TEXT_MAX
 #: They are called by HTTP, not by messages.
 _APIS = ('nova-api', 'cinder-api')
 
@@ -82,10 +72,13 @@ def first(records: Sequence[record.Record],
                default=0.0)
     if (done := _done_at(found)) >= last:
         return None if done else _of_request(found)
-    earliest = failed[0] if failed else None
-    if earliest and (not errors or earliest.end <= errors[0].time):
-        return _of_step(earliest, records, errors)
-    return _with_silent(_of_record(errors[0], found), records)
+    failures: list[answers.Failure] = sorted(
+        [*failed, *errors], key=lambda f: (
+            f.end if isinstance(f, steps.Step) else f.time))
+    one = answers.origin(failures, found, {r.source.service for r in records})
+    if isinstance(one, steps.Step):
+        return _of_step(one, records, errors)
+    return _with_silent(_of_record(one, found), records)
 
 
 def consequences(records: Iterable[record.Record],
@@ -96,8 +89,9 @@ def consequences(records: Iterable[record.Record],
     """
     seen: dict[str, str] = {}
     for one in records:
-        if one.is_error and one.time >= cause.time and (
-                one.source.name != cause.source or one.text != cause.line):
+        if one.is_error and (
+                one.time >= cause.time or answers.is_one(one)) and (
+                    one.source.name != cause.source or one.text != cause.line):
             seen.setdefault(one.source.name, _shortened(
                 one.text.replace(cause.text, '...') if cause.text
                 else one.text))
@@ -172,7 +166,7 @@ def _of_step(step: steps.Step, records: Sequence[record.Record],
     for one in records:
         if (one.source.service == step.source.service
                 and step.end - _NEAR_S <= one.time):
-            for error, text in _chain(one.more):
+            for error, text in tracebacks.chain(one.more):
                 if error == step.error and text:
                     return _made(step.source.name, step.end, step.name,
                                  error, text)
@@ -180,7 +174,7 @@ def _of_step(step: steps.Step, records: Sequence[record.Record],
               if r.source == step.source and r.level in (
                   'WARNING', 'ERROR', 'CRITICAL')
               and step.start <= r.time <= step.end + _NEAR_S]
-    near = [*warned, *errors]
+    near = [*warned, *sorted(errors, key=lambda r: r.source != step.source)]
     line = near[0].text if near else ''
     return _made(step.source.name, step.end, step.name, step.error,
                  line or step.proof, line)
@@ -190,7 +184,7 @@ def _of_record(one: record.Record, found: Sequence[steps.Step]) -> Cause:
     inside = [s for s in found if s.source == one.source
               and s.start <= one.time <= s.end]
     step = min(inside, key=lambda s: s.duration).name if inside else ''
-    chain = _chain(one.more)
+    chain = tracebacks.chain(one.more)
     error, text = chain[0] if chain else ('', '')
     return _made(one.source.name, one.time, step, error, text or one.text,
                  one.text)
@@ -200,18 +194,6 @@ def _made(source: str, time: float, step: str, error: str, text: str,
           line: str = '') -> Cause:
     return Cause(source, time, step, error, _shortened(text),
                  _HINTS.get(error, ''), line)
-
-
-def _chain(lines: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the errors in a traceback, the first cause first."""
-    found = []
-    for line in lines:
-        if line[:1].isspace():
-            continue
-        matched = _RAISED.match(line[:_TEXT_MAX].rstrip())
-        if matched and matched[1] not in _INNER:
-            found.append((matched[1] or matched[2], matched[3] or ''))
-    return found
 
 
 def _shortened(text: str) -> str:

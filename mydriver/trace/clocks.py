@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clocks of hosts that differ: an effect that precedes its cause.
 
-A service has a request's lines only after the API has received it. If its
-lines are earlier, one of both clocks is wrong by at least that much. Times
-are shown as they are logged, never corrected.
+A service has a request's lines only after the API has received it, and the
+API answers only after the work that it waits for. If it is the other way
+round, one of both clocks is wrong by at least that much. Times are shown as
+they are logged, never corrected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import dataclasses
 
-from mydriver.trace import record, steps
+from mydriver.trace import answers, record, steps
 
 #: Smaller differences are the precision of logs, seconds.
 _TOLERANCE_S = 0.01
@@ -20,6 +21,12 @@ _CAUSES = (
                   'cinder-api', 'cinder-volume')),
     ('cinder-api', ('cinder-scheduler', 'cinder-volume')),
 )
+#: The work of cinder-volume that cinder-api waits for.
+_WAITED_FOR = {
+    'attachment_create': ('create_export', 'initialize_connection'),
+    'attachment_update': ('create_export', 'initialize_connection'),
+    'attachment_delete': ('terminate_connection', 'remove_export'),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,12 +37,15 @@ class Offset:
     :param behind: the log whose times are earlier.
     :param seconds: by how much at least.
     :param request_id: the request that shows it.
+    :param is_late: what shows it is work that ends after the answer to the
+        request, not lines before the request.
     """
 
     ahead: str
     behind: str
     seconds: float
     request_id: str
+    is_late: bool = False
 
 
 def offsets(records: Sequence[record.Record],
@@ -66,7 +76,28 @@ def offsets(records: Sequence[record.Record],
                 if began - one.time > _TOLERANCE_S:
                     _note(found, Offset(source.name, one.source.name,
                                         began - one.time, request))
+    for late in _late(records, its_steps):
+        _note(found, late)
     return sorted(found.values(), key=lambda o: -o.seconds)
+
+
+def _late(records: Iterable[record.Record], its_steps: Sequence[steps.Step]
+          ) -> Iterator[Offset]:
+    """Yield which clocks differ because work ends after the answer to it."""
+    # The API gave up waiting; the work went on.
+    given_up = {r.request_id for r in records if answers.is_timeout(r)}
+    for api in its_steps:
+        if (api.source.service != 'cinder-api' or api.kind != steps.REQUEST
+                or api.is_open or api.request_id in given_up):
+            continue
+        for work in its_steps:
+            if (work.source.service == 'cinder-volume'
+                    and work.request_id == api.request_id
+                    and work.name in _WAITED_FOR.get(api.name, ())
+                    and not work.is_open
+                    and work.end - api.end > _TOLERANCE_S):
+                yield Offset(work.source.name, api.source.name,
+                             work.end - api.end, api.request_id, True)
 
 
 def _note(found: dict[tuple[str, str], Offset], one: Offset) -> None:

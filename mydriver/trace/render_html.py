@@ -168,8 +168,7 @@ def _shares(found: trace.Trace) -> Iterator[str]:
 
 
 def _remarks(found: trace.Trace) -> Iterator[str]:
-    said = [render_text.clock_note(o.ahead, o.behind, o.seconds)
-            for o in found.offsets] + found.notes
+    said = [render_text.clock_note(o) for o in found.offsets] + found.notes
     if said:
         yield '<h2>What to know</h2>'
         for text in said:

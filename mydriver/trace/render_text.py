@@ -3,7 +3,15 @@
 
 from collections.abc import Iterator
 
-from mydriver.trace import breakdown, cause, record, safe, steps, trace
+from mydriver.trace import (
+    breakdown,
+    cause,
+    clocks,
+    record,
+    safe,
+    steps,
+    trace,
+)
 
 _BAR = 24
 #: Shares and gaps that are listed, at most.
@@ -135,7 +143,7 @@ def _remarks(found: trace.Trace) -> Iterator[str]:
     if found.offsets or found.notes:
         yield ''
     for offset in found.offsets:
-        yield clock_note(offset.ahead, offset.behind, offset.seconds)
+        yield clock_note(offset)
     for note in found.notes:
         yield f'Note: {safe.plain(note)}'
     if found.others:
@@ -146,12 +154,16 @@ def _remarks(found: trace.Trace) -> Iterator[str]:
                    f'{other.key}')
 
 
-def clock_note(ahead: str, behind: str, seconds: float) -> str:
+def clock_note(one: clocks.Offset) -> str:
     """Return the sentence about two clocks."""
-    return (f'Clocks: that of {safe.plain(behind, 60)} is at least '
-            f'{safe.duration(seconds)} behind that of '
-            f'{safe.plain(ahead, 60)}: it has lines of a request before the '
-            'request. Times are shown as they were logged.')
+    ahead, behind = safe.plain(one.ahead, 60), safe.plain(one.behind, 60)
+    by = f'at least {safe.duration(one.seconds)}'
+    said = (f'that of {ahead} is {by} ahead of that of {behind}: its work '
+            'for a request ends after the answer to it'
+            if one.is_late else
+            f'that of {behind} is {by} behind that of {ahead}: it has lines '
+            'of a request before the request')
+    return f'Clocks: {said}. Times are shown as they were logged.'
 
 
 def _bar(at: float, length: float, total: float) -> str:

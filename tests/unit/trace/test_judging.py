@@ -3,7 +3,15 @@
 
 import unittest
 
-from mydriver.trace import breakdown, cause, clocks, coverage, record, search
+from mydriver.trace import (
+    breakdown,
+    cause,
+    clocks,
+    coverage,
+    record,
+    render_text,
+    search,
+)
 from tests.unit.trace import lines
 
 NOVA, CINDER, VOLUME = lines.NOVA, lines.CINDER, lines.VOLUME
@@ -116,6 +124,83 @@ class CauseTest(unittest.TestCase):
         self.assertEqual(('attachment_create', 'HTTP 400'),
                          (found.step, found.error))
 
+    def refused_update(self, ahead_s, *, with_api=True, named=''):
+        """Return logs of an update that cinder-volume fails to do."""
+        volume = lines.Log('cinder-volume', ahead_s)
+        volume.event(10.2, 'create_export', CINDER, NOVA)
+        volume.event(10.5, 'initialize_connection', CINDER, NOVA,
+                     error='StoreFull')
+        volume(10.5, 'Driver initialize connection failed', CINDER, NOVA,
+               level='ERROR', logger='cinder.volume.manager')
+        volume.traceback(10.5, 'mydriver.exception.StoreFull: 0 bytes free',
+                         logger='cinder.volume.manager')
+        api = lines.cinder_call(lines.Log('cinder-api'), 10, 0.6, 'PUT',
+                                f'attachments/{VOLUME}', 500)
+        api(10.59, 'Unable to update attachment.', CINDER, NOVA,
+            level='ERROR', logger='cinder.api.v3.attachments')
+        api.traceback(10.59, 'cinder.exception_Remote.VolumeDriverException'
+                      '_Remote: 0 bytes', logger='cinder.api.v3.attachments')
+        compute = lines.Log('nova-compute')
+        text = f'Unable to update attachment. (HTTP 500){named}'
+        compute(10.7, f'Update attachment failed for {VOLUME}. Error: {text}',
+                NOVA, level='ERROR', logger='nova.volume.cinder')
+        compute(10.8, 'Failed to attach', NOVA, level='ERROR')
+        compute.traceback(
+            10.8, f'cinderclient.exceptions.ClientException: {text}')
+        compute(10.9, 'Exception during message handling', NOVA,
+                level='ERROR', logger='oslo_messaging.rpc.server')
+        return [volume, *([api] if with_api else []), compute]
+
+    def test_a_clock_of_the_storage_host_that_is_ahead(self):
+        for ahead_s in (-5, 0, 0.05, 0.15, 0.7, 1, 5, 3600):
+            for more in ({}, {'with_api': False}, {
+                    'named': f' (Request-ID: {CINDER})'}):
+                with self.subTest(ahead_s=ahead_s, **more):
+                    found = first(*self.refused_update(ahead_s, **more))
+                    self.assertEqual(
+                        ('cinder-volume', 'initialize_connection',
+                         'StoreFull', '0 bytes free'),
+                        (found.source, found.step, found.error, found.text))
+
+    def test_the_answer_is_a_consequence_whatever_the_clock(self):
+        its_logs = self.refused_update(5)
+        records = lines.merged(*its_logs)
+        reason = first(*its_logs)
+        self.assertIn('nova-compute', [
+            log for log, _ in cause.consequences(records, reason)])
+
+    def test_an_answer_to_another_request_than_the_one_that_failed(self):
+        """Cleaning up fails as well, later."""
+        for named in ('', f' (Request-ID: {CINDER})'):
+            compute = lines.Log('nova-compute')(
+                2, f'Update attachment failed. (HTTP 400){named}', NOVA,
+                level='ERROR')
+            api = lines.cinder_call(lines.Log('cinder-api'), 1, 0.5, 'PUT',
+                                    f'attachments/{VOLUME}', 400)
+            lines.cinder_call(api, 3, 1, 'DELETE', f'attachments/{VOLUME}',
+                              500, request=lines.OTHER)
+            volume = lines.Log('cinder-volume')
+            volume.event(3.5, 'terminate_connection', lines.OTHER, NOVA,
+                         error='StoreFull')
+            self.assertEqual('nova-compute',
+                             first(compute, api, volume).source)
+
+    def test_work_that_fails_after_the_api_gave_up(self):
+        api = lines.cinder_call(lines.Log('cinder-api'), 0, 60, 'PUT',
+                                f'attachments/{VOLUME}', 500)
+        api(59.9, 'Unable to update attachment.', CINDER, NOVA, level='ERROR')
+        api.traceback(59.9, 'oslo_messaging.exceptions.MessagingTimeout: x')
+        volume = lines.Log('cinder-volume')
+        volume.event(70, 'initialize_connection', CINDER, NOVA,
+                     error='StoreFull')
+        self.assertEqual('MessagingTimeout', first(api, volume).error)
+        self.assertEqual([], clocks.offsets(
+            lines.merged(api, volume), lines.found(api, volume)))
+
+    def test_an_answer_of_which_cinder_has_nothing_of_its_own(self):
+        *_, compute = self.refused_update(0)
+        self.assertEqual('nova-compute', first(compute).source)
+
     def test_what_is_no_failure(self):
         log = lines.Log('nova-compute')
         log(1, "Could not load 'oslo_cache.x'", NOVA, level='ERROR',
@@ -182,6 +267,42 @@ class ClocksTest(unittest.TestCase):
         self.assertEqual(('nova-api', 'cinder-api'),
                          (offset.ahead, offset.behind))
 
+    def test_a_clock_that_is_ahead(self):
+        """Work ends after the answer to it."""
+        for name, method, path in (
+                ('create_export', 'PUT', f'attachments/{VOLUME}'),
+                ('initialize_connection', 'POST', 'attachments'),
+                ('remove_export', 'DELETE', f'attachments/{VOLUME}')):
+            api = lines.cinder_call(lines.Log('cinder-api'), 10, 1, method,
+                                    path, 500)
+            for ahead_s, late_s in ((0, None), (0.49, None), (0.7, 0.2),
+                                    (5, 4.5)):
+                volume = lines.Log('cinder-volume', ahead_s)
+                volume.event(10.5, name, CINDER, NOVA, error='StoreFull')
+                found = clocks.offsets(lines.merged(api, volume),
+                                       lines.found(api, volume))
+                if late_s is None:
+                    self.assertEqual([], found)
+                    continue
+                offset, = found
+                self.assertEqual(
+                    ('cinder-volume', 'cinder-api', CINDER, True),
+                    (offset.ahead, offset.behind, offset.request_id,
+                     offset.is_late))
+                self.assertAlmostEqual(late_s, offset.seconds, places=3)
+                self.assertIn('that of cinder-volume is at least',
+                              render_text.clock_note(offset))
+                self.assertIn('ahead of that of cinder-api',
+                              render_text.clock_note(offset))
+
+    def test_work_that_nobody_waits_for(self):
+        api = lines.cinder_call(lines.Log('cinder-api'), 10, 1, 'PUT',
+                                f'attachments/{VOLUME}')
+        volume = lines.Log('cinder-volume')
+        volume.event(12, 'delete_volume', CINDER, NOVA)
+        volume.event(12, 'create_export', lines.OTHER, NOVA)
+        self.assertEqual([], clocks.offsets(
+            lines.merged(api, volume), lines.found(api, volume)))
 
     def test_an_api_that_logs_a_request_at_its_end(self):
         api = lines.Log('nova-api')(

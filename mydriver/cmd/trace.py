@@ -54,9 +54,10 @@ class Trace(command.Command):
             'UUID of a server or volume')
         parser.add_argument(
             '--log', action='append', default=[], metavar='FILE|DIR|-',
-            help='log file, also compressed or rotated, or directory with '
-            'such; or a journal, "journalctl -o export" or "-o json", in a '
-            'file or from standard input ("-"); can be repeated; default: '
+            help='log file, also rotated or compressed (gzip, xz, bzip2), or '
+            'directory with such; or a journal, "journalctl -o export" or '
+            '"-o json", in a file or from standard input ("-"); can be '
+            'repeated; default: '
             + ', '.join(files.DEFAULT))
         parser.add_argument(
             '--kind', choices=(search.ATTACH, search.DETACH, search.BOOT),

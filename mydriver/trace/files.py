@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log files: found, opened, and read as a stream of records."""
 
+import bz2
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import dataclasses
+import errno
 import gzip
+import lzma
 from pathlib import Path
 import re
 import stat
-from typing import IO, cast
+from typing import IO, Any, cast
+import zlib
 
 from mydriver.trace import record
 
@@ -24,7 +28,25 @@ _OPEN, _FOR_LINES = 32, 2000
 #: How much is read at once, bytes.
 _BLOCK = 1 << 20
 
-_LOG = re.compile(r'(.+?)[._-]?(?:log|out)((?:[._-]\d+)*)(\.gz)?$')
+#: Compressed files: how they begin, and what opens a path or a stream of such.
+_PACKED: tuple[tuple[bytes, Callable[[Any], object]], ...] = (
+    (b'\x1f\x8b', gzip.open),
+    (b'\xfd7zXZ\0', lzma.open),
+    (b'BZh', bz2.open),
+)
+#: The same of those that cannot be read, with their names.
+_UNREADABLE = ((b'\x28\xb5\x2f\xfd', 'zstd'), (b'\x04\x22\x4d\x18', 'lz4'),
+               (b'\x1f\x9d', 'compress'), (b'PK\x03\x04', 'zip'))
+_MAGIC_BYTES = 6
+#: What is open of a compressed file.
+PACKED_TYPES = (gzip.GzipFile, lzma.LZMAFile, bz2.BZ2File)
+#: How the names of compressed files end, as a part of a regular expression.
+PACKED_ENDING = r'\.(?:gz|xz|bz2)'
+#: What a log raises that cannot be read, or is damaged.
+ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+_LOG = re.compile(r'(.+?)[._-]?(?:log|out)((?:[._-]\d+)*)'
+                  rf'({PACKED_ENDING}|\.zst|\.lz4)?$')
 #: What syslog, and ``journalctl`` by default, write in front of a line: time,
 #: host, and the name of the program.
 _SYSLOG = re.compile(
@@ -127,11 +149,34 @@ def _in(folder: Path, depth: int, problems: list[Problem]
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a log file, compressed or not."""
+    """Open a log file, compressed or not.
+
+    :raises OSError: if it cannot be opened, or its compression is unknown.
+    """
     with path.open('rb') as f:
-        is_packed = f.read(2) == b'\x1f\x8b'
-    return (cast(IO[bytes], gzip.open(path)) if is_packed
-            else path.open('rb'))
+        how = _opener(f.read(_MAGIC_BYTES))
+    return cast(IO[bytes], how(path)) if how else path.open('rb')
+
+
+def unpacked(stream: IO[bytes]) -> IO[bytes]:
+    """Return what reads a stream from its beginning, compressed or not.
+
+    :raises OSError: if its compression is unknown.
+    """
+    stream.seek(0)
+    how = _opener(stream.read(_MAGIC_BYTES))
+    stream.seek(0)
+    return cast(IO[bytes], how(stream)) if how else stream
+
+
+def _opener(beginning: bytes) -> Callable[[Any], object] | None:
+    """Return what opens a file that begins so; None if it is plain."""
+    for magic, name in _UNREADABLE:
+        if beginning.startswith(magic):
+            raise OSError(errno.EOPNOTSUPP, f'its compression ({name}) is '
+                          'not supported; decompress it')
+    return next((how for magic, how in _PACKED
+                 if beginning.startswith(magic)), None)
 
 
 def records(stream: IO[bytes], source: record.Source,

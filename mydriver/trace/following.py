@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import errno
-import gzip
 import hashlib
 import itertools
 import os
@@ -145,9 +144,10 @@ class Follower:
         """
         but = _inode(current) if current else None
         name = re.compile(
-            re.escape(self._path.name) + r'[.-]\d[\d._-]*(\.gz)?|'
+            re.escape(self._path.name)
+            + rf'[.-]\d[\d._-]*({files.PACKED_ENDING})?|'
             + re.escape(self._path.stem) + r'[.-]\d[\d._-]*'
-            + re.escape(self._path.suffix) + r'(\.gz)?')
+            + re.escape(self._path.suffix) + rf'({files.PACKED_ENDING})?')
         found = []
         for entry in os.scandir(self._path.parent):
             with contextlib.suppress(FileNotFoundError):
@@ -220,7 +220,7 @@ def _is_still_written(rotated: IO[bytes], current: IO[bytes]) -> bool:
 
     What is compressed is complete.
     """
-    return (not isinstance(rotated, gzip.GzipFile)
+    return (not isinstance(rotated, files.PACKED_TYPES)
             and not os.fstat(current.fileno()).st_size)
 
 

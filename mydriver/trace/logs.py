@@ -7,7 +7,6 @@ from pathlib import Path
 import shutil
 import tempfile
 from typing import IO
-import zlib
 
 from mydriver import exception
 from mydriver.trace import files, journald, record
@@ -63,15 +62,19 @@ class Logs:
         """
         wanted = [w.encode() for w in sorted(words)]
         for name, spool in self._spools.items():
-            spool.seek(0)
-            yield from self._of(name, spool, record.Source('', name), wanted)
+            try:
+                stream = files.unpacked(spool)
+            except OSError as e:
+                self._report(name, e)
+                continue
+            yield from self._of(name, stream, record.Source('', name), wanted)
         for path in self._files:
             source = files.source_of(path) or record.Source(
                 files.service_of(path.name), path.name)
             with contextlib.ExitStack() as stack:
                 try:
                     stream = stack.enter_context(files.opened(path))
-                except (OSError, EOFError) as e:
+                except files.ERRORS as e:
                     self._report(path, e)
                     continue
                 yield from self._of(str(path), stream, source, wanted)
@@ -91,7 +94,7 @@ class Logs:
             for found in files.records(stream, source, wanted):
                 self.sources.add(found.source)
                 yield found
-        except (OSError, EOFError, zlib.error) as e:
+        except files.ERRORS as e:
             self._report(name, e)
 
     def _report(self, name: str | Path, error: Exception) -> None:

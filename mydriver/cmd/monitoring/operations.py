@@ -7,7 +7,6 @@ from pathlib import Path
 import re
 import time
 from typing import Protocol
-import zlib
 
 from mydriver import events, exception
 from mydriver.cmd.monitoring import catalogue, kept, tally
@@ -67,8 +66,7 @@ class Log(Protocol):
         """Count what is new; note how far that was, even after an error.
 
         :returns: what is wrong with the events, or an empty text.
-        :raises MyDriverError, OSError, EOFError, zlib.error: when it cannot
-            be read.
+        :raises MyDriverError, files.ERRORS: when it cannot be read.
         """
 
 
@@ -168,8 +166,7 @@ class OperationsSource:
                     its.counted.expect(service, OPERATIONS.get(service, ()))
                 try:
                     problem = log.read(its)
-                except (exception.MyDriverError, OSError, EOFError,
-                        zlib.error) as e:
+                except (exception.MyDriverError, *files.ERRORS) as e:
                     problem = _described(log, e)
                     lost |= its.counted.services() | {log.service}
                 problems += [problem] if problem else []

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log files: which there are, and what a stream of lines gives."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 from pathlib import Path
 import tempfile
@@ -14,6 +16,7 @@ from mydriver.trace import files, logs, record
 
 LOCAL = 'req-22222222-2222-4222-8222-222222222222'
 OTHER = 'req-33333333-3333-4333-8333-333333333333'
+PACKED = {'gz': gzip.compress, 'xz': lzma.compress, 'bz2': bz2.compress}
 HERE = record.Source('nova-compute', 'nova-compute')
 
 
@@ -116,6 +119,9 @@ class FindTest(unittest.TestCase):
                 ('cinder-volume-storage2.log', 'cinder-volume', 'storage2'),
                 ('cinder-volume.log.1', 'cinder-volume', ''),
                 ('cinder-api.log.12.gz', 'cinder-api', ''),
+                ('cinder-volume.log.2.xz', 'cinder-volume', ''),
+                ('nova-compute.log.bz2', 'nova-compute', ''),
+                ('nova-compute.log.1.zst', 'nova-compute', ''),
                 ('nova-api.log-20261127.gz', 'nova-api', ''),
                 ('nova-api.log.2026-11-27_10-05', 'nova-api', ''),
                 ('nova_api_wsgi.log', 'nova-api', 'wsgi'),
@@ -145,11 +151,62 @@ class FindTest(unittest.TestCase):
         self.assertEqual([], problems)
 
     def test_compressed(self):
-        path = self.folder / 'nova-api.log.1.gz'
-        path.write_bytes(gzip.compress(line('one').encode()))
-        found = list(logs.Logs([str(path)]).records([LOCAL]))
-        self.assertEqual(['one'], [r.text for r in found])
-        self.assertEqual('nova-api', found[0].source.service)
+        for ending, packed in PACKED.items():
+            path = self.folder / f'nova-api.log.1.{ending}'
+            path.write_bytes(packed(line('one').encode()))
+            for named in (path, self.folder):
+                found = list(logs.Logs([str(named)]).records([LOCAL]))
+                self.assertEqual(['one'], [r.text for r in found])
+                self.assertEqual('nova-api', found[0].source.service)
+            path.unlink()
+
+    def test_compressed_whatever_the_name_says(self):
+        for packed in PACKED.values():
+            path = self.folder / 'nova-api.log'
+            path.write_bytes(packed(line('one').encode()))
+            found = logs.Logs([str(path)]).records([LOCAL])
+            self.assertEqual(['one'], [r.text for r in found])
+
+    def test_a_compressed_standard_input(self):
+        for packed in PACKED.values():
+            found = logs.Logs([logs.STDIN], io.BytesIO(
+                packed(line('one').encode())))
+            for _ in range(2):
+                self.assertEqual(['one'], [
+                    r.text for r in found.records([LOCAL])])
+            found.close()
+
+    def test_a_compression_that_cannot_be_read(self):
+        (self.folder / 'nova-api.log').write_text(line('one'))
+        for ending, magic in (('zst', b'\x28\xb5\x2f\xfd'),
+                              ('lz4', b'\x04\x22\x4d\x18')):
+            path = self.folder / f'nova-api.log.1.{ending}'
+            path.write_bytes(magic + b'x' * 99)
+            found = logs.Logs([str(self.folder)])
+            self.assertEqual(['one'], [
+                r.text for r in found.records([LOCAL])])
+            problem, = found.problems
+            self.assertEqual(str(path), problem.path)
+            self.assertIn('not supported; decompress it', problem.reason)
+            path.unlink()
+            found = logs.Logs([logs.STDIN], io.BytesIO(magic))
+            self.assertEqual([], list(found.records([LOCAL])))
+            self.assertIn('not supported', found.problems[0].reason)
+            found.close()
+
+    def test_damaged_compressed_files_are_reported(self):
+        whole = self.folder / 'nova-api.log'
+        whole.write_text(line('one'))
+        for ending, packed in PACKED.items():
+            path = self.folder / f'nova-api.log.1.{ending}'
+            raw = packed(line('x').encode() * 9999)
+            for damaged in (raw[:-30], raw[:10] + b'\xff' * 50 + raw[60:]):
+                path.write_bytes(damaged)
+                found = logs.Logs([str(path), str(whole)])
+                self.assertIn('one', [
+                    r.text for r in found.records([LOCAL])])
+                self.assertEqual([str(path)], [
+                    p.path for p in found.problems])
 
     def test_damaged_and_missing_files_are_reported(self):
         whole = self.folder / 'nova-api.log'

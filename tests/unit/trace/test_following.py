@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each line of a log is read once, however the log is rotated."""
 
+import bz2
 import gzip
+import lzma
 import os
 from pathlib import Path
 import shutil
@@ -15,6 +17,7 @@ from mydriver.trace import following
 
 WORD = b'event'
 MOST = 64 << 20
+PACKED = {'gz': gzip.compress, 'xz': lzma.compress, 'bz2': bz2.compress}
 
 
 class FollowingTestCase(unittest.TestCase):
@@ -61,17 +64,17 @@ class FollowingTestCase(unittest.TestCase):
     def shift(self):
         """Rename the rotated files."""
         for n in range(8, 0, -1):
-            for packed in ('', '.gz'):
+            for packed in ('', '.gz', '.xz', '.bz2'):
                 path = Path(f'{self.rotated(n)}{packed}')
                 if path.exists():
                     path.rename(f'{self.rotated(n + 1)}{packed}')
 
-    def compress(self, n=1, *, is_done=True):
+    def compress(self, n=1, *, ending='gz', is_done=True):
         """Compress a rotated file, which keeps its time."""
         path = self.rotated(n)
         status = path.stat()
-        packed = Path(f'{path}.gz')
-        packed.write_bytes(gzip.compress(path.read_bytes()))
+        packed = Path(f'{path}.{ending}')
+        packed.write_bytes(PACKED[ending](path.read_bytes()))
         os.utime(packed, ns=(status.st_atime_ns, status.st_mtime_ns))
         if is_done:
             path.unlink()
@@ -267,6 +270,20 @@ class FollowingTest(FollowingTestCase):
         os.mkfifo(self.log)
         with self.assertRaisesRegex(OSError, 'no regular file'):
             self.read()
+
+    def test_any_compression(self):
+        for ending in PACKED:
+            first = self.written
+            self.write()
+            self.rename()
+            self.compress(ending=ending)
+            self.assertEqual([first], self.read())
+            self.write()
+            self.rename()
+            self.compress(ending=ending, is_done=False)
+            self.write()
+            self.assertEqual([first + 1, first + 2], self.read())
+        self.assertEqual(0, self.gaps)
 
     def test_a_damaged_rotated_file(self):
         self.write()

@@ -18,10 +18,25 @@ _FIELD_MAX = record.LINE_MAX
 _FIELDS_MAX = 200
 #: An entry longer than this is ignored, bytes.
 _ENTRY_MAX = 8 * 1024 * 1024
+#: How much is looked at to tell a journal from a log, bytes.
+_PEEK = 4096
 #: The year 10000, seconds: datetime ends there.
 _TIME_END = 253402300800
 
 Entry = dict[str, str]
+
+
+def beginning(stream: IO[bytes]) -> bytes:
+    """Return what tells whether a stream is a journal; rewind it.
+
+    In JSON that is the first line: no order of its fields is promised.
+    """
+    stream.seek(0)
+    found = stream.read(_PEEK)
+    if found.startswith(b'{') and b'\n' not in found:
+        found += stream.readline(_ENTRY_MAX - len(found))
+    stream.seek(0)
+    return found
 
 
 def is_journal(beginning: bytes) -> bool:

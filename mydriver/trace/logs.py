@@ -14,8 +14,6 @@ from mydriver.trace import files, journald, record
 #: Stands for standard input.
 STDIN = '-'
 
-_PEEK = 4096
-
 
 class Logs:
     """Logs in files, or a journal in a file or from standard input.
@@ -82,9 +80,7 @@ class Logs:
     def _of(self, name: str, stream: IO[bytes], source: record.Source,
             wanted: Sequence[bytes]) -> Iterator[record.Record]:
         try:
-            beginning = stream.read(_PEEK)
-            stream.seek(0)
-            if journald.is_journal(beginning):
+            if journald.is_journal(journald.beginning(stream)):
                 for found in journald.records(stream, wanted):
                     self.sources.add(found.source)
                     yield found

@@ -54,6 +54,24 @@ class JournalTest(unittest.TestCase):
         self.assertEqual(*both)
         return both[0]
 
+    def test_a_large_first_entry(self):
+        """In JSON, the fields that show what it is may come after it."""
+        for size in (5_000, 300_000):
+            first = entry(f'INFO nova.x [None {LOCAL} u p] ' + 'x' * size)
+            first = {'MESSAGE': first.pop('MESSAGE'), **first}
+            its_logs = logs.Logs([logs.STDIN], io.BytesIO(as_json(
+                first, entry(f'INFO nova.x [None {LOCAL} u p] one'))))
+            self.assertEqual(['x', 'one'], [
+                r.text[-3:].lstrip('x') or 'x'
+                for r in its_logs.records([LOCAL])])
+            self.assertEqual([], its_logs.problems)
+            its_logs.close()
+
+    def test_a_first_line_without_an_end_is_looked_at_in_part(self):
+        stream = io.BytesIO(b'{' + b'x' * (9 << 20))
+        self.assertLess(len(journald.beginning(stream)), 9 << 20)
+        self.assertEqual(0, stream.tell())
+
     def test_a_line_without_a_time(self):
         found, = self.read(
             entry(f'INFO nova.compute.manager [None {LOCAL} u p] Attaching'),

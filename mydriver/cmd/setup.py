@@ -78,6 +78,9 @@ class Setup(command.Command):
             return SAME
         if not parsed_args.install:
             return _show(planning.plan(root, made, files), self.app.stdout)
+        if chosen.stores:
+            # Their default depends on other options, which may change.
+            options['store'] = list(chosen.stores)
         made.options = options
         done = installing.install(root, made, files,
                                   catalogue.folders(chosen),
@@ -124,7 +127,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     storage = parser.add_argument_group('options for storage hosts')
     storage.add_argument(
         '--store', action='append', choices=choices.STORES,
-        help='kind of store; can be repeated; default: reflink')
+        help='kind of store; can be repeated, and replaces those of earlier '
+        'calls; default: reflink, with --gateway rbd')
     storage.add_argument(
         '--store-path', action='append', metavar='DIR',
         help='directory of stores, which has to be mounted before exports '
@@ -134,7 +138,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help='state_path of cinder-volume; default: /var/lib/cinder')
     storage.add_argument(
         '--gateway', action=argparse.BooleanOptionalAction, default=None,
-        help='this host runs mydriver gateway; default: no')
+        help='this host runs mydriver gateway, which adds rbd to the stores '
+        'of earlier calls; default: no')
 
 
 def _print(files: Sequence[catalogue.HostFile], out: TextIO) -> None:

@@ -53,11 +53,11 @@ def describe(root: Path, kind: str, files: Sequence[str] = (),
     if kind == choices.COMPUTE:
         return host
     return dataclasses.replace(
-        host, stores=tuple(options.get('store') or _stores(host)))
+        host, stores=_stores(host, options.get('store') or ()))
 
 
-def _stores(host: Host) -> list[str]:
-    """Return the stores that sections name."""
+def _stores(host: Host, chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return the stores that sections name, and those chosen for setup."""
     try:
         enabled = host.setting('DEFAULT', 'enabled_backends') or ''
         named = [host.setting(name.strip(), 'mydriver_store')
@@ -65,8 +65,8 @@ def _stores(host: Host) -> list[str]:
                  for name in enabled.split(',') if name.strip()]
     except exception.ConfigurationError:
         named = []  # a check reports it
-    found = {n for n in named if n in choices.STORES}
-    return [s for s in choices.STORES if s in found] or ['reflink']
+    found = {*named, *chosen}
+    return tuple(s for s in choices.STORES if s in found) or ('reflink',)
 
 
 def _default_files(root: Path, kind: str) -> list[str]:

@@ -74,7 +74,8 @@ def merge(given: Mapping[str, Any], earlier: Mapping[str, Any]
           ) -> dict[str, Any]:
     """Return the options to use: those given, else those of earlier.
 
-    An earlier path of stores goes with their kind.
+    An earlier path of stores goes with their kind, and a gateway adds the
+    store that it serves to earlier ones.
 
     :param given: options by name; None means not given.
     :param earlier: what the manifest has.
@@ -85,7 +86,15 @@ def merge(given: Mapping[str, Any], earlier: Mapping[str, Any]
     if given.get('store_path') is None and 'reflink' not in (
             given.get('store') or ['reflink']):
         found.pop('store_path', None)
+    if (given.get('gateway') and given.get('store') is None
+            and earlier.get('store') and 'rbd' not in earlier['store']):
+        found['store'] = [*earlier['store'], 'rbd']
     return found
+
+
+def default_stores(options: Mapping[str, Any]) -> list[str]:
+    """Return the stores of a storage host for which none are given."""
+    return ['rbd'] if options.get('gateway') else ['reflink']
 
 
 def choose(kind: str, options: Mapping[str, Any]) -> Choices:
@@ -161,8 +170,7 @@ def _paths(option: str, values: Sequence[object]) -> tuple[str, ...]:
 
 
 def _stores(options: Mapping[str, Any]) -> tuple[str, ...]:
-    stores = options.get('store') or (
-        ['rbd'] if options.get('gateway') else ['reflink'])
+    stores = options.get('store') or default_stores(options)
     for store in stores:
         if store not in STORES:
             raise exception.ConfigurationError(

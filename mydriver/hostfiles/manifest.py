@@ -73,7 +73,7 @@ class Manifest:
     """What was made for one kind of host.
 
     :param kind: ``storage`` or ``compute``.
-    :param options: the options that were given, by name.
+    :param options: the options that were given, by name, and the stores.
     :param files: the files by path.
     :param folders: directories that were made.
     :param activated: the host uses the files, as far as this command does it.
@@ -117,8 +117,12 @@ def load(root: roots.Root, kind: str) -> Manifest | None:
             raise ValueError('it is that of another kind of host')
         files = {_checked(p): _entry(e) for p, e in
                  fields.pop('files').items()}
+        options = _options(fields.pop('options'))
+        if kind == chosen.STORAGE and files and not options.get('store'):
+            # Earlier versions did not write the default.
+            options['store'] = chosen.default_stores(options)
         result = Manifest(
-            kind, _options(fields.pop('options')), files,
+            kind, options, files,
             [_checked(f) for f in fields.pop('folders')],
             bool(fields.pop('activated')))
         if fields:

@@ -133,6 +133,9 @@ class KindsTest(doctor.DoctorTestCase):
             """)
         self.assertEqual(('lvmthin', 'rbd'),
                          kinds.describe(self.folder, 'storage').stores)
+        self.install(store=['reflink'])
+        self.assertEqual(('reflink', 'lvmthin', 'rbd'),
+                         kinds.describe(self.folder, 'storage').stores)
 
     def test_directories_that_are_read_whatever_files_are_named(self):
         """oslo.config reads them unless there is a --config-dir."""

@@ -111,6 +111,14 @@ class ChoicesTest(unittest.TestCase):
             choices.merge({'user': 'c', 'gateway': False, 'bindir': None},
                           {'store': ['rbd'], 'user': 'b', 'gateway': True}))
 
+    @ddt.data(({'gateway': True}, ['lvmthin', 'rbd']),
+              ({'gateway': True, 'store': ['rbd']}, ['rbd']),
+              ({'gateway': False}, ['lvmthin']), ({}, ['lvmthin']))
+    @ddt.unpack
+    def test_a_gateway_adds_its_store(self, given, expected):
+        self.assertEqual(expected, choices.merge(
+            given, {'store': ['lvmthin']})['store'])
+
 
 class LocateTest(unittest.TestCase):
     """Where the programs are."""

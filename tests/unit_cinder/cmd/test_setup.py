@@ -4,6 +4,7 @@
 import configparser
 from importlib import metadata
 import io
+import json
 import os
 from pathlib import Path
 import subprocess
@@ -14,12 +15,20 @@ from unittest import mock
 from oslo_config import cfg
 
 from mydriver.cmd import backends, main
-from mydriver.hostfiles import activation, catalogue, choices, privsep
+from mydriver.hostfiles import (
+    activation,
+    catalogue,
+    choices,
+    manifest,
+    privsep,
+)
 from mydriver.hostfiles import root as roots
 from tests.fakes import hostroot
 
 BINDIR = ('--bindir', '/opt/venv/bin')
 UNIT = f'{catalogue.UNITS}/{catalogue.RESTORE}'
+MODULES = '/etc/modules-load.d/mydriver-storage.conf'
+RECORD = f'{manifest.FOLDER}/storage.json'
 NOTHING = 'Nothing to do: all files are up to date.\n'
 
 
@@ -93,6 +102,49 @@ class SetupTest(SetupTestCase):
         status, _, err = self.call('--store-path', '/srv/a')
         self.assertEqual(2, status)
         self.assertIn('Add --store reflink', err)
+
+    def stores(self):
+        """Return the recorded stores."""
+        return manifest.load(self.root, 'storage').options['store']
+
+    def test_a_gateway_beside_a_store_that_was_not_named(self):
+        self.call('--install', *BINDIR)
+        status, out, err = self.call('--install', '--gateway')
+        self.assertEqual((0, ''), (status, err))
+        self.assertNotIn('remove:', out)
+        self.assertTrue(self.is_there(UNIT))
+        self.assertIn('target_core_file\nrbd\n', self.get(MODULES))
+        self.assertIn('[files]', self.get('/etc/mydriver/cinder.conf.sample'))
+        self.assertEqual(['reflink', 'rbd'], self.stores())
+        self.assertEqual((0, NOTHING, ''), self.call())
+        # What is named replaces them.
+        self.call('--install', '--store', 'rbd')
+        self.assertFalse(self.is_there(UNIT))
+
+    def test_a_gateway_that_is_none_any_more(self):
+        self.call('--install', '--gateway', *BINDIR)
+        self.call('--install', '--no-gateway')
+        self.assertEqual(['rbd'], self.stores())
+        self.assertNotIn('target_core_file', self.get(MODULES))
+
+    def test_a_record_that_does_not_name_the_default_store(self):
+        for first, then in (((), '--gateway'), (('--gateway',),
+                                                '--no-gateway')):
+            self.call('--install', *BINDIR, *first)
+            before = self.stores()
+            record = json.loads(self.get(RECORD))
+            del record['options']['store']
+            self.put(RECORD, json.dumps(record))
+            self.call('--install', then)
+            self.assertEqual(before, [
+                s for s in self.stores() if s in before])
+            self.assertEqual('reflink' in before, 'target_core_file' in
+                             self.get(MODULES))
+            self.call('--remove')
+
+    def test_a_compute_host_has_no_stores(self):
+        self.call('--install', *BINDIR, kind='compute')
+        self.assertNotIn('store', manifest.load(self.root, 'compute').options)
 
     def test_a_file_that_somebody_changed(self):
         self.call('--install', *BINDIR)

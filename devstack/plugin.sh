@@ -138,9 +138,10 @@ function init_cinder_backend_mydriver {
 }
 
 # Targets that have no volumes stay until the next boot. Volumes that still
-# have an export keep the file system busy.
+# have an export keep the file system busy. What the backend remembers goes
+# with its store: it would refuse another one.
 function cleanup_cinder_backend_mydriver {
-    local name=$1 file path device
+    local name=${1:?no backend} file path device
     file=$(_mydriver_backing_file "$name")
     path=$(_mydriver_store_path "$name")
     if [[ $MYDRIVER_STORE == reflink ]]; then
@@ -155,6 +156,7 @@ function cleanup_cinder_backend_mydriver {
         done
     fi
     sudo rm -f "$file"
+    sudo rm -rf "${CINDER_STATE_PATH:?}/mydriver/$name"
 }
 
 # Phases

@@ -21,6 +21,9 @@ from oslo_config import cfg
 from mydriver import privileged
 from mydriver.cmd import backends
 from mydriver.privileged import grants
+from mydriver.stores import identity
+from mydriver.stores.reflink import directory
+from mydriver.target.journal import sqlite
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / 'devstack'
@@ -317,6 +320,7 @@ class DevStackTest(unittest.TestCase):
     @ddt.data('reflink', 'lvmthin')
     def test_clean(self, store):
         self.bash(STACK, MYDRIVER_STORE=store)
+        self.keep_state('fast')
         self.bash('phase unstack\nphase clean\n'
                   'cleanup_cinder_backend_mydriver fast\n'
                   'cleanup_cinder_backend_mydriver spare',
@@ -331,6 +335,42 @@ class DevStackTest(unittest.TestCase):
             self.assertIn('losetup --detach /dev/loop7', calls)
         else:
             self.assertIn(f'umount {self.top}/data/mydriver/fast', calls)
+
+    def keep_state(self, name):
+        """Write what a backend remembers, as it does."""
+        state = self.top / 'data/cinder/mydriver' / name
+        state.mkdir(parents=True)
+        (state / sqlite.FILE_NAME).touch()
+        (state / identity.RECORD).write_text('1')
+        return state
+
+    def test_stacked_again_after_unstack(self):
+        """A new store is not taken for an old one that is missing."""
+        self.bash(STACK)
+        kept = self.keep_state('spare')
+        state = self.keep_state('fast')
+        path = str(self.top / 'data/mydriver/fast')
+
+        def opened():
+            return directory.Directory(
+                path, identity.Record(str(state / identity.RECORD)))
+
+        (state / identity.RECORD).unlink()
+        opened().keep_identity()
+        self.bash('phase unstack\ncleanup_cinder_backend_mydriver fast')
+        self.assertFalse(state.exists())
+        self.assertTrue((kept / identity.RECORD).exists())
+        self.bash(STACK)
+        state.mkdir()
+        with opened().work('open'):
+            pass
+
+    def test_clean_removes_nothing_for_no_name(self):
+        kept = self.keep_state('fast')
+        for setting, name in (('', "''"), ('CINDER_STATE_PATH=', 'fast')):
+            self.bash(f'phase unstack\n{setting}\n'
+                      f'cleanup_cinder_backend_mydriver {name}', status=1)
+        self.assertTrue((kept / identity.RECORD).exists())
 
     # -- settings
 

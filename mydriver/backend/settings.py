@@ -77,6 +77,10 @@ def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
             'mydriver_store_path', 'it is not set',
             "Set it in the backend's section to a directory on XFS or btrfs, "
             'or to a volume group for lvmthin.')
+    if kind == 'reflink' and not os.path.isabs(path):
+        raise exception.ConfigurationError(
+            'mydriver_store_path', f'{path!r} is not an absolute path',
+            'Set the full path of a directory on XFS or btrfs.')
     return stores.build(kind, path, _record(conf, backend))
 
 

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from mydriver import configuration, exception, releases
-from mydriver.backend import opts
+from mydriver.backend import opts, settings
 from mydriver.cmd import backends, identity, option_names
 from mydriver.target.journal import sqlite
 
@@ -104,12 +104,12 @@ class Checks(upgradecheck.UpgradeCommands):
         if not found:
             return upgradecheck.Result(
                 _SUCCESS, 'There is no configuration of cinder-volume here')
-        if wrong := [w for backend in found for w in invalid(backend)]:
-            return _result(_FAILURE, wrong)
+        wrong = [w for backend in found for w in invalid(backend)]
         names = [backend.name for backend in found]
-        return _result(_WARNING, option_names.concerns(
-            self._files, self._directories, names),
-            f'Checked: {", ".join(names)}')
+        # Also after a failure: one that is missing may be misspelt.
+        odd = option_names.concerns(self._files, self._directories, names)
+        return _result(_FAILURE if wrong else _WARNING, wrong + odd,
+                       f'Checked: {", ".join(names)}')
 
     def _journals(self) -> upgradecheck.Result:
         try:
@@ -172,6 +172,8 @@ def invalid(backend: backends.Backend) -> list[str]:
         try:
             _ = backend.state_path
             _ = backend.settings
+            # It opens nothing.
+            settings.store_of(backend.section, backend.name)
         except exception.MyDriverError as e:
             wrong.append(f'[{backend.name}] {e}')
     return wrong

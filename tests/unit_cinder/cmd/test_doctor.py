@@ -348,6 +348,14 @@ class ConfigTest(CommandTestCase):
         _, found = self.wrong('storage')
         self.assertIn('backends', [f['Check'] for f in found])
 
+    def test_a_store_without_a_place(self):
+        self.configure_more('mydriver_store = rbd\n')
+        _, found = self.wrong('storage')
+        found = next(f for f in found if f['Check'] == 'backends')
+        self.assertEqual('error', found['Severity'])
+        self.assertIn('[files] mydriver_rbd_pool: it is not set',
+                      found['What'])
+
     def test_a_file_that_cannot_be_parsed(self):
         self.configure_more('no equals sign\n')
         status, found = self.wrong('storage')

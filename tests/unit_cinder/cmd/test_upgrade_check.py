@@ -189,6 +189,38 @@ class OptionsTest(CheckTestCase):
         self.assertEqual(FAILURE, code)
         self.assertIn('target_ip_address', details)
 
+    @ddt.data(
+        ('', 'mydriver_store_path', 'it is not set'),
+        ('mydriver_store_path = srv/files', 'mydriver_store_path',
+         'is not an absolute path'),
+        ('mydriver_store = lvmthin', 'mydriver_store_path', 'it is not set'),
+        ('mydriver_store = rbd', 'mydriver_rbd_pool', 'it is not set'),
+        ('mydriver_store = rbd\nmydriver_rbd_pool = a/b',
+         'mydriver_rbd_pool', 'is no name'))
+    @ddt.unpack
+    def test_a_store_without_a_place(self, lines, option, problem):
+        self.write('\n    '.join([
+            GOOD.rpartition('\n    mydriver_store_path')[0],
+            *lines.split('\n')]))
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn(f'[disks] {option}: ', details)
+        self.assertIn(problem, details)
+
+    def test_what_may_have_been_meant(self):
+        self.write(GOOD.replace('store_path', 'stor_path'))
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn('mydriver_store_path: it is not set', details)
+        self.assertIn('Did you mean mydriver_store_path?', details)
+
+    def test_a_pool_is_not_looked_for(self):
+        self.write(GOOD + '    mydriver_store = rbd\n'
+                   '    mydriver_rbd_pool = volumes\n')
+        with mock.patch.dict(sys.modules, rados=None, rbd=None):
+            self.assertEqual((SUCCESS, 'Checked: disks'),
+                             self.one('Options'))
+
     def test_no_backend_of_ours(self):
         self.write("""
             [DEFAULT]

@@ -34,6 +34,9 @@ def _setup_files(host: Host) -> Iterator[Found]:
     install = f'mydriver setup {host.kind} --install'
     try:
         made = manifest.load(root, host.kind)
+    except exception.LaterRecord as e:
+        yield findings.error(str(e), '')
+        return
     except exception.ConfigurationError as e:
         if isinstance(e.__cause__, PermissionError):
             raise

@@ -34,6 +34,10 @@ class IdentityUnknown(ConfigurationError):
     """The record that tells whether a place holds the store is unusable."""
 
 
+class LaterRecord(ConfigurationError):
+    """A record is of a later release, which this one cannot read."""
+
+
 class NotYetMade(ConfigurationError):
     """A place is missing that cinder-volume makes when it first starts."""
 

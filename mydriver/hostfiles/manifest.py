@@ -102,8 +102,8 @@ class Manifest:
 def load(root: roots.Root, kind: str) -> Manifest | None:
     """Return what was made for a kind of host; None for nothing.
 
-    :raises ConfigurationError: when the file is damaged or of a later
-        release.
+    :raises LaterRecord: when a later release wrote the file.
+    :raises ConfigurationError: when it is damaged.
     """
     path = Manifest(kind).path
     found = root.read(path)
@@ -111,8 +111,15 @@ def load(root: roots.Root, kind: str) -> Manifest | None:
         return None
     try:
         fields = json.loads(found.content)
-        if fields.pop('version') != _VERSION:
-            raise ValueError('a later release wrote it')
+        if (version := fields.pop('version')) != _VERSION:
+            if isinstance(version, int) and version > _VERSION:
+                raise exception.LaterRecord(
+                    root.shown(path), 'a later release of mydriver wrote '
+                    f'this record of installed files: its version is '
+                    f'{version}, this release knows {_VERSION}',
+                    'Use the mydriver setup of that release; before you go '
+                    'back to this one, remove the files with it (--remove).')
+            raise ValueError(f'{exception.shown(version)} is no version')
         if fields.pop('kind') != kind:
             raise ValueError('it is that of another kind of host')
         files = {_checked(p): _entry(e) for p, e in
@@ -128,7 +135,8 @@ def load(root: roots.Root, kind: str) -> Manifest | None:
         if fields:
             raise ValueError(f'it has {", ".join(fields)}')
         return result
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError,
+            RecursionError) as e:
         raise exception.ConfigurationError(
             root.shown(path), f'this record of installed files is damaged: '
             f'{type(e).__name__}: {e}', 'Restore it from a copy, or move it '

@@ -380,6 +380,12 @@ class SetupFilesTest(CommonTestCase):
         self.carry_out(found.remedy.removesuffix(f' && {self.INSTALL}'))
         self.assertEqual('warning', self.only('setup-files').severity)
 
+    def test_a_record_of_a_later_release(self):
+        self.put('/var/lib/mydriver/setup/storage.json', '{"version": 2}')
+        found = self.only('setup-files')
+        self.assertEqual(('error', ''), (found.severity, found.remedy))
+        self.assertIn('Use the mydriver setup of that release', found.what)
+
     def test_a_unit_that_is_not_enabled(self):
         link = (self.folder / 'etc/systemd/system/multi-user.target.wants'
                 / catalogue.RESTORE)

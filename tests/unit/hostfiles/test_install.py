@@ -439,9 +439,24 @@ class ManifestTest(hostroot.SetupTestCase):
     def test_none(self):
         self.assertIsNone(manifest.load(self.root, self.KIND))
 
+    def test_one_that_is_nested_too_deeply(self):
+        self.put(manifest.Manifest(self.KIND).path, '[' * 100_000)
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'is damaged'):
+            manifest.load(self.root, self.KIND)
+
+    def test_one_of_a_later_release(self):
+        self.put(manifest.Manifest(self.KIND).path, '{"version": 2}')
+        with self.assertRaises(exception.LaterRecord) as caught:
+            manifest.load(self.root, self.KIND)
+        self.assertIn('its version is 2, this release knows 1',
+                      str(caught.exception))
+        self.assertNotIn('damaged', str(caught.exception))
+
     @ddt.data(
         ('"/etc/mydriver"', '"/etc/../../x"'), ('"/etc/mydriver"', '1'),
-        ('"storage"', '"compute"'), ('"version": 1', '"version": 2'),
+        ('"storage"', '"compute"'), ('"version": 1', '"version": 0'),
+        ('"version": 1', '"version": "2"'),
         ('{', ''), ('"sha256": "', '"sha256": "g'), ('"mode": 420', '"x": 1'),
         ('"mode": 420', '"mode": -1'), ('"bindir"', '"other"'),
         ('"/opt/cinder/bin"', '{}'), ('"folders"', '"directories"'),

@@ -195,4 +195,4 @@ def _named(option: str, remedy: str) -> Iterator[None]:
         yield
     except (exception.InvalidIqn, exception.InvalidPortal) as e:
         raise exception.ConfigurationError(
-            option, str(e).removesuffix('.'), remedy) from e
+            option, str(e).rstrip('.'), remedy) from e

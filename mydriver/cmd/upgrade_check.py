@@ -175,7 +175,8 @@ def invalid(backend: backends.Backend) -> list[str]:
             # It opens nothing.
             settings.store_of(backend.section, backend.name)
         except exception.MyDriverError as e:
-            wrong.append(f'[{backend.name}] {e}')
+            where = f'[{backend.name}] '
+            wrong.append(where + str(e).removeprefix(where))
     return wrong
 
 

@@ -183,6 +183,16 @@ class OptionsTest(CheckTestCase):
         for name in ('mydriver_targets', 'mydriver_max_extents'):
             self.assertIn(f'[disks] {name}', details)
 
+    @ddt.data(('target_port = many', r'^\[disks\] target_port: [^[]+$'),
+              ('target_ip_address = no-address',
+               r'^\[disks\] target_ip_address: [^.]+\. Set '))
+    @ddt.unpack
+    def test_an_invalid_value_of_cinders(self, line, expected):
+        self.write(f'{GOOD}    {line}\n')
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertRegex(' '.join(details.split()), expected)
+
     def test_settings_that_contradict_each_other(self):
         self.write(f'{GOOD}    target_ip_address = 0.0.0.0\n')
         code, details = self.one('Options')

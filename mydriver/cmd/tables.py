@@ -7,7 +7,9 @@ in every format.
 """
 
 from collections.abc import Sequence
+import itertools
 from typing import Any
+import unicodedata
 
 #: How many characters of a volume's id a narrow table shows: its first two
 #: groups, which tell any two volumes of a host apart in practice.
@@ -25,6 +27,31 @@ def safe(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode('unicode_escape', 'surrogatepass').decode()
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a printable text takes."""
+    return sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in 'FW' else 1
+
+
+def beginning(text: str, columns: int) -> str:
+    """Return a text without the end that does not fit."""
+    taken = itertools.accumulate(map(_width, text))
+    return text[:sum(end <= columns for end in taken)]
+
+
+def ending(text: str, columns: int) -> str:
+    """Return a text with dots for the beginning that does not fit."""
+    if width(text) <= columns:
+        return text
+    room = max(columns - 2, 0)
+    return f'..{beginning(text[::-1], room)[::-1]}'
 
 
 def short_id(volume_id: str) -> str:

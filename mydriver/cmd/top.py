@@ -18,12 +18,16 @@ LOG = logging.getLogger(__name__)
 
 #: Clears a terminal: the cursor to its upper left, and all behind it away.
 _CLEAR = '\x1b[H\x1b[J'
-#: How many lines a table has besides those of exports.
-_OTHER_LINES = 4
+#: How many lines there are before those of the exports.
+_LINES_BEFORE = 4
 _SHORTEST_S, _LONGEST_S = 0.1, 3600.0
 
 _NAMES = ('VOLUME', 'INITIATOR', 'CMD/S', 'READ/S', 'WRITE/S', 'QUEUE',
           'BACKEND')
+_LEFT = ('VOLUME', 'INITIATOR', 'BACKEND')
+_BETWEEN = '  '
+#: How narrow columns get on a narrow terminal, those that give way first.
+_NARROWEST = {'BACKEND': 7, 'INITIATOR': 13, 'VOLUME': 8}
 
 _sleep = time.sleep
 _now_s = time.monotonic
@@ -35,7 +39,7 @@ class Top(command.Command):
     Commands and bytes per second of all initiators, and the requests that the
     volume's block device has not completed. For a volume in a file the kernel
     counts data in whole MiB, and has no queue. On a terminal the table is
-    redrawn, else each interval prints one. Ends with Ctrl-C.
+    redrawn and fits into it, else each interval prints one. Ends with Ctrl-C.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -51,7 +55,8 @@ class Top(command.Command):
             '--sort', choices=sorted(rates.ORDERS), default='bytes',
             help='order of the exports; default: bytes')
         parser.add_argument('--long', action='store_true',
-                            help='show whole names')
+                            help='show whole names, as far as a terminal has '
+                            'room for them')
         arguments.add(parser)
         return parser
 
@@ -75,17 +80,24 @@ class Top(command.Command):
     def _show(self, looker: 'Looker', before: rates.Sample,
               after: rates.Sample, parsed: argparse.Namespace) -> None:
         stdout = self.app.stdout
-        is_terminal = stdout.isatty()
         found = rates.ordered(rates.between(before, after), parsed.sort)
-        lines = [_head(found, before, after), '',
-                 *_table(found, looker.initiators, parsed.long)]
-        if is_terminal:
-            height = shutil.get_terminal_size().lines
-            if len(lines) > height - 1:
-                more = len(found) - (height - _OTHER_LINES - 1)
-                lines[height - 2:] = [f'... and {more} more']
-            stdout.write(_CLEAR)
-        stdout.write('\n'.join(lines) + ('\n' if is_terminal else '\n\n'))
+        head = [*_head(found, before, after), '']
+        if not stdout.isatty():
+            text = '\n'.join([*head, *_table(found, looker.initiators,
+                                             parsed.long)]) + '\n\n'
+        else:
+            columns, height = shutil.get_terminal_size()
+            room = height - 1 - _LINES_BEFORE  # the cursor has the last line
+            more = []
+            if len(found) > room:
+                shown = max(room - 1, 0)
+                more = [f'... and {len(found) - shown} more']
+                found = found[:shown]
+            lines = [*head, *_table(found, looker.initiators, parsed.long,
+                                    columns), *more][:max(height - 1, 1)]
+            text = _CLEAR + ''.join(
+                f'{tables.beginning(line, columns)}\n' for line in lines)
+        stdout.write(text)
         stdout.flush()
 
 
@@ -143,27 +155,52 @@ class Looker:
 
 
 def _head(found: Sequence[rates.Rate], before: rates.Sample,
-          after: rates.Sample) -> str:
+          after: rates.Sample) -> tuple[str, str]:
     now = datetime.datetime.now().isoformat(' ', 'seconds')
-    return (f'{now}  {after.at_s - before.at_s:.1f} s  {len(found)} exports  '
-            f'{after.sessions} sessions  '
-            f'{sum(r.commands or 0 for r in found):.0f} cmd/s  '
-            f'{tables.size(sum(r.read or 0 for r in found))}/s read  '
-            f'{tables.size(sum(r.written or 0 for r in found))}/s written')
+    commands = sum(r.commands or 0 for r in found)
+    read = tables.size(sum(r.read or 0 for r in found))
+    written = tables.size(sum(r.written or 0 for r in found))
+    return (
+        (f'{now}  {after.at_s - before.at_s:.1f} s  {len(found)} exports  '
+         f'{after.sessions} sessions'),
+        f'{commands:.0f} cmd/s  {read}/s read  {written}/s written')
 
 
 def _table(found: Sequence[rates.Rate],
-           initiators: dict[rates.Key, list[str]], is_long: bool
-           ) -> Iterator[str]:
+           initiators: dict[rates.Key, list[str]], is_long: bool,
+           columns: int | None = None) -> Iterator[str]:
+    """Yield the lines of the table.
+
+    :param columns: of the terminal.
+    """
     rows = [_NAMES, *(_row(r, initiators.get((r.backend, r.volume_id), []),
                            is_long) for r in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = {name: max(map(tables.width, cells)) for name, cells in zip(
+        _NAMES, zip(*rows, strict=True), strict=True)}
+    if columns is not None:
+        _narrow(widths, columns)
     for row in rows:
-        yield '  '.join(
-            cell.ljust(width) if name in ('VOLUME', 'INITIATOR', 'BACKEND')
-            else cell.rjust(width)
-            for name, cell, width in zip(_NAMES, row, widths, strict=True)
-            ).rstrip()
+        yield _BETWEEN.join(
+            _cell(name, text, widths[name])
+            for name, text in zip(_NAMES, row, strict=True)).rstrip()
+
+
+def _narrow(widths: dict[str, int], columns: int) -> None:
+    """Make columns of the table narrower, until they fit or cannot be."""
+    over = (sum(widths.values()) + len(_BETWEEN) * (len(widths) - 1)
+            - columns)
+    for name, narrowest in _NARROWEST.items():
+        less = max(min(over, widths[name] - narrowest), 0)
+        widths[name] -= less
+        over -= less
+
+
+def _cell(name: str, text: str, width: int) -> str:
+    """Return a text in the width of its column."""
+    cut = tables.ending if name == 'INITIATOR' else tables.beginning
+    text = cut(text, width)
+    space = ' ' * (width - tables.width(text))
+    return text + space if name in _LEFT else space + text
 
 
 def _row(rate: rates.Rate, initiators: list[str], is_long: bool

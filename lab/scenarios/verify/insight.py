@@ -121,4 +121,4 @@ def check_top(printed: str, busy: str, idle: str, told: float) -> str:
     # speed.
     expect(told / 2 < rate < told * 20, f'{told:.1f} records/s: {printed}')
     expect(still == 0, f'the idle volume is used: {printed}')
-    return '; '.join((lines[0], re.sub(' +', ' ', ' '.join(rows[busy]))))
+    return '; '.join((*lines[:2], re.sub(' +', ' ', ' '.join(rows[busy]))))

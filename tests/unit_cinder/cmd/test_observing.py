@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 import re
 from unittest import mock
+import uuid
 
 import yaml
 
 from mydriver import model
-from mydriver.cmd import exports, top
+from mydriver.cmd import exports, rates, tables, top
 from mydriver.target import statistics
 from mydriver.target.journal import sqlite as journals
 from tests.fakes import commands, kernel_tree
@@ -292,13 +293,13 @@ class TopTest(ObservingTestCase):
         self.fill()
         self.work = self.busy
         out = self.run_top('disks')
-        self.assertRegex(out, '2.0 s  2 exports  1 sessions  100 cmd/s  0B/s '
+        self.assertRegex(out, '2.0 s  2 exports  1 sessions\n100 cmd/s  0B/s '
                          'read  512K/s written')
         lines = out.splitlines()
         self.assertEqual('VOLUME INITIATOR CMD/S READ/S WRITE/S QUEUE BACKEND',
-                         ' '.join(lines[2].split()))
-        self.assertEqual('00000000-0000 01:host 100 0B 512K 31 disks',
                          ' '.join(lines[3].split()))
+        self.assertEqual('00000000-0000 01:host 100 0B 512K 31 disks',
+                         ' '.join(lines[4].split()))
         self.assert_narrow(out)
 
     def test_a_table_each_interval(self):
@@ -307,15 +308,85 @@ class TopTest(ObservingTestCase):
         self.assertEqual(3, out.count('VOLUME'))
         self.assertNotIn('\x1b', out)
 
-    def test_a_terminal_is_redrawn(self):
-        self.fill()
-        size = os.terminal_size((100, 5))
+    def redrawn(self, columns, height, *argv):
+        """Return the lines that a terminal gets."""
+        size = os.terminal_size((columns, height))
         with mock.patch('shutil.get_terminal_size', return_value=size), \
                 mock.patch.object(io, 'StringIO', Terminal):
-            out = self.run_top('disks')
+            out = self.run_top(*argv)
         self.assertTrue(out.startswith('\x1b[H\x1b[J'))
-        self.assertLess(out.count('\n'), 5)
-        self.assertIn('... and 2 more', out)
+        lines = out[len('\x1b[H\x1b[J'):].splitlines()
+        self.assertLess(len(lines), max(height, 2), out)
+        self.assertLessEqual(max(map(tables.width, lines)), columns, out)
+        return lines
+
+    def fill_more(self, count):
+        """Make exports as well, all of which are very busy."""
+        ids = [str(uuid.UUID(int=(9 + n) << 96)) for n in range(count)]
+        journal = journals.SqliteJournal(self.backend.journal_path, 'test')
+        for n, volume_id in enumerate(ids, 2):
+            journal.add_export(volume_id, model.BackingDevice(
+                'iblock', f'/dev/disks/volume-{volume_id}', 1 << 30), TARGET)
+            journal.add_mapping(volume_id, model.Iqn(LONG), read_only=False,
+                                mutual=False)
+            self.tree.export(str(TARGET), n, 'disks', volume_id,
+                             device=(253, n + 10), io=(0, 0, 0))
+            self.tree.disk((253, n + 10))
+        journal.close()
+
+        def work():
+            for n, _ in enumerate(ids, 2):
+                self.tree.count(
+                    self.tree.tpg(str(TARGET))
+                    / f'lun/lun_{n}/statistics/scsi_tgt_port', 'in_cmds',
+                    (2 * 104870 * n, 0, 0))
+                self.tree.disk((253, n + 10), read_sectors=n << 18,
+                               written_sectors=n << 18, in_flight=n << 10)
+        self.work = work
+        return ids
+
+    def test_a_terminal_is_redrawn(self):
+        self.fill()
+        self.assertIn('... and 2 more', self.redrawn(100, 6))
+
+    def test_many_exports_on_a_terminal(self):
+        self.fill()
+        busiest = self.fill_more(39)[-1]
+        lines = self.redrawn(80, 24)
+        self.assertRegex(lines[0], r' 2\.0 s  41 exports  1 sessions\Z')
+        self.assertRegex(lines[1], r'cmd/s .* written\Z')
+        self.assertTrue(lines[4].startswith(busiest[:13]), lines)
+        self.assertEqual((23, '... and 23 more'), (len(lines), lines[-1]))
+
+    def test_terminals_of_any_size(self):
+        self.fill()
+        self.fill_more(3)
+        for columns in (1, 20, 57, 63, 80, 81, 300):
+            for height in (1, 2, 4, 5, 6, 7, 24):
+                for argv in ((), ('--long',)):
+                    self.redrawn(columns, height, *argv)
+
+    def test_columns_give_way(self):
+        rate = rates.Rate('production-fast', FIRST, 104870, 99 << 20,
+                          99 << 20, 12345)
+        key = 'production-fast', FIRST
+        for columns, volume, who, backend in (
+                (81, '00000000-0000', '..ng-name-of-a-host-07', 'production'),
+                (80, '00000000-0000', '..ng-name-of-a-host-07', 'productio'),
+                (76, '00000000-0000', '..-name-of-a-host-07', 'product'),
+                (64, '00000000', '..f-a-host-07', 'product')):
+            _, row = top._table([rate], {key: [f'{LONG}-07']}, False, columns)
+            self.assertEqual(
+                [volume, who, '104870', '99.0M', '99.0M', '12345', backend],
+                row.split(), columns)
+
+    def test_what_is_no_terminal_has_no_width(self):
+        self.fill()
+        self.fill_more(30)
+        size = os.terminal_size((40, 5))
+        with mock.patch('shutil.get_terminal_size', return_value=size):
+            out = self.run_top('--long')
+        self.assertEqual(30, out.count(LONG))
 
     def test_long_and_sort(self):
         self.fill()

@@ -45,6 +45,18 @@ class TablesTest(unittest.TestCase):
                 ('\x9b31m', '\\x9b31m'), ('caf\u00e9', 'caf\u00e9')):
             self.assertEqual(shown, tables.safe(text))
 
+    def test_what_fits_into_a_terminal(self):
+        for text, columns, begins, ends in (
+                ('host-7', 6, 'host-7', 'host-7'),
+                ('host-7', 4, 'host', '..-7'),
+                ('host-7', 0, '', '..'),
+                ('\u540d\u524d', 4, '\u540d\u524d', '\u540d\u524d'),
+                ('\u540d\u524d', 3, '\u540d', '..'),
+                ('cafe\u0301s', 4, 'cafe\u0301', '..e\u0301s')):
+            self.assertEqual((begins, ends), (
+                tables.beginning(text, columns),
+                tables.ending(text, columns)), (text, columns))
+
     @hypothesis.given(hostile.text)
     @hostile.FUZZ
     def test_any_text(self, text):

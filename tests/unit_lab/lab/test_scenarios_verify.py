@@ -125,7 +125,8 @@ class TopTest(unittest.TestCase):
     def printed(self, rows):
         """Return a table as ``top --long`` prints it."""
         return '\n'.join((
-            '2026-11-27 06:00:00  10.0 s  2 exports  1 sessions  40 cmd/s',
+            '2026-11-27 06:00:00  10.0 s  2 exports  1 sessions',
+            '40 cmd/s  0B/s read  0B/s written',
             '', 'VOLUME  INITIATOR  CMD/S  READ/S  WRITE/S  QUEUE  BACKEND',
             *(f'{v}  iqn.x  {rate}  0  0    mydriver' for v, rate in rows)))
 

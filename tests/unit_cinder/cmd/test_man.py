@@ -9,10 +9,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
+from cliff import display
 from oslo_upgradecheck import upgradecheck
 
-from mydriver.cmd import main, upgrade_check
+from mydriver.cmd import main, setup, trace, upgrade_check
+from mydriver.doctor import findings
 
 SOURCE = Path(__file__).resolve().parents[3] / 'doc' / 'source'
 _INDEX = 'x\n=\n\n.. toctree::\n   :glob:\n\n   man/*\n'
@@ -42,6 +45,31 @@ class ManTest(unittest.TestCase):
         for name in named:
             self.assertTrue({name, name.partition(' ')[0]}
                             & {*main.COMMANDS, 'complete', 'help'}, name)
+
+    def test_every_exit_status_has_an_entry(self):
+        statuses = {setup.SAME, setup.DIFFERS, setup.ERROR, trace.FAILED,
+                    *findings.WORDS, 130, 141}
+        section = (SOURCE / 'man' / 'mydriver.rst').read_text().partition(
+            'Exit status\n=')[2].partition('\nFiles\n')[0]
+        self.assertEqual(statuses, {
+            int(status) for term in re.findall(r'^(\d.*)\n    ', section, re.M)
+            for status in term.split(', ')})
+
+    def test_formats_that_are_promised(self):
+        page = (SOURCE / 'man' / 'mydriver.rst').read_text()
+        at = page.index('Commands that print a table accept')
+        promised = set(re.findall('-f ([a-z]+)', page[at:].partition(
+            '\nExit')[0])) | {'table'}
+        offered = {}
+        for name, value in main.COMMANDS.items():
+            command = main.Entry(name, value).load()
+            if issubclass(command, display.DisplayCommandBase):
+                offered[name] = set(command(mock.Mock(), None)
+                                    ._formatter_plugins.names())
+        self.assertEqual(promised - {'csv'}, offered.pop('export show'))
+        self.assertGreater(len(offered), 4)
+        for name, formats in offered.items():
+            self.assertEqual(promised - {'shell'}, formats, name)
 
     def test_every_check_has_an_entry(self):
         entries = self.entries('mydriver-status')

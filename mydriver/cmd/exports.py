@@ -89,6 +89,7 @@ class List(listing.Listing):
     COLUMNS: tuple[str, ...] = OF_THE_JOURNAL + _OF_THE_KERNEL
     NARROW = ('Backend', 'Volume', 'Size', 'Initiator', 'LUN', 'Read',
               'Written', 'Queue')
+    NARROWEST = {'Backend': 7, 'Volume': 8, 'Initiator': 13}
 
     def rows(self, backend: backends.Backend) -> Iterator[Sequence[Any]]:
         """Yield the lines of a backend, ordered by volume."""

@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from mydriver import exception
 from mydriver.backend import images
-from mydriver.cmd import arguments, backends, gateways
+from mydriver.cmd import arguments, backends, gateways, listing
 from mydriver.target.gateways import factory, gateway, members
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ LOG = logging.getLogger(__name__)
 _PAUSE_S = 5.0
 
 COLUMNS = ('Backend', 'Gateway', 'State', 'Serves')
+#: On a terminal; what tells the targets apart is at the end of their names.
+_NARROWEST = {'Serves': 20}
 
 
 class Gateway(command.Command):
@@ -75,7 +77,7 @@ class List(lister.Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace
-                    ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+                    ) -> tuple[tuple[str, ...], Sequence[Sequence[str]]]:
         """Return the columns and the rows."""
         rows: list[tuple[str, ...]] = []
         for backend in _served(parsed_args):
@@ -83,7 +85,8 @@ class List(lister.Lister):
                 rows += [(backend.name, one.name, _state(one, is_alive),
                           '\n'.join(one.serves) if is_alive else '')
                          for one, is_alive in gateways.look(registry)]
-        return COLUMNS, rows
+        return COLUMNS, (listing.fitted(COLUMNS, rows, _NARROWEST, parsed_args)
+                         if parsed_args.formatter == 'table' else rows)
 
 
 class Drain(command.Command):

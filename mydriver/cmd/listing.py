@@ -2,10 +2,11 @@
 """Base of the commands that list something of each backend."""
 
 import argparse
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+import sys
+from typing import Any, ClassVar
 
-from cliff import lister
+from cliff import lister, utils
 from oslo_log import log as logging
 
 from mydriver import exception
@@ -26,10 +27,13 @@ class Listing(lister.Lister):
     :cvar COLUMNS: what programs and ``--long`` get.
     :cvar NARROW: the columns of the table that people get by default; it fits
         into 100 characters.
+    :cvar NARROWEST: how narrow some of them can get on a terminal, those that
+        give way first.
     """
 
     COLUMNS: tuple[str, ...]
     NARROW: tuple[str, ...]
+    NARROWEST: ClassVar[Mapping[str, int]]
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the argument parser."""
@@ -52,7 +56,7 @@ class Listing(lister.Lister):
         raise NotImplementedError
 
     def take_action(self, parsed_args: argparse.Namespace
-                    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+                    ) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
         """Return the columns and the rows."""
         found: list[Sequence[Any]] = []
         self._wrong = False
@@ -68,7 +72,9 @@ class Listing(lister.Lister):
                 self._wrong = True
         is_narrow = parsed_args.formatter == 'table' and not parsed_args.long
         if is_narrow:
-            return self.NARROW, [tables.blank(self.narrow(r)) for r in found]
+            return self.NARROW, fitted(
+                self.NARROW, [tables.blank(self.narrow(r)) for r in found],
+                self.NARROWEST, parsed_args)
         return self.COLUMNS, [
             tuple(r) if parsed_args.formatter in _WITH_NULL
             else tables.blank(r) for r in found]
@@ -76,3 +82,20 @@ class Listing(lister.Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print the list; return the exit status."""
         return int(super().run(parsed_args)) or int(self._wrong)
+
+
+def fitted(names: Sequence[str], rows: Sequence[Sequence[Any]],
+           narrowest: Mapping[str, int], parsed: argparse.Namespace
+           ) -> list[Sequence[Any]]:
+    """Return the rows of a table, which fit where cliff would wrap them.
+
+    cliff breaks ids and names, each into several lines.
+
+    :param narrowest: see :func:`.tables.give_way`.
+    """
+    columns = parsed.max_width
+    if columns < 1 and (parsed.fit_width or sys.stdout.isatty()):
+        columns = utils.terminal_width() or 0
+    if columns < 1 or parsed.columns:
+        return list(rows)
+    return tables.fit(names, rows, narrowest, columns)

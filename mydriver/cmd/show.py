@@ -2,7 +2,8 @@
 """``mydriver show``: list the exports and their initiators."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mydriver.cmd import backends, exports
 
@@ -22,7 +23,7 @@ class Show(exports.List):
     COLUMNS = COLUMNS
 
     def take_action(self, parsed_args: argparse.Namespace
-                    ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+                    ) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
         """Return the columns and the rows."""
         parsed_args.long = True
         return super().take_action(parsed_args)

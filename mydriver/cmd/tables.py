@@ -6,7 +6,7 @@ that a terminal would obey, or that change the direction of text, are escaped
 in every format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import itertools
 from typing import Any
 import unicodedata
@@ -17,6 +17,8 @@ ID_MAX = 13
 #: How many characters of a name of iSCSI a narrow table shows.
 NAME_MAX = 22
 _TARGET_MAX = 12
+#: Columns of names that differ at the end.
+_AT_THE_END = ('Initiator', 'Target', 'Serves')
 _UNITS = 'BKMGTPE'
 
 
@@ -52,6 +54,49 @@ def ending(text: str, columns: int) -> str:
         return text
     room = max(columns - 2, 0)
     return f'..{beginning(text[::-1], room)[::-1]}'
+
+
+def give_way(widths: dict[str, int], narrowest: Mapping[str, int], room: int
+             ) -> None:
+    """Make columns narrower, one after the other, until all fit.
+
+    :param widths: of all columns; changed.
+    :param narrowest: of the columns that give way, the first one first.
+    :param room: what the sum should be; it is more if they cannot give way.
+    """
+    over = sum(widths.values()) - room
+    for name, least in narrowest.items():
+        less = max(min(over, widths[name] - least), 0)
+        widths[name] -= less
+        over -= less
+
+
+def fit(names: Sequence[str], rows: Sequence[Sequence[Any]],
+        narrowest: Mapping[str, int], columns: int) -> list[Sequence[Any]]:
+    """Return the rows of a table in as many columns as a terminal has.
+
+    If shorter values are not enough, they are left as they are, and cliff
+    continues them in more lines.
+
+    :param names: of all columns.
+    :param narrowest: see :func:`give_way`.
+    """
+    widths = {name: max(map(width, (name, *(
+        line for row in rows for line in str(row[n]).split('\n')))))
+        for n, name in enumerate(names)}
+    room = columns - 3 * len(names) - 1  # spaces and rules
+    give_way(widths, narrowest, room)
+    if sum(widths.values()) > room:
+        return list(rows)
+    return [tuple(_cut(name, cell, widths[name]) if name in narrowest
+                  else cell for name, cell in zip(names, row, strict=True))
+            for row in rows]
+
+
+def _cut(name: str, text: str, columns: int) -> str:
+    """Return what tells the lines of a text from others."""
+    cut = ending if name in _AT_THE_END else beginning
+    return '\n'.join(cut(line, columns) for line in text.split('\n'))
 
 
 def short_id(volume_id: str) -> str:

@@ -178,21 +178,12 @@ def _table(found: Sequence[rates.Rate],
     widths = {name: max(map(tables.width, cells)) for name, cells in zip(
         _NAMES, zip(*rows, strict=True), strict=True)}
     if columns is not None:
-        _narrow(widths, columns)
+        tables.give_way(widths, _NARROWEST, columns - len(_BETWEEN)
+                        * (len(widths) - 1))
     for row in rows:
         yield _BETWEEN.join(
             _cell(name, text, widths[name])
             for name, text in zip(_NAMES, row, strict=True)).rstrip()
-
-
-def _narrow(widths: dict[str, int], columns: int) -> None:
-    """Make columns of the table narrower, until they fit or cannot be."""
-    over = (sum(widths.values()) + len(_BETWEEN) * (len(widths) - 1)
-            - columns)
-    for name, narrowest in _NARROWEST.items():
-        less = max(min(over, widths[name] - narrowest), 0)
-        widths[name] -= less
-        over -= less
 
 
 def _cell(name: str, text: str, width: int) -> str:

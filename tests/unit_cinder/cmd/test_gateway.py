@@ -34,6 +34,19 @@ class ListTest(GatewaysTestCase):
             ('fast', 'gw1', 'up', '')],
             [tuple(r[c] for c in gateway_command.COLUMNS) for r in rows])
 
+    def test_a_terminal_of_80_columns(self):
+        with Beating(self.registry(), 'gateway1.example.net', str(ONE),
+                     str(TWO)):
+            for columns, shown in ((80, f'| ..{str(ONE)[-33:]} |'),
+                                   (120, str(ONE))):
+                _, out, _ = self.run_command('gateway list', 'ceph',
+                                             '--max-width', str(columns))
+                lines = out.splitlines()
+                self.assertEqual(6, len(lines), out)
+                self.assertLessEqual(len(lines[0]), columns)
+                self.assertIn(shown, lines[3])
+                self.assertEqual(columns == 120, str(ONE) in out, out)
+
     def test_without_gateways_it_is_empty(self):
         self.assertEqual((0, []), self.rows('gateway list', 'ceph')[:2])
 

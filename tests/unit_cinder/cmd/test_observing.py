@@ -21,6 +21,7 @@ from tests.fakes.commands import FIRST, HOST, NOBODY, SECOND, TARGET
 from tests.fakes.gateways.commands import ONE, GatewaysTestCase
 
 MIB = 1 << 20
+USUAL = model.Iqn('iqn.1993-08.org.debian:01:7c1f0c9d2a3b')
 LONG = 'iqn.1993-08.org.debian:01:' + 'a-very-long-name-of-a-host' * 5
 
 
@@ -47,6 +48,17 @@ class ObservingTestCase(commands.CommandTestCase):
         status, out, err = self.run_command(*argv, '-f', 'json')
         self.assertEqual(0, status, err)
         return json.loads(out)
+
+    def on_a_terminal(self, columns, *argv):
+        """Return a table, which has one line for each row."""
+        with mock.patch('cliff.utils.terminal_width', return_value=columns):
+            status, out, err = self.run_command(*argv, '--fit-width')
+        self.assertEqual(0, status, err)
+        lines = out.splitlines()
+        self.assertLessEqual(max(map(len, lines)), columns, out)
+        _, rows, _ = self.run_command(*argv, '-f', 'value')
+        self.assertEqual(len(rows.splitlines()), len(lines) - 4, out)
+        return out
 
     def assert_narrow(self, out):
         self.assertLessEqual(max(map(len, out.splitlines())), 100, out)
@@ -92,6 +104,23 @@ class ExportListTest(ObservingTestCase):
         self.assert_narrow(out)
         self.assertRegex(out, r'disks +\| 00000000-0000 +\| 1.0G +\| 01:host '
                          r'+\| +1 \| 10.0M \| 2.0G +\| +5 ')
+
+    def test_a_terminal_of_80_columns(self):
+        self.fill()
+        journal = journals.SqliteJournal(self.backend.journal_path, 'test')
+        journal.add_mapping(SECOND, USUAL, read_only=False, mutual=False)
+        journal.close()
+        self.tree.mapping(str(TARGET), str(USUAL), 1, 1,
+                          (9, 28979, 99 << 10))
+        self.assertIn(' | 00000000-0000 | ',
+                      self.on_a_terminal(100, 'export', 'list'))
+        out = self.on_a_terminal(80, 'export', 'list')
+        self.assertIn('| disks   | 00000000- | 1.0G | 01:7c1f0c9d2a3b |   1 | '
+                      '28.3G | 99.0G   ', out)
+        self.assertIn(USUAL.name[-15:], self.on_a_terminal(
+            60, 'export', 'list', '-c', 'Initiator'))
+        _, out, _ = self.run_command('export', 'list')
+        self.assertIn(' | 00000000-0000 | ', out)
 
     def test_long(self):
         self.fill()
@@ -195,6 +224,18 @@ class SessionListTest(ObservingTestCase):
         self.assertEqual(0, status)
         self.assert_narrow(out)
         self.assertEqual(3, out.count('disks-0'))
+
+    def test_a_terminal_of_80_columns(self):
+        self.fill()
+        self.tree.mapping(str(TARGET), str(USUAL), 1, 0,
+                          (1 << 31, 999 << 30, 999 << 30))
+        self.tree.session(str(TARGET), str(USUAL), address='203.0.113.111')
+        out = self.on_a_terminal(80, 'session', 'list')
+        self.assertIn(' disks-0 | 01:7c1f0c9d2a3b | ', out)
+        self.tree.mapping(str(TARGET), LONG, 1, 0)
+        self.tree.session(str(TARGET), LONG, address='203.0.113.111')
+        out = self.on_a_terminal(80, 'session', 'list')
+        self.assertRegex(out, r' disks-0 +\| \.\.[a-z-]+host +\| ')
 
     def test_nobody(self):
         self.fill()

@@ -57,6 +57,20 @@ class TablesTest(unittest.TestCase):
                 tables.beginning(text, columns),
                 tables.ending(text, columns)), (text, columns))
 
+    def test_what_gives_way(self):
+        row = 'production', 'iqn.2010-10.org.example:7', 12
+        names, narrowest = ('Backend', 'Target', 'LUN'), {
+            'Backend': 7, 'Target': 8}
+        for columns, backend, target in (
+                (48, *row[:2]), (47, 'productio', row[1]),
+                (44, 'product', '...2010-10.org.example:7'),
+                (28, 'product', '..mple:7'), (27, *row[:2])):
+            self.assertEqual([(backend, target, 12)], tables.fit(
+                names, [row], narrowest, columns), columns)
+        self.assertEqual([], tables.fit(names, [], narrowest, 80))
+        self.assertEqual([('', 'a..\n..mple:77', '')], tables.fit(
+            names, [('', 'a..\nexample:77', '')], narrowest, 29))
+
     @hypothesis.given(hostile.text)
     @hostile.FUZZ
     def test_any_text(self, text):

@@ -129,8 +129,9 @@ class Looker:
                                    for t in targets)
                 its_exports = {
                     (backend.name, seen.volume_id): seen
-                    for seen in statistics.HOST.exports(
-                        targets, pool.backstore_prefix(backend.name))}
+                    for seen in statistics.by_volume(statistics.HOST.exports(
+                        targets, pool.backstore_prefix(backend.name))
+                        ).values()}
             except exception.MyDriverError as e:
                 if backend.name not in self.failed:
                     LOG.error('Backend %s: %s', backend.name, e)

@@ -169,6 +169,8 @@ def _activate(root: roots.Root, made: manifest.Manifest,
         print(f'{change.state.value}: {change.path}', file=out)
     for change in done.kept:
         print(f'kept: {change.path}: {change.state.value}', file=out)
+    for path in done.copies:
+        print(f'kept: copy of an earlier file: {path}', file=out)
     status = DIFFERS if done.kept else SAME
     if made.activated:
         print('Nothing to do: all other files are up to date.' if done.kept

@@ -26,7 +26,9 @@ _KEPT = {
     State.FOREIGN: ('was not made by mydriver setup, and differs', ''),
 }
 _WORDS = {State.ABSENT: 'is missing', State.OURS: 'is out of date',
-          State.OBSOLETE: 'is no longer needed'}
+          State.OBSOLETE: 'is no longer needed',
+          State.RESTORE: 'is no longer needed; what was there before has to '
+          'come back'}
 
 
 def _setup_files(host: Host) -> Iterator[Found]:

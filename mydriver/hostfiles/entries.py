@@ -83,9 +83,20 @@ def write(folder: int, name: str, content: bytes, mode: int,
 
 def remove(folder: int, name: str) -> None:
     """Remove a file, and what an interrupted :func:`write` left of it."""
-    unlink(folder, _temporary(name))
+    tidy(folder, name)
     unlink(folder, name)
     sync(folder)
+
+
+def tidy(folder: int, name: str) -> None:
+    """Remove what an interrupted :func:`write` left of a file.
+
+    Where it left nothing, the filesystem may be read-only.
+    """
+    new = _temporary(name)
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(new, dir_fd=folder, follow_symlinks=False)
+        os.unlink(new, dir_fd=folder)
 
 
 def unlink(folder: int, name: str) -> None:

@@ -7,6 +7,7 @@ import posixpath
 
 from mydriver.hostfiles import (
     catalogue,
+    copies,
     enabling,
     entries,
     manifest,
@@ -23,10 +24,12 @@ class Done:
 
     :param changed: the changes that were made.
     :param kept: those that were not, since somebody has changed the file.
+    :param copies: copies that were made, or that --remove will not put back.
     """
 
     changed: list[planning.Change]
     kept: list[planning.Change]
+    copies: list[str]
 
 
 def install(root: roots.Root, made: manifest.Manifest,
@@ -49,8 +52,7 @@ def install(root: roots.Root, made: manifest.Manifest,
     changes = planning.plan(root, made, files)
     if not force:
         planning.refuse_foreign(root, changes)
-    kept = [c for c in changes if c.state is State.CHANGED
-            and (c.wanted is None or not force)]
+    kept = [c for c in changes if c.state is State.CHANGED and not force]
     to_do = [c for c in changes if c.differs and c not in kept]
     absent = _absent(root, [posixpath.dirname(c.path) for c in to_do
                             if c.wanted is not None] + list(folders))
@@ -60,20 +62,50 @@ def install(root: roots.Root, made: manifest.Manifest,
         if change.wanted and posixpath.dirname(
                 change.path) == catalogue.SUDOERS:
             privsep.check(change.wanted.content)
-    _prepare(root, made, to_do, absent)
+        original = _original(made, change)
+        if original is not None:
+            copies.check(root, made, change.path, original, change.found)
+    copied = _prepare(root, made, to_do, absent)
+    for path in made.files:
+        root.tidy(path)
     for folder in absent:
         root.make_folder(folder, _mode(folder))
     for change in to_do:
-        if change.wanted is None:
+        original = _original(made, change)
+        if original is not None:
+            copies.put_back(root, made, change.path, original)
+        elif change.wanted is None:
             root.remove(change.path)
         else:
             root.write(change.path, change.wanted.content,
                        change.wanted.mode)
-    enabling.forget(root, [c.path for c in changes if c.wanted is None
-                           and c not in kept])
-    _forget(made, changes)
+    ended = [c for c in changes if c.wanted is None and c not in kept]
+    enabling.forget(root, [c.path for c in ended
+                           if _original(made, c) is None])
+    changed = [_told(made, c) for c in to_do]
+    for change in ended:
+        entry = made.files.pop(change.path)
+        copied.update(b.path for b in entry.backups if b != entry.original)
+    _forget(made)
     made.save(root)
-    return Done(to_do, kept)
+    return Done(changed, kept, sorted(copied))
+
+
+def _original(made: manifest.Manifest, change: planning.Change
+              ) -> manifest.Backup | None:
+    """Return what comes back in place of a file that is not needed."""
+    return (made.files[change.path].original if change.wanted is None
+            else None)
+
+
+def _told(made: manifest.Manifest, change: planning.Change
+          ) -> planning.Change:
+    """Return a change that was made, with what became of the file."""
+    if change.wanted is not None:
+        return change
+    return dataclasses.replace(
+        change, state=State.RESTORE if _original(made, change)
+        else State.OBSOLETE)
 
 
 def _absent(root: roots.Root, folders: Sequence[str]) -> list[str]:
@@ -90,11 +122,15 @@ def _mode(folder: str) -> int:
 
 
 def _prepare(root: roots.Root, made: manifest.Manifest,
-             to_do: Sequence[planning.Change], absent: Sequence[str]) -> None:
-    """Record what is about to be done, and copy what is overwritten."""
-    forced = [c for c in to_do
-              if c.state in (State.FOREIGN, State.CHANGED)]
-    own = root.missing(manifest.BACKUPS if forced else manifest.FOLDER)
+             to_do: Sequence[planning.Change], absent: Sequence[str]
+             ) -> set[str]:
+    """Record what is about to be done, and copy what is overwritten.
+
+    :returns: paths of the copies.
+    """
+    lost = {c.path: c.found for c in to_do
+            if c.found is not None and _is_lost(made, c)}
+    own = root.missing(manifest.BACKUPS if lost else manifest.FOLDER)
     if root.is_folder(manifest.FOLDER) and not any(
             n.endswith('.json') for n in root.names(manifest.FOLDER)):
         # An interrupted call has made them without recording it.
@@ -104,36 +140,30 @@ def _prepare(root: roots.Root, made: manifest.Manifest,
     for folder in own:
         root.make_folder(folder, _mode(folder))
     made.folders = sorted({*made.folders, *own, *absent})
-    for change in forced:
-        _copy(root, made, change)
+    copied = {copies.keep(root, made, path, found)
+              for path, found in lost.items()}
     for change in to_do:
+        entry = made.files.setdefault(change.path, manifest.Entry(0, ''))
         if change.wanted is not None:
-            entry = made.files.setdefault(change.path, manifest.Entry(0, ''))
             entry.mode = change.wanted.mode
             entry.sha256 = entries.digest(change.wanted.content)
+        if change.wanted is not None or change.path in lost:
             entry.before = change.found.sha256 if change.found else None
     made.save(root)
+    return {path for path in copied if path is not None}
 
 
-def _copy(root: roots.Root, made: manifest.Manifest, change: planning.Change
-          ) -> None:
-    """Copy a file that is about to be overwritten."""
-    found = change.found
-    if found is None:
-        return
-    entry = made.files.setdefault(change.path, manifest.Entry(
-        found.mode, found.sha256))
-    path = manifest.backup_path(made.kind, change.path, len(entry.backups))
-    root.write(path, found.content, found.mode)
-    entry.backups.append(manifest.Backup(
-        path, found.sha256, found.mode, found.uid, found.gid))
+def _is_lost(made: manifest.Manifest, change: planning.Change) -> bool:
+    """Tell whether a change overwrites what nobody could make again."""
+    if change.state in (State.FOREIGN, State.CHANGED):
+        return True
+    entry = made.files.get(change.path)
+    original = entry.original if entry is not None else None
+    return bool(change.wanted and change.found and original
+                and original.sha256 == change.found.sha256)
 
 
-def _forget(made: manifest.Manifest, changes: Sequence[planning.Change]
-            ) -> None:
-    """Forget what was there before, and files that are not needed."""
-    for change in changes:
-        if change.wanted is None and change.state is not State.CHANGED:
-            made.files.pop(change.path, None)
+def _forget(made: manifest.Manifest) -> None:
+    """Forget what was there before."""
     for entry in made.files.values():
         entry.before = None

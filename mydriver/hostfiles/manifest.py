@@ -28,10 +28,14 @@ FOLDER_MODES = {BACKUPS: 0o700}
 _VERSION = 1
 _SHA256 = re.compile(r'[0-9a-f]{64}')
 
+#: A copy of a file of ours that somebody had changed. Its name tells, so that
+#: earlier releases can read the record.
+_EDITED = re.compile(r'[a-z]+-edited-')
+
 
 @dataclasses.dataclass(slots=True)
 class Backup:
-    """A file that was there before one of ours.
+    """A copy of a file that was overwritten.
 
     :param path: where the copy is.
     :param sha256: digest of its content.
@@ -55,13 +59,24 @@ class Entry:
     :param sha256: digest of its content.
     :param before: digest that it may still have if the command was
         interrupted; None after it was not, and for new files.
-    :param backups: what was there before, the oldest first.
+    :param backups: copies of what was overwritten, the oldest first.
     """
 
     mode: int
     sha256: str
     before: str | None = None
     backups: list[Backup] = dataclasses.field(default_factory=list)
+
+    @property
+    def original(self) -> Backup | None:
+        """What was there before ours; None for nothing.
+
+        Earlier releases did not mark copies of changed files of ours; the
+        first one of theirs counts as what was there before.
+        """
+        first = self.backups[0] if self.backups else None
+        return (first if first and not _EDITED.match(
+            posixpath.basename(first.path)) else None)
 
     def made(self, sha256: str) -> bool:
         """Tell whether a content is one that we wrote or meant to replace."""
@@ -143,13 +158,15 @@ def load(root: roots.Root, kind: str) -> Manifest | None:
             'away: the files that it names are left alone then.') from e
 
 
-def backup_path(kind: str, path: str, number: int) -> str:
-    """Return where the copy of a file is kept.
+def backup_path(kind: str, path: str, number: int, is_edited: bool) -> str:
+    """Return where a copy of a file can be kept.
 
-    :param number: how many there are already.
+    :param number: tells it from others of the file.
+    :param is_edited: it is one of ours that somebody has changed.
     """
     name = urllib.parse.quote(path, safe='')
-    return f'{BACKUPS}/{kind}-{number}-{name}'
+    mark = 'edited-' if is_edited else ''
+    return f'{BACKUPS}/{kind}-{mark}{number}-{name}'
 
 
 def _options(found: dict[str, Any]) -> dict[str, Any]:

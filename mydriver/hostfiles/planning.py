@@ -22,6 +22,8 @@ class State(enum.Enum):
     OURS = 'update'
     #: It is no longer needed, and unchanged.
     OBSOLETE = 'remove'
+    #: It is no longer needed, and something was there before it.
+    RESTORE = 'restore'
     #: It is ours, and somebody has changed it.
     CHANGED = 'changed by somebody'
     #: It is not ours.
@@ -72,11 +74,16 @@ def _change(path: str, wanted: catalogue.HostFile | None,
 
 def _state(wanted: catalogue.HostFile | None, found: entries.Found | None,
            entry: manifest.Entry | None) -> State:
+    original = entry.original if entry is not None else None
+    end = State.OBSOLETE if original is None else State.RESTORE
     if found is None:
-        return State.ABSENT if wanted else State.SAME
+        if wanted is None:
+            return State.SAME if original is None else end
+        return State.ABSENT
     ours = entry is not None and entry.made(found.sha256)
     if wanted is None:
-        return State.OBSOLETE if ours else State.CHANGED
+        is_back = original is not None and original.sha256 == found.sha256
+        return end if ours or is_back else State.CHANGED
     if (found.content, found.mode) == (wanted.content, wanted.mode):
         return State.SAME
     if ours or (entry is not None and found.content == wanted.content):
@@ -86,6 +93,9 @@ def _state(wanted: catalogue.HostFile | None, found: entries.Found | None,
 
 def diff(change: Change) -> Iterator[str]:
     """Yield the lines of a unified diff, without line ends."""
+    if change.state is State.RESTORE:
+        yield f'{change.path}: what was there before comes back'
+        return
     old, new = change.found, change.wanted
     if old is None and new is not None:
         yield f'new file {change.path}, mode {new.mode:04o}'

@@ -2,10 +2,8 @@
 """Take back what was put in place."""
 
 import dataclasses
-import posixpath
 
-from mydriver import exception
-from mydriver.hostfiles import choices, enabling, manifest
+from mydriver.hostfiles import choices, copies, enabling, manifest
 from mydriver.hostfiles import root as roots
 
 
@@ -39,46 +37,29 @@ def remove(root: roots.Root, made: manifest.Manifest, force: bool = False
     result = Removed([], [], [], [])
     gone = []
     for path, entry in sorted(made.files.items()):
+        root.tidy(path)
         found = root.read(path)
-        original = entry.backups[0] if entry.backups else None
+        original = entry.original
         is_back = bool(found and original
                        and found.sha256 == original.sha256)
         if found and not (force or is_back or entry.made(found.sha256)):
             result.kept.append(path)
             continue
         if original is not None:
-            _restore(root, made, path, original, is_back)
+            copies.put_back(root, made, path, original)
             result.restored.append(path)
-            result.copies.extend(b.path for b in entry.backups[1:])
         else:
             root.remove(path)
             gone.append(path)
             result.removed.extend([path] if found else [])
         del made.files[path]
     enabling.forget(root, gone)
+    result.copies.extend(copies.left(root, made))
     if made.files:
         made.save(root)
     else:
         _remove_folders(root, made)
     return result
-
-
-def _restore(root: roots.Root, made: manifest.Manifest, path: str,
-             original: manifest.Backup, is_back: bool) -> None:
-    """Put a file back; afterwards its copy is not needed."""
-    if not is_back:
-        copy = root.read(original.path)
-        if copy is None:
-            raise exception.ConfigurationError(
-                path, f'the copy of what was there before, {original.path}, '
-                'is missing', 'Restore the copy, or create the file as it '
-                f'was. To do without, remove {path} from {made.path}.')
-        for folder in root.missing(posixpath.dirname(path)):
-            root.make_folder(folder, 0o755)
-        root.write(path, copy.content, original.mode,
-                   (original.uid, original.gid))
-    # If this is interrupted, the entry tells that the file is back.
-    root.remove(original.path)
 
 
 def _remove_folders(root: roots.Root, made: manifest.Manifest) -> None:

@@ -87,6 +87,19 @@ class Root:
         except OSError as e:
             raise self._error(path, e) from e
 
+    def tidy(self, path: str) -> None:
+        """Remove what an interrupted :meth:`write` left of a file.
+
+        :raises ConfigurationError: when it cannot be removed.
+        """
+        try:
+            with self._folder(posixpath.dirname(path)) as folder:
+                entries.tidy(folder, posixpath.basename(path))
+        except FileNotFoundError:
+            pass  # not even its directory
+        except OSError as e:
+            raise self._error(path, e) from e
+
     def is_folder(self, path: str) -> bool:
         """Tell whether a directory exists.
 

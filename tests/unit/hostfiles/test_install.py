@@ -25,9 +25,19 @@ SUDOERS = '/etc/sudoers.d/mydriver-storage'
 MODULES = '/etc/modules-load.d/mydriver-storage.conf'
 UNIT = f'{catalogue.UNITS}/{catalogue.RESTORE}'
 SAMPLE = '/etc/mydriver/cinder.conf.sample'
+TMPFILES = '/etc/tmpfiles.d/mydriver-storage.conf'
+RULES = f'{catalogue.UDEV}/50-rbd.rules'
+DROPIN = f'{UNIT}.d/lvmthin.conf'
+
+#: Options of a host on which :data:`RULES` and the unit are exchanged.
+GATEWAY = {'store': ['rbd'], 'gateway': True}
+NO_GATEWAY = {'store': ['rbd'], 'gateway': False}
 
 #: What changes a root.
 _CALLS = ('write', 'remove', 'make_folder', 'remove_folder')
+
+#: What these do in turn.
+_STEPS = ('rename', 'mkdir', 'unlink', 'rmdir', 'fsync')
 
 
 class Crash(BaseException):
@@ -106,12 +116,82 @@ class InstallTest(hostroot.SetupTestCase):
         self.assertEqual('mine', self.get(UNIT))
         self.assertIn('\nrbd\n', self.get(MODULES))
 
-    def test_a_changed_file_that_is_not_needed_is_kept(self):
+    def test_a_changed_file_that_is_not_needed(self):
         self.install(store=['lvmthin'])
-        self.put(f'{UNIT}.d/lvmthin.conf', 'mine')
+        self.put(DROPIN, 'mine')
+        done = self.install()
+        self.assertEqual([DROPIN], [c.path for c in done.kept])
         done = self.install(force=True)
-        self.assertEqual([f'{UNIT}.d/lvmthin.conf'],
-                         [c.path for c in done.kept])
+        self.assertEqual([(DROPIN, State.OBSOLETE)],
+                         [(c.path, c.state) for c in done.changed])
+        copy, = done.copies
+        self.assertEqual('mine', self.get(copy))
+        self.assertFalse(self.is_there(DROPIN))
+        done = self.install(force=True)
+        self.assertEqual(([], [], []),
+                         (done.changed, done.kept, done.copies))
+
+    def test_what_was_there_comes_back_when_options_change(self):
+        self.put(RULES, 'theirs', 0o600)
+        before = self.tree()
+        self.install(force=True, **GATEWAY)
+        self.assertIn('SUBSYSTEM', self.get(RULES))
+        done = self.install(**NO_GATEWAY)
+        self.assertIn((RULES, State.RESTORE),
+                      [(c.path, c.state) for c in done.changed])
+        self.assertEqual('theirs', self.get(RULES))
+        self.assertEqual(0o600, self.root.read(RULES).mode)
+        self.assertEqual([], os.listdir(
+            self.folder / manifest.BACKUPS.lstrip('/')))
+        removing.remove(self.root, self.made())
+        self.assertEqual(before, self.tree())
+
+    def test_a_deleted_file_comes_back_as_what_was_there(self):
+        self.put(RULES, 'theirs')
+        self.install(force=True, **GATEWAY)
+        os.unlink(self.folder / RULES.lstrip('/'))
+        self.install(**NO_GATEWAY)
+        self.assertEqual('theirs', self.get(RULES))
+
+    def test_a_changed_file_in_place_of_what_was_there(self):
+        self.put(RULES, 'theirs')
+        self.install(force=True, **GATEWAY)
+        self.put(RULES, 'edited')
+        self.assertEqual([RULES], [
+            c.path for c in self.install(**NO_GATEWAY).kept])
+        done = self.install(force=True, **NO_GATEWAY)
+        self.assertEqual((RULES, State.RESTORE), next(
+            (c.path, c.state) for c in done.changed))
+        copy, = done.copies
+        self.assertEqual(['edited', 'theirs'],
+                         [self.get(copy), self.get(RULES)])
+
+    def test_nothing_is_changed_when_a_copy_is_missing(self):
+        self.put(RULES, 'theirs')
+        self.install(force=True, **GATEWAY)
+        os.unlink(self.folder / self.made().files[RULES].original.path.lstrip(
+            '/'))
+        before = self.tree()
+        with self.assertRaisesRegex(exception.ConfigurationError, 'missing'):
+            self.install(**NO_GATEWAY)
+        self.assertEqual(before, self.tree())
+
+    def test_a_copy_takes_the_place_of_no_other(self):
+        """Not even of one that no record names any more."""
+        self.put(RULES, 'theirs')
+        self.install(force=True, **GATEWAY)
+        orphan = self.made().files[RULES].original.path
+        os.unlink(self.folder / RULES.lstrip('/'))
+        record = self.made()
+        del record.files[RULES]
+        record.save(self.root)
+        self.put(RULES, 'new')
+        done = self.install(force=True, **GATEWAY)
+        self.assertEqual('theirs', self.get(orphan))
+        self.assertEqual(['new'], [self.get(c) for c in done.copies])
+        done = removing.remove(self.root, self.made())
+        self.assertEqual('new', self.get(RULES))
+        self.assertEqual([orphan], done.copies)
 
     def test_files_of_others_are_not_overwritten(self):
         self.put(UNIT, 'theirs')
@@ -234,6 +314,52 @@ class RemoveTest(hostroot.SetupTestCase):
         self.assertEqual([SUDOERS, UNIT], done.restored)
         self.assertEqual(before, self.tree())
 
+    def test_changed_files_of_ours_do_not_come_back(self):
+        self.install()
+        rule = (self.get(SUDOERS)
+                + 'cinder ALL=(root) NOPASSWD: /usr/bin/id\n')
+        self.put(SUDOERS, rule, 0o440)
+        self.put(UNIT, 'edited')
+        copies = self.install(force=True).copies
+        self.assertNotIn('/usr/bin/id', self.get(SUDOERS))
+        done = self.remove()
+        self.assertEqual(([], copies), (done.restored, done.copies))
+        self.assertFalse(self.is_there(SUDOERS))
+        self.assertFalse(self.is_there(UNIT))
+        self.assertEqual([rule, 'edited'], [self.get(c) for c in copies])
+
+    def test_the_first_copy_of_an_earlier_release_comes_back(self):
+        """It did not mark what was there before."""
+        self.put(UNIT, 'theirs')
+        self.install(force=True)
+        self.put(UNIT, 'edited')
+        self.install(force=True)
+        made = self.made()
+        first, second = made.files[UNIT].backups
+        self.assertTrue(first.path.startswith(
+            f'{manifest.BACKUPS}/storage-0-%2F'))
+        unmarked = second.path.replace('-edited-0-', '-1-')
+        (self.folder / second.path.lstrip('/')).rename(
+            self.folder / unmarked.lstrip('/'))
+        second.path = unmarked
+        made.save(self.root)
+        done = self.remove()
+        self.assertEqual(([UNIT], [unmarked]), (done.restored, done.copies))
+        self.assertEqual('theirs', self.get(UNIT))
+
+    def test_mode_and_owner_come_back_with_the_same_content(self):
+        text = next(f for f in catalogue.files(choices.choose(
+            self.KIND, self.OPTIONS)) if f.path == TMPFILES).content.decode()
+        self.put(TMPFILES, text, 0o600)
+        if not os.geteuid():
+            os.chown(self.folder / TMPFILES.lstrip('/'), 1000, 1000)
+        before, found = self.tree(), self.root.read(TMPFILES)
+        self.install(force=True)
+        self.assertEqual(0o644, self.root.read(TMPFILES).mode)
+        self.remove()
+        self.assertEqual(found, self.root.read(TMPFILES))
+        self.assertEqual(before, self.tree())
+
     def test_the_oldest_comes_back_and_the_others_are_named(self):
         self.put(UNIT, 'theirs')
         self.install(force=True)
@@ -277,8 +403,11 @@ class RemoveTest(hostroot.SetupTestCase):
         self.assertEqual(before, self.tree())
 
 
-class CrashTest(hostroot.SetupTestCase):
-    """An end at any point; then the command is run again."""
+class EndTestCase(hostroot.SetupTestCase):
+    """A test in which the command is ended, and run again."""
+
+    #: What is called to change the root, and where.
+    PLACE, CALLS = roots.Root, _CALLS
 
     def setUp(self):
         super().setUp()
@@ -302,9 +431,9 @@ class CrashTest(hostroot.SetupTestCase):
                 return call(*args, **options)
             return changed
 
-        with mock.patch.multiple(roots.Root, **{
-                name: counted(getattr(roots.Root, name))
-                for name in _CALLS}):
+        with mock.patch.multiple(self.PLACE, **{
+                name: counted(getattr(self.PLACE, name))
+                for name in self.CALLS}):
             try:
                 function()
             except Crash:
@@ -331,6 +460,10 @@ class CrashTest(hostroot.SetupTestCase):
                 check(number)
             number += 1
         self.assertGreater(number, 10)
+
+
+class CrashTest(EndTestCase):
+    """An end before any change of a path."""
 
     def test_install_and_install(self):
         self.install(force=True)
@@ -385,6 +518,120 @@ class CrashTest(hostroot.SetupTestCase):
                   lambda: self.install(force=True))
 
 
+class StopTest(EndTestCase):
+    """An end between any two steps, when something is recorded already."""
+
+    PLACE, CALLS = os, _STEPS
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch.object(privsep, 'check'))
+        self.enterContext(mock.patch.object(os, 'fsync'))  # for speed
+
+    def copies(self):
+        """Return what copies there are."""
+        folder = self.folder / manifest.BACKUPS.lstrip('/')
+        return sorted(p.read_text() for p in folder.glob('*'))
+
+    def exchange(self):
+        """Return what changes between two sets of options, as calls."""
+        def prepare():
+            os.unlink(self.folder / UNIT.lstrip('/'))
+            self.put(RULES, 'ONE', 0o600)
+            self.before = self.tree()
+            self.install(force=True, **GATEWAY)
+        return prepare, lambda: self.install(**NO_GATEWAY)
+
+    def remove(self):
+        """Remove everything; all is as it was."""
+        made = manifest.load(self.root, self.KIND)
+        if made is not None:
+            done = removing.remove(self.root, made)
+            self.assertEqual(([], []), (done.kept, done.copies))
+        # Without a record, nobody knows who made what it was in.
+        self.assertEqual(self.before, {
+            p: f for p, f in self.tree().items()
+            if not f'{p}/'.startswith('var/lib/mydriver/')
+            or not f[0].startswith('d')})
+
+    def test_what_comes_back_with_other_options(self):
+        prepare, change = self.exchange()
+
+        def check(_number):
+            done = change()
+            self.assertEqual([], done.kept)
+            self.assertEqual('ONE', self.get(RULES))
+            self.assertNotIn(RULES, self.made().files)
+            self.remove()
+
+        self.each(change, check, prepare)
+
+    def test_what_comes_back_with_other_options_and_remove(self):
+        prepare, change = self.exchange()
+        self.each(change, lambda _number: self.remove(), prepare)
+
+    def test_what_comes_back_while_something_else_is_copied(self):
+        def prepare():
+            self.put(RULES, 'ONE', 0o600)
+            self.before = self.tree()
+            self.install(force=True, **NO_GATEWAY)
+
+        def check(_number):
+            self.install(force=True, **GATEWAY)
+            self.assertEqual('theirs', self.get(UNIT))
+            self.assertEqual(['ONE'], self.copies())
+            self.remove()
+
+        self.each(lambda: self.install(force=True, **GATEWAY), check,
+                  prepare)
+
+    def test_changed_files(self):
+        def prepare():
+            self.install(force=True, store=['lvmthin'])
+            self.put(DROPIN, 'mine')
+            self.put(SUDOERS, 'mine, too')
+
+        def check(_number):
+            self.install(force=True)
+            self.assertEqual(['mine', 'mine, too', 'theirs'], self.copies())
+            done = removing.remove(self.root, self.made())
+            self.assertEqual(([UNIT], [], 2), (
+                done.restored, done.kept, len(done.copies)))
+            self.assertFalse(self.is_there(DROPIN))
+            self.assertEqual('theirs', self.get(UNIT))
+            self.assertEqual(['mine', 'mine, too'], self.copies())
+
+        self.each(lambda: self.install(force=True), check, prepare)
+
+    def test_remove_and_install(self):
+        self.clear()
+        self.before = self.tree()
+
+        def check(_number):
+            self.install(force=True)
+            self.assertIn('ExecStart=', self.get(UNIT))
+            self.remove()
+
+        self.each(lambda: removing.remove(self.root, self.made()), check,
+                  lambda: self.install(force=True))
+
+    def test_remove_what_has_the_same_content(self):
+        text = next(f for f in catalogue.files(choices.choose(
+            self.KIND, self.OPTIONS)) if f.path == TMPFILES).content.decode()
+
+        def prepare():
+            self.put(TMPFILES, text, 0o600)
+            self.before = self.tree()
+            self.install(force=True)
+
+        self.each(lambda: removing.remove(self.root, self.made()),
+                  lambda _number: self.remove(), prepare)
+        self.each(lambda: removing.remove(self.root, self.made()),
+                  lambda _number: (self.install(force=True),
+                                   self.install(user='stack'),
+                                   self.remove()), prepare)
+
+
 class DiffTest(hostroot.SetupTestCase):
     """What would change."""
 
@@ -416,6 +663,12 @@ class DiffTest(hostroot.SetupTestCase):
         self.assertEqual([f'removed file {UNIT}.d/lvmthin.conf',
                           f'--- {UNIT}.d/lvmthin.conf', '+++ /dev/null'],
                          dropin[:3])
+
+    def test_what_was_there_before(self):
+        self.put(RULES, 'theirs')
+        self.install(force=True, **GATEWAY)
+        self.assertEqual([f'{RULES}: what was there before comes back'],
+                         self.diffs()[RULES])
 
     def test_bytes_that_are_no_text(self):
         self.put(MODULES, '')

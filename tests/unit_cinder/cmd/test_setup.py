@@ -162,6 +162,23 @@ class SetupTest(SetupTestCase):
         self.assertIn(f'kept: changed by somebody: {UNIT}\n', out)
         self.assertEqual('mine\n', self.get(UNIT))
 
+    def test_a_changed_file_that_is_not_needed(self):
+        dropin = f'{UNIT}.d/lvmthin.conf'
+        self.call('--install', *BINDIR, '--store', 'lvmthin')
+        self.put(dropin, 'mine\n')
+        status, out, _ = self.call('--install', '--store', 'reflink')
+        self.assertEqual(1, status)
+        self.assertIn(f'kept: {dropin}', out)
+        status, out, _ = self.call('--install', '--force')
+        self.assertEqual(0, status)
+        self.assertIn(f'remove: {dropin}\n', out)
+        copy = out.partition('kept: copy of an earlier file: ')[2].split()[0]
+        self.assertEqual('mine\n', self.get(copy))
+        self.assertEqual(0, self.call('--install', '--force')[0])
+        status, out, _ = self.call('--remove')
+        self.assertEqual(0, status)
+        self.assertIn(f'kept: copy of an earlier file: {copy}\n', out)
+
     def test_a_file_of_others(self):
         self.put(UNIT, 'theirs')
         before = self.tree()

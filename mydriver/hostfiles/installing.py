@@ -86,7 +86,7 @@ def install(root: roots.Root, made: manifest.Manifest,
     for change in ended:
         entry = made.files.pop(change.path)
         copied.update(b.path for b in entry.backups if b != entry.original)
-    _forget(made)
+    _forget(made, changes)
     made.save(root)
     return Done(changed, kept, sorted(copied))
 
@@ -163,7 +163,18 @@ def _is_lost(made: manifest.Manifest, change: planning.Change) -> bool:
                 and original.sha256 == change.found.sha256)
 
 
-def _forget(made: manifest.Manifest) -> None:
-    """Forget what was there before."""
+def _forget(made: manifest.Manifest, changes: Sequence[planning.Change]
+            ) -> None:
+    """Forget what was there before, and what was only meant to be written.
+
+    A file may have what is wanted though the record has something else: an
+    interrupted call meant to replace it, or somebody has edited it so.
+    """
+    for change in changes:
+        if (change.wanted is not None and change.state is State.SAME
+                and change.path in made.files):
+            entry = made.files[change.path]
+            entry.mode = change.wanted.mode
+            entry.sha256 = entries.digest(change.wanted.content)
     for entry in made.files.values():
         entry.before = None

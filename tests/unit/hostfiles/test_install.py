@@ -193,6 +193,17 @@ class InstallTest(hostroot.SetupTestCase):
         self.assertEqual('new', self.get(RULES))
         self.assertEqual([orphan], done.copies)
 
+    def test_a_changed_file_that_other_options_want(self):
+        """It is one of ours again."""
+        self.install(store=['lvmthin'])
+        wanted = self.get(MODULES)
+        self.install()
+        self.put(MODULES, wanted)
+        done = self.install(store=['lvmthin'])
+        self.assertEqual([], done.kept)
+        self.assertEqual([], self.install().kept)
+        self.assertEqual([], removing.remove(self.root, self.made()).kept)
+
     def test_files_of_others_are_not_overwritten(self):
         self.put(UNIT, 'theirs')
         self.put(SUDOERS, 'theirs', 0o440)
@@ -570,6 +581,17 @@ class StopTest(EndTestCase):
         prepare, change = self.exchange()
         self.each(change, lambda _number: self.remove(), prepare)
 
+    def test_what_comes_back_with_other_options_and_back(self):
+        prepare, change = self.exchange()
+
+        def check(_number):
+            done = self.install(force=True, **GATEWAY)
+            self.assertEqual([], done.kept)
+            self.assertIn('SUBSYSTEM', self.get(RULES))
+            self.remove()
+
+        self.each(change, check, prepare)
+
     def test_what_comes_back_while_something_else_is_copied(self):
         def prepare():
             self.put(RULES, 'ONE', 0o600)
@@ -584,6 +606,14 @@ class StopTest(EndTestCase):
 
         self.each(lambda: self.install(force=True, **GATEWAY), check,
                   prepare)
+
+    def test_other_options_and_back(self):
+        def check(_number):
+            self.assertEqual([], self.install().kept)
+            self.remove()
+
+        self.each(lambda: self.install(store=['lvmthin']), check,
+                  lambda: self.install(force=True))
 
     def test_changed_files(self):
         def prepare():

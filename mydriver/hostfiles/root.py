@@ -111,6 +111,7 @@ class Root:
                     return True
                 raise NotADirectoryError(errno.ENOTDIR, 'not a directory')
         except FileNotFoundError:
+            self._refuse_link(path)
             return False
         except OSError as e:
             raise self._error(path, e) from e
@@ -134,11 +135,12 @@ class Root:
         try:
             with self._folder(posixpath.dirname(path)) as folder:
                 name = posixpath.basename(path)
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, mode, dir_fd=folder)
-                    # Whatever the umask is.
-                    os.chmod(name, mode, dir_fd=folder)
-                    entries.sync(folder)
+                os.mkdir(name, mode, dir_fd=folder)
+                # Whatever the umask is.
+                os.chmod(name, mode, dir_fd=folder)
+                entries.sync(folder)
+        except FileExistsError:
+            self.is_folder(path)
         except OSError as e:
             raise self._error(path, e) from e
 
@@ -194,6 +196,23 @@ class Root:
             return False
         except OSError as e:
             raise self._error(path, e) from e
+
+    def _refuse_link(self, path: str) -> None:
+        """Refuse a link in a directory's place that leads nowhere.
+
+        :raises ConfigurationError: which names it.
+        """
+        try:
+            with self._folder(posixpath.dirname(path)) as folder:
+                to = os.readlink(posixpath.basename(path), dir_fd=folder)
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            if e.errno == errno.EINVAL:  # no link
+                return
+            raise self._error(path, e) from e
+        raise self._error(path, OSError(
+            errno.ELOOP, f'it is a link to {to}, which does not exist'))
 
     @contextlib.contextmanager
     def _folder(self, path: str) -> Iterator[int]:

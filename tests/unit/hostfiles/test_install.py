@@ -222,6 +222,20 @@ class InstallTest(hostroot.SetupTestCase):
             self.install(force=True)
         self.assertEqual(before, self.tree())
 
+    def test_a_link_that_leads_nowhere_in_place_of_a_directory(self):
+        for path in ('/etc/sudoers.d', '/etc/target', '/var/lib/mydriver'):
+            with self.subTest(path):
+                shutil.rmtree(self.folder / path.lstrip('/'),
+                              ignore_errors=True)
+                (self.folder / path.lstrip('/')).symlink_to('/none')
+                before = self.tree()
+                with self.assertRaises(exception.ConfigurationError) as caught:
+                    self.install()
+                self.assertEqual(self.root.shown(path),
+                                 caught.exception.option)
+                self.assertEqual(before, self.tree())
+                os.unlink(self.folder / path.lstrip('/'))
+
     def test_what_visudo_refuses_is_not_installed(self):
         before = self.tree()
         with mock.patch.object(privsep, 'rule', return_value='cinder ALL='), \

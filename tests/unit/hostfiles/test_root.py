@@ -159,6 +159,26 @@ class FolderTest(hostroot.RootTestCase):
         with self.assertRaises(exception.ConfigurationError):
             self.root.missing('/a/b')
 
+    def test_a_link_that_leads_nowhere(self):
+        (self.folder / 'a').symlink_to('/none')
+        for call in (lambda: self.root.is_folder('/a'),
+                     lambda: self.root.missing('/a/b/c'),
+                     lambda: self.root.make_folder('/a', 0o755)):
+            with self.assertRaises(exception.ConfigurationError) as caught:
+                call()
+            self.assertEqual(self.root.shown('/a'), caught.exception.option)
+            self.assertIn('link to /none', caught.exception.problem)
+        self.assertFalse(self.is_there('/none'))
+
+    def test_only_a_directory_counts_as_made(self):
+        self.put('/a', '')
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'not a directory'):
+            self.root.make_folder('/a', 0o755)
+        (self.folder / 'b').mkdir()
+        (self.folder / 'c').symlink_to('b')
+        self.root.make_folder('/c', 0o755)
+
     def test_only_empty_ones_are_removed(self):
         self.put('/a/b', '')
         self.assertFalse(self.root.remove_folder('/a'))

@@ -24,6 +24,8 @@ from mydriver.hostfiles.planning import State
 #: Exit statuses.
 SAME, DIFFERS, ERROR = 0, 1, 2
 
+_REMAINING = 'Remaining commands, as systemd does not run there:'
+
 
 class Setup(command.Command):
     """Install the files that a host needs beside the package.
@@ -34,9 +36,9 @@ class Setup(command.Command):
 
     Options are remembered by --install, so later calls need not repeat them.
 
-    The exit status is 0 when nothing is left to do, 1 when files differ, are
-    kept because somebody has changed them, or when a command failed, and 2
-    for errors.
+    The exit status is 0 when nothing is left to do but what is listed, 1 when
+    files differ, are kept because somebody has changed them, or when a command
+    failed, and 2 for errors.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -77,7 +79,8 @@ class Setup(command.Command):
             _print(files, self.app.stdout)
             return SAME
         if not parsed_args.install:
-            return _show(planning.plan(root, made, files), self.app.stdout)
+            return _show(root, made, chosen, planning.plan(root, made, files),
+                         self.app.stdout)
         if chosen.stores:
             # Their default depends on other options, which may change.
             options['store'] = list(chosen.stores)
@@ -148,7 +151,9 @@ def _print(files: Sequence[catalogue.HostFile], out: TextIO) -> None:
               f'{file.content.decode()}', file=out)
 
 
-def _show(changes: Sequence[planning.Change], out: TextIO) -> int:
+def _show(root: roots.Root, made: manifest.Manifest,
+          chosen: choices.Choices, changes: Sequence[planning.Change],
+          out: TextIO) -> int:
     """Print the differences; return the exit status."""
     for change in changes:
         if change.state in (State.CHANGED, State.FOREIGN):
@@ -157,8 +162,17 @@ def _show(changes: Sequence[planning.Change], out: TextIO) -> int:
             print('\n'.join(planning.diff(change)), file=out)
     if any(c.differs for c in changes):
         return DIFFERS
-    print('Nothing to do: all files are up to date.', file=out)
-    return SAME
+    commands = ([] if made.activated
+                else activation.after_install(root, chosen))
+    if not commands:
+        print('Nothing to do: all files are up to date.', file=out)
+        return SAME
+    print('All files are up to date.', file=out)
+    if not activation.is_live(root):
+        _list(_REMAINING, commands, out)
+        return SAME
+    _list('Commands for --install:', commands, out)
+    return DIFFERS
 
 
 def _activate(root: roots.Root, made: manifest.Manifest,
@@ -176,9 +190,11 @@ def _activate(root: roots.Root, made: manifest.Manifest,
         print('Nothing to do: all other files are up to date.' if done.kept
               else 'Nothing to do: all files are up to date.', file=out)
         return status
+    if not done.changed and not done.kept:
+        print('All files are up to date.', file=out)
     commands = activation.after_install(root, chosen)
     failed = _execute(root, commands, out)
-    if not failed:
+    if not failed and (not commands or activation.is_live(root)):
         made.activated = True
         made.save(root)
     _to_do(activation.manual_steps(root, chosen), out)
@@ -219,15 +235,19 @@ def _to_do(steps: Sequence[str], out: TextIO) -> None:
         print(f'* {step}.', file=out)
 
 
+def _list(title: str, commands: Sequence[Sequence[str]], out: TextIO) -> None:
+    print(title, file=out)
+    for one in commands:
+        print(f'* {activation.text(one)}', file=out)
+
+
 def _execute(root: roots.Root, commands: Sequence[Sequence[str]],
              out: TextIO) -> bool:
     """Run commands on a live host, or list them; return if one failed."""
     if not commands:
         return False
     if not activation.is_live(root):
-        print('Remaining commands, as systemd does not run there:', file=out)
-        for one in commands:
-            print(f'* {activation.text(one)}', file=out)
+        _list(_REMAINING, commands, out)
         return False
     failed = activation.execute(commands)
     for failure in failed:

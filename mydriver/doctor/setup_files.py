@@ -69,17 +69,18 @@ def _setup_files(host: Host) -> Iterator[Found]:
             yield _ours(change, install, fix)
     yield from _owners(root, made)
     absent = {c.path for c in changes if c.found is None}
-    for unit in catalogue.units(chosen) if made.activated else ():
+    for unit in catalogue.units(chosen):
         if (f'{catalogue.UNITS}/{unit}' not in absent
                 and not _is_enabled(host, unit)):
             yield findings.error(
                 f'{unit} is not enabled, so nothing starts it at boot.',
                 f'systemctl enable {unit}',
                 functools.partial(_enable, root, unit))
-    if not made.activated and not changes:
+    if (not made.activated and not changes
+            and activation.is_live(host.filesystem())):
         yield findings.warning(
-            'The files of mydriver setup are in place, but not all commands '
-            'after it have succeeded.', install)
+            'The files of mydriver setup are in place, but a command after it '
+            'has not been run, or has failed.', install)
 
 
 def _is_enabled(host: Host, unit: str) -> bool:

@@ -354,11 +354,38 @@ class SetupFilesTest(CommonTestCase):
         self.assertEqual([], self.fix('setup-files'))
         self.assertEqual('mine\n', self.get(path))
 
+    def test_what_was_there_before_a_file_that_is_not_needed(self):
+        path = f'{catalogue.UDEV}/50-rbd.rules'
+        self.put(path, 'theirs')
+        self.install(force=True, store=['rbd'], gateway=True)
+        made = self.made()
+        made.options.update(store=['reflink'], gateway=False)
+        made.save(self.root)
+        self.assertIn(
+            f'{path} is no longer needed; what was there before has to come '
+            'back.', [f.found.what for f in self.look(
+                'setup-files')])
+        self.assertIn(f'restore {path}', self.fix('setup-files')[0])
+        self.assertEqual('theirs', self.get(path))
+
     def test_a_command_after_it_failed(self):
         made = self.made()
         made.activated = False
         made.save(self.root)
-        self.assertEqual(self.INSTALL, self.only('setup-files').remedy)
+        with mock.patch.object(activation, 'is_live', return_value=True):
+            self.assertEqual(self.INSTALL, self.only('setup-files').remedy)
+        # Where systemd does not run, --install would only list them.
+        self.assertEqual([], self.look('setup-files'))
+
+    def test_a_unit_that_nobody_has_enabled_after_the_installation(self):
+        made = self.made()
+        made.activated = False
+        made.save(self.root)
+        os.unlink(self.folder / 'etc/systemd/system/multi-user.target.wants'
+                  / catalogue.RESTORE)
+        found = self.only('setup-files')
+        self.assertEqual('error', found.severity)
+        self.assertIn('not enabled', found.what)
 
     def test_on_a_live_host_the_units_are_enabled(self):
         os.unlink(f'{self.folder}{catalogue.UNITS}/{catalogue.RESTORE}')

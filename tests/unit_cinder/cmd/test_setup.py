@@ -30,6 +30,7 @@ UNIT = f'{catalogue.UNITS}/{catalogue.RESTORE}'
 MODULES = '/etc/modules-load.d/mydriver-storage.conf'
 RECORD = f'{manifest.FOLDER}/storage.json'
 NOTHING = 'Nothing to do: all files are up to date.\n'
+UP_TO_DATE = 'All files are up to date.\n'
 
 
 class SetupTestCase(hostroot.RootTestCase):
@@ -72,8 +73,12 @@ class SetupTest(SetupTestCase):
         self.assertIn('To do:\n', out)
         self.assertIn(f'* systemctl --root={self.root.path} enable', out)
         after = self.tree()
-        self.assertEqual((0, NOTHING, ''), self.call('--install'))
-        self.assertEqual((0, NOTHING, ''), self.call())
+        remaining = out[out.index('Remaining commands'):]
+        # Nothing has run them, so they are listed each time.
+        self.assertEqual((0, UP_TO_DATE + remaining, ''),
+                         self.call('--install'))
+        self.assertEqual((0, UP_TO_DATE + remaining.partition('To do:')[0],
+                          ''), self.call())
         self.assertEqual(after, self.tree())
         status, out, _ = self.call('--remove')
         self.assertEqual(0, status)
@@ -85,14 +90,18 @@ class SetupTest(SetupTestCase):
     def test_options_are_remembered(self):
         self.call('--install', *BINDIR, '--store', 'lvmthin', '--user',
                   'stack', '--config-file', '/etc/a.conf')
-        self.assertEqual((0, NOTHING, ''), self.call())
+        status, out, _ = self.call()
+        self.assertEqual(0, status)
+        self.assertIn(UP_TO_DATE, out)
         status, out, _ = self.call('--user', 'cinder')
         self.assertEqual(1, status)
         self.assertIn('-stack ALL=', out)
         self.assertIn('+cinder ALL=', out)
         self.assertNotIn('-dm_thin_pool', out)
         # What is only shown is not remembered.
-        self.assertEqual((0, NOTHING, ''), self.call())
+        status, out, _ = self.call()
+        self.assertEqual(0, status)
+        self.assertIn(UP_TO_DATE, out)
 
     def test_the_path_of_stores_goes_with_their_kind(self):
         self.call('--install', *BINDIR, '--store-path', '/srv/a')
@@ -116,7 +125,9 @@ class SetupTest(SetupTestCase):
         self.assertIn('target_core_file\nrbd\n', self.get(MODULES))
         self.assertIn('[files]', self.get('/etc/mydriver/cinder.conf.sample'))
         self.assertEqual(['reflink', 'rbd'], self.stores())
-        self.assertEqual((0, NOTHING, ''), self.call())
+        status, out, err = self.call()
+        self.assertEqual((0, ''), (status, err))
+        self.assertIn('All files are up to date.', out)
         # What is named replaces them.
         self.call('--install', '--store', 'rbd')
         self.assertFalse(self.is_there(UNIT))
@@ -197,6 +208,10 @@ class SetupTest(SetupTestCase):
         self.assertEqual(0, self.call('--install', *BINDIR,
                                       kind='compute')[0])
         self.assertIn('nova ALL=', self.get('/etc/sudoers.d/mydriver-compute'))
+        # There is no command for another root.
+        for action in ((), ('--install',)):
+            self.assertEqual((0, NOTHING, ''),
+                             self.call(*action, kind='compute'))
         self.assertEqual(0, self.call('--remove', kind='compute')[0])
         self.assertEqual(before, self.tree())
 
@@ -295,6 +310,10 @@ class LiveTest(SetupTestCase):
                       'target_core_file: no such module\n', out)
         self.failing = ()
         self.commands()
+        status, out, _ = self.call()
+        self.assertEqual(1, status)
+        self.assertIn('Commands for --install:\n* modprobe -a', out)
+        self.assertEqual([], self.commands())
         self.assertEqual(0, self.call('--install')[0])
         self.assertIn('modprobe', self.commands()[0])
         self.assertEqual((0, NOTHING, ''), self.call('--install'))

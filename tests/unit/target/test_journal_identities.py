@@ -5,28 +5,21 @@ import os
 from pathlib import Path
 import shutil
 import time
-import unittest
 from unittest import mock
-
-import fixtures
 
 from mydriver import exception, model
 from mydriver.target.journal import identities, mark, sqlite
+from tests.fakes import journal
 
 TARGETS = [model.Iqn(f'iqn.2026-11.org.example:{n}') for n in range(3)]
 
 
-class IdentitiesTest(unittest.TestCase):
+class IdentitiesTest(journal.FileCase):
     """A journal that a service has open."""
 
     def setUp(self):
         super().setUp()
-        temporary = fixtures.TempDir()
-        temporary.setUp()
-        self.addCleanup(temporary.cleanUp)
-        self.path = temporary.join('journal.sqlite')
-        self.journal = sqlite.SqliteJournal(self.path, 'now')
-        self.addCleanup(self.journal.close)
+        self.journal = self.open()
         self.journal.add_targets(TARGETS[:1])
         self.reader = identities.Identities(self.path)
         self.opened = self.enterContext(mock.patch.object(

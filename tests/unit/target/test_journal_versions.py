@@ -14,18 +14,15 @@ import fixtures
 
 from mydriver import exception, model
 from mydriver.target.journal import earlier, file, mark, schema, sqlite
+from tests.fakes import journal
 from tests.fakes.old_journal import ALICE, TARGET, VERSION_1, VOLUME
 
 
-class VersionTest(unittest.TestCase):
+class VersionTest(journal.FileCase):
     """A file as an earlier release left it."""
 
     def setUp(self):
         super().setUp()
-        temporary = fixtures.TempDir()
-        temporary.setUp()
-        self.addCleanup(temporary.cleanUp)
-        self.path = temporary.join('journal.sqlite')
         self.write(VERSION_1)
 
     def write(self, script):

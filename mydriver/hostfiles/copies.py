@@ -44,13 +44,10 @@ def _free(root: roots.Root, made: manifest.Manifest, path: str,
     What an interrupted call has copied without recording it is used again.
     """
     taken = {b.path for e in made.files.values() for b in e.backups}
-    for number in itertools.count():
-        copy = manifest.backup_path(made.kind, path, number, is_edited)
-        if copy not in taken:
-            there = root.read(copy)
-            if there is None or there.content == content:
-                return copy
-    raise AssertionError('there is always another number')
+    names = (manifest.backup_path(made.kind, path, number, is_edited)
+             for number in itertools.count())
+    return next(name for name in names if name not in taken and (
+        (there := root.read(name)) is None or there.content == content))
 
 
 def check(root: roots.Root, made: manifest.Manifest, path: str,

@@ -6,7 +6,7 @@ resolved inside of it. No link that somebody else than root could have made is
 followed, and the last part of a path is never a link.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import os
@@ -79,22 +79,20 @@ class Root:
 
         :raises ConfigurationError: when it cannot be removed.
         """
-        try:
-            with self._folder(posixpath.dirname(path)) as folder:
-                entries.remove(folder, posixpath.basename(path))
-        except FileNotFoundError:
-            pass  # not even its directory
-        except OSError as e:
-            raise self._error(path, e) from e
+        self._clear(path, entries.remove)
 
     def tidy(self, path: str) -> None:
         """Remove what an interrupted :meth:`write` left of a file.
 
         :raises ConfigurationError: when it cannot be removed.
         """
+        self._clear(path, entries.tidy)
+
+    def _clear(self, path: str, clear: Callable[[int, str], None]) -> None:
+        """Remove something in the directory of a file."""
         try:
             with self._folder(posixpath.dirname(path)) as folder:
-                entries.tidy(folder, posixpath.basename(path))
+                clear(folder, posixpath.basename(path))
         except FileNotFoundError:
             pass  # not even its directory
         except OSError as e:

@@ -72,6 +72,20 @@ class Directory:
         return next((to for name in self.names(folder)
                      if (to := self._leads_to(f'{folder}/{name}'))), '')
 
+    def identity(self, name: str) -> tuple[int, int] | None:
+        """Return what no other object has, even one that has its name later.
+
+        :param name: of an object or a link, which is not followed.
+        :returns: None if it has gone.
+        :raises TargetError: when it cannot be read.
+        """
+        try:
+            found = os.lstat(name, dir_fd=self._fd)
+        except OSError as e:
+            configfs.refuse_unreadable(f'{self.path}/{name}', e)
+            return None
+        return found.st_ino, found.st_ctime_ns
+
     def _leads_to(self, name: str) -> str:
         try:
             return os.readlink(name, dir_fd=self._fd)
@@ -110,6 +124,9 @@ class _Gone(Directory):
 
     def link(self, folder: str) -> str:
         return ''
+
+    def identity(self, name: str) -> tuple[int, int] | None:
+        return None
 
     def read(self, name: str, most_bytes: int = _SHORT_BYTES) -> bytes:
         return b''

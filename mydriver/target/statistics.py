@@ -19,15 +19,12 @@ from collections.abc import Iterable, Iterator
 import dataclasses
 import os
 from pathlib import Path
-import re
 
 from mydriver import model
-from mydriver.target import configfs, directory, outline, sessions
+from mydriver.target import configfs, directory, luns, outline, sessions
 
 _MIB = 1 << 20
 _SECTOR_BYTES = 512
-
-_DEVICE = re.compile(rb'Major: (\d+) Minor: (\d+)')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,13 +120,14 @@ class Statistics:
                  disks: Path = Path('/proc/diskstats')) -> None:
         self._root = root
         self._disks_path = disks
+        self._luns = luns.Luns()
 
     def observe(self, target: model.Iqn) -> configfs.SeenTarget | None:
         """Return what identifies the objects of a target.
 
         :returns: None when it is not here.
         """
-        return outline.target(target, self._root)
+        return outline.target(target, self._root, self._luns)
 
     def is_here(self, target: model.Iqn) -> bool:
         """Tell whether this host has a target."""
@@ -172,16 +170,15 @@ class Statistics:
         disks = self._disks()
         with directory.opened(f'{self._root}/core') as core:
             for target in targets:
-                its = str(target)
-                with directory.opened(f'{self._tpg(target)}/lun') as luns:
-                    for lun in luns.names():
-                        hba, _, name = luns.link(lun).rpartition('/')
+                with directory.opened(self._tpg(target)) as tpg:
+                    for lun in self._luns.read(tpg, core):
+                        name = lun.export.name
                         if name.startswith(name_prefix):
-                            hba = hba.rpartition('/')[2]
                             yield ExportIo(
-                                name[len(name_prefix):], its, int(lun[4:]),
-                                _counted(luns, lun),
-                                disks.get(_device(core, hba, name)))
+                                name[len(name_prefix):], str(target),
+                                lun.export.lun,
+                                _counted(tpg, f'lun/{lun.folder}'),
+                                disks.get(lun.device))
 
     def mapped(self, target: model.Iqn, initiator: str, lun: int) -> Io:
         """Return the counters of a mapped LUN, for all of its sessions."""
@@ -223,21 +220,11 @@ def by_volume(found: Iterable[ExportIo]) -> dict[str, ExportIo]:
 HOST = Statistics()
 
 
-def _device(core: directory.Directory, hba: str, backstore: str
-            ) -> tuple[bytes, bytes] | None:
-    """Return the numbers of the device of a backstore, as text."""
-    if not hba.startswith('iblock_'):
-        return None
-    found = _DEVICE.search(core.read(f'{hba}/{backstore}/info',
-                                     directory.PAGE_BYTES))
-    return (found[1], found[2]) if found else None
-
-
-def _counted(luns: directory.Directory, lun: str) -> Io:
+def _counted(tpg: directory.Directory, lun: str) -> Io:
     counted = f'{lun}/statistics/scsi_tgt_port'
-    return Io(_number(luns, f'{counted}/in_cmds'),
-              _mebibytes(luns, f'{counted}/read_mbytes'),
-              _mebibytes(luns, f'{counted}/write_mbytes'))
+    return Io(_number(tpg, f'{counted}/in_cmds'),
+              _mebibytes(tpg, f'{counted}/read_mbytes'),
+              _mebibytes(tpg, f'{counted}/write_mbytes'))
 
 
 def _mapped(acl: directory.Directory, lun: str) -> Io:

@@ -4,6 +4,7 @@
 import collections
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 from logging import handlers
@@ -32,8 +33,9 @@ from mydriver import model, privileged
 from mydriver.backend import devices, settings
 from mydriver.cmd import backends
 from mydriver.cmd.monitoring import operations
+from mydriver.privileged.target import links
 from mydriver.stores import names
-from mydriver.target import configfs, factory, outline
+from mydriver.target import configfs, directory, factory, outline
 from tests.fakes import cinder as fakes
 from tests.fakes import connecting
 from tests.functional import attaching, base, driving, lio, lvm, test_command
@@ -189,6 +191,23 @@ class ObservingTest(base.NodeTestCase):
             full, portals=frozenset(), authenticated=frozenset(),
             exports=tuple(dataclasses.replace(e, path='', size_bytes=0)
                           for e in full.exports)), outline.target(target))
+        self.assert_constant(attachment)
+
+    def assert_constant(self, attachment):
+        """Check that what is read once for each link cannot change."""
+        path, = configfs.ROOT.glob(
+            f'core/*/*{attachment.volume_id}/wwn/vpd_unit_serial')
+        with self.assertRaises(OSError) as caught:
+            path.write_text('another')
+        self.assertEqual(errno.EINVAL, caught.exception.errno)
+        self.assertIn(attachment.volume_id, path.read_text())
+        with self.assertRaises(OSError):
+            path.parents[1].rmdir()
+        link, = configfs.ROOT.glob(f'iscsi/*/tpgt_1/lun/*/{links.LINK}')
+        with directory.opened(str(link.parent)) as lun:
+            identity = lun.identity(link.name)
+            Path('/proc/sys/vm/drop_caches').write_text('2')
+            self.assertEqual(identity, lun.identity(link.name))
 
     def as_the_owner(self, initiator):
         """Give the state to a user without rights; root becomes that."""

@@ -15,7 +15,7 @@ import uuid
 import ddt
 
 from mydriver import exception, model
-from mydriver.target import configfs, directory, statistics
+from mydriver.target import configfs, directory, outline, statistics
 from tests.fakes import kernel_tree
 
 TARGET = model.Iqn('iqn.2010-10.org.openstack:mydriver-host-disks-0')
@@ -180,6 +180,28 @@ class StatisticsTest(TreeTestCase):
                                 for e in full.exports)),
             self.seen.observe(TARGET))
 
+    def test_a_link_is_followed_once(self):
+        """Until it has gone: whatever has its name then is read."""
+        full, exports = self.seen.observe(TARGET), self.exports()
+        link = self.file / 'mydriver'
+        self.tree.damage(link / 'wwn/vpd_unit_serial')
+        with mock.patch.object(directory.Directory, 'link',
+                               side_effect=AssertionError), \
+                mock.patch.object(outline, '_mappings', return_value=()):
+            self.assertEqual(full.exports, self.seen.observe(TARGET).exports)
+            self.assertEqual(exports, self.exports())
+        to = os.readlink(link)
+        link.unlink()
+        self.assertEqual([SECOND], [e.volume_id for e in self.exports()])
+        link.symlink_to(to)
+        with self.assertRaises(exception.TargetError):
+            self.exports()
+        link.unlink()
+        link.symlink_to(os.readlink(self.tree.tpg(str(TARGET))
+                                    / 'lun/lun_1/mydriver'))
+        self.assertEqual([(0, SECOND), (1, SECOND)], [
+            (e.lun, e.serial) for e in self.seen.observe(TARGET).exports])
+        self.assertEqual([0, 1], [e.lun for e in self.exports()])
 
     def test_links_that_come_and_go_meanwhile(self):
         """As in attaches and detaches: what is seen is right, or not there."""

@@ -84,6 +84,17 @@ def store_of(conf: Configuration, backend: str) -> base.VolumeStore:
     return stores.build(kind, path, _record(conf, backend))
 
 
+def refuse_replication(conf: Configuration) -> None:
+    """Check that no replication is asked for.
+
+    :raises ConfigurationError: when it is.
+    """
+    if conf.safe_get('replication_device'):
+        raise exception.ConfigurationError(
+            'replication_device', 'this driver does not replicate to another '
+            'storage', 'Remove it. Ceph keeps copies within one cluster.')
+
+
 def _record(conf: Configuration, backend: str) -> identity.Record:
     return identity.Record(
         os.path.join(state_path(conf, backend), identity.RECORD))

@@ -133,7 +133,7 @@ class BackendDriver(cinder_driver.VolumeDriver):
             (type(part), part) for part in self.assemble(self._backend))
 
     def _make_backend(self, wanted: pool.Settings) -> parts.Backend:
-        clustering.refuse_replication(self.configuration)
+        settings.refuse_replication(self.configuration)
         store = self._store_of(self.configuration, self._name)
         remembered: inflight.Storage = inflight.Memory()
         if self.cluster_name:

@@ -50,17 +50,6 @@ def check(wanted: pool.Settings, store: stores.VolumeStore) -> None:
             'same in all of them.')
 
 
-def refuse_replication(conf: Any) -> None:
-    """Check that no replication is asked for.
-
-    :raises ConfigurationError: when it is.
-    """
-    if conf.safe_get('replication_device'):
-        raise exception.ConfigurationError(
-            'replication_device', 'this driver does not replicate to another '
-            'storage', 'Remove it. Ceph keeps copies within one cluster.')
-
-
 def exclusively(volume_id: str) -> contextlib.AbstractContextManager[Any]:
     """Keep all services of the cluster from changing a volume's exports.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import stat
 from typing import Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 from oslo_log import log as logging
 from oslo_utils import netutils
 
@@ -47,7 +47,9 @@ BACKEND_OPTS = (
     cfg.StrOpt('target_protocol', default='iscsi',
                choices=['iscsi', 'iser', 'nvmet_rdma', 'nvmet_tcp']),
     cfg.BoolOpt('use_chap_auth', default=False),
+    cfg.MultiOpt('replication_device', item_type=types.Dict(), secret=True),
 )
+_SECRET = frozenset(o.name for o in BACKEND_OPTS if o.secret)
 
 
 LOG = logging.getLogger(__name__)
@@ -86,9 +88,13 @@ class Section:
         except cfg.NoSuchOptError:
             return None
         except cfg.Error as e:
+            # What is wrong with a secret may contain it.
+            is_secret = value in _SECRET
             raise exception.ConfigurationError(
-                f'[{self._name}] {value}', str(e),
-                'Correct it in the configuration file.') from e
+                f'[{self._name}] {value}',
+                'the value is invalid' if is_secret else str(e),
+                'Correct it in the configuration file.'
+                ) from (None if is_secret else e)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 """Checks of ``mydriver doctor``: configuration, state and entry points."""
 
 from collections.abc import Iterator, Sequence
-import contextlib
 import functools
 import os
 from pathlib import Path
@@ -13,7 +12,6 @@ import stat
 import sys
 
 from mydriver import exception
-from mydriver.backend import settings
 from mydriver.cmd import backends, option_names, upgrade_check
 from mydriver.doctor import abandoned, commands, findings, owned
 from mydriver.doctor.findings import Check, Found
@@ -57,10 +55,8 @@ def _backends(host: Host) -> Iterator[Found]:
     for backend in found:
         for text in upgrade_check.invalid(backend):
             yield findings.error(text, edit(host))
-    for place, names in _shared(found):
-        yield findings.error(
-            f'[{"] and [".join(names)}] keep their volumes in the same place, '
-            f'{place}. Give each backend a place of its own.', edit(host))
+    for text in upgrade_check.shared_places(found):
+        yield findings.error(text, edit(host))
     for path in backends.orphans([b.name for b in found], found):
         yield _orphan(host, path)
 
@@ -97,19 +93,6 @@ def _enable(host: Host, name: str) -> str:
     names = [n.strip() for n in enabled.split(',') if n.strip()]
     return commands.set_option(host, 'DEFAULT', 'enabled_backends', ','.join(
         [*names, name])) + f' && {commands.restart(host)}'
-
-
-def _shared(found: Sequence[backends.Backend]
-            ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each place that several backends have, and their names."""
-    places: dict[str, list[str]] = {}
-    for backend in found:
-        # Another check reports a store that cannot be built.
-        with contextlib.suppress(exception.MyDriverError, ImportError):
-            store = settings.store_of(backend.section, backend.name)
-            places.setdefault(os.path.realpath(store.location), []).append(
-                backend.name)
-    yield from ((p, names) for p, names in places.items() if len(names) > 1)
 
 
 def _options(host: Host) -> Iterator[Found]:

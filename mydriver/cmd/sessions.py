@@ -27,7 +27,7 @@ class List(listing.Listing):
                'Session', 'ISID')
     NARROW = ('Target', 'Initiator', 'LUNs', 'Queue', 'Read', 'Written',
               'From')
-    NARROWEST = {'Target': 8, 'Initiator': 13}
+    NARROWEST = {'Target': 8, 'Initiator': 13, 'From': 15}
 
     def rows(self, backend: backends.Backend) -> Iterator[Sequence[Any]]:
         """Yield the sessions at the targets of a backend."""

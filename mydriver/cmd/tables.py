@@ -18,7 +18,7 @@ ID_MAX = 13
 NAME_MAX = 22
 _TARGET_MAX = 12
 #: Columns of names that differ at the end.
-_AT_THE_END = ('Initiator', 'Target', 'Serves')
+_AT_THE_END = frozenset(('from', 'initiator', 'serves', 'target'))
 _UNITS = 'BKMGTPE'
 
 
@@ -88,15 +88,18 @@ def fit(names: Sequence[str], rows: Sequence[Sequence[Any]],
     give_way(widths, narrowest, room)
     if sum(widths.values()) > room:
         return list(rows)
-    return [tuple(_cut(name, cell, widths[name]) if name in narrowest
+    return [tuple(cut(name, cell, widths[name]) if name in narrowest
                   else cell for name, cell in zip(names, row, strict=True))
             for row in rows]
 
 
-def _cut(name: str, text: str, columns: int) -> str:
-    """Return what tells the lines of a text from others."""
-    cut = ending if name in _AT_THE_END else beginning
-    return '\n'.join(cut(line, columns) for line in text.split('\n'))
+def cut(name: str, text: str, columns: int) -> str:
+    """Return what tells the lines of a text from others in its column.
+
+    :param name: of the column.
+    """
+    shorter = ending if name.lower() in _AT_THE_END else beginning
+    return '\n'.join(shorter(line, columns) for line in text.split('\n'))
 
 
 def short_id(volume_id: str) -> str:

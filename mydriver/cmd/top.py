@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 import datetime
 import shutil
+import textwrap
 import time
 
 from cliff import command
@@ -18,8 +19,6 @@ LOG = logging.getLogger(__name__)
 
 #: Clears a terminal: the cursor to its upper left, and all behind it away.
 _CLEAR = '\x1b[H\x1b[J'
-#: How many lines there are before those of the exports.
-_LINES_BEFORE = 4
 _SHORTEST_S, _LONGEST_S = 0.1, 3600.0
 
 _NAMES = ('VOLUME', 'INITIATOR', 'CMD/S', 'READ/S', 'WRITE/S', 'QUEUE',
@@ -87,7 +86,11 @@ class Top(command.Command):
                                              parsed.long)]) + '\n\n'
         else:
             columns, height = shutil.get_terminal_size()
-            room = height - 1 - _LINES_BEFORE  # the cursor has the last line
+            # What was logged is cleared, so it is said again.
+            head[-1:-1] = [
+                line for error in looker.errors for line in textwrap.wrap(
+                    tables.safe(error), max(columns, 1))]
+            room = height - len(head) - 2  # of names; of the cursor, the last
             more = []
             if len(found) > room:
                 shown = max(room - 1, 0)
@@ -112,7 +115,10 @@ class Looker:
 
     def __init__(self, found: Iterable[backends.Backend]) -> None:
         self._found = list(found)
+        #: The names of those that could not be read at some time.
         self.failed: set[str] = set()
+        #: What the last look could not read.
+        self.errors: list[str] = []
         #: The initiators of each export.
         self.initiators: dict[rates.Key, list[str]] = {}
 
@@ -120,6 +126,7 @@ class Looker:
         """Return the counters now."""
         exports: dict[rates.Key, statistics.ExportIo] = {}
         initiators: dict[rates.Key, list[str]] = {}
+        errors: list[str] = []
         sessions = 0
         at_s = _now_s()
         for backend in self._found:
@@ -133,13 +140,14 @@ class Looker:
                         targets, pool.backstore_prefix(backend.name))
                         ).values()}
             except exception.MyDriverError as e:
+                errors.append(f'Backend {backend.name}: {e}')
                 if backend.name not in self.failed:
-                    LOG.error('Backend %s: %s', backend.name, e)
+                    LOG.error('%s', errors[-1])
                 self.failed.add(backend.name)
                 continue
             sessions += its_sessions
             exports |= its_exports
-        self.initiators = initiators
+        self.initiators, self.errors = initiators, errors
         return rates.Sample(at_s, exports, sessions)
 
     def _targets(self, backend: backends.Backend,
@@ -189,8 +197,7 @@ def _table(found: Sequence[rates.Rate],
 
 def _cell(name: str, text: str, width: int) -> str:
     """Return a text in the width of its column."""
-    cut = tables.ending if name == 'INITIATOR' else tables.beginning
-    text = cut(text, width)
+    text = tables.cut(name, text, width)
     space = ' ' * (width - tables.width(text))
     return text + space if name in _LEFT else space + text
 

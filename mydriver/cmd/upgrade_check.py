@@ -11,6 +11,7 @@ both kinds of host.
 
 import argparse
 from collections.abc import Sequence
+import contextlib
 import importlib.metadata
 import os
 import sys
@@ -105,6 +106,7 @@ class Checks(upgradecheck.UpgradeCommands):
             return upgradecheck.Result(
                 _SUCCESS, 'There is no configuration of cinder-volume here')
         wrong = [w for backend in found for w in invalid(backend)]
+        wrong += shared_places(found)
         names = [backend.name for backend in found]
         # Also after a failure: one that is missing may be misspelt.
         odd = option_names.concerns(self._files, self._directories, names)
@@ -172,12 +174,27 @@ def invalid(backend: backends.Backend) -> list[str]:
         try:
             _ = backend.state_path
             _ = backend.settings
+            settings.refuse_replication(backend.section)
             # It opens nothing.
             settings.store_of(backend.section, backend.name)
         except exception.MyDriverError as e:
             where = f'[{backend.name}] '
             wrong.append(where + str(e).removeprefix(where))
     return wrong
+
+
+def shared_places(found: Sequence[backends.Backend]) -> list[str]:
+    """Return which backends have the same place, a sentence for each place."""
+    places: dict[str, list[str]] = {}
+    for backend in found:
+        # A store that cannot be built has been told of.
+        with contextlib.suppress(exception.MyDriverError, ImportError):
+            store = settings.store_of(backend.section, backend.name)
+            places.setdefault(os.path.realpath(store.location), []).append(
+                backend.name)
+    return [f'[{"] and [".join(names)}] keep their volumes in the same place, '
+            f'{place}. Give each backend a place of its own.'
+            for place, names in places.items() if len(names) > 1]
 
 
 def _state_paths(found: Sequence[backends.Backend]) -> list[str]:

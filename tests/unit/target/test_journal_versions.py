@@ -7,10 +7,7 @@ import os
 from pathlib import Path
 import shutil
 import sqlite3
-import unittest
 from unittest import mock
-
-import fixtures
 
 from mydriver import exception, model
 from mydriver.target.journal import earlier, file, mark, schema, sqlite
@@ -86,16 +83,12 @@ class VersionTest(journal.FileCase):
         self.assertTrue(os.path.exists(self.path))
 
 
-class BackTest(unittest.TestCase):
+class BackTest(journal.FileCase):
     """The way back to a release that only knows version 1."""
 
     def setUp(self):
         super().setUp()
-        temporary = fixtures.TempDir()
-        temporary.setUp()
-        self.addCleanup(temporary.cleanUp)
-        self.folder = Path(temporary.path)
-        self.state = self.folder / 'state'
+        self.state = Path(self.folder) / 'state'
         self.state.mkdir()
         self.path = str(self.state / 'journal.sqlite')
         db = sqlite3.connect(self.path)
@@ -136,26 +129,22 @@ class BackTest(unittest.TestCase):
         self.assertEqual([], again.mappings())
 
     def test_a_copy_can_be_put_back(self):
-        shutil.copytree(self.state, self.folder / 'copy')
+        shutil.copytree(self.state, f'{self.folder}/copy')
         self.upgrade()
         shutil.rmtree(self.state)
-        shutil.copytree(self.folder / 'copy', self.state)
+        shutil.copytree(f'{self.folder}/copy', self.state)
         self.assertEqual([(VOLUME, str(ALICE), 9)],
                          self.earlier(file.open_to_write))
 
 
-class DowngradeTest(unittest.TestCase):
+class DowngradeTest(journal.FileCase):
     """A journal of this release is brought back to version 1."""
 
     OTHER = VOLUME[:-1] + '2'
 
     def setUp(self):
         super().setUp()
-        temporary = fixtures.TempDir()
-        temporary.setUp()
-        self.addCleanup(temporary.cleanUp)
-        self.path = temporary.join('journal.sqlite')
-        self.old_path = temporary.join('old.sqlite')
+        self.old_path = f'{self.folder}/old.sqlite'
         for path in (self.path, self.old_path):
             with contextlib.closing(sqlite3.connect(path)) as db:
                 db.executescript(VERSION_1)

@@ -236,6 +236,10 @@ class SessionListTest(ObservingTestCase):
         self.tree.session(str(TARGET), LONG, address='203.0.113.111')
         out = self.on_a_terminal(80, 'session', 'list')
         self.assertRegex(out, r' disks-0 +\| \.\.[a-z-]+host +\| ')
+        self.tree.session(str(TARGET), LONG,
+                          address='[2001:db8:1234:5678:9abc:def0:1234:5678]')
+        out = self.on_a_terminal(80, 'session', 'list')
+        self.assertRegex(out, r'\| \.\.[0-9a-f:]+:5678\]? +\|\n')
 
     def test_nobody(self):
         self.fill()
@@ -318,9 +322,9 @@ class TopTest(ObservingTestCase):
     def clock(self):
         return self.now_s
 
-    def run_top(self, *argv):
-        status, out, err = self.run_command('top', '--count', '1', *argv)
-        self.assertEqual(0, status, err)
+    def run_top(self, *argv, status=0):
+        found, out, err = self.run_command('top', '--count', '1', *argv)
+        self.assertEqual(status, found, err)
         return out
 
     def busy(self):
@@ -349,12 +353,12 @@ class TopTest(ObservingTestCase):
         self.assertEqual(3, out.count('VOLUME'))
         self.assertNotIn('\x1b', out)
 
-    def redrawn(self, columns, height, *argv):
+    def redrawn(self, columns, height, *argv, status=0):
         """Return the lines that a terminal gets."""
         size = os.terminal_size((columns, height))
         with mock.patch('shutil.get_terminal_size', return_value=size), \
                 mock.patch.object(io, 'StringIO', Terminal):
-            out = self.run_top(*argv)
+            out = self.run_top(*argv, status=status)
         self.assertTrue(out.startswith('\x1b[H\x1b[J'))
         lines = out[len('\x1b[H\x1b[J'):].splitlines()
         self.assertLess(len(lines), max(height, 2), out)
@@ -443,6 +447,17 @@ class TopTest(ObservingTestCase):
         self.assertEqual(1, status)
         self.assertEqual(1, err.count(f'{lun}: Too many levels'))
         self.assertIn('0 exports  0 sessions', out)
+
+    def test_an_error_stays_on_a_terminal(self):
+        """What was logged is cleared by the next table."""
+        self.fill()
+        lun = self.tree.tpg(str(TARGET)) / 'lun'
+        self.work = lambda: lun.is_symlink() or self.tree.damage(lun)
+        lines = self.redrawn(80, 24, status=1)
+        said = ' '.join(lines[2:-2])
+        self.assertTrue(said.startswith('Backend disks: '), lines)
+        self.assertIn('Too many levels of symbolic links', said)
+        self.assertTrue(lines[-1].startswith('VOLUME'), lines)
 
     def test_ctrl_c(self):
         self.fill()

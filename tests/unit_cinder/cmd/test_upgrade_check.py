@@ -217,6 +217,28 @@ class OptionsTest(CheckTestCase):
         self.assertIn(f'[disks] {option}: ', details)
         self.assertIn(problem, details)
 
+    def test_backends_that_share_a_place(self):
+        self.write(GOOD.replace('= disks', '= disks,fast') + """
+    [fast]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+    mydriver_store_path = {folder}/state/../store
+""")
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn('[disks] and [fast] keep their volumes in the same '
+                      'place', details)
+
+    @ddt.data(('backend_id:other', 'this driver does not replicate'),
+              ('san_password=s3cret', 'the value is invalid'))
+    @ddt.unpack
+    def test_replication(self, value, expected):
+        self.write(f'{GOOD}    replication_device = {value}\n')
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn('[disks] replication_device: ', details)
+        self.assertIn(expected, details)
+        self.assertNotIn('s3cret', details)
+
     def test_what_may_have_been_meant(self):
         self.write(GOOD.replace('store_path', 'stor_path'))
         code, details = self.one('Options')

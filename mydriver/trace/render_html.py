@@ -104,7 +104,7 @@ def _cause(found: trace.Trace) -> Iterator[str]:
 
 def _waterfall(found: trace.Trace) -> Iterator[str]:
     """Draw a row for each step, all on one axis of time."""
-    shown = render_text.nested(found.steps)[:_STEPS_MAX]
+    shown = render_text.nested(found)[:_STEPS_MAX]
     height = (len(shown) + 1) * _ROW + 6
     width = _NAMES + _BARS + _AFTER
     total = max(found.end - found.start, 1e-6)
@@ -127,13 +127,15 @@ def _waterfall(found: trace.Trace) -> Iterator[str]:
 def _row(found: trace.Trace, step: steps.Step, depth: int, y: int,
          total: float) -> str:
     x = _NAMES + (step.start - found.start) / total * _BARS
-    size = max(step.duration / total * _BARS, 2)
+    size = max((render_text.until(found, step) - step.start) / total * _BARS,
+               2)
     color = (_FAILED if step.outcome == steps.FAILED
              else _color(step.source.service))
     name = safe.markup(f'{step.source.name}: {step.name}',
                        57 - 2 * min(depth, 6))
     error = f' {step.error}' if step.error else ''
-    opacity = 0.55 if step.kind == steps.WAIT else 1
+    opacity = (0.25 if step.is_open else 0.55 if step.kind == steps.WAIT
+               else 1)
     return (
         f'<g><title>{safe.markup(step.proof)}</title>'
         f'<text class="label" x="{min(depth, 6) * 14}" y="{y + 15}">{name}'

@@ -34,12 +34,16 @@ def _lines(found: trace.Trace) -> Iterator[str]:
         yield 'Volume: ' + ', '.join(sorted(found.flow.volumes)[:5])
     yield from _cause(found)
     yield ''
-    yield 'Timeline (from the start; + marks a step)'
+    yield 'Timeline (from the start; + marks a step' + (
+        '; - no end is logged)' if any(s.is_open for s in found.steps)
+        else ')')
     names = max((len(s.source.name) for s in found.steps), default=0)
-    for step, depth in nested(found.steps):
+    for step, depth in nested(found):
         mark = {steps.OK: ' ', steps.FAILED: '!', steps.UNKNOWN: ' '}
         at = step.start - found.start
-        yield (f' +{safe.duration(at):>9} {_bar(at, step.duration, total)} '
+        bar = _bar(at, until(found, step) - step.start, total,
+                   '-' if step.is_open else '#')
+        yield (f' +{safe.duration(at):>9} {bar} '
                f'{length(step):>8} {mark[step.outcome]} '
                f'{safe.plain(step.source.name, 40):{min(names, 40)}} '
                f'{"  " * depth}{safe.plain(step.name, 60)}'
@@ -103,14 +107,29 @@ def length(step: steps.Step) -> str:
     return '' if step.is_open else safe.duration(step.duration)
 
 
-def nested(found: list[steps.Step]) -> list[tuple[steps.Step, int]]:
+def until(found: trace.Trace, step: steps.Step) -> float:
+    """Return how long a step is shown: without an end, as long as the trace.
+
+    :returns: seconds, as :attr:`.steps.Step.end`.
+    """
+    return max(found.end, step.end) if step.is_open else step.end
+
+
+def nested(found: trace.Trace) -> list[tuple[steps.Step, int]]:
     """Return steps with how many others contain them."""
-    slack = 0.002
     return [(s, sum(
         o is not s and (s.kind != steps.WAIT or o.source == s.source)
-        and o.start - slack <= s.start and s.end <= o.end + slack
-        and (o.duration, -o.kind) > (s.duration, -s.kind)
-        for o in found)) for s in found]
+        and _contains(found, o, s)
+        for o in found.steps)) for s in found.steps]
+
+
+def _contains(found: trace.Trace, outer: steps.Step, step: steps.Step
+              ) -> bool:
+    slack = 0.002
+    outer_end, end = until(found, outer), until(found, step)
+    return (outer.start - slack <= step.start and end <= outer_end + slack
+            and (outer_end - outer.start, -outer.kind)
+            > (end - step.start, -step.kind))
 
 
 def explained(reason: cause.Cause) -> list[str]:
@@ -166,12 +185,13 @@ def clock_note(one: clocks.Offset) -> str:
     return f'Clocks: {said}. Times are shown as they were logged.'
 
 
-def _bar(at: float, length: float, total: float) -> str:
+def _bar(at: float, length: float, total: float, fill: str) -> str:
     if total <= 0:
-        return '#'.ljust(_BAR)
+        return fill.ljust(_BAR)
     left = min(int(at / total * _BAR), _BAR - 1)
-    size = max(1, min(round(length / total * _BAR), _BAR - left))
-    return ('.' * left + '#' * size).ljust(_BAR, '.')
+    right = min(round((at + length) / total * _BAR), _BAR)
+    size = max(right - left, 1)
+    return ('.' * left + fill * size).ljust(_BAR, '.')
 
 
 def _cut(line: str, width: int) -> str:

@@ -3,6 +3,7 @@
 
 import itertools
 from pathlib import Path
+import re
 import tempfile
 import unittest
 
@@ -66,6 +67,25 @@ class CutTest(EndingCase):
                 ('01:28:17', 'attach_volume (manager) (no end is logged)')):
             self.expect('unfinished', self.cut(at), text)
         self.expect('ok', self.cut('01:28:18'))
+
+    def test_what_has_no_end_lasts_and_contains(self):
+        found = self.cut('01:28:09.3')
+        depths = {(s.source.name, s.name): depth
+                  for s, depth in render_text.nested(found)}
+        daemon = 'start of daemon mydriver.privileged.initiator_context'
+        self.assertEqual(
+            (0, 1, 1, 2), tuple(depths['nova-compute', name] for name in (
+                'attach_volume (manager)', 'get_volume_connector',
+                'connect_volume', daemon)))
+        text, page = render_text.render(found), render_html.render(found)
+        self.assertIn('; - no end is logged)\n', text)
+        self.assertRegex(text, r' -{24} +nova-compute  attach_volume \(man')
+        self.assertRegex(text, r' #\.{23} +308 ms   nova-api ')
+        bar = re.search('x="([0-9.]+)" y="[0-9]+" width="([0-9.]+)" '
+                        '[^>]* fill-opacity="0.25"', page)
+        self.assertGreater(float(bar[2]), 400)
+        self.assertNotIn('no end is logged', render_text.render(
+            self.cut('01:28:18')))
 
     def test_a_detach(self):
         self.expect('unfinished', self.cut('01:31:09', 'detach', DETACH),

@@ -52,7 +52,7 @@ def of_service(conf: Configuration, backend: str) -> pool.Settings:
         backend=backend,
         target_prefix=_prefix(conf.safe_get('target_prefix')),
         portals=portals,
-        chap=conf.safe_get('use_chap_auth'),
+        chap=_chap(conf),
         state_path=state_path(conf, backend),
         targets=targets,
         discovery_timeout_s=conf.safe_get('mydriver_discovery_timeout'),
@@ -139,6 +139,30 @@ def prepare_state(path: str) -> None:
     :raises ConfigurationError: when it cannot be used.
     """
     state.prepare(path)
+
+
+def refers_to_nothing(option: str, name: str = ''
+                      ) -> exception.ConfigurationError:
+    """Return the error about a value with the name of an unknown option.
+
+    :param name: what the value has, with a space before it, if that is known.
+    """
+    return exception.ConfigurationError(
+        option, f'the value refers to an option{exception.shown(name)} that '
+        'does not exist', 'Correct it in the configuration file, where $$ is '
+        'a dollar sign.')
+
+
+def _chap(conf: Configuration) -> bool:
+    """Tell whether initiators log in by CHAP.
+
+    :raises ConfigurationError: when that is not known. Cinder returns None for
+        an option that refers to an unknown one, as for one that is unknown.
+    """
+    found: bool | None = conf.safe_get('use_chap_auth')
+    if found is None:
+        raise refers_to_nothing('use_chap_auth')
+    return found
 
 
 def _prefix(prefix: str) -> str:

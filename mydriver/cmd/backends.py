@@ -49,6 +49,7 @@ BACKEND_OPTS = (
     cfg.BoolOpt('use_chap_auth', default=False),
     cfg.MultiOpt('replication_device', item_type=types.Dict(), secret=True),
 )
+_KNOWN = frozenset(o.dest for o in (*BACKEND_OPTS, *opts.VOLUME_OPTS))
 _SECRET = frozenset(o.name for o in BACKEND_OPTS if o.secret)
 
 
@@ -85,8 +86,12 @@ class Section:
             if own is not None:
                 return own
             return self._conf[opts.SHARED_SECTION][value]
-        except cfg.NoSuchOptError:
-            return None
+        except cfg.NoSuchOptError as e:
+            if value not in _KNOWN:
+                return None
+            name = '' if value in _SECRET else f' ${e.opt_name}'
+            raise settings.refers_to_nothing(
+                f'[{self._name}] {value}', name) from None
         except cfg.Error as e:
             # What is wrong with a secret may contain it.
             is_secret = value in _SECRET

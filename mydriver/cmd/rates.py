@@ -68,7 +68,7 @@ def between(before: Sample, after: Sample) -> list[Rate]:
     for key, now in after.exports.items():
         then = before.exports.get(key)
         commands = read = written = None
-        if then is not None and spent_s > 0:
+        if then is not None and then.device == now.device and spent_s > 0:
             old, new = _data(then, now)
             commands = _rate(then.io.commands, now.io.commands, spent_s)
             read = _rate(old[0], new[0], spent_s)

@@ -38,7 +38,14 @@ def warnings(root: Path | None = None) -> Iterator[str]:
     :param root: the host's root directory; default: :data:`ROOT`.
     """
     root = root or ROOT
-    units = [unit for unit in UNITS if _is_enabled(root, unit)]
+    units = []
+    for unit in UNITS:
+        try:
+            if _is_enabled(root, unit):
+                units.append(unit)
+        except OSError as e:
+            yield (f'{e.filename} cannot be read ({e.strerror}): it is not '
+                   f'known whether {unit} is enabled.')
     saved = [root / name for name in SAVED if os.path.exists(root / name)]
     for unit in units:
         try:

@@ -185,16 +185,17 @@ def invalid(backend: backends.Backend) -> list[str]:
 
 def shared_places(found: Sequence[backends.Backend]) -> list[str]:
     """Return which backends have the same place, a sentence for each place."""
-    places: dict[str, list[str]] = {}
+    places: dict[str, tuple[str, list[str]]] = {}
     for backend in found:
         # A store that cannot be built has been told of.
         with contextlib.suppress(exception.MyDriverError, ImportError):
             store = settings.store_of(backend.section, backend.name)
-            places.setdefault(os.path.realpath(store.location), []).append(
-                backend.name)
+            places.setdefault(
+                os.path.realpath(store.location), (store.location, [])
+                )[1].append(backend.name)
     return [f'[{"] and [".join(names)}] keep their volumes in the same place, '
             f'{place}. Give each backend a place of its own.'
-            for place, names in places.items() if len(names) > 1]
+            for place, names in places.values() if len(names) > 1]
 
 
 def _state_paths(found: Sequence[backends.Backend]) -> list[str]:

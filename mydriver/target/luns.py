@@ -7,6 +7,8 @@ import re
 from mydriver.privileged.target import links
 from mydriver.target import configfs, directory
 
+#: The plugin whose backstores have a block device.
+_BLOCK = 'iblock'
 _DEVICE = re.compile(rb'Major: (\d+) Minor: (\d+)')
 
 
@@ -23,6 +25,12 @@ class Lun:
     folder: str
     export: configfs.SeenExport
     device: tuple[bytes, bytes] | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it was missing when it was read."""
+        return bool(self.export.serial and (
+            self.device or self.export.kind != _BLOCK))
 
 
 class Luns:
@@ -56,9 +64,11 @@ class Luns:
             lun = lun or _lun(tpg, core, name)
             if lun:
                 found.append(lun)
-                if of_link:
+                if of_link and lun.is_whole:
                     kept[name, *of_link] = lun
-        self._known[tpg.path] = kept
+        self._known.pop(tpg.path, None)
+        if kept:
+            self._known[tpg.path] = kept
         return found
 
 
@@ -70,7 +80,7 @@ def _lun(tpg: directory.Directory, core: directory.Directory, name: str
     hba, backstore = to.split('/')[-2:]
     kind = hba.rpartition('_')[0]
     serial = core.read(f'{hba}/{backstore}/wwn/vpd_unit_serial')
-    device = kind == 'iblock' and _DEVICE.search(
+    device = kind == _BLOCK and _DEVICE.search(
         core.read(f'{hba}/{backstore}/info', directory.PAGE_BYTES))
     return Lun(name, configfs.SeenExport(
         int(name[4:]), backstore, kind, serial.partition(b':')[2].strip(

@@ -63,6 +63,7 @@ class ExportIo:
     :param target: name of the target.
     :param lun: its number in the TPG.
     :param io: of all initiators, in whole MiB.
+    :param device: the numbers of its block device, as text; None for fileio.
     :param disk: None for fileio, and when the device has gone.
     """
 
@@ -70,6 +71,7 @@ class ExportIo:
     target: str
     lun: int
     io: Io
+    device: tuple[bytes, bytes] | None
     disk: Disk | None
 
 
@@ -168,17 +170,17 @@ class Statistics:
         :param name_prefix: of the backstores' names, before the volume's id.
         """
         disks = self._disks()
-        with directory.opened(f'{self._root}/core') as core:
-            for target in targets:
-                with directory.opened(self._tpg(target)) as tpg:
-                    for lun in self._luns.read(tpg, core):
-                        name = lun.export.name
-                        if name.startswith(name_prefix):
-                            yield ExportIo(
-                                name[len(name_prefix):], str(target),
-                                lun.export.lun,
-                                _counted(tpg, f'lun/{lun.folder}'),
-                                disks.get(lun.device))
+        for target in targets:
+            with (directory.opened(self._tpg(target)) as tpg,
+                  directory.opened(f'{self._root}/core') as core):
+                for lun in self._luns.read(tpg, core):
+                    name = lun.export.name
+                    if name.startswith(name_prefix):
+                        yield ExportIo(
+                            name[len(name_prefix):], str(target),
+                            lun.export.lun,
+                            _counted(tpg, f'lun/{lun.folder}'), lun.device,
+                            disks.get(lun.device))
 
     def mapped(self, target: model.Iqn, initiator: str, lun: int) -> Io:
         """Return the counters of a mapped LUN, for all of its sessions."""
@@ -212,7 +214,8 @@ def by_volume(found: Iterable[ExportIo]) -> dict[str, ExportIo]:
         its = volumes.setdefault(seen.volume_id, seen)
         if its is not seen:
             volumes[seen.volume_id] = dataclasses.replace(
-                its, io=_sum([its.io, seen.io]), disk=its.disk or seen.disk)
+                its, io=_sum([its.io, seen.io]),
+                device=its.device or seen.device, disk=its.disk or seen.disk)
     return volumes
 
 

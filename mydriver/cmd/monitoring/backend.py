@@ -12,6 +12,9 @@ from mydriver.stores.lvmthin import store as lvmthin
 from mydriver.target import pool, statistics
 from mydriver.target.journal import identities, values
 
+_Counted = tuple[list[tuple[str, statistics.Logins]],
+                 list[statistics.ExportIo]]
+
 
 class BackendSource:
     """The metrics of a backend.
@@ -83,27 +86,29 @@ class BackendSource:
         if self._backend.has_gateways:
             self._served(families)
             return
-        is_there = self._backend.has_journal()
-        families.add('journal_present', int(is_there), self.name)
-        if not is_there:
+        if not self._backend.has_journal():
+            families.add('journal_present', 0, self.name)
             return
         if self._identities is None:
             self._identities = identities.Identities(
                 self._backend.journal_path)
         found = health.compare(self._identities.read(),
                                statistics.HOST.observe)
+        counted = self._counted(found.targets)
+        families.add('journal_present', 1, self.name)
         for kind, count in found.wanted.items():
             families.add(kind, count, self.name)
         for kind, count in found.missing.items():
             families.add('drift_objects', count, self.name, kind)
-        self._kernel(families, found.targets)
+        self._kernel(families, counted)
 
     def _served(self, families: catalogue.Families) -> None:
         gateways = served.look(self._backend)
+        found = served.read(self._backend, gateways.served)
+        counted = self._counted(found.targets)
         for state, names in (('up', gateways.up), ('gone', gateways.gone),
                              ('draining', gateways.draining)):
             families.add('gateways', len(names), self.name, state)
-        found = served.read(self._backend, gateways.served)
         families.add('journal_present', 1, self.name)
         for kind, count in (('targets', len(found.targets)),
                             ('exports', found.exports),
@@ -112,20 +117,29 @@ class BackendSource:
         for kind, names in (('targets', found.unserved),
                             ('exports', found.faults), ('late', found.late)):
             families.add('drift_objects', len(names), self.name, kind)
-        self._kernel(families, found.targets)
+        self._kernel(families, counted)
 
-    def _kernel(self, families: catalogue.Families,
-                targets: Sequence[model.Iqn]) -> None:
-        """Add what the kernel counts, for the targets that it has."""
-        for target in targets:
-            logins, its = statistics.HOST.logins(target), str(target)
+    def _counted(self, targets: Sequence[model.Iqn]) -> _Counted:
+        """Return what the kernel counts, for the targets that it has.
+
+        All of it is read before anything of it is added.
+        """
+        return ([(str(target), statistics.HOST.logins(target))
+                 for target in targets],
+                list(statistics.by_volume(statistics.HOST.exports(
+                    targets, pool.backstore_prefix(self.name))).values()))
+
+    def _kernel(self, families: catalogue.Families, counted: _Counted
+                ) -> None:
+        """Add what the kernel counts."""
+        targets, exports = counted
+        for its, logins in targets:
             families.add('sessions', logins.sessions, self.name, its)
             families.add('logins', logins.accepted, self.name, its)
             families.add('login_failures', logins.failed, self.name, its)
             for reason, count in logins.errors.items():
                 families.add('session_errors', count, self.name, its, reason)
-        for seen in statistics.by_volume(statistics.HOST.exports(
-                targets, pool.backstore_prefix(self.name))).values():
+        for seen in exports:
             if values.is_uuid(seen.volume_id):
                 self._export(families, seen)
 

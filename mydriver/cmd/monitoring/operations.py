@@ -9,6 +9,7 @@ import time
 from typing import Protocol
 
 from mydriver import events, exception
+from mydriver.cmd import tables
 from mydriver.cmd.monitoring import catalogue, kept, tally
 from mydriver.trace import files, following, journalctl, journald, record
 
@@ -78,7 +79,7 @@ class FileLog:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self.name = path
+        self.name = tables.safe(path)
         self._source = files.source_of(self._path) or record.Source(
             files.service_of(self._path.name), self._path.name)
         self.service = self._source.service

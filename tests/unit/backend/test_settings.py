@@ -49,6 +49,12 @@ class SettingsTest(unittest.TestCase):
             (model.Portal('192.0.2.2'), model.Portal('2001:db8::1')),
             found.portals)
 
+    def test_chap_is_off_only_when_that_was_said(self):
+        """Cinder has None for a value with the name of no option."""
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    'use_chap_auth: the value refers to'):
+            settings.of_service(options(use_chap_auth=None), 'disks')
+
     def test_each_backend_has_a_state_of_its_own(self):
         self.assertEqual(
             ['/var/lib/cinder/mydriver/a', '/var/lib/cinder/mydriver/b'],

@@ -46,15 +46,17 @@ class TreeTestCase(unittest.TestCase):
         return list(self.seen.exports([TARGET], prefix))
 
 
+@ddt.ddt
 class StatisticsTest(TreeTestCase):
     """What is there, and what is not."""
 
     def test_exports(self):
         self.assertEqual([
             statistics.ExportIo(FIRST, str(TARGET), 0,
-                                statistics.Io(7, 8 * MIB, 9 * MIB), None),
+                                statistics.Io(7, 8 * MIB, 9 * MIB), None,
+                                None),
             statistics.ExportIo(SECOND, str(TARGET), 1,
-                                statistics.Io(0, 0, 0),
+                                statistics.Io(0, 0, 0), (b'253', b'4'),
                                 statistics.Disk(1536, 2560, 2)),
         ], self.exports())
 
@@ -202,6 +204,42 @@ class StatisticsTest(TreeTestCase):
         self.assertEqual([(0, SECOND), (1, SECOND)], [
             (e.lun, e.serial) for e in self.seen.observe(TARGET).exports])
         self.assertEqual([0, 1], [e.lun for e in self.exports()])
+
+    @ddt.data('core', 'core/iblock_1/mydriver-disks-{}/info',
+              'core/iblock_1/mydriver-disks-{}/wwn/vpd_unit_serial')
+    def test_what_was_missing_is_read_again(self, name):
+        full, exports = self.seen.observe(TARGET), self.exports()
+        path = self.tree.root / name.format(SECOND)
+        aside = path.rename(f'{self.tree.root}/aside')
+        other = self.tree.statistics()
+        self.assertNotEqual((full, exports), (
+            other.observe(TARGET),
+            list(other.exports([TARGET], 'mydriver-disks-'))))
+        aside.rename(path)
+        self.assertEqual(full, other.observe(TARGET))
+        self.assertEqual(exports, list(
+            other.exports([TARGET], 'mydriver-disks-')))
+
+    def test_backstores_that_are_made_meanwhile(self):
+        """As when the module is loaded after the first look."""
+        other = self.tree.statistics()
+        aside = self.tree.root.rename(f'{self.tree.root}-aside')
+
+        def targets():
+            aside.rename(self.tree.root)
+            yield TARGET
+
+        self.assertEqual(self.exports()[:0], self.exports())
+        found = list(other.exports(targets(), 'mydriver-disks-'))
+        self.assertEqual(self.exports(), found)
+        self.assertEqual(2, len(found))
+
+    def test_targets_that_have_gone_are_forgotten(self):
+        self.exports()
+        self.assertEqual(1, len(self.seen._luns._known))
+        shutil.rmtree(self.tree.tpg(str(TARGET)) / 'lun')
+        self.exports()
+        self.assertEqual({}, self.seen._luns._known)
 
     def test_links_that_come_and_go_meanwhile(self):
         """As in attaches and detaches: what is seen is right, or not there."""

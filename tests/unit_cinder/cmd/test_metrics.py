@@ -151,6 +151,23 @@ class MetricsTest(MetricsTestCase):
             self.assert_value(found, None, 'drift_objects', backend='disks',
                               kind=kind)
 
+    def test_one_value_that_cannot_be_read(self):
+        """None of its part is there: some without others would mislead."""
+        self.fill()
+        self.tree.damage(self.tree.tpg(str(TARGET)).parent
+                         / 'fabric_statistics/iscsi_tgt_attr/login_fails')
+        status, found, err = self.metrics('disks')
+        self.assertEqual(1, status)
+        self.assertIn('login_fails: Too many levels', err)
+        self.assert_value(found, 0, 'scrape_success', backend='disks',
+                          part='exports')
+        of_backend = {n for n, labels in found
+                      if ('backend', 'disks') in labels}
+        self.assertEqual(
+            {'mydriver_scrape_success', 'mydriver_scrape_duration_seconds',
+             *(f'mydriver_store_{n}_bytes'
+               for n in ('size', 'free', 'provisioned'))}, of_backend)
+
     def test_no_journal_yet(self):
         status, found, _ = self.metrics('disks')
         self.assertEqual(0, status)

@@ -602,6 +602,15 @@ class ArgumentsTest(OperationsTestCase):
             self.assertIn('Add --events or --events-unit, and --events-state',
                           err)
 
+    def test_a_name_that_is_not_utf_8(self):
+        log = f'{self.folder}/cinder-volume\udcff.log'
+        Path(log).touch()
+        status, out, err = self.run_command(
+            'metrics', '--events-only', '--events', log, '--events-state',
+            f'{self.folder}/kept')
+        self.assertEqual(0, status, err)
+        self.assertIn('cinder-volume\\\\udcff.log"} 0.0', out)
+
     def test_on_a_compute_host(self):
         """Without what the extra storage has, and without cinder."""
         code = ('import sys\nfor name in ("rtslib_fb", "cinder"):\n'

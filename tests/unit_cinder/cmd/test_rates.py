@@ -13,8 +13,8 @@ def sample(at_s, *exports):
     return rates.Sample(at_s, {('disks', e.volume_id): e for e in exports}, 0)
 
 
-def export(volume_id='v', io=(0, 0, 0), disk=None):
-    return statistics.ExportIo(volume_id, 't', 0, statistics.Io(*io),
+def export(volume_id='v', io=(0, 0, 0), disk=None, device=(b'253', b'7')):
+    return statistics.ExportIo(volume_id, 't', 0, statistics.Io(*io), device,
                                statistics.Disk(*disk) if disk else None)
 
 
@@ -47,6 +47,12 @@ class RatesTest(unittest.TestCase):
     def test_an_export_that_was_made_anew(self):
         self.assertEqual((None, 0, 0, None), self.only(
             sample(10, export(io=(10, 0, 0))), sample(12, export())))
+
+    def test_an_export_that_has_another_device(self):
+        self.assertEqual((None, None, None, 1), self.only(
+            sample(10, export(disk=(1024, 0, 9))),
+            sample(12, export(disk=(1 << 40, 1 << 40, 1),
+                              device=(b'253', b'9')))))
 
     def test_what_the_kernel_lacks(self):
         nothing = export(io=(None, None, None))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rival services are found from systemd's files."""
 
+import os
 from pathlib import Path
 import shutil
 import tempfile
@@ -99,6 +100,22 @@ class RivalsTest(unittest.TestCase):
         path.mkdir(parents=True)
         warning, = rivals.warnings()
         self.assertIn(f'{path} cannot be read', warning)
+
+    def test_units_that_cannot_be_read(self):
+        """It is not known whether they are enabled."""
+        self.install()
+        self.assertEqual(1, len(list(rivals.warnings())))
+        os.chmod(self.root, 0o755)
+        os.chmod(self.root / ADMIN, 0o700)
+        os.setresuid(65534, 65534, 0)
+        try:
+            found = list(rivals.warnings())
+        finally:
+            os.setresuid(0, 0, 0)
+        self.assertEqual(len(rivals.UNITS), len(found), found)
+        for unit, text in zip(rivals.UNITS, found, strict=True):
+            self.assertIn('cannot be read (Permission denied): it is not '
+                          f'known whether {unit} is enabled', text)
 
     @ddt.data(
         ('{"storage_objects": [{"name": "mydriver-a"}]}', True),

@@ -199,6 +199,15 @@ class OptionsTest(CheckTestCase):
         self.assertEqual(FAILURE, code)
         self.assertIn('target_ip_address', details)
 
+    @ddt.data('use_chap_auth', 'mydriver_targets', 'mydriver_store_path')
+    def test_a_value_that_names_no_option(self, option):
+        """Cinder takes it for one that is not set."""
+        self.write(f'{GOOD}    {option} = $typo\n')
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn(f'[disks] {option}: the value refers to an option '
+                      '$typo that does not exist', ' '.join(details.split()))
+
     @ddt.data(
         ('', 'mydriver_store_path', 'it is not set'),
         ('mydriver_store_path = srv/files', 'mydriver_store_path',
@@ -226,10 +235,23 @@ class OptionsTest(CheckTestCase):
         code, details = self.one('Options')
         self.assertEqual(FAILURE, code)
         self.assertIn('[disks] and [fast] keep their volumes in the same '
-                      'place', details)
+                      f'place, {self.folder}/store. ', details)
+
+    def test_backends_that_share_a_pool(self):
+        own = ('    mydriver_store = lvmthin\n    mydriver_store_path = vg\n')
+        head = GOOD.rpartition('\n    mydriver_store_path')[0]
+        self.write(head.replace('= disks', '= disks,fast') + f"""
+{own}    [fast]
+    volume_driver = mydriver.cinder_volume.driver.LIODriver
+{own}""")
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        self.assertIn(' in the same place, vg/', details)
 
     @ddt.data(('backend_id:other', 'this driver does not replicate'),
-              ('san_password=s3cret', 'the value is invalid'))
+              ('san_password=s3cret', 'the value is invalid'),
+              ('backend_id:a,san_password:$s3cret',
+               'refers to an option that does not exist'))
     @ddt.unpack
     def test_replication(self, value, expected):
         self.write(f'{GOOD}    replication_device = {value}\n')

@@ -3,7 +3,10 @@
 
 cliff's script completes no subcommands of a command that has options of its
 own, such as ``mydriver gateway``, unless they are listed before the options.
-It offers them as commands with an underscore instead.
+It offers them as commands with an underscore instead. It offers no choices of
+arguments, nothing after ``help`` and after a general option, and options among
+commands; bash prints an error when an argument has characters that no variable
+has.
 """
 
 import argparse
@@ -15,11 +18,29 @@ from cliff import complete
 
 from mydriver import exception
 
+#: Parts of cliff's script, and what they become.
+_MENDED = {
+    '== -* ]] ; then\n      break\n': (
+        '== -* ]] ; then\n      [ -n "${cmd}" ] && break\n      continue\n'),
+    'i=${i//$dash/$underscore}': 'i=${i//[^[:alnum:]_]/_}',
+    '  dash=-\n  underscore=_\n': '',
+    '    COMPREPLY=( $(compgen -W': (
+        '    [[ ${cur} == -* ]] || completed=${completed%% -*}\n'
+        '    COMPREPLY=( $(compgen -W'),
+}
+
+#: The command ``help``, in names of the script.
+_HELP = '_help'
 _WORDS = re.compile(r"^(  cmds(\w*)=')(.*)(')$", re.MULTILINE)
 
 
 class Complete(complete.CompleteCommand):
     """Print the completion of commands and options for bash."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: The choices of arguments, by command.
+        self._choices: dict[str, list[str]] = {}
 
     def get_actions(self, command: list[str]) -> list[argparse.Action]:
         """Return the options of a command; none if it cannot be loaded.
@@ -27,10 +48,15 @@ class Complete(complete.CompleteCommand):
         The host may lack what those of the other kind of host import.
         """
         try:
-            found: list[argparse.Action] = super().get_actions(command)
+            factory, name, _ = self.app.command_manager.find_command(command)
+            parser = factory(self.app, None).get_parser(name)
         except exception.ConfigurationError:
             return []
-        return found
+        found: list[argparse.Action] = parser._actions
+        self._choices['_'.join(['', *command])] = [
+            choice for action in found if not action.option_strings
+            for choice in action.choices or ()]
+        return [action for action in found if action.option_strings]
 
     def take_action(self, parsed_args: Any) -> int:
         """Print the script; return the exit status."""
@@ -40,13 +66,18 @@ class Complete(complete.CompleteCommand):
             script = self.app.stdout.getvalue()
         finally:
             self.app.stdout = out
-        out.write(_WORDS.sub(_mended, script))
+        for wrong, right in _MENDED.items():
+            script = script.replace(wrong, right)
+        if all_of_them := _WORDS.search(script):
+            self._choices[_HELP] = all_of_them[3].split()
+        out.write(_WORDS.sub(self._mended, script))
         return status
 
-
-def _mended(line: re.Match[str]) -> str:
-    """Return the words that can follow a command, options last."""
-    begin, of_command, words, end = line.groups()
-    found = [w for w in words.split() if of_command or '_' not in w]
-    return begin + ' '.join(
-        sorted(found, key=lambda w: w.startswith('-'))) + end
+    def _mended(self, line: re.Match[str]) -> str:
+        """Return the words that can follow a command, options last."""
+        begin, of_command, words, end = line.groups()
+        found = [w for w in (*self._choices.get(of_command, ()),
+                             *words.split())
+                 if '_' not in w or of_command not in ('', _HELP)]
+        return begin + ' '.join(
+            sorted(found, key=lambda w: w.startswith('-'))) + end

@@ -41,7 +41,7 @@ Row = tuple[str | bool, ...]
 
 
 class Doctor(lister.Lister):
-    """Check this host, and say what mends what is wrong.
+    """Check this host, and say how to mend what is wrong.
 
     Looks at the host, at the configuration of the service and at what
     mydriver status checks. Changes nothing without --fix. Shows what is not

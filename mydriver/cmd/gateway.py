@@ -123,7 +123,7 @@ class Drain(command.Command):
 
 
 class Forget(command.Command):
-    """Remove a gateway from the list whose host is gone for good.
+    """Remove from the list a gateway whose host is gone for good.
 
     That changes nothing else: what it has mapped stays fenced.
     """

@@ -70,7 +70,8 @@ class Setup(command.Command):
                 'Run the command as root, or name another --root.')
         made = manifest.load(root, parsed_args.kind)
         if parsed_args.remove:
-            return _remove(root, made, parsed_args.force, self.app.stdout)
+            return _remove(root, parsed_args.kind, made, parsed_args.force,
+                           self.app.stdout)
         made = made or manifest.Manifest(parsed_args.kind)
         options = choices.merge(vars(parsed_args), made.options)
         chosen = choices.choose(parsed_args.kind, options)
@@ -85,6 +86,8 @@ class Setup(command.Command):
             # Their default depends on other options, which may change.
             options['store'] = list(chosen.stores)
         made.options = options
+        if not parsed_args.force:
+            _refuse_gateway(root, made, files, '--no-gateway')
         done = installing.install(root, made, files,
                                   catalogue.folders(chosen),
                                   parsed_args.force)
@@ -201,18 +204,33 @@ def _activate(root: roots.Root, made: manifest.Manifest,
     return DIFFERS if failed else status
 
 
-def _remove(root: roots.Root, made: manifest.Manifest | None, force: bool,
-            out: TextIO) -> int:
-    """Take back what was made; return the exit status."""
-    if made is None:
-        print('Nothing to do: nothing was installed.', file=out)
-        return SAME
-    if (activation.is_live(root) and not force
+def _refuse_gateway(root: roots.Root, made: manifest.Manifest,
+                    files: Sequence[catalogue.HostFile], option: str) -> None:
+    """Refuse to take its unit from a gateway that runs.
+
+    :param files: those that should be there.
+    :param option: what asks for that.
+    :raises ConfigurationError: when one would lose it.
+    """
+    if (activation.is_live(root)
+            and catalogue.GATEWAY_UNIT not in {f.path for f in files}
             and activation.runs_gateway(made)):
         raise exception.ConfigurationError(
-            '--remove', f'{catalogue.GATEWAY} is running',
+            option, f'{catalogue.GATEWAY} is running',
             'Run mydriver gateway drain and systemctl stop '
             f'{catalogue.GATEWAY} first, or use --force.')
+
+
+def _remove(root: roots.Root, kind: str, made: manifest.Manifest | None,
+            force: bool, out: TextIO) -> int:
+    """Take back what was made; return the exit status."""
+    if made is None:
+        for path in removing.tidy(root, kind):
+            print(f'kept: copy of an earlier file: {path}', file=out)
+        print('Nothing to do: nothing was installed.', file=out)
+        return SAME
+    if not force:
+        _refuse_gateway(root, made, (), '--remove')
     paths = list(made.files)
     done = removing.remove(root, made, force)
     for what, found in (

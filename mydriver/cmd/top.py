@@ -33,7 +33,7 @@ _now_s = time.monotonic
 
 
 class Top(command.Command):
-    """Show what the exports are doing, again and again.
+    """Show what the exports are doing, continuously.
 
     Commands and bytes per second of all initiators, and the requests that the
     volume's block device has not completed. For a volume in a file the kernel

@@ -99,7 +99,7 @@ def _reload_udev() -> list[list[str]]:
 
 def runs_gateway(made: manifest.Manifest) -> bool:
     """Tell whether the gateway whose unit we made runs or is to run."""
-    if f'{catalogue.UNITS}/{catalogue.GATEWAY}' not in made.files:
+    if catalogue.GATEWAY_UNIT not in made.files:
         return False
     found = subprocess.run(
         ['systemctl', 'is-active', catalogue.GATEWAY], check=False,

@@ -16,6 +16,7 @@ MULTIPATH = '/etc/multipath/conf.d'
 SAMPLES = '/etc/mydriver'
 
 RESTORE, GATEWAY = 'mydriver-restore.service', 'mydriver-gateway.service'
+GATEWAY_UNIT = f'{UNITS}/{GATEWAY}'
 
 #: Services that remove all targets of the host; see :mod:`..cmd.rivals`.
 _RIVALS = ('rtslib-fb-targetctl.service', 'target.service',
@@ -102,7 +103,7 @@ def _storage(choices: chosen.Choices) -> Iterator[HostFile]:
         yield _file(f'{UNITS}/{RESTORE}.d/lvmthin.conf',
                     template('lvmthin.conf'))
     if choices.gateway:
-        yield _file(f'{UNITS}/{GATEWAY}', template(
+        yield _file(GATEWAY_UNIT, template(
             'mydriver-gateway.service', **common, user=choices.user,
             state_path=choices.state_path))
         yield _file(f'{UDEV}/50-rbd.rules', template('50-rbd.rules'))

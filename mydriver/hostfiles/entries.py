@@ -114,6 +114,11 @@ def sync(folder: int) -> None:
         os.close(opened)
 
 
+def complete(name: str) -> str:
+    """Return the name of the file of which one may be an incomplete write."""
+    return name.removeprefix('.').removesuffix(_NEW)
+
+
 def _temporary(name: str) -> str:
     return f'.{name}{_NEW}'
 

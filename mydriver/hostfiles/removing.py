@@ -2,8 +2,9 @@
 """Take back what was put in place."""
 
 import dataclasses
+import posixpath
 
-from mydriver.hostfiles import choices, copies, enabling, manifest
+from mydriver.hostfiles import choices, copies, enabling, entries, manifest
 from mydriver.hostfiles import root as roots
 
 
@@ -60,6 +61,27 @@ def remove(root: roots.Root, made: manifest.Manifest, force: bool = False
     else:
         _remove_folders(root, made)
     return result
+
+
+def tidy(root: roots.Root, kind: str) -> list[str]:
+    """Remove what a call left that ended before it recorded anything.
+
+    It has overwritten nothing, but it may have copied what it was about to.
+
+    :param kind: of the host, which has no record.
+    :returns: the paths of complete copies, which are kept.
+    """
+    if not root.is_folder(manifest.FOLDER):
+        return []
+    root.tidy(manifest.Manifest(kind).path)
+    for name in root.names(manifest.BACKUPS):
+        root.tidy(f'{manifest.BACKUPS}/{entries.complete(name)}')
+    for folder in (manifest.BACKUPS, manifest.FOLDER,
+                   posixpath.dirname(manifest.FOLDER)):
+        root.remove_folder(folder)
+    return [f'{manifest.BACKUPS}/{name}'
+            for name in root.names(manifest.BACKUPS)
+            if name.startswith(f'{kind}-')]
 
 
 def _remove_folders(root: roots.Root, made: manifest.Manifest) -> None:

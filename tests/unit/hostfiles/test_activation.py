@@ -94,7 +94,7 @@ class CommandsTest(hostroot.RootTestCase):
         said = mock.Mock(stdout='active\n')
         with mock.patch.object(subprocess, 'run', return_value=said):
             self.assertFalse(activation.runs_gateway(made))
-            made.files[f'{catalogue.UNITS}/{catalogue.GATEWAY}'] = \
+            made.files[catalogue.GATEWAY_UNIT] = \
                 manifest.Entry(0o644, '')
             for state, runs in (('active', True), ('activating', True),
                                 ('inactive', False), ('failed', False)):

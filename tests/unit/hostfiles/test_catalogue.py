@@ -114,7 +114,7 @@ class GatewayUnitTest(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.files = files(gateway=True)
-        self.text = self.files[f'{catalogue.UNITS}/{catalogue.GATEWAY}']
+        self.text = self.files[catalogue.GATEWAY_UNIT]
         self.unit = Unit(self.text)
 
     def test_it_stops_before_its_rivals_do_and_outlives_them(self):

@@ -512,6 +512,13 @@ class CrashTest(EndTestCase):
                 done = removing.remove(self.root, made)
                 self.assertEqual([], done.kept)
                 self.assertEqual(self.before, self.tree())
+            else:
+                kept = removing.tidy(self.root, self.KIND)
+                self.assertEqual(bool(kept),
+                                 self.root.is_folder(manifest.FOLDER))
+                self.assertLessEqual({self.get(path) for path in kept},
+                                     {'theirs'})
+                self.assertEqual(kept, removing.tidy(self.root, self.KIND))
             self.assertEqual('theirs', self.get(UNIT))
 
         self.each(lambda: self.install(force=True), check)

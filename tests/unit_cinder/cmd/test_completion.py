@@ -39,6 +39,7 @@ class CompletionTest(unittest.TestCase):
         done = subprocess.run(
             ['bash', '-c', _BASH, 'bash', str(FILE), 'mydriver', *words],
             capture_output=True, text=True, check=True, cwd=ROOT)
+        self.assertEqual('', done.stderr)
         return done.stdout.split()
 
     def test_it_is_up_to_date(self):
@@ -66,7 +67,14 @@ class CompletionTest(unittest.TestCase):
               (('gat',), ['gateway']), (('gateway', 'd'), ['drain']),
               (('gateway', 'l'), ['list']),
               (('gateway', '--na'), ['--name']),
-              (('gateway', 'drain', '--un'), ['--undo']))
+              (('gateway', 'drain', '--un'), ['--undo']),
+              (('setup', ''), ['storage', 'compute']),
+              (('doctor', 'c'), ['compute']),
+              (('setup', 'storage', '--ins'), ['--install']),
+              (('help', 'ga'), ['gateway']),
+              (('-v', 'doctor', '--fi'), ['--fit-width', '--fix']),
+              (('--debug', 'se'), ['session', 'setup']),
+              (('show', 'a.b', '--form'), ['--format']))
     @ddt.unpack
     def test_words(self, words, expected):
         self.assertEqual(expected, self.complete(*words))

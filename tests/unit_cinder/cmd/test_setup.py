@@ -326,7 +326,17 @@ class LiveTest(SetupTestCase):
         self.assertEqual(2, status)
         self.assertIn('mydriver gateway drain', err)
         self.assertEqual(before, self.tree())
+        for argv in (('--no-gateway', '--store', 'reflink'),
+                     ('--no-gateway',)):
+            status, _, err = self.call('--install', *argv)
+            self.assertEqual(2, status)
+            self.assertIn('--no-gateway: mydriver-gateway.service is running',
+                          ' '.join(err.split()))
+            self.assertEqual(before, self.tree())
+        self.assertEqual(0, self.call('--install', '--user', 'other')[0])
         self.state = 'inactive'
+        self.assertEqual(0, self.call('--install', '--no-gateway', '--store',
+                                      'reflink')[0])
         self.assertEqual(0, self.call('--remove')[0])
 
 

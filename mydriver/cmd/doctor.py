@@ -12,7 +12,7 @@ from cliff import lister
 from oslo_log import log as logging
 
 from mydriver import exception
-from mydriver.cmd import doctor_config, doctor_exports
+from mydriver.cmd import doctor_config, doctor_exports, tables
 from mydriver.doctor import examine, findings, kinds, registry
 from mydriver.doctor.findings import Finding, Severity
 from mydriver.hostfiles import choices
@@ -160,7 +160,7 @@ class Doctor(lister.Lister):
         if shown:
             self.produce_output(parsed_args, COLUMNS, [
                 (f.severity.value, f.check.id,
-                 textwrap.fill(f.found.what, _WHAT_CHARACTERS))
+                 textwrap.fill(_safe(f.found.what), _WHAT_CHARACTERS))
                 for f in shown])
         self._print_remedies(shown)
         print(summary(found), file=self.app.stdout)
@@ -179,15 +179,22 @@ class Doctor(lister.Lister):
                       file=self.app.stdout)
                 last = finding.check
             safe = '  # or --fix' if finding.found.fix else ''
-            print(f'    {finding.found.remedy}{safe}', file=self.app.stdout)
+            print(f'    {_safe(finding.found.remedy)}{safe}',
+                  file=self.app.stdout)
         if last:
             print(file=self.app.stdout)
 
 
 def _fields(finding: Finding) -> Row:
     found = finding.found
-    return (finding.kind, finding.check.id, found.severity.value, found.what,
-            finding.check.why, found.remedy, found.fix is not None)
+    return (finding.kind, finding.check.id, found.severity.value,
+            _safe(found.what), finding.check.why, _safe(found.remedy),
+            found.fix is not None)
+
+
+def _safe(text: str) -> str:
+    """Return a text in a line of printable characters."""
+    return tables.safe(text.replace('\n', ' '))
 
 
 def summary(found: Sequence[Finding]) -> str:

@@ -6,14 +6,13 @@ import functools
 import os
 from pathlib import Path
 import pwd
-import re
 import shlex
 import stat
 import sys
 
 from mydriver import exception
 from mydriver.cmd import backends, option_names, upgrade_check
-from mydriver.doctor import abandoned, commands, findings, owned
+from mydriver.doctor import abandoned, commands, displaced, findings, owned
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
 
@@ -45,9 +44,10 @@ def _backends(host: Host) -> Iterator[Found]:
     enabled = (host.setting('DEFAULT', 'enabled_backends') or '').split(',')
     known = ','.join(n.strip() for n in enabled if n.strip() in sections)
     for name in sorted({n.strip() for n in enabled} - {'', *sections}):
+        shown = commands.shown(name)
         yield findings.error(
-            f'enabled_backends lists {name}, but there is no section '
-            f'[{name}]. The backend is not started: write its section, or '
+            f'enabled_backends lists {shown}, but there is no section '
+            f'[{shown}]. The backend is not started: write its section, or '
             'take it off the list.',
             commands.set_option(host, 'DEFAULT', 'enabled_backends', known)
             + f' && {commands.restart(host)}')
@@ -97,37 +97,31 @@ def _enable(host: Host, name: str) -> str:
 
 def _options(host: Host) -> Iterator[Found]:
     host.sections()  # the errors of others show the contents of a file
-    for text in option_names.concerns(host.config(), (), [
+    for concern in option_names.concerns(host.config(), (), [
             b.name for b in backends_of(host)]):
-        yield findings.warning(text, _correction(host, text))
+        yield findings.warning(str(concern), _correction(host, concern))
 
 
-def _correction(host: Host, text: str) -> str:
+def _correction(host: Host, concern: option_names.Concern) -> str:
     """Return what mends an option that has no effect.
 
     It gets its right name, or becomes a comment, which changes nothing. The
     options of a backend that has exports, but is not enabled, are kept.
-
-    :param text: what is wrong with it.
     """
-    found = re.match(r'\[([^]]*)\] ?(\S*) (?:has no effect|was renamed)', text)
-    if not found:
-        return edit(host)
-    section, name = found[1], found[2]
+    section = concern.section
     ours = backends_of(host)
     state = {path.parent.name: path.parent for path in backends.orphans(
         [b.name for b in ours], ours)}.get(section)
     if state and host.setting(section, 'volume_driver') == backends.DRIVER:
         return (commands.edit(host) if abandoned.doubt(state)
                 else _enable(host, section))
-    return f'{_renamed(host, text, section, name)} && {commands.restart(host)}'
+    return f'{_renamed(host, concern)} && {commands.restart(host)}'
 
 
-def _renamed(host: Host, text: str, section: str, name: str) -> str:
+def _renamed(host: Host, concern: option_names.Concern) -> str:
     """Return what gives an option its right name, or makes it a comment."""
-    new = re.search(r'Did you mean (\w+)\?|renamed to (\w+)\.', text)
-    if new and (right := new[1] or new[2]) not in host.sections().get(
-            section, {}):
+    section, name, right = concern.section, concern.name, concern.right
+    if right and right not in host.sections().get(section, {}):
         return commands.rename_option(host, section, name, right)
     return commands.disable_option(host, section, name or None)
 
@@ -151,8 +145,7 @@ def _state(host: Host) -> Iterator[Found]:
             yield findings.error(
                 f'{path} is not a directory. Move it away, or name another '
                 'directory in mydriver_state_path.',
-                f'mv -nT {shlex.quote(str(path))} '
-                f'{shlex.quote(abandoned.free(f"{path}.old"))} && '
+                f'{displaced.move(str(path), ".old")} && '
                 f'{commands.restart(host)}')
             continue
         if status.st_mode & 0o077:

@@ -11,7 +11,7 @@ import shlex
 
 from mydriver import discovery, exception, model
 from mydriver.cmd import doctor_config, rivals
-from mydriver.doctor import abandoned, commands, findings, places
+from mydriver.doctor import commands, displaced, findings, places
 from mydriver.doctor import host as hosts
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -66,8 +66,8 @@ def _put_away(path: Path) -> str:
     file = shlex.quote(str(path))
     digest = hashlib.sha256(content).hexdigest()
     return (f'if [ -e {file} ]; then echo {digest}\\ \\ {file} | '
-            f'sha256sum --check --status && mv -nT {file} '
-            f'{shlex.quote(abandoned.free(f"{path}.old"))}; fi')
+            f'sha256sum --check --status && '
+            f'{displaced.move(str(path), ".old")}; fi')
 
 
 def _portals(host: Host) -> Iterator[Found]:

@@ -6,21 +6,44 @@ option that this release no longer has, is not noticed anywhere.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+import dataclasses
 import difflib
 
 from oslo_config import cfg
 from oslo_privsep import priv_context
 
-from mydriver import configuration, privileged
+from mydriver import configuration, exception, privileged
 from mydriver.backend import opts as backend_opts
+from mydriver.cmd import tables
 
 #: What the names of our options and sections begin with.
 PREFIX = 'mydriver_'
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Concern:
+    """An option that has no effect.
+
+    :param section: where it is, as the file has it.
+    :param name: its name there, with underscores; empty for the whole section.
+    :param problem: the end of a sentence about it.
+    :param right: the name that it should have, if that is known.
+    """
+
+    section: str
+    name: str
+    problem: str
+    right: str | None = None
+
+    def __str__(self) -> str:
+        """Return a sentence that a terminal may show."""
+        return ' '.join([f'[{_shown(self.section)}]', *filter(None, [
+            _shown(self.name)]), self.problem])
+
+
 def concerns(files: Sequence[str], directories: Sequence[str],
-             backends: Sequence[str]) -> list[str]:
-    """Return a sentence for each option that has no effect.
+             backends: Sequence[str]) -> list[Concern]:
+    """Return each option that has no effect.
 
     :param files: configuration files.
     :param directories: directories with more ``*.conf`` files.
@@ -32,10 +55,10 @@ def concerns(files: Sequence[str], directories: Sequence[str],
         ((privileged.target_context.cfg_section,
           privileged.initiator_context.cfg_section), priv_context.OPTS),
     ) for section in sections}
-    return [sentence for section, names in configuration.parse(
+    return [concern for section, names in configuration.parse(
                 configuration.files_of(files, directories)).items()
             for name in names
-            for sentence in _judge(section, name.replace('-', '_'), known)]
+            for concern in _judge(section, name.replace('-', '_'), known)]
 
 
 def _names(options: Sequence[cfg.Opt]) -> Iterator[tuple[str, str]]:
@@ -48,27 +71,33 @@ def _names(options: Sequence[cfg.Opt]) -> Iterator[tuple[str, str]]:
 
 
 def _judge(section: str, name: str, known: Mapping[str, Mapping[str, str]]
-           ) -> Iterator[str]:
-    where = f'[{section}] {name}'
+           ) -> Iterator[Concern]:
     if section not in known:
         if name.startswith(PREFIX):
-            yield (f'{where} has no effect: the section is no enabled '
-                   f'mydriver backend and not '
-                   f'[{backend_opts.SHARED_SECTION}].')
+            yield Concern(section, name, (
+                'has no effect: the section is no enabled mydriver backend '
+                f'and not [{backend_opts.SHARED_SECTION}].'))
         elif section.startswith(PREFIX):
-            yield f'[{section}] has no effect: there is no such section.'
+            yield Concern(section, '',
+                          'has no effect: there is no such section.')
     elif name in known[section]:
         if (now := known[section][name]) != name:
-            yield f'{where} was renamed to {now}. Rename it.'
+            yield Concern(section, name,
+                          f'was renamed to {now}. Rename it.', now)
     elif name.startswith(PREFIX) or section.startswith(PREFIX):
         close = difflib.get_close_matches(
             name.removeprefix(PREFIX),
             [n.removeprefix(PREFIX) for n in known[section]], 1)
-        yield (f'{where} has no effect: this release has no such option.'
-               + (f' Did you mean {_full(close[0], known[section])}?'
-                  if close else ''))
+        right = _full(close[0], known[section]) if close else None
+        yield Concern(section, name, (
+            'has no effect: this release has no such option.'
+            + (f' Did you mean {right}?' if right else '')), right)
 
 
 def _full(end: str, names: Iterable[str]) -> str:
     """Return the name that has a given end behind our prefix, or alone."""
     return next(n for n in names if n.removeprefix(PREFIX) == end)
+
+
+def _shown(name: str) -> str:
+    return exception.shown(tables.safe(name))

@@ -21,7 +21,7 @@ from oslo_upgradecheck import upgradecheck
 
 from mydriver import configuration, exception, releases
 from mydriver.backend import opts, settings
-from mydriver.cmd import backends, identity, option_names
+from mydriver.cmd import backends, identity, option_names, tables
 from mydriver.target.journal import sqlite
 
 #: Group, name and value of the entry points that the services look for.
@@ -109,7 +109,8 @@ class Checks(upgradecheck.UpgradeCommands):
         wrong += shared_places(found)
         names = [backend.name for backend in found]
         # Also after a failure: one that is missing may be misspelt.
-        odd = option_names.concerns(self._files, self._directories, names)
+        odd = [str(concern) for concern in option_names.concerns(
+            self._files, self._directories, names)]
         return _result(_FAILURE if wrong else _WARNING, wrong + odd,
                        f'Checked: {", ".join(names)}')
 
@@ -159,7 +160,8 @@ def _result(code: upgradecheck.Code, problems: Sequence[str],
             otherwise: str = '') -> upgradecheck.Result:
     """Return the problems with a code; without any, success."""
     return upgradecheck.Result(
-        code if problems else _SUCCESS, ' '.join(problems) or otherwise)
+        code if problems else _SUCCESS, tables.safe(
+            (' '.join(problems) or otherwise).replace('\n', ' ')))
 
 
 def invalid(backend: backends.Backend) -> list[str]:

@@ -15,7 +15,7 @@ import re
 import shlex
 
 from mydriver import exception, waiting
-from mydriver.doctor import commands, owned
+from mydriver.doctor import commands, displaced, owned
 from mydriver.doctor.host import Host
 from mydriver.target import configfs, pool
 from mydriver.target.journal import mark, sqlite
@@ -76,20 +76,11 @@ def exported(host: Host, backend: str) -> str:
 def put_away(host: Host, state: Path) -> str:
     """Return what moves the state away, if that is still right then."""
     path, core = shlex.quote(str(state)), shlex.quote(str(_core(host)))
-    away = shlex.quote(free(f'{state.parent}-{state.name}.old'))
+    away = shlex.quote(displaced.free(f'{state.parent}-{state.name}.old'))
     lock = shlex.quote(str(state / _LOCK))
     return (f'( flock -n 9 && found="$(find {core} -mindepth 2 -maxdepth 2 '
             f'-name {shlex.quote(_pattern(state.name))})" && '
             f'[ -z "$found" ] && mv -nT {path} {away} ) 9< {lock}')
-
-
-def free(path: str) -> str:
-    """Return a name that nothing has: this one, or one with a number."""
-    name, number = path, 1
-    while os.path.lexists(name):
-        number += 1
-        name = f'{path}.{number}'
-    return name
 
 
 def _core(host: Host) -> Path:

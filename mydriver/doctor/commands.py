@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands for the operator, to be copied to a shell as they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import re
-import shlex
 
 from mydriver import exception
+from mydriver.doctor import rewriting
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import choices
 
@@ -26,7 +26,7 @@ _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system',
 _PATH_CHARACTERS = 300
 
 #: Characters that mean something in the regular expressions of sed.
-_SPECIAL = re.compile(r'[][\\.*^$|/]')
+_SPECIAL = re.compile(r'[][\\.*^$/]')
 
 #: What a command may begin with that a text for people says to run.
 _VERBS = (r'(?:mydriver|mount|modprobe|systemctl|chown|chmod|iscsiadm|echo|'
@@ -73,8 +73,7 @@ def edit(host: Host, line: int | None = None, path: str | None = None
     """
     files = [path] if path else host.config() or [
         str(host.at(f)) for f in host.files]
-    return ' '.join(['${EDITOR:-vi}', *([f'+{line}'] if line else []),
-                     *map(shlex.quote, files)])
+    return rewriting.editor(files, line)
 
 
 def add_user(host: Host) -> str:
@@ -91,35 +90,45 @@ def set_option(host: Host, section: str, name: str, value: str) -> str:
     line is added: of several values, oslo.config uses the last one.
     """
     setting = f'{name} = {value}'
+    if not _is_printable(section, setting):
+        return edit(host)
     for path in reversed(host.config()):
-        lines = (host.text(_inside(host, path)) or '').splitlines()
+        lines = (host.text(_inside(host, path)) or '').split('\n')
         found = _lines_of(lines, section, name)
         if found and not any(_continues(lines, n) for n in found):
-            return _sed(f'{_range(section)}s|^{_name(name)}[[:space:]]*[=:]'
-                        f'.*|{_literal(setting)}|', [path])
+            return rewriting.sed(_in_section(
+                section, f'/{_option(name)}/s|.*|{_literal(setting)}|;bb'),
+                [path])
         if found:
             return _append(path, section, setting)
     path = str(host.at(host.files[0]))
-    if f'[{section}]' in (host.text(host.files[0]) or '').splitlines():
-        return _sed(f'/^\\[{_quoted(section)}\\]/a {_literal(setting)}',
-                    [path])
+    lines = (host.text(host.files[0]) or '').split('\n')
+    if lines.count(f'[{section}]') == 1:
+        return rewriting.sed(
+            f'/^\\[{_quoted(section)}\\]/a {_literal(setting)}', [path])
     return _append(path, section, setting)
 
 
 def rename_option(host: Host, section: str, name: str, new: str) -> str:
     """Return what gives an option another name."""
-    return _sed(f'{_range(section)}s|^{_name(name)}\\([[:space:]]*[=:]\\)'
-                f'|{new}\\1|', host.config())
+    if not _is_printable(section, name):
+        return edit(host)
+    return rewriting.sed(_in_section(
+        section, f's/^{_name(name)}\\([[:space:]]*[=:]\\)/{new}\\1/;bb'),
+        host.config())
 
 
 def disable_option(host: Host, section: str, name: str | None) -> str:
-    """Return what makes a comment of an option.
+    """Return what makes a comment of an option, with all lines of its value.
 
     :param name: of the option; None for all of the section.
     """
-    return _sed(f'{_range(section)}s|^' + (
-        f'{_name(name)}[[:space:]]*[=:]' if name else '[A-Za-z]')
-        + '|#&|', host.config())
+    if not _is_printable(section, name or ''):
+        return edit(host)
+    option = _option(name) if name else '^[^#;[:space:]]'
+    return rewriting.sed(_in_section(
+        section, f'/{option}/!bb;s|^|#|;'
+        ':d;$b;n;/^[[:blank:]].*[^[:space:]]/!bc;s|^|#|;bd'), host.config())
 
 
 def of_text(text: str) -> str | None:
@@ -168,16 +177,29 @@ def _continues(lines: Sequence[str], n: int) -> bool:
 
 
 def _append(path: str, section: str, setting: str) -> str:
-    lines = shlex.join(['', f'[{section}]', setting])
-    return f"printf '%s\\n' {lines} >> {shlex.quote(path)}"
+    return rewriting.append(path, [f'[{section}]', setting])
 
 
-def _sed(script: str, files: Iterable[str]) -> str:
-    return f'sed -i {shlex.quote(script)} {shlex.join(files)}'
+def _in_section(section: str, commands: str) -> str:
+    """Return a script of sed for each line of a section, but its header.
+
+    A section may be there several times, one after the other as well, where a
+    range of sed would end with the second header.
+
+    :param commands: they end with a branch: to b for the next line, or to c
+        if that has been read.
+    """
+    return (f':a;/^\\[{_quoted(section)}\\][[:space:]]*$/!b;'
+            rf':b;$b;n;:c;/^\[/ba;{commands}')
 
 
-def _range(section: str) -> str:
-    return f'/^\\[{_quoted(section)}\\]/,/^\\[/'
+def _is_printable(*texts: str) -> bool:
+    """Tell whether a terminal takes nothing in a command for an order."""
+    return all(text.isprintable() for text in texts)
+
+
+def _option(name: str) -> str:
+    return f'^{_name(name)}[[:space:]]*[=:]'
 
 
 def _name(name: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from mydriver import exception
-from mydriver.doctor import commands, findings
+from mydriver.doctor import commands, displaced, findings
 from mydriver.doctor.findings import Check, Finding, Found
 from mydriver.doctor.host import Host
 
@@ -84,8 +84,9 @@ def _of_setting(host: Host, error: exception.ConfigurationError) -> Found:
         return findings.error(what, command)
     at = re.match(r'line (\d+)\b', error.problem)
     path = error.option if os.path.isabs(error.option) else None
-    return findings.error(f'{what} {error.remedy}', commands.edit(
-        host, int(at[1]) if at else None, path))
+    return findings.error(
+        f'{what} {error.remedy}', displaced.by_setup(host, path or '')
+        or commands.edit(host, int(at[1]) if at else None, path))
 
 
 def fix(found: Sequence[Finding]) -> Iterator[str]:

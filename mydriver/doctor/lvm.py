@@ -11,6 +11,7 @@ import re
 import shlex
 
 from mydriver.doctor import host as hosts
+from mydriver.doctor import rewriting
 from mydriver.doctor.host import Host
 
 CONFIG = '/etc/lvm/lvm.conf'
@@ -35,17 +36,17 @@ def restrict(host: Host) -> str:
     has to write the list if it cannot be known, or if one of the disks is
     missing or has no name that stays.
     """
-    path = shlex.quote(str(host.at(CONFIG)))
+    path = str(host.at(CONFIG))
     rules = _rules(host)
     if rules is None:
-        return f'${{EDITOR:-vi}} {path}  # devices/global_filter'
+        return f'{rewriting.editor([path])}  # devices/global_filter'
     listed, accepted = rules
     setting = ', '.join(f'"{rule}"' for rule in (*accepted, 'r|.*|'))
+    added = rewriting.append(path, [f'devices/global_filter = [ {setting} ]'])
     return (
         'now=$(pvs --noheadings -O pv_name -o pv_name) && '
         f'[ "$(echo "$now" | xargs)" = {shlex.quote(" ".join(listed))} ] && '
-        f"echo {shlex.quote(f'devices/global_filter = [ {setting} ]')} >> "
-        f'{path}  # only the disks that LVM uses now')
+        f'{added}  # only the disks that LVM uses now')
 
 
 def _rules(host: Host) -> tuple[list[str], list[str]] | None:

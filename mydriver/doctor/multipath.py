@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 import dataclasses
 from pathlib import Path
 import re
-import shlex
 
-from mydriver.doctor import commands
+from mydriver.doctor import commands, rewriting
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import catalogue
 
@@ -83,12 +82,12 @@ def by_default(host: Host, name: str, value: str) -> str:
         entry.section == 'defaults' and name in entry.values
         for entry in _entries(file.read_text(errors='replace')))]
     if not having:
-        config = shlex.quote(str(host.at(_CONFIG)))
-        return (f"printf 'defaults {{\\n    {name} {value}\\n}}\\n' >> "
-                f'{config} && {_RELOAD}')
+        added = rewriting.append(str(host.at(_CONFIG)), [
+            'defaults {', f'    {name} {value}', '}'])
+        return f'{added} && {_RELOAD}'
     script = ('/^[[:space:]]*defaults[[:space:]]*{/,/^[[:space:]]*}/s/'
               f'^\\([[:space:]]*{name}[[:space:]]\\+\\).*/\\1{value}/')
-    return f"sed -i '{script}' {shlex.join(having)} && {_RELOAD}"
+    return f'{rewriting.sed(script, having)} && {_RELOAD}'
 
 
 def _files(host: Host) -> list[Path]:

@@ -35,7 +35,13 @@ def _privsep(host: Host) -> Iterator[Found]:
     command = host.setting(section, 'helper_command')
     if host.user == 'root' and not command:
         return
-    words = shlex.split(command or 'sudo privsep-helper')
+    try:
+        words = shlex.split(command or 'sudo privsep-helper')
+    except ValueError as e:  # a quote without its end
+        yield findings.error(
+            f'Configuration: [{section}] helper_command is no command of a '
+            f'shell: {e}.', _set_command(host, section))
+        return
     problems = list(_static(host, section, command, words))
     yield from problems
     if all(p.severity is not findings.Severity.ERROR for p in problems):

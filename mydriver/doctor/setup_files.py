@@ -7,7 +7,7 @@ import os
 import shlex
 
 from mydriver import exception
-from mydriver.doctor import findings
+from mydriver.doctor import displaced, findings
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import (
@@ -42,11 +42,13 @@ def _setup_files(host: Host) -> Iterator[Found]:
     except exception.ConfigurationError as e:
         if isinstance(e.__cause__, PermissionError):
             raise
-        path = shlex.quote(e.option)
         yield findings.error(
             f'{e.option}: {e.problem}. Restore it from a copy, or move it '
-            'away and install the files again.',
-            f'mv -nT {path} {path}.damaged && {install}')
+            'away and install the files again. The options of mydriver setup '
+            'are lost with it: repeat those of the first call. Files that '
+            'differ are only overwritten with --force, which keeps copies; '
+            f'{manifest.BACKUPS} still has those of earlier calls.',
+            displaced.record(host, e.option))
         return
     if made is None:
         yield findings.warning(

@@ -2,6 +2,7 @@
 """Commands that change a configuration, run by a shell."""
 
 import dataclasses
+import os
 import unittest
 
 import ddt
@@ -60,6 +61,91 @@ class SettingTest(doctor.DoctorTestCase):
         self.carry_out(commands.set_option(self.place, 'files', 'a', '2'))
         self.assertEqual('[files]\na = 2\n',
                          self.get('/etc/cinder/conf.d/more.conf'))
+
+    def disable(self, text, name='a', section='s'):
+        """Disable an option; return the text then."""
+        self.put('/etc/cinder/cinder.conf', text)
+        self.carry_out(commands.disable_option(self.place, section, name))
+        self.place.sections()
+        return self.get('/etc/cinder/cinder.conf')
+
+    def test_all_lines_of_a_value_become_comments(self):
+        for end in ('', '\n', '\n\n', '\nb = 1\n  2\n', '\n  \nb = 1',
+                    '\n[t]\na = 1\n 2\n'):
+            with self.subTest(end):
+                self.assertEqual(f'[s]\n#a = 1,\n#\t2,\n#  3{end}',
+                                 self.disable(f'[s]\na = 1,\n\t2,\n  3{end}'))
+        self.assertEqual(
+            '[s]\n# x\n#a = 1\n#  2\n\n#0b: 3\n#a = 4\n[t]\na = 1\n',
+            self.disable('[s]\n# x\na = 1\n  2\n\n0b: 3\na = 4\n[t]\n'
+                         'a = 1\n', None))
+
+    def test_a_section_that_is_there_several_times(self):
+        text = '[s]\na = 1\n[s]\na = 2\n 3\n[t]\na = 1\n[s]\na = 4'
+        self.assertEqual(
+            '[s]\n#a = 1\n[s]\n#a = 2\n# 3\n[t]\na = 1\n[s]\n#a = 4',
+            self.disable(text))
+        self.put('/etc/cinder/cinder.conf', text)
+        self.carry_out(commands.rename_option(self.place, 's', 'a', 'b'))
+        self.assertEqual(
+            '[s]\nb = 1\n[s]\nb = 2\n 3\n[t]\na = 1\n[s]\nb = 4',
+            self.get('/etc/cinder/cinder.conf'))
+        self.assertEqual('[s]\na = new\n[s]\na = new\n', self.set(
+            '[s]\na = 1\n[s]\na = 2\n', 's', 'a'))
+        self.assertEqual('[s]\n[s]\n\n[s]\na = new\n',
+                         self.set('[s]\n[s]\n', 's', 'a'))
+
+    def test_several_files(self):
+        self.put('/etc/cinder/conf.d/more.conf', 'x\n[s]\na = 1')
+        self.put('/etc/cinder/cinder.conf', '[s]\na = 1')
+        self.place = dataclasses.replace(
+            self.place, directories=('/etc/cinder/conf.d',))
+        self.carry_out(commands.disable_option(self.place, 's', 'a'))
+        self.assertEqual(
+            ['[s]\n#a = 1', 'x\n[s]\n#a = 1'], [self.get(
+                f'/etc/cinder/{n}') for n in (
+                    'cinder.conf', 'conf.d/more.conf')])
+
+    def test_names_for_a_terminal(self):
+        editor = commands.edit(self.place)
+        for one in (commands.disable_option(self.place, 's', 'a\x1b[31m'),
+                    commands.disable_option(self.place, 's\x1b', None),
+                    commands.rename_option(self.place, 's', 'a\x1b', 'b'),
+                    commands.set_option(self.place, 's\x1b', 'a', 'b')):
+            self.assertEqual(editor, one)
+
+    def test_a_link_stays(self):
+        conf = self.folder / 'etc/cinder/cinder.conf'
+        for text in ('[s]\na = 1\n', '[s]\na = 1\n 2\n', ''):
+            with self.subTest(text):
+                conf.unlink(missing_ok=True)
+                self.put('/srv/conf.d/cinder.conf', text)
+                conf.symlink_to('../../srv/conf.d/cinder.conf')
+                self.carry_out(commands.set_option(
+                    self.place, 's', 'a', 'new'))
+                self.assertTrue(conf.is_symlink())
+                self.assertEqual('new', self.place.setting('s', 'a'))
+
+    def test_a_link_of_others(self):
+        conf = self.folder / 'etc/cinder/cinder.conf'
+        conf.unlink()
+        self.put('/srv/conf.d/cinder.conf', '[s]\na = 1\n')
+        conf.symlink_to('../../srv/conf.d/cinder.conf')
+        folder = self.folder / 'srv/conf.d'
+        editor = commands.edit(self.place)
+        for change, undo in (
+                (lambda: os.lchown(conf, doctor.NOBODY, -1),
+                 lambda: os.lchown(conf, 0, -1)),
+                (lambda: folder.chmod(0o777), lambda: folder.chmod(0o755))):
+            change()
+            for one in (commands.set_option(self.place, 's', 'a', 'b'),
+                        commands.set_option(self.place, 't', 'a', 'b'),
+                        commands.disable_option(self.place, 's', 'a')):
+                self.assertEqual(editor, one)
+            undo()
+        # Who may only write the file does not decide where it is.
+        os.chown(folder / 'cinder.conf', doctor.NOBODY, -1)
+        self.assertIn('sed', commands.disable_option(self.place, 's', 'a'))
 
     def test_a_unit_of_another_distribution(self):
         self.assertEqual('systemctl restart cinder-volume',

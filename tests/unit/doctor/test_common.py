@@ -7,7 +7,7 @@ import subprocess
 from unittest import mock
 
 from mydriver import exception, releases
-from mydriver.doctor import common, examine, setup_files, storage
+from mydriver.doctor import common, displaced, examine, setup_files, storage
 from mydriver.doctor import host as hosts
 from mydriver.hostfiles import activation, catalogue
 from mydriver.target import configfs
@@ -133,11 +133,11 @@ class CommonTest(CommonTestCase):
         self.assertIn(editor, self.only('lvm-filter').remedy)
 
     def test_lvm_has_no_disk(self):
-        self.put('/etc/lvm/lvm.conf', 'devices {\n}\n')
+        self.put('/etc/lvm/lvm.conf', 'devices {\n}\n# the end')
         self.command('lvmconfig', status=5)
         self.command('pvs')
         self.carry_out(self.only('lvm-filter').remedy)
-        self.assertIn('devices/global_filter = [ "r|.*|" ]\n',
+        self.assertIn('\ndevices/global_filter = [ "r|.*|" ]\n',
                       self.get('/etc/lvm/lvm.conf'))
 
     def by_id(self, name, device):
@@ -404,8 +404,42 @@ class SetupFilesTest(CommonTestCase):
         found = self.only('setup-files')
         self.assertEqual('error', found.severity)
         self.assertIn('Restore it from a copy', found.what)
-        self.carry_out(found.remedy.removesuffix(f' && {self.INSTALL}'))
+        self.assertIn('repeat those of the first call', found.what)
+        move, install = found.remedy.split(' && ')
+        # The options of this host are not the defaults.
+        self.assertEqual(f'{self.INSTALL} --force  # add the options of the '
+                         'first call', install)
+        self.put('/var/lib/mydriver/setup/storage.json.damaged', 'old')
+        self.assertNotIn(f'{move} &', self.only('setup-files').remedy)
+        self.carry_out(self.only('setup-files').remedy.split(' && ')[0])
         self.assertEqual('warning', self.only('setup-files').severity)
+        self.assertEqual(
+            ('old', '{'), tuple(self.get(
+                f'/var/lib/mydriver/setup/storage.json.damaged{end}')
+                for end in ('', '.2')))
+
+    def test_a_damaged_record_of_the_default_options(self):
+        chosen = displaced.choices.choose('storage', self.OPTIONS)
+        with mock.patch.object(displaced.choices, 'choose',
+                               return_value=chosen):
+            self.put('/var/lib/mydriver/setup/storage.json', '{')
+            self.assertTrue(self.only('setup-files').remedy.endswith(
+                f' && {self.INSTALL}'))
+
+    def test_a_link_in_the_place_of_a_file_of_setup(self):
+        unit = self.folder / 'etc/systemd/system/mydriver-restore.service'
+        for make in (lambda: unit.symlink_to('/etc/passwd'), unit.mkdir):
+            unit.unlink()
+            make()
+            remedy = self.only('setup-files').remedy
+            self.assertNotIn('EDITOR', remedy)
+            self.assertTrue(remedy.endswith(f' && {self.INSTALL}'), remedy)
+            self.carry_out(remedy.split(' && ')[0])
+            self.assertFalse(os.path.lexists(unit))
+            self.install()
+            self.assertEqual([], self.look('setup-files'))
+        self.assertTrue(unit.with_name(f'{unit.name}.old').is_symlink())
+        self.assertTrue(unit.with_name(f'{unit.name}.old.2').is_dir())
 
     def test_a_record_of_a_later_release(self):
         self.put('/var/lib/mydriver/setup/storage.json', '{"version": 2}')

@@ -156,6 +156,15 @@ class ComputeTest(ComputeTestCase):
                          self.get('/etc/multipath.conf'))
         self.assertEqual(2, self.get('/called').count('reload multipathd'))
 
+    def test_a_file_whose_last_line_has_no_end(self):
+        self.put('/etc/multipath.conf', '# the end')
+        self.command('multipathd', doctor.MULTIPATH_CONF.replace(
+            'strict', 'greedy'))
+        self.carry_out(self.only('multipathd')[1])
+        self.assertEqual(
+            '# the end\ndefaults {\n    find_multipaths yes\n}\n',
+            self.get('/etc/multipath.conf'))
+
     def test_disks_of_others_keep_their_names(self):
         own = ('devices {{\n    device {{\n        vendor "{}"\n'
                '        product "{}"\n        user_friendly_names yes\n'

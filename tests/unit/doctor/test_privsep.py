@@ -82,6 +82,11 @@ class PrivsepTest(doctor.DoctorTestCase):
                     found.append(file.parent.name)
         return found
 
+    def test_a_quote_without_its_end(self):
+        self.set_command("sudo 'privsep")
+        self.only('^Configuration: .* helper_command is no command of a '
+                  'shell: No closing quotation', f'helper_command = {RIGHT}')
+
     def test_a_storage_host(self):
         self.configure('/etc/cinder/cinder.conf', doctor.CINDER_CONF + """
     [mydriver_privsep_target]

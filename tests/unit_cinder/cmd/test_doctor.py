@@ -395,6 +395,27 @@ class ConfigTest(CommandTestCase):
         self.assertIn('#mydriver_store_pth = /x\n',
                       (self.folder / 'etc/cinder/cinder.conf').read_text())
 
+    def test_an_option_whose_value_has_several_lines(self):
+        self.configure_more('mydriver_stroe_pth = a,\n        b\n')
+        self.mended(self.only('options')[1])
+        self.assertIn('\n#mydriver_stroe_pth = a,\n#        b\n',
+                      (self.folder / 'etc/cinder/cinder.conf').read_text())
+
+    def test_names_that_a_terminal_would_obey(self):
+        self.configure_more('mydriver_\x1b[31mx = 1\n'
+                            '[x\x1b[32m]\nmydriver_y = 1\n'
+                            '[DEFAULT]\nenabled_backends = files,\x1b[33m\n')
+        for argv in ((), ('-f', 'json'), ('-f', 'value')):
+            _, out, _ = self.call('storage', *argv)
+            self.assertNotIn('\x1b', out)
+            self.assertNotIn('\\u001b', out)
+            self.assertIn('x1b[31mx has no effect', ' '.join(
+                re.sub(r'[|\n]', ' ', out).split()))
+        _, found = self.wrong('storage')
+        for one in found:
+            if one['Check'] == 'options':
+                self.assertIn('EDITOR', one['Remedy'])
+
     def test_an_option_with_a_typing_error(self):
         self.configure_more('mydriver-max-extent=7\n')
         self.mended(self.only('options')[1])

@@ -305,6 +305,14 @@ class OptionsTest(CheckTestCase):
         self.assertRegex(err.getvalue(),
                          rf'^{self.conf}: line \d+ is not UTF-8\.')
 
+    def test_names_that_a_terminal_would_obey(self):
+        with open(self.conf, 'a') as f:
+            f.write('[x\x1b[32m]\nmydriver_\x1b[31mx = 1\n')
+        concern, = option_names.concerns([self.conf], [], ['disks'])
+        self.assertEqual('x\x1b[32m', concern.section)
+        self.assertIn(r'[x\x1b[32m] mydriver_\x1b[31mx has no effect',
+                      str(concern))
+
     def test_files_in_a_directory(self):
         folder = os.path.join(self.folder, 'more')
         os.mkdir(folder)
@@ -314,7 +322,7 @@ class OptionsTest(CheckTestCase):
             f.write('[disks]\nmydriver_y = 1\n')
         found = option_names.concerns([self.conf], [folder], ['disks'])
         self.assertEqual(1, len(found))
-        self.assertIn('[disks] mydriver_x', found[0])
+        self.assertIn('[disks] mydriver_x', str(found[0]))
 
 
 class JournalsTest(CheckTestCase):

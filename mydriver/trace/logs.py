@@ -58,6 +58,12 @@ class Logs:
 
         :param words: identifiers in lower case, as services log them.
         """
+        for found in self.by_file(words):
+            yield from found
+
+    def by_file(self, words: Sequence[str]
+                ) -> Iterator[Iterator[record.Record]]:
+        """Yield the same for each file; each has to be read to its end."""
         wanted = [w.encode() for w in sorted(words)]
         for name, spool in self._spools.items():
             try:
@@ -65,7 +71,7 @@ class Logs:
             except OSError as e:
                 self._report(name, e)
                 continue
-            yield from self._of(name, stream, record.Source('', name), wanted)
+            yield self._of(name, stream, record.Source('', name), wanted)
         for path in self._files:
             source = files.source_of(path) or record.Source(
                 files.service_of(path.name), path.name)
@@ -75,7 +81,7 @@ class Logs:
                 except files.ERRORS as e:
                     self._report(path, e)
                     continue
-                yield from self._of(str(path), stream, source, wanted)
+                yield self._of(str(path), stream, source, wanted)
 
     def _of(self, name: str, stream: IO[bytes], source: record.Source,
             wanted: Sequence[bytes]) -> Iterator[record.Record]:

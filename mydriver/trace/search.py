@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from mydriver import exception
-from mydriver.trace import logs, record
+from mydriver.trace import copies, logs, record
 
 #: What a request may do, most telling first.
 BOOT, ATTACH, DETACH, OTHER = 'boot', 'attach', 'detach', 'other'
@@ -141,6 +141,7 @@ def collect(its_logs: logs.Logs, flow: Flow
     """Return the records of a flow in the order of their times.
 
     Lines without a request count if they name a volume of it while it runs.
+    A line that copies of a log have counts once.
 
     :returns: the records, and whether there were too many.
     """
@@ -150,17 +151,22 @@ def collect(its_logs: logs.Logs, flow: Flow
     # Lines with another request of it have its key as well.
     ids = [flow.key, *sorted(flow.ids - {flow.key})[:_IDS_MAX]]
     volumes = sorted(flow.volumes)[:_VOLUMES_MAX]
-    for one in its_logs.records([*ids, *volumes]):
-        if one.request_id in flow.ids or one.global_id in flow.ids:
-            if len(kept) < RECORDS_MAX:
-                kept.append(one)
+    once = copies.Once(2 * RECORDS_MAX)
+    for found in its_logs.by_file([*ids, *volumes]):
+        for one in once.of_file(r for r in found if _names(r, flow) or (
+                not r.request_id and any(
+                    v in r.text.lower() for v in volumes))):
+            into = kept if _names(one, flow) else loose
+            if len(into) < RECORDS_MAX:
+                into.append(one)
             else:
-                cut = True
-        elif not one.request_id and len(loose) < RECORDS_MAX and any(
-                v in one.text.lower() for v in volumes):
-            loose.append(one)
+                cut = cut or into is kept
     if kept:
         first, last = (f(r.time for r in kept) for f in (min, max))
         kept += [r for r in loose if first <= r.time <= last]
     kept.sort(key=lambda r: (r.time, r.source.name, r.order))
     return kept, cut
+
+
+def _names(one: record.Record, flow: Flow) -> bool:
+    return one.request_id in flow.ids or one.global_id in flow.ids

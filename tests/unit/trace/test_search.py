@@ -116,7 +116,7 @@ class SearchTest(unittest.TestCase):
         its_logs = self.logs(log)
         flow, = search.flows(its_logs.records([NOVA]))
         asked = []
-        its_logs.records = lambda words: asked.append(words) or iter(())
+        its_logs.by_file = lambda words: asked.append(words) or iter(())
         search.collect(its_logs, flow)
         self.assertLess(len(asked[0]), 30)
         self.assertEqual(NOVA, asked[0][0])

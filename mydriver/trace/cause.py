@@ -4,7 +4,15 @@
 from collections.abc import Iterable, Sequence
 import dataclasses
 
-from mydriver.trace import answers, record, safe, steps, tracebacks
+from mydriver.trace import (
+    answers,
+    record,
+    safe,
+    search,
+    steps,
+    success,
+    tracebacks,
+)
 
 #: Which lines of another error come with it, seconds.
 _NEAR_S = 2.0
@@ -31,6 +39,8 @@ _HINTS = {
     'VolumeAttachFailed': 'See the error before it.',
     'ClientException': 'Cinder\'s answer; its own log has the cause.',
 }
+_BUS_HINT = ('The message bus (RabbitMQ) did not answer. Look at its own log, '
+             'and at transport_url.')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,27 +65,32 @@ class Cause:
     line: str = ''
 
 
-def first(records: Sequence[record.Record],
-          found: Sequence[steps.Step]) -> Cause | None:
+def first(records: Sequence[record.Record], found: Sequence[steps.Step],
+          kind: str = search.ATTACH) -> Cause | None:
     """Return the first cause of a failure; None if nothing failed.
 
     :param records: of one request, in the order of their times.
     :param found: its steps.
+    :param kind: what it does.
     """
     errors = [r for r in records if _is_failure(r)]
     failed = sorted((s for s in found if s.outcome == steps.FAILED
                      and s.kind != steps.REQUEST
                      and (s.kind != steps.PHASE or _counts(s, found))),
                     key=lambda s: (s.end, -s.kind))
-    last = max([r.time for r in errors]
-               + [s.end for s in failed if s.kind == steps.OPERATION],
-               default=0.0)
-    if (done := _done_at(found)) >= last:
-        return None if done else _of_request(found)
+    bus = [r for r in records if success.is_of_bus(r)]
+    if not success.has_failed(kind, records, found, [
+            *errors, *(s for s in failed if s.kind == steps.OPERATION)]):
+        return None if success.has_proof(kind, records, found) else (
+            _of_request(found, bus))
     failures: list[answers.Failure] = sorted(
         [*failed, *errors], key=lambda f: (
             f.end if isinstance(f, steps.Step) else f.time))
     one = answers.origin(failures, found, {r.source.service for r in records})
+    if success.because_of_bus(one) and (gone := _of_bus(
+            bus, one.source, one.end if isinstance(one, steps.Step)
+            else one.time, found)):
+        return gone
     if isinstance(one, steps.Step):
         return _of_step(one, records, errors)
     return _with_silent(_of_record(one, found), records)
@@ -85,11 +100,11 @@ def consequences(records: Iterable[record.Record],
                  cause: Cause) -> list[tuple[str, str]]:
     """Return what failed because of it: log and text, one for each log.
 
-    What the cause says already is left out.
+    What the cause says already is left out, and that the message bus is gone.
     """
     seen: dict[str, str] = {}
     for one in records:
-        if one.is_error and (
+        if one.is_error and not success.is_of_bus(one) and (
                 one.time >= cause.time or answers.is_one(one)) and (
                     one.source.name != cause.source or one.text != cause.line):
             seen.setdefault(one.source.name, _shortened(
@@ -99,7 +114,7 @@ def consequences(records: Iterable[record.Record],
 
 
 def _is_failure(one: record.Record) -> bool:
-    if one.logger.startswith(_SIDE_SHOWS):
+    if one.logger.startswith(_SIDE_SHOWS) or success.is_of_bus(one):
         return False
     return one.is_error or any(
         line.startswith('Traceback (most recent call last)')
@@ -118,19 +133,13 @@ def _counts(phase: steps.Step, found: Iterable[steps.Step]) -> bool:
                for s in found if s.kind == steps.OPERATION)
 
 
-def _done_at(found: Iterable[steps.Step]) -> float:
-    """Return when Nova told Cinder that all is done, or not attached.
-
-    Errors before that did not make the request fail.
-    """
-    return max((s.end for s in found if s.name == 'attachment_complete'
-                and s.outcome == steps.OK), default=0.0)
-
-
-def _of_request(found: Sequence[steps.Step]) -> Cause | None:
+def _of_request(found: Sequence[steps.Step],
+                bus: Sequence[record.Record]) -> Cause | None:
     """Return a request that was refused without any line about why.
 
     What only looks something up may find nothing.
+
+    :param bus: lines about a message bus that does not answer.
     """
     refused = [s for s in found if s.outcome == steps.FAILED
                and s.kind == steps.REQUEST
@@ -138,8 +147,28 @@ def _of_request(found: Sequence[steps.Step]) -> Cause | None:
     if not refused:
         return None
     one = min(refused, key=lambda s: s.end)
+    if one.error.startswith('HTTP 5') and (gone := _of_bus(
+            [r for r in bus if r.source == one.source], one.source, one.end,
+            found)):
+        return gone
     return Cause(one.source.name, one.end, one.name, one.error, one.proof,
                  'The service logs no more about it at this level.')
+
+
+def _of_bus(bus: Sequence[record.Record], source: record.Source, time: float,
+            found: Sequence[steps.Step]) -> Cause | None:
+    """Return the first sign that the message bus was gone before a failure.
+
+    :param bus: lines that say so.
+    :param source: the log of the failure, whose own lines are told first.
+    :param time: of the failure.
+    """
+    project = source.service.partition('-')[0]
+    before = [r for r in bus if r.source == source and r.time <= time] or [
+        r for r in bus if r.source != source
+        and r.source.service.partition('-')[0] == project]
+    return dataclasses.replace(
+        _of_record(before[0], found), hint=_BUS_HINT) if before else None
 
 
 def _with_silent(found: Cause, records: Sequence[record.Record]) -> Cause:

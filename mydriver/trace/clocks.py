@@ -27,6 +27,21 @@ _WAITED_FOR = {
     'attachment_update': ('create_export', 'initialize_connection'),
     'attachment_delete': ('terminate_connection', 'remove_export'),
 }
+#: Steps of nova-compute and requests to cinder-api of which one waits for the
+#: other: the end of the first comes before the beginning of the second.
+_IN_TURN = (
+    ('get_volume_connector', 'attachment_update'),
+    ('attachment_update', 'connect_volume'),
+    # Not connect_volume: a boot completes an attachment before it connects.
+    ('attach_volume', 'attachment_complete'),
+    ('disconnect_volume', 'attachment_delete'),
+)
+#: The same of ends: the second step contains the first.
+_WITHIN = (
+    ('attachment_complete', 'attach_volume (manager)'),
+    ('attachment_delete', 'detach_volume (manager)'),
+)
+_IN_TURN_SERVICES = ('nova-compute', 'cinder-api')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ class Offset:
     :param request_id: the request that shows it.
     :param is_late: what shows it is work that ends after the answer to the
         request, not lines before the request.
+    :param turn: what shows it is the first of two steps, which ends after the
+        second one has begun, or ended; empty otherwise.
     """
 
     ahead: str
@@ -46,6 +63,7 @@ class Offset:
     seconds: float
     request_id: str
     is_late: bool = False
+    turn: tuple[str, ...] = ()
 
 
 def offsets(records: Sequence[record.Record],
@@ -76,7 +94,7 @@ def offsets(records: Sequence[record.Record],
                 if began - one.time > _TOLERANCE_S:
                     _note(found, Offset(source.name, one.source.name,
                                         began - one.time, request))
-    for late in _late(records, its_steps):
+    for late in (*_late(records, its_steps), *_in_turn(its_steps)):
         _note(found, late)
     return sorted(found.values(), key=lambda o: -o.seconds)
 
@@ -98,6 +116,30 @@ def _late(records: Iterable[record.Record], its_steps: Sequence[steps.Step]
                     and work.end - api.end > _TOLERANCE_S):
                 yield Offset(work.source.name, api.source.name,
                              work.end - api.end, api.request_id, True)
+
+
+def _in_turn(its_steps: Iterable[steps.Step]) -> Iterator[Offset]:
+    """Yield which clocks differ because a step does not wait for another.
+
+    Only steps that a request has once are known to belong together.
+    """
+    known: dict[str, list[steps.Step]] = {}
+    for step in its_steps:
+        if step.source.service in _IN_TURN_SERVICES:
+            known.setdefault(step.name, []).append(step)
+    once = {name: its[0] for name, its in known.items()
+            if len(its) == 1 and its[0].outcome != steps.FAILED
+            and not its[0].is_open}
+    for turns, time in ((_IN_TURN, 'start'), (_WITHIN, 'end')):
+        for names in turns:
+            if not {*names} <= once.keys():
+                continue
+            first, second = (once[name] for name in names)
+            late: float = first.end - getattr(second, time)
+            if first.source.service != second.source.service and (
+                    late > _TOLERANCE_S):
+                yield Offset(first.source.name, second.source.name, late,
+                             first.request_id, turn=names)
 
 
 def _note(found: dict[tuple[str, str], Offset], one: Offset) -> None:

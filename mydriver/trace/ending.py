@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a request came to its end, as far as its lines show."""
 
-from collections.abc import Collection, Sequence
+import collections
+from collections.abc import Collection, Iterable, Sequence
 import re
 
 from mydriver.trace import record, search, steps
@@ -31,6 +32,21 @@ _LAST_WITHOUT = {
     (search.DETACH, 'cinder-api'): 'detach_volume',
     (search.BOOT, 'nova-compute'): 'attachment_complete',
 }
+#: What else attaches and detaches volumes: its name, what Nova's manager logs
+#: about it, and the steps that end it.
+_OTHERS = (
+    ('a live migration', re.compile(
+        r'Took [0-9.]{1,20} seconds for pre_live_migration'
+        r'|_post_live_migration\(\) is started'
+        r'|(?:Pre|Post) live migration (?:at destination \S+ )?failed'
+        r'|Post operation of migration started'), ('post_live_migration',)),
+    ('a swap of volumes', re.compile(r'Swapping volume '),
+     ('attachment_complete',)),
+    ('a rebuild', re.compile(r'(?:\[[^\]]*\] )?Rebuilding instance$'),
+     ('rebuild instance',)),
+    ('an evacuation', re.compile(r'(?:\[[^\]]*\] )?Evacuating instance$'),
+     ('rebuild instance',)),
+)
 
 
 def is_missing(flow: search.Flow, records: Sequence[record.Record],
@@ -43,14 +59,51 @@ def is_missing(flow: search.Flow, records: Sequence[record.Record],
     """
     if any(s.is_open and not _looks_up(s) for s in found):
         return True
-    if not _is_due(flow, records, found):
+    if not other(records) and not _is_due(flow, records, found):
         return False
+    last = names(flow.kind, records)
+    return _is_incomplete(flow, last, found) or not any(
+        s.name in last and s.outcome != steps.FAILED
+        and not s.is_open for s in found)
+
+
+def _is_incomplete(flow: search.Flow, last: Collection[str],
+                   found: Sequence[steps.Step]) -> bool:
+    """Tell whether a boot has attachments that were not completed.
+
+    That matters only where no log of nova-compute shows the end of it.
+    """
+    if flow.kind != search.BOOT or 'attachment_complete' not in last:
+        return False
+    count = collections.Counter(
+        s.name for s in found if s.outcome == steps.OK)
+    return count['attachment_create'] - count['attachment_delete'] > (
+        count['attachment_complete'])
+
+
+def other(records: Iterable[record.Record]
+          ) -> tuple[str, tuple[str, ...]] | None:
+    """Return what else than attach, detach or boot a request is.
+
+    :returns: its name, and the steps that end it.
+    """
+    said = [r.text for r in records if r.logger == 'nova.compute.manager']
+    return next(((name, last) for name, shown, last in _OTHERS
+                 if any(shown.search(text) for text in said)), None)
+
+
+def names(kind: str, records: Iterable[record.Record]) -> set[str]:
+    """Return the names of the steps that end a request.
+
+    :param kind: what it does.
+    :param records: of it.
+    """
+    if its := other(records):
+        return {*its[1]}
     logged = {r.source.service for r in records}
-    last = {*_LAST[flow.kind], *(
-        name for (kind, service), name in _LAST_WITHOUT.items()
-        if kind == flow.kind and service not in logged)}
-    return not any(s.name in last and s.outcome != steps.FAILED
-                   and not s.is_open for s in found)
+    return {*_LAST.get(kind, ()), *(
+        name for (its_kind, service), name in _LAST_WITHOUT.items()
+        if its_kind == kind and service not in logged)}
 
 
 def last(found: Collection[steps.Step]) -> steps.Step | None:

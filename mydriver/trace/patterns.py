@@ -60,6 +60,11 @@ PAIRS = (
     (re.compile(r'.*Attempting to driver detach volume '),
      re.compile(r'Successfully detached device .* from the live domain'),
      'detach_device'),
+    (re.compile(r'_post_live_migration\(\) is started'),
+     re.compile(r'Migrating instance to \S+ finished successfully'),
+     'post_live_migration'),
+    (re.compile(r'(?:\[instance: \S+\] )?(?:Rebuilding|Evacuating) instance$'),
+     re.compile(r'Instance spawned successfully'), 'rebuild instance'),
 )
 #: Those of them that end in every case, unless the operation fails. A device
 #: need not be in a live domain.

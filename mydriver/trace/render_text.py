@@ -177,7 +177,10 @@ def clock_note(one: clocks.Offset) -> str:
     """Return the sentence about two clocks."""
     ahead, behind = safe.plain(one.ahead, 60), safe.plain(one.behind, 60)
     by = f'at least {safe.duration(one.seconds)}'
-    said = (f'that of {ahead} is {by} ahead of that of {behind}: its work '
+    said = (f'that of {ahead} is {by} ahead of that of {behind}: '
+            f'{one.turn[0]} ends after {one.turn[1]}, which waits for it'
+            if one.turn else
+            f'that of {ahead} is {by} ahead of that of {behind}: its work '
             'for a request ends after the answer to it'
             if one.is_late else
             f'that of {behind} is {by} behind that of {ahead}: it has lines '

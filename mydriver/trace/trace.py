@@ -16,6 +16,7 @@ from mydriver.trace import (
     safe,
     search,
     steps,
+    success,
 )
 from mydriver.trace.steps import Step
 
@@ -23,6 +24,10 @@ from mydriver.trace.steps import Step
 _LINES_MAX = 500
 #: When a line belongs to a request no more, after its last step, seconds.
 _LATE_S = 5.0
+#: What nova-compute logs when it leaves a build to another host, and what
+#: nova-conductor logs when there is none.
+_FAILED_HERE = 'Failed to build and run instance'
+_GIVEN_UP = 'Failed to compute_task_build_instances'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
     start = min(t for t in (*(r.time for r in records),
                             *(s.start for s in found)))
     end = max(r.time for r in records)
-    reason = cause.first(records, found)
+    reason = cause.first(records, found, flow.kind)
     is_unfinished = reason is None and ending.is_missing(flow, records, found)
     notes = coverage.missing(flow.kind, its_logs.sources, records, found,
                              reason is not None or is_unfinished)
@@ -169,6 +174,7 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         notes.append(
             f'{late} more lines name this request long after its last step '
             'and were left out: threads of Nova that it began keep its name.')
+    notes += _of_others(flow, records, reason, is_unfinished)
     if flow.kind == search.OTHER:
         notes.append('This request is no attach, detach or boot.')
     return Trace(
@@ -180,6 +186,27 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         clocks.offsets(records, found), notes,
         [_masked(r) for r in records if r.level != 'DEBUG'][:_LINES_MAX],
         [f for f in known if f is not flow and f.kind != search.OTHER])
+
+
+def _of_others(flow: search.Flow, records: list[record.Record],
+               reason: cause.Cause | None, is_unfinished: bool) -> list[str]:
+    """Return notes about what is judged by less than all of it."""
+    said: list[str] = []
+    if other := ending.other(records):
+        said.append(f'This request is {other[0]}: only what concerns volumes '
+                    f'is shown, and it counts as done with '
+                    f'{" or ".join(other[1])}.')
+    if reason and flow.kind == search.BOOT and any(
+            _FAILED_HERE in r.text for r in records) and not any(
+                r.source.service == 'nova-conductor' and (
+                    r.is_error or _GIVEN_UP in r.text) for r in records):
+        said.append('Nova builds the server on another host after such a '
+                    'failure, if there is one: no line shows whether it did.')
+    gone = next((r for r in records if success.is_of_bus(r)), None)
+    if is_unfinished and gone:
+        said.append(f'{gone.source.name} did not reach the message bus at '
+                    f'{record.clock(gone.time)}: {safe.masked(gone.text)}')
+    return said
 
 
 def _masked(one: record.Record) -> record.Record:

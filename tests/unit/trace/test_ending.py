@@ -33,13 +33,17 @@ class EndingCase(unittest.TestCase):
                 (self.folder / path.name).write_text(''.join(
                     line for line in path.read_text().splitlines(True)
                     if keep(line)))
+        return self.traced(request)
+
+    def traced(self, request):
+        """Return the trace of a request in the logs of the folder."""
         return trace.of(logs.Logs([str(self.folder)]), request)
 
     def written(self, *written):
         """Return the trace of a request in written logs."""
         for log in written:
             log.write(self.folder)
-        return trace.of(logs.Logs([str(self.folder)]), NOVA)
+        return self.traced(NOVA)
 
     def expect(self, outcome, found, text=''):
         """Check the outcome, and what the headline says."""

@@ -32,8 +32,9 @@ _LAST_WITHOUT = {
     (search.DETACH, 'cinder-api'): 'detach_volume',
     (search.BOOT, 'nova-compute'): 'attachment_complete',
 }
+_SERVER = re.compile(rf'\[instance: {record.UUID.pattern}\] ')
 #: What else attaches and detaches volumes: its name, what Nova's manager logs
-#: about it, and the steps that end it.
+#: about it, and the steps that end it: none if nothing is logged at its end.
 _OTHERS = (
     ('a live migration', re.compile(
         r'Took [0-9.]{1,20} seconds for pre_live_migration'
@@ -42,10 +43,14 @@ _OTHERS = (
         r'|Post operation of migration started'), ('post_live_migration',)),
     ('a swap of volumes', re.compile(r'Swapping volume '),
      ('attachment_complete',)),
-    ('a rebuild', re.compile(r'(?:\[[^\]]*\] )?Rebuilding instance$'),
+    ('a rebuild', re.compile(r'Rebuilding instance$'), ('rebuild instance',)),
+    ('an evacuation', re.compile(r'Evacuating instance$'),
      ('rebuild instance',)),
-    ('an evacuation', re.compile(r'(?:\[[^\]]*\] )?Evacuating instance$'),
-     ('rebuild instance',)),
+    ('an unshelve', re.compile(r'Unshelving$'), ('unshelve instance',)),
+    ('a resize or cold migration', re.compile(
+        r'Migrating$|(?:Confirming|Reverting) resize '), ()),
+    ('a reboot', re.compile(r'Rebooting instance$'), ()),
+    ('a shelving', re.compile(r'Shelv(?:ing|e offloading)$'), ()),
 )
 
 
@@ -59,7 +64,8 @@ def is_missing(flow: search.Flow, records: Sequence[record.Record],
     """
     if any(s.is_open and not _looks_up(s) for s in found):
         return True
-    if not other(records) and not _is_due(flow, records, found):
+    its = other(records)
+    if not (its[1] if its else _is_due(flow, records, found)):
         return False
     last = names(flow.kind, records)
     return _is_incomplete(flow, last, found) or not any(
@@ -87,9 +93,10 @@ def other(records: Iterable[record.Record]
 
     :returns: its name, and the steps that end it.
     """
-    said = [r.text for r in records if r.logger == 'nova.compute.manager']
+    said = [_SERVER.sub('', r.text) for r in records
+            if r.logger == 'nova.compute.manager']
     return next(((name, last) for name, shown, last in _OTHERS
-                 if any(shown.search(text) for text in said)), None)
+                 if any(shown.match(text) for text in said)), None)
 
 
 def names(kind: str, records: Iterable[record.Record]) -> set[str]:

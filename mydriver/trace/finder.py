@@ -178,9 +178,9 @@ class Finder:
             if begin.search(one.text):
                 self._open[key] = one
                 return True
-            if end.search(one.text):
-                if began := self._open.pop(key, None):
-                    self._add(one, name, one.time - began.time, OPERATION)
+            if end.search(one.text) and (
+                    began := self._open.pop(key, None)):
+                self._add(one, name, one.time - began.time, OPERATION)
                 return True
         return False
 

@@ -65,6 +65,8 @@ PAIRS = (
      'post_live_migration'),
     (re.compile(r'(?:\[instance: \S+\] )?(?:Rebuilding|Evacuating) instance$'),
      re.compile(r'Instance spawned successfully'), 'rebuild instance'),
+    (re.compile(r'(?:\[instance: \S+\] )?Unshelving$'),
+     re.compile(r'Instance spawned successfully'), 'unshelve instance'),
 )
 #: Those of them that end in every case, unless the operation fails. A device
 #: need not be in a live domain.

@@ -192,10 +192,12 @@ def _of_others(flow: search.Flow, records: list[record.Record],
                reason: cause.Cause | None, is_unfinished: bool) -> list[str]:
     """Return notes about what is judged by less than all of it."""
     said: list[str] = []
-    if other := ending.other(records):
-        said.append(f'This request is {other[0]}: only what concerns volumes '
-                    f'is shown, and it counts as done with '
-                    f'{" or ".join(other[1])}.')
+    if its := ending.other(records):
+        name, last = its
+        said.append(f'This request is {name}: only what concerns volumes is '
+                    'shown, and ' + (
+                        f'it counts as done with {last[0]}.' if last else
+                        'no line shows whether it came to its end.'))
     if reason and flow.kind == search.BOOT and any(
             _FAILED_HERE in r.text for r in records) and not any(
                 r.source.service == 'nova-conductor' and (

@@ -268,10 +268,13 @@ class OthersTest(SuccessCase):
         self.expect('failed', self.written(log, deleted(4)))
 
     def test_a_rebuild_and_an_evacuation(self):
-        for what, name in (('Rebuilding', 'a rebuild'),
-                           ('Evacuating', 'an evacuation')):
+        for what, name in (('Rebuilding instance', 'a rebuild'),
+                           ('Evacuating instance', 'an evacuation'),
+                           ('Unshelving', 'an unshelve')):
             log = lines.Log('nova-compute')
-            log(1, f'[instance: {SERVER}] {what} instance', NOVA)
+            log(1, f'[instance: {SERVER}] {what}', NOVA)
+            log(1.5, f'[instance: {SERVER}] Booting with volume {VOLUME} at '
+                '/dev/vda', NOVA, logger='nova.virt.block_device')
             log.event(2, 'connect_volume', NOVA)
             # Nova completes the attachment before it spawns the server.
             api = lines.cinder_call(lines.Log('cinder-api'), 1, 0.5, 'POST',
@@ -285,6 +288,19 @@ class OthersTest(SuccessCase):
             log(3, f'[instance: {SERVER}] Instance spawned successfully.',
                 NOVA, logger='nova.virt.libvirt.driver')
             self.expect('ok', self.written(log, api))
+
+    def test_what_nothing_is_logged_about_at_its_end(self):
+        for what, name in (('Migrating', 'a resize or cold migration'),
+                           ('Rebooting instance', 'a reboot'),
+                           ('Shelve offloading', 'a shelving')):
+            log = lines.Log('nova-compute')
+            log(1, f'[instance: {SERVER}] {what}', NOVA)
+            log.event(2, 'connect_volume', NOVA)
+            found = self.written(log)
+            self.expect('ok', found)
+            self.assertIn(
+                f'This request is {name}: only what concerns volumes is shown,'
+                ' and no line shows whether it came to its end.', found.notes)
 
     def test_a_boot_from_several_volumes_without_the_log_of_the_host(self):
         api = lines.Log('cinder-api')

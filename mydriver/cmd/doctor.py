@@ -88,19 +88,32 @@ class Doctor(lister.Lister):
         try:
             return self._run(parsed_args)
         except exception.MyDriverError as e:
-            print(e, file=self.app.stderr)
+            self._fail(parsed_args, str(e))
+        except BrokenPipeError:
+            raise  # nobody reads the output any more
         except Exception as e:
             # cliff would return 1, which monitoring takes for a warning.
             LOG.debug('Failed to check', exc_info=True)
-            print(f'mydriver doctor failed: {type(e).__name__}: {e}',
-                  file=self.app.stderr)
+            self._fail(parsed_args, f'mydriver doctor failed: '
+                       f'{type(e).__name__}: {e}')
         return _UNKNOWN
+
+    def _fail(self, parsed_args: argparse.Namespace, problem: str) -> None:
+        """Say why nothing was checked; monitoring reads the output only."""
+        if self._is_short(parsed_args):
+            print(f'MYDRIVER UNKNOWN - {_safe(problem)}',
+                  file=self.app.stdout)
+        else:
+            print(problem, file=self.app.stderr)
+
+    def _is_short(self, parsed_args: argparse.Namespace) -> bool:
+        return parsed_args.quiet or not self.app.options.verbose_level
 
     def _run(self, parsed_args: argparse.Namespace) -> int:
         found = self._check(parsed_args)
         # As cliff's own run() does.
         self.formatter = self._formatter_plugins[parsed_args.formatter].obj
-        if parsed_args.quiet or not self.app.options.verbose_level:
+        if self._is_short(parsed_args):
             print(one_line(found), file=self.app.stdout)
         else:
             self._print(parsed_args, found)

@@ -74,6 +74,14 @@ class Metrics(command.Command):
         arguments.add(parser)
         return parser
 
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Export; return the exit status."""
+        try:
+            return int(super().run(parsed_args))
+        except extras.NotInstalled as e:
+            print(e, file=self.app.stderr)
+            return 2
+
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Export the metrics, or print a file; return the exit status."""
         stdout = self.app.stdout

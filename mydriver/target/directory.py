@@ -136,12 +136,14 @@ class _Gone(Directory):
 def opened(path: str) -> Iterator[Directory]:
     """Open a directory for the block; with nothing below it if it has gone.
 
-    :raises TargetError: when it cannot be opened.
+    :raises TargetError: when it cannot be opened, or may be there though
+        configfs is not mounted.
     """
     try:
         fd = os.open(path, os.O_PATH | os.O_DIRECTORY)
     except OSError as e:
         configfs.refuse_unreadable(path, e)
+        configfs.exists(path)
         yield _Gone(path)
         return
     try:

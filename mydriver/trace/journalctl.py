@@ -41,6 +41,7 @@ class Follower:
             for last in self._of('--lines=1'):
                 self.cursor = last.get('__CURSOR')
             self.cursor = self.cursor or ''
+            self._refuse_unknown()
             return
         after = [f'--after-cursor={self.cursor}'] if self.cursor else []
         with contextlib.closing(self._of(*after)) as found:
@@ -50,6 +51,7 @@ class Follower:
                 most -= 1
                 if most <= 0:
                     return
+        self._refuse_unknown()
 
     def _of(self, *options: str) -> Generator[journald.Entry, None, None]:
         # With --system, it fails without the permission to read anything.
@@ -79,6 +81,26 @@ class Follower:
                 timer.cancel()
                 running.kill()
                 running.communicate()
+
+    def _refuse_unknown(self) -> None:
+        """Refuse a unit without entries that systemd does not know either.
+
+        :raises ConfigurationError: for such a unit.
+        """
+        if self.cursor:
+            return
+        try:
+            done = subprocess.run(
+                ['systemctl', 'show', '--property=LoadState', '--value',
+                 '--', self._unit], check=False, capture_output=True,
+                text=True, timeout=_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return  # nobody can tell
+        if done.stdout.strip() == 'not-found':
+            raise exception.ConfigurationError(
+                '--events-unit', f'{self._unit}: systemd has no such unit, '
+                'and its journal no entries of it', 'Name a unit that '
+                'systemctl list-units shows.')
 
     def _refused(self, reason: str) -> exception.ConfigurationError:
         return exception.ConfigurationError(

@@ -353,6 +353,20 @@ class UnreadableTest(TreeTestCase):
                                        'configfs is not mounted'):
             configfs.names()
 
+    def test_without_configfs_nothing_is_counted(self):
+        seen = statistics.Statistics()
+        for mounted in (True, False):
+            with mock.patch.object(os.path, 'ismount', return_value=mounted):
+                for read in (seen.logins, seen.observe, lambda target: list(
+                        seen.exports([target], '')), lambda target: list(
+                            seen.sessions(target))):
+                    if mounted:
+                        read(TARGET)
+                        continue
+                    with self.assertRaisesRegex(exception.TargetError,
+                                                'configfs is not mounted'):
+                        read(TARGET)
+
     def test_what_goes_meanwhile_is_no_error(self):
         """Its attributes answer ENODEV, its directory is empty or gone."""
         path = self.file / 'statistics/scsi_tgt_port/in_cmds'

@@ -43,9 +43,10 @@ class JournalctlTest(unittest.TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.journal = self.folder / 'journal'
         self.journal.touch()
-        program = self.folder / 'journalctl'
-        program.write_text(textwrap.dedent(_STAND_IN))
-        program.chmod(0o755)
+        for name, text in (('journalctl', textwrap.dedent(_STAND_IN)),
+                           ('systemctl', '#!/bin/sh\necho loaded\n')):
+            (self.folder / name).write_text(text)
+            (self.folder / name).chmod(0o755)
         self.enterContext(mock.patch.dict(os.environ, {
             'PATH': f'{self.folder}:{os.environ["PATH"]}'}))
         self.count = 0
@@ -105,6 +106,24 @@ class JournalctlTest(unittest.TestCase):
                 'cinder-volume.service: No journal files.*systemd-journal'):
             self.read()
         error.unlink()
+        self.assertEqual([], self.read())
+
+    def test_a_unit_that_nobody_knows(self):
+        """A typing error counts nothing, and would never be noticed."""
+        (self.folder / 'systemctl').write_text('#!/bin/sh\necho not-found\n')
+        for _ in range(2):
+            with self.assertRaisesRegex(
+                    exception.ConfigurationError,
+                    r'cinder-volume\.service: systemd has no such unit'):
+                self.read()
+        self.write()  # of a service that was removed meanwhile
+        self.assertEqual([1], self.read())
+        self.assertEqual([], self.read())
+
+    def test_a_unit_without_entries_yet(self):
+        self.assertEqual([], self.read())
+        self.assertEqual([], self.read())
+        (self.folder / 'systemctl').write_text('#!/bin/sh\nexit 1\n')
         self.assertEqual([], self.read())
 
     def test_it_does_not_end(self):

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from mydriver import discovery, exception, model
 from mydriver.cmd import doctor as command
 from mydriver.cmd import doctor_exports, main, upgrade_check
-from mydriver.doctor import common
+from mydriver.doctor import common, kinds
 from mydriver.target import configfs
 from mydriver.target.journal import mark
 from tests.fakes import doctor
@@ -123,6 +123,26 @@ class CommandTest(CommandTestCase):
             line, = out.getvalue().splitlines()
             self.assertRegex(line, r'^MYDRIVER CRITICAL - storage host: '
                              r'1 error, .*: target-dbroot$')
+
+    def test_one_line_about_what_cannot_be_checked(self):
+        for argv, error in ((['--quiet'], None), (['storage', '--quiet'],
+                                                  ValueError('x\ny'))):
+            out, err = io.StringIO(), io.StringIO()
+            with mock.patch.object(kinds, 'detect', return_value=[]), \
+                    mock.patch.object(kinds, 'describe', side_effect=error):
+                self.assertEqual(3, main.main(['doctor', *argv], stdout=out,
+                                              stderr=err))
+            line, = out.getvalue().splitlines()
+            self.assertRegex(line, '^MYDRIVER UNKNOWN - .*' + (
+                'ValueError: x y$' if error else 'Name the kind of host'))
+            self.assertEqual('', err.getvalue())
+
+    def test_nobody_reads_the_output(self):
+        with mock.patch.object(kinds, 'describe',
+                               side_effect=BrokenPipeError):
+            self.assertEqual(141, main.main(
+                ['doctor', 'storage'], stdout=io.StringIO(),
+                stderr=io.StringIO()))
 
     def test_fix(self):
         self.storage()

@@ -97,9 +97,20 @@ class Section:
             is_secret = value in _SECRET
             raise exception.ConfigurationError(
                 f'[{self._name}] {value}',
-                'the value is invalid' if is_secret else str(e),
+                'the value is invalid' if is_secret else _plain(e),
                 'Correct it in the configuration file.'
                 ) from (None if is_secret else e)
+
+
+def _plain(error: cfg.Error) -> str:
+    """Return what is wrong with a value.
+
+    oslo.config says before it where the value is, as an object of its own.
+    """
+    _, _, problem = str(error).partition(' is not valid: ')
+    return (f'the value is not valid: {problem}'
+            if isinstance(error, cfg.ConfigSourceValueError) and problem
+            else str(error))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class Doctor(lister.Lister):
             raise exception.ConfigurationError(
                 '--config-file, --config-dir', 'they belong to one kind of '
                 'host', 'Name it: storage or compute.')
+        _check_named(parsed_args)
         if parsed_args.fix and os.geteuid():
             raise exception.ConfigurationError(
                 '--fix', 'only root can change this host',
@@ -196,6 +197,24 @@ class Doctor(lister.Lister):
                   file=self.app.stdout)
         if last:
             print(file=self.app.stdout)
+
+
+def _check_named(parsed_args: argparse.Namespace) -> None:
+    """Check that the configuration that was named is there.
+
+    :raises ConfigurationError: if it is not.
+    """
+    for option, paths in (('--config-file', parsed_args.config_file),
+                          ('--config-dir', parsed_args.config_dir)):
+        for path in paths:
+            try:
+                (ROOT / path.lstrip('/')).stat()
+            except (FileNotFoundError, NotADirectoryError) as e:
+                raise exception.ConfigurationError(
+                    option, f'{exception.shown(tables.safe(path))} does not '
+                    'exist', 'Name what the service reads.') from e
+            except OSError:
+                continue  # a check tells of it
 
 
 def _fields(finding: Finding) -> Row:

@@ -11,7 +11,7 @@ import stat
 import sys
 
 from mydriver import exception
-from mydriver.cmd import backends, option_names, upgrade_check
+from mydriver.cmd import backends, driver_names, option_names, upgrade_check
 from mydriver.doctor import abandoned, commands, displaced, findings, owned
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
@@ -40,40 +40,71 @@ def edit(host: Host) -> str:
 
 
 def _backends(host: Host) -> Iterator[Found]:
-    sections = host.sections()
-    enabled = (host.setting('DEFAULT', 'enabled_backends') or '').split(',')
-    known = ','.join(n.strip() for n in enabled if n.strip() in sections)
-    for name in sorted({n.strip() for n in enabled} - {'', *sections}):
-        shown = commands.shown(name)
-        yield findings.error(
-            f'enabled_backends lists {shown}, but there is no section '
-            f'[{shown}]. The backend is not started: write its section, or '
-            'take it off the list.',
-            commands.set_option(host, 'DEFAULT', 'enabled_backends', known)
+    yield from _without_section(host)
+    wrong = list(driver_names.misspelt(host.sections()))
+    for one in wrong:
+        yield findings.error(str(one), commands.set_option(
+            host, one.section, driver_names.OPTION, backends.DRIVER)
             + f' && {commands.restart(host)}')
-    found = read(host)
+    try:
+        found = read(host)
+    except exception.ConfigurationError:
+        if not wrong:
+            raise
+        return  # there may be no other backend
     for backend in found:
         for text in upgrade_check.invalid(backend):
             yield findings.error(text, edit(host))
     for text in upgrade_check.shared_places(found):
         yield findings.error(text, edit(host))
-    for path in backends.orphans([b.name for b in found], found):
+    names = [*(b.name for b in found), *(one.backend for one in wrong)]
+    for path in backends.orphans(names, found):
         yield _orphan(host, path)
+
+
+def _without_section(host: Host) -> Iterator[Found]:
+    """Find enabled backends without a section.
+
+    One that has state, or whose section may have another name, is not to be
+    taken off the list.
+    """
+    sections = host.sections()
+    enabled = driver_names.enabled(sections)
+    known = [n for n in enabled if n in sections]
+    ours = backends_of(host)
+    kept = {path.parent.name for path in backends.orphans(
+        [b.name for b in ours], ours)}
+    renamed = any(driver_names.seems_ours(sections, n)
+                  for n in sections if n not in enabled)
+    for name in sorted({*enabled} - {*sections}):
+        shown = commands.shown(name)
+        yield findings.error(
+            f'enabled_backends lists {shown}, but there is no section '
+            f'[{shown}]. The backend is not started: write its section, or '
+            'take it off the list.',
+            edit(host) if renamed or name in kept or not known else
+            commands.set_option(host, 'DEFAULT', 'enabled_backends',
+                                ','.join(known))
+            + f' && {commands.restart(host)}')
 
 
 def _orphan(host: Host, journal: Path) -> Found:
     """Return what is to be done with a journal of no enabled backend.
 
-    The backend is enabled again if it has a section, or else its state is
-    moved away. Neither is right while another service has the backend.
+    The backend is enabled again if it has a section. If its section has
+    another driver, or only the list has its name, the operator decides. Else
+    its state is moved away. Neither is right while another service has the
+    backend.
     """
     state = journal.parent
     what = (f'{commands.shown(journal)} is the journal of '
             f'[{commands.shown(state.name)}], which is not an enabled '
             'mydriver backend of this configuration')
     has_section = host.setting(state.name, 'volume_driver') == backends.DRIVER
+    sections = host.sections()
+    is_named = state.name in (*sections, *driver_names.enabled(sections))
     doubt = abandoned.doubt(state) or (
-        '' if has_section else abandoned.exported(host, state.name))
+        '' if is_named else abandoned.exported(host, state.name))
     if doubt:
         return findings.unknown(
             f'{what}. Another cinder-volume of this host may have it, with '
@@ -84,13 +115,12 @@ def _orphan(host: Host, journal: Path) -> Found:
         f'{what}: its exports are not served. If the section was renamed, '
         'restore its name; if the backend is gone for good, move its state '
         'away.', _enable(host, state.name) if has_section
-        else abandoned.put_away(host, state))
+        else edit(host) if is_named else abandoned.put_away(host, state))
 
 
 def _enable(host: Host, name: str) -> str:
     """Return what enables a backend whose section is there."""
-    enabled = host.setting('DEFAULT', 'enabled_backends') or ''
-    names = [n.strip() for n in enabled.split(',') if n.strip()]
+    names = driver_names.enabled(host.sections())
     return commands.set_option(host, 'DEFAULT', 'enabled_backends', ','.join(
         [*names, name])) + f' && {commands.restart(host)}'
 
@@ -105,17 +135,21 @@ def _options(host: Host) -> Iterator[Found]:
 def _correction(host: Host, concern: option_names.Concern) -> str:
     """Return what mends an option that has no effect.
 
-    It gets its right name, or becomes a comment, which changes nothing. The
-    options of a backend that has exports, but is not enabled, are kept.
+    It gets its right name, or becomes a comment, which changes nothing. But
+    in a section that has no effect itself it is kept: that may be the section
+    of a backend which is to have an effect again.
     """
-    section = concern.section
-    ours = backends_of(host)
+    if concern.is_unknown:
+        return f'{_renamed(host, concern)} && {commands.restart(host)}'
+    section, ours = concern.section, backends_of(host)
+    enabled = driver_names.enabled(host.sections())
     state = {path.parent.name: path.parent for path in backends.orphans(
         [b.name for b in ours], ours)}.get(section)
-    if state and host.setting(section, 'volume_driver') == backends.DRIVER:
-        return (commands.edit(host) if abandoned.doubt(state)
-                else _enable(host, section))
-    return f'{_renamed(host, concern)} && {commands.restart(host)}'
+    can_be_enabled = (
+        state and section not in enabled
+        and host.setting(section, 'volume_driver') == backends.DRIVER
+        and not abandoned.doubt(state))
+    return _enable(host, section) if can_be_enabled else commands.edit(host)
 
 
 def _renamed(host: Host, concern: option_names.Concern) -> str:
@@ -123,7 +157,7 @@ def _renamed(host: Host, concern: option_names.Concern) -> str:
     section, name, right = concern.section, concern.name, concern.right
     if right and right not in host.sections().get(section, {}):
         return commands.rename_option(host, section, name, right)
-    return commands.disable_option(host, section, name or None)
+    return commands.disable_option(host, section, name)
 
 
 def _state(host: Host) -> Iterator[Found]:

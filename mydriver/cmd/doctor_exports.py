@@ -106,6 +106,11 @@ def _portals(host: Host) -> Iterator[Found]:
                     f'mydriver restore {shlex.quote(backend.name)}')
 
 
+#: What may be wrong with a directory that does not exist.
+_MISTYPED = (' If mydriver_store_path has a typing error, correct that '
+             'instead.')
+
+
 def _status(host: Host) -> Iterator[Found]:
     host.sections()  # the errors of others show the contents of a file
     files, directories = host.sources()
@@ -126,9 +131,11 @@ def _status(host: Host) -> Iterator[Found]:
         severity = {'wrong': findings.error, 'warning': findings.warning
                     }.get(row['State'])
         if severity and row['Part'] != 'rivals':
+            remedy = _remedy(host, row)
             yield severity(
-                f'[{row["Backend"]}] {row["Part"]}: {row["Detail"]}',
-                _remedy(host, row))
+                f'[{row["Backend"]}] {row["Part"]}: {row["Detail"]}'
+                + (_MISTYPED if remedy.startswith('install ') else ''),
+                remedy)
 
 
 def _remedy(host: Host, row: Mapping[str, str]) -> str:

@@ -28,12 +28,16 @@ class Concern:
     :param name: its name there, with underscores; empty for the whole section.
     :param problem: the end of a sentence about it.
     :param right: the name that it should have, if that is known.
+    :param is_unknown: its section has an effect, but has no such option. An
+        option in another section may be that of a backend which is disabled
+        for a while, or whose driver is misspelt.
     """
 
     section: str
     name: str
     problem: str
     right: str | None = None
+    is_unknown: bool = False
 
     def __str__(self) -> str:
         """Return a sentence that a terminal may show."""
@@ -75,15 +79,17 @@ def _judge(section: str, name: str, known: Mapping[str, Mapping[str, str]]
     if section not in known:
         if name.startswith(PREFIX):
             yield Concern(section, name, (
-                'has no effect: the section is no enabled mydriver backend '
-                f'and not [{backend_opts.SHARED_SECTION}].'))
+                'has no effect: such options belong to the section of a '
+                f'backend, or to [{backend_opts.SHARED_SECTION}].'
+                if section == 'DEFAULT' else 'has no effect as long as the '
+                'section is no enabled mydriver backend.'))
         elif section.startswith(PREFIX):
             yield Concern(section, '',
                           'has no effect: there is no such section.')
     elif name in known[section]:
         if (now := known[section][name]) != name:
             yield Concern(section, name,
-                          f'was renamed to {now}. Rename it.', now)
+                          f'was renamed to {now}. Rename it.', now, True)
     elif name.startswith(PREFIX) or section.startswith(PREFIX):
         close = difflib.get_close_matches(
             name.removeprefix(PREFIX),
@@ -91,7 +97,7 @@ def _judge(section: str, name: str, known: Mapping[str, Mapping[str, str]]
         right = _full(close[0], known[section]) if close else None
         yield Concern(section, name, (
             'has no effect: this release has no such option.'
-            + (f' Did you mean {right}?' if right else '')), right)
+            + (f' Did you mean {right}?' if right else '')), right, True)
 
 
 def _full(end: str, names: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from oslo_upgradecheck import upgradecheck
 
 from mydriver import configuration, exception, releases
 from mydriver.backend import opts, settings
-from mydriver.cmd import backends, identity, option_names, tables
+from mydriver.cmd import backends, driver_names, identity, option_names, tables
 from mydriver.target.journal import sqlite
 
 #: Group, name and value of the entry points that the services look for.
@@ -97,15 +97,18 @@ class Checks(upgradecheck.UpgradeCommands):
                        f'{len(ENTRY_POINTS)} registered')
 
     def _options(self) -> upgradecheck.Result:
+        wrong = [str(one) for one in driver_names.misspelt(
+            configuration.parse(configuration.files_of(
+                self._files, self._directories)))]
         try:
             found = self._backends()
         except exception.ConfigurationError as e:
-            return upgradecheck.Result(_WARNING, (
-                f'No backend is checked. {e}'))
+            return _result(_FAILURE if wrong else _WARNING, [
+                *wrong, f'No backend is checked. {e}'])
         if not found:
             return upgradecheck.Result(
                 _SUCCESS, 'There is no configuration of cinder-volume here')
-        wrong = [w for backend in found for w in invalid(backend)]
+        wrong += [w for backend in found for w in invalid(backend)]
         wrong += shared_places(found)
         names = [backend.name for backend in found]
         # Also after a failure: one that is missing may be misspelt.

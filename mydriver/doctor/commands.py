@@ -118,16 +118,15 @@ def rename_option(host: Host, section: str, name: str, new: str) -> str:
         host.config())
 
 
-def disable_option(host: Host, section: str, name: str | None) -> str:
+def disable_option(host: Host, section: str, name: str) -> str:
     """Return what makes a comment of an option, with all lines of its value.
 
-    :param name: of the option; None for all of the section.
+    :param name: of the option.
     """
-    if not _is_printable(section, name or ''):
+    if not _is_printable(section, name):
         return edit(host)
-    option = _option(name) if name else '^[^#;[:space:]]'
     return rewriting.sed(_in_section(
-        section, f'/{option}/!bb;s|^|#|;'
+        section, f'/{_option(name)}/!bb;s|^|#|;'
         ':d;$b;n;/^[[:blank:]].*[^[:space:]]/!bc;s|^|#|;bd'), host.config())
 
 

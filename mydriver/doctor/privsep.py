@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import itertools
 import os
 import pwd
+import re
 import shlex
 
 from mydriver.doctor import commands, findings, ping
@@ -17,6 +18,12 @@ from mydriver.hostfiles import privsep as rules
 #: What sudo says if it may not run the command without a password.
 _REFUSALS = ('password is required', 'a terminal is required', 'not allowed',
              'not in the sudoers', 'Sorry, user')
+#: The file that has to include the directory of our rule; sudo before 1.9.1
+#: knows only the second form of the line.
+_SUDOERS = '/etc/sudoers'
+_INCLUDE = f'@includedir {catalogue.SUDOERS}'
+_INCLUDES = re.compile(
+    rf'^\s*[@#]includedir\s+"?{catalogue.SUDOERS}/?"?\s*$', re.MULTILINE)
 _ABSENT = ('command not found', ': not found', 'No such file')
 
 #: Of the whole attempt, seconds; the verb has less. It starts three programs,
@@ -129,7 +136,7 @@ def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
     if any(text in said for text in _REFUSALS):
         return findings.error(
             f'sudo: {host.user} may not run helper_command of [{section}]: '
-            f'{shown}', remedy)
+            f'{shown}{_why(host, remedy)}', _of_sudo(host, remedy))
     if any(text in said for text in _ABSENT):
         return findings.error(
             f'Path: helper_command of [{section}] cannot be run: {shown}',
@@ -139,9 +146,58 @@ def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
         commands.of_text(said) or _set_command(host, section))
 
 
+def _why(host: Host, remedy: str) -> str:
+    """Return why sudo does not heed a rule that is right, if that is known."""
+    if _is_read(host) or remedy != _install(host):
+        return ''
+    return (f'. {_SUDOERS} does not have the line "{_INCLUDE}", without which '
+            'sudo does not read the rule of mydriver setup')
+
+
+def _of_sudo(host: Host, remedy: str) -> str:
+    """Return what makes sudo heed the rule.
+
+    :param remedy: what makes the rule right; it changes nothing if it is.
+    """
+    if remedy != _install(host):
+        return remedy
+    if not _is_read(host):
+        visudo = f'visudo  # add the line: {_INCLUDE}'
+        return visudo if _is_installed(host) else f'{remedy} && {visudo}'
+    # Another rule, after ours, may take the permission back.
+    return (f'sudo -l -U {shlex.quote(host.user)} && visudo'
+            if _is_installed(host) else remedy)
+
+
+def _is_read(host: Host) -> bool:
+    """Tell whether sudo reads the directory of our rule, if that is known."""
+    try:
+        text = host.text(_SUDOERS)
+    except OSError:
+        return True  # only root can read it
+    return text is None or _INCLUDES.search(text) is not None
+
+
+def _is_installed(host: Host) -> bool:
+    """Tell whether our rule is as ``mydriver setup`` installs it."""
+    root = host.filesystem()
+    made = manifest.load(root, host.kind)
+    if made is None:
+        return False
+    files = catalogue.files(choices.choose(host.kind, made.options))
+    return not any(
+        change.state is not planning.State.SAME
+        for change in planning.plan(root, made, files)
+        if change.path.startswith(f'{catalogue.SUDOERS}/'))
+
+
+def _install(host: Host) -> str:
+    return f'mydriver setup {host.kind} --install'
+
+
 def _remedy(host: Host, section: str) -> str:
     """Return what makes sudo's rule and the setting agree."""
-    install = f'mydriver setup {host.kind} --install'
+    install = _install(host)
     root = host.filesystem()
     made = manifest.load(root, host.kind)
     if made is None:

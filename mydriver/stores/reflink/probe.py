@@ -85,5 +85,9 @@ def _unusable(path: str, error: OSError) -> exception.ConfigurationError:
 
 
 def _me() -> str:
-    """Return the user that this process runs as, for a text."""
-    return f' (user id {os.geteuid()})'
+    """Return the user that this process runs as, for a text.
+
+    Nothing for root, who checks the directory for the service.
+    """
+    uid = os.geteuid()
+    return f' (user id {uid})' if uid else ''

@@ -76,9 +76,9 @@ class SettingTest(doctor.DoctorTestCase):
                 self.assertEqual(f'[s]\n#a = 1,\n#\t2,\n#  3{end}',
                                  self.disable(f'[s]\na = 1,\n\t2,\n  3{end}'))
         self.assertEqual(
-            '[s]\n# x\n#a = 1\n#  2\n\n#0b: 3\n#a = 4\n[t]\na = 1\n',
-            self.disable('[s]\n# x\na = 1\n  2\n\n0b: 3\na = 4\n[t]\n'
-                         'a = 1\n', None))
+            '[s]\n# x\n#a = 1\n#  2\n\nb: 3\n#a = 4\n[t]\na = 1\n',
+            self.disable('[s]\n# x\na = 1\n  2\n\nb: 3\na = 4\n[t]\n'
+                         'a = 1\n'))
 
     def test_a_section_that_is_there_several_times(self):
         text = '[s]\na = 1\n[s]\na = 2\n 3\n[t]\na = 1\n[s]\na = 4'
@@ -109,7 +109,7 @@ class SettingTest(doctor.DoctorTestCase):
     def test_names_for_a_terminal(self):
         editor = commands.edit(self.place)
         for one in (commands.disable_option(self.place, 's', 'a\x1b[31m'),
-                    commands.disable_option(self.place, 's\x1b', None),
+                    commands.disable_option(self.place, 's\x1b', 'a'),
                     commands.rename_option(self.place, 's', 'a\x1b', 'b'),
                     commands.set_option(self.place, 's\x1b', 'a', 'b')):
             self.assertEqual(editor, one)

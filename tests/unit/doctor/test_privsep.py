@@ -138,6 +138,43 @@ class PrivsepTest(doctor.DoctorTestCase):
         self.put('/etc/sudoers.d/mydriver-compute', '# mine\n')
         self.assertIn('--install --force', privsep._remedy(host, section))
 
+    def refused(self):
+        """Return what is found if sudo refuses in spite of a right rule."""
+        self.install('compute', user='games')
+        self.set_command(f'sudo {RIGHT}')
+        self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
+        host = self.host('compute')
+        section = 'mydriver_privsep_initiator'
+        return privsep._judge(host, section, 'sudo: a password is required',
+                              privsep._remedy(host, section))
+
+    def test_sudo_does_not_read_the_rule(self):
+        line = '@includedir /etc/sudoers.d'
+        for text in ('root ALL=(ALL:ALL) ALL\n', f'# {line}\n',
+                     f'{line}.old\n'):
+            self.put('/etc/sudoers', text)
+            found = self.refused()
+            self.assertEqual(f'visudo  # add the line: {line}', found.remedy)
+            self.assertIn(f'/etc/sudoers does not have the line "{line}"',
+                          found.what)
+        os.unlink(self.folder / 'etc/sudoers.d/mydriver-compute')
+        host = self.host('compute')
+        self.assertEqual(
+            ('mydriver setup compute --install && visudo  # add the line: '
+             f'{line}'), privsep._of_sudo(
+                host, 'mydriver setup compute --install'))
+
+    def test_sudo_reads_the_rule_but_refuses(self):
+        for mark in '@#':
+            self.put('/etc/sudoers', f'{mark}includedir  /etc/sudoers.d\n')
+            found = self.refused()
+            self.assertEqual('sudo -l -U games && visudo', found.remedy)
+            self.assertNotIn('does not have', found.what)
+        os.unlink(self.folder / 'etc/sudoers.d/mydriver-compute')
+        install = 'mydriver setup compute --install'
+        self.assertEqual(install, privsep._of_sudo(
+            self.host('compute'), install))
+
     def test_the_setting_is_that_of_setup(self):
         self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
         self.set_command(RIGHT)  # the daemon's side has no such file

@@ -106,6 +106,14 @@ class ReflinkTest(unittest.TestCase):
         self.assertIn('cannot be written', text)
         self.assertIn(f'user id {os.geteuid()}', text)
 
+    def test_the_text_does_not_name_root(self):
+        """Who checks the directory as root does so for the service."""
+        for uid in (0, 42):
+            with mock.patch.object(os, 'geteuid', return_value=uid):
+                text = self.problem(reflink.ReflinkStore('/no/such'))
+            self.assertEqual(bool(uid), 'user id 42' in text)
+            self.assertEqual(bool(uid), 'user id' in text)
+
     def test_a_broken_filesystem_is_a_different_error(self):
         text = self.problem(reflink.ReflinkStore(
             self.path, filesystem.failing(errno.EIO)))

@@ -192,6 +192,14 @@ class CommandTest(CommandTestCase):
                 'storage', '--config-file', '/etc/cinder/other.conf')
         self.assertEqual((0, []), (status, found), other)
 
+    def test_a_file_that_is_named_but_not_there(self):
+        self.storage()
+        for option, path in (('--config-file', '/etc/no.conf'),
+                             ('--config-dir', '/etc/cinder/cinder.conf/d')):
+            status, out, err = self.call('storage', option, path)
+            self.assertEqual((3, ''), (status, out))
+            self.assertIn(f'{option}: {path} does not exist.', err)
+
     def test_it_changes_nothing(self):
         self.storage()
         self.compute()
@@ -367,6 +375,9 @@ class ConfigTest(CommandTestCase):
         self.configure_more('target_port = many\n')
         _, found = self.wrong('storage')
         self.assertIn('backends', [f['Check'] for f in found])
+        self.assertIn('[files] target_port: the value is not valid: ',
+                      str(found))
+        self.assertNotIn('LocationInfo', str(found))
 
     def test_a_store_without_a_place(self):
         self.configure_more('mydriver_store = rbd\n')
@@ -445,9 +456,76 @@ class ConfigTest(CommandTestCase):
     def test_a_section_that_nobody_knows(self):
         self.configure_more('[mydriver_gatway]\ncolour = blue\nsize = 1\n')
         _, found = self.wrong('storage')
+        self.assertTrue(found)
+        for one in found:  # it may be another one of ours, misspelt
+            self.assert_asks(one['Remedy'])
+
+    def assert_asks(self, remedy):
+        """Assert that a remedy leaves the configuration to the operator."""
+        self.assertRegex(remedy, r'^\$\{EDITOR:-vi\} [^&]*cinder\.conf'
+                         f'( && {RESTART})?$')
+
+    def damage(self, old, new):
+        """Replace a text in cinder.conf; return options that are concerned."""
+        path = self.folder / 'etc/cinder/cinder.conf'
+        text = path.read_text()
+        self.assertIn(old, text)
+        path.write_text(text.replace(old, new))
+        _, found = self.wrong('storage')
+        return [f for f in found if f['Check'] == 'options'], found
+
+    def test_the_options_of_a_backend_that_is_not_enabled_are_kept(self):
+        for old, new in (('enabled_backends = files', 'enabled_backends ='),
+                         ('enabled_backends =', 'enabled_backends = fils'),
+                         ('LIODriver', 'LIODrivr'),
+                         ('volume_driver', 'volume_drivr'),
+                         ('[files]', '[mydriver_files]')):
+            options, found = self.damage(old, new)
+            with self.subTest(new):
+                self.assertIn('mydriver_store_path has no effect as long as '
+                              'the section is no enabled mydriver backend.',
+                              str(options))
+                for one in options:
+                    self.assert_asks(one['Remedy'])
+                self.assertFalse([f for f in found if 's|^|#|' in f['Remedy']
+                                  or 'enabled_backends' in f['Remedy']])
+
+    def test_an_option_in_the_wrong_section(self):
+        self.configure_more('[DEFAULT]\nmydriver_targets = 4\n')
+        self.assert_asks(self.only('options')[1])
+
+    def test_a_driver_with_a_typing_error(self):
+        _, found = self.damage('LIODriver', 'LIODrivr')
+        found = [f for f in found if f['Check'] == 'backends']
+        self.assertEqual(['error'], [f['Severity'] for f in found])
+        self.assertIn('[files] volume_driver: there is no driver mydriver.'
+                      'cinder_volume.driver.LIODrivr. Did you mean '
+                      'mydriver.cinder_volume.driver.LIODriver?',
+                      found[0]['What'])
+        self.mended(found[0]['Remedy'])
+
+    def test_a_driver_with_a_typing_error_beside_a_good_one(self):
+        old = self.orphan()
+        self.configure_more(
+            '[old]\nvolume_driver = cinder_volume.driver.LIODriver\n'
+            '[DEFAULT]\nenabled_backends = files,old\n')
+        severity, remedy = self.only('backends')
+        self.assertEqual('error', severity)
+        self.assertIn('LIODriver', remedy)
+        self.assertTrue(old.exists())
+
+    def test_the_state_of_a_section_with_another_driver_is_kept(self):
+        self.orphan()
+        self.configure_more('[old]\nvolume_driver = x.y.Z\n')
+        self.assert_asks(self.only('backends')[1])
+
+    def test_a_backend_whose_section_was_renamed_stays_on_the_list(self):
+        self.orphan()
+        self.configure_more('[DEFAULT]\nenabled_backends = files,old\n')
+        _, found = self.wrong('storage')
+        self.assertEqual(2, len(found))
         for one in found:
-            self.carry_out(one['Remedy'])
-        self.assertEqual((0, []), self.wrong('storage'))
+            self.assert_asks(one['Remedy'])
 
     def test_a_journal_of_no_backend(self):
         old = self.orphan()
@@ -809,6 +887,8 @@ class ConfigTest(CommandTestCase):
             mounts.write('/dev/sda1 /srv xfs rw 0 0\n')
         self.assertEqual(('error', 'install -d -m 0750 -o root /srv/my/x'),
                          self.only('backend-status'))
+        self.assertIn('If mydriver_store_path has a typing error',
+                      self.wrong('storage')[1][0]['What'])
 
     def test_a_store_that_cannot_be_written(self):
         path = f'{self.folder}/srv/x'

@@ -147,8 +147,11 @@ class OptionsTest(CheckTestCase):
          ('[backend_defaults] mydriver_tragets has no effect: this release '
           'has no such option. Did you mean mydriver_targets?')),
         ('[lvm]\nmydriver_targets = 4',
-         ('[lvm] mydriver_targets has no effect: the section is no enabled '
-          'mydriver backend and not [backend_defaults].')),
+         ('[lvm] mydriver_targets has no effect as long as the section is no '
+          'enabled mydriver backend.')),
+        ('[DEFAULT]\nmydriver_targets = 4',
+         ('[DEFAULT] mydriver_targets has no effect: such options belong to '
+          'the section of a backend, or to [backend_defaults].')),
         ('[mydriver_privsep_target]\nhelper_comand = sudo x',
          ('[mydriver_privsep_target] helper_comand has no effect: this '
           'release has no such option. Did you mean helper_command?')),
@@ -284,6 +287,31 @@ class OptionsTest(CheckTestCase):
         code, details = self.one('Options')
         self.assertEqual(WARNING, code)
         self.assertIn('No backend is checked', details)
+
+    @ddt.data('mydriver.cinder_volume.driver.LIODrivr',
+              'Mydriver.cinder_volume.driver',
+              'cinder.volume.drivers.LIODriver',
+              'midriver.cinder_volume.driver.LIODrivr')
+    def test_a_driver_that_may_be_misspelt(self, value):
+        right = 'mydriver.cinder_volume.driver.LIODriver'
+        self.write(GOOD.replace(right, value))
+        code, details = self.one('Options')
+        self.assertEqual(FAILURE, code)
+        expected = (f'[disks] volume_driver: there is no driver {value}. Did '
+                    f'you mean {right}?')
+        self.assertIn(expected, details)
+        self.write(f'{GOOD.replace("= disks", "= disks,fast")}    [fast]\n'
+                   f'    volume_driver = {value}\n')
+        code, details = self.one('Options')
+        self.assertEqual((FAILURE, expected.replace('disks', 'fast')),
+                         (code, details))
+
+    @ddt.data('cinder.volume.drivers.rbd.RBDDriver',
+              'cinder.volume.drivers.lvm.LVMVolumeDriver')
+    def test_a_driver_of_cinders(self, value):
+        self.write(f'{GOOD.replace("= disks", "= disks,fast")}    [fast]\n'
+                   f'    volume_driver = {value}\n')
+        self.assertEqual((SUCCESS, 'Checked: disks'), self.one('Options'))
 
     def test_not_a_storage_host(self):
         out = io.StringIO()

@@ -17,17 +17,22 @@ FLOWS_MAX = 100_000
 #: Most identifiers that lines are searched for.
 _IDS_MAX, _VOLUMES_MAX = 50, 20
 
+#: Cinder removes the export of a volume that it deletes as well, and always
+#: terminates the connection before it does so for a detach.
 _EVENTS = {
     'attach_volume': ATTACH, 'connect_volume': ATTACH,
-    'initialize_connection': ATTACH, 'create_export': ATTACH,
+    'initialize_connection': ATTACH,
     'detach_volume': DETACH, 'disconnect_volume': DETACH,
-    'terminate_connection': DETACH, 'remove_export': DETACH,
+    'terminate_connection': DETACH,
 }
+#: The first part of an attach, if Nova asks for it; cinder-volume does the
+#: same on its own for all volumes when it starts.
+_EXPORT = 'create_export'
+_EXPORTED = 'Exported volume '
 _TEXTS = tuple((re.compile(text), kind) for text, kind in (
     (r'Booting with (volume|blank volume)', BOOT),
     (r'"POST /v2(\.1)?(/\w+)?/servers" ', BOOT),
-    (r'Attaching volume |Mapped volume |Exported volume |Attached volume ',
-     ATTACH),
+    (r'Attaching volume |Mapped volume |Attached volume ', ATTACH),
     (r'"POST /v2(\.1)?(/\w+)?/servers/[\w-]+/os-volume_attachments', ATTACH),
     (r'do_attach_volume"|do_reserve"|"initialize_connection"', ATTACH),
     (r'attachment_update completed|Connection info returned from driver',
@@ -73,7 +78,11 @@ class Flow:
 
 def kind_of(found: record.Record) -> str:
     """Return what a line shows that its request does; empty if nothing."""
-    if event := found.event:
+    event = found.event
+    if (event.operation == _EXPORT if event
+            else found.text.startswith(_EXPORTED)):
+        return ATTACH if found.global_id else ''
+    if event:
         return _EVENTS.get(event.operation, '')
     return next((kind for pattern, kind in _TEXTS
                  if pattern.search(found.text)), '')

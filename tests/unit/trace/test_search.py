@@ -68,6 +68,38 @@ class SearchTest(unittest.TestCase):
             log = lines.Log('x').event(1, operation, NOVA)
             self.assertEqual(kind, search.flows(log.records())[0].kind)
 
+    def test_a_start_of_cinder_volume_is_no_attach(self):
+        for own in (lines.Log('x').event(2, 'create_export', CINDER).event(
+                        3, 'ensure_export', CINDER),
+                    lines.Log('x')(2, f'Exported volume {VOLUME} in 9.0 ms',
+                                   CINDER)):
+            known = self.flows(VOLUME, lines.Log('cinder-volume').event(
+                1, 'initialize_connection', NOVA), own)
+            self.assertEqual([search.ATTACH, search.OTHER],
+                             [f.kind for f in known])
+            for kind in ('', search.ATTACH):
+                self.assertEqual(
+                    NOVA, search.choose(known, VOLUME, kind).key)
+
+    def test_an_export_that_nova_asked_for_is_an_attach(self):
+        for log in (lines.Log('x').event(1, 'create_export', CINDER, NOVA,
+                                         error='E'),
+                    lines.Log('x')(1, f'Exported volume {VOLUME} in 9.0 ms',
+                                   CINDER, NOVA)):
+            flow, = search.flows(log.records())
+            self.assertEqual(search.ATTACH, flow.kind)
+
+    def test_a_deletion_is_no_detach(self):
+        known = self.flows(
+            VOLUME, lines.Log('cinder-volume').event(
+                1, 'terminate_connection', CINDER, NOVA).event(
+                1.1, 'remove_export', CINDER, NOVA).event(
+                2, 'remove_export', OTHER).event(3, 'delete_volume', OTHER))
+        self.assertEqual([search.DETACH, search.OTHER],
+                         [f.kind for f in known])
+        self.assertEqual(NOVA, search.choose(known, VOLUME).key)
+        self.assertEqual(OTHER, search.choose(known[1:], VOLUME).key)
+
     def test_a_failed_attach_is_an_attach(self):
         log = lines.Log('x')
         log.event(1, 'initialize_connection', NOVA, error='E')

@@ -146,3 +146,10 @@ def _note(found: dict[tuple[str, str], Offset], one: Offset) -> None:
     known = found.get((one.ahead, one.behind))
     if known is None or known.seconds < one.seconds:
         found[one.ahead, one.behind] = one
+
+
+def ahead(log: str, other: str, offsets: Iterable[Offset]) -> float:
+    """Return how far a log's clock is ahead of another's, as far as known."""
+    return sum(o.seconds if (o.ahead, o.behind) == (log, other)
+               else -o.seconds if (o.ahead, o.behind) == (other, log)
+               else 0.0 for o in offsets)

@@ -5,7 +5,7 @@ import collections
 from collections.abc import Collection, Iterable, Sequence
 import re
 
-from mydriver.trace import record, search, steps
+from mydriver.trace import clocks, record, search, steps
 
 #: What only a request for an attach or a detach does. Others connect volumes
 #: as well: Nova when it reboots a server, Cinder when it copies an image.
@@ -62,7 +62,7 @@ def is_missing(flow: search.Flow, records: Sequence[record.Record],
     :param records: of it.
     :param found: its steps.
     """
-    if any(s.is_open and not _looks_up(s) for s in found):
+    if unended(flow.kind, records, found):
         return True
     its = other(records)
     if not (its[1] if its else _is_due(flow, records, found)):
@@ -113,14 +113,42 @@ def names(kind: str, records: Iterable[record.Record]) -> set[str]:
         if its_kind == kind and service not in logged)}
 
 
-def last(found: Collection[steps.Step]) -> steps.Step | None:
+def unended(kind: str, records: Sequence[record.Record],
+            found: Sequence[steps.Step]) -> list[steps.Step]:
+    """Return the steps that keep a request from its end: none has an end.
+
+    A last step that ended well after one has begun shows that it was tried
+    again, as when its service was killed. Within a last step that has begun,
+    another one is not yet its end.
+
+    :param kind: what the request does.
+    :param records: of it.
+    :param found: its steps.
+    """
+    begun = [s for s in found if s.is_open and not _looks_up(s)]
+    if not begun:
+        return []
+    ends, offsets = names(kind, records), clocks.offsets(records, found)
+    done = [s for s in found if s.name in ends and not s.is_open
+            and s.outcome != steps.FAILED]
+    return [s for s in begun if not any(
+        d.end + (ahead := clocks.ahead(
+            s.source.name, d.source.name, offsets)) > s.start
+        and (s.name not in ends or s.name == d.name
+             or d.start + ahead <= s.start) for d in done)]
+
+
+def last(found: Collection[steps.Step],
+         begun: Collection[steps.Step]) -> steps.Step | None:
     """Return the last step: one that has no end, or the one that ended last.
 
     :param found: the steps of a request.
+    :param begun: those that keep it from its end.
     """
-    if begun := [s for s in found if s.is_open and not _looks_up(s)]:
+    if begun:
         return max(begun, key=lambda s: s.start)
-    return max(found, key=lambda s: s.end, default=None)
+    return max((s for s in found if not s.is_open),
+               key=lambda s: s.end, default=None)
 
 
 def _looks_up(step: steps.Step) -> bool:

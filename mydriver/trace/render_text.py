@@ -110,9 +110,20 @@ def length(step: steps.Step) -> str:
 def until(found: trace.Trace, step: steps.Step) -> float:
     """Return how long a step is shown: without an end, as long as the trace.
 
+    One that was tried again is shown until then, or until the request ended
+    that it was a part of.
+
     :returns: seconds, as :attr:`.steps.Step.end`.
     """
-    return max(found.end, step.end) if step.is_open else step.end
+    if not step.is_open:
+        return step.end
+    ends = [s.start for s in found.steps if s.name == step.name
+            and s.source == step.source and s.start > step.start]
+    if step not in found.unended:
+        ends += [s.end for s in found.steps if not s.is_open
+                 and s.request_id == step.request_id and s.kind < step.kind
+                 and s.start <= step.start < s.end]
+    return min([*ends, max(found.end, step.end)])
 
 
 def nested(found: trace.Trace) -> list[tuple[steps.Step, int]]:

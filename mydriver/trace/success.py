@@ -92,16 +92,9 @@ def _counts(kind: str, one: answers.Failure, proofs: Sequence[steps.Step],
         return time > max(own)
     done = [s.end for s in here if s.kind == steps.OPERATION
             and s.outcome == steps.OK]
-    shown = [p.end + _ahead(one.source.name, p.source.name, offsets)
+    shown = [p.end + clocks.ahead(one.source.name, p.source.name, offsets)
              for p in proofs]
     return time > max(shown + done)
-
-
-def _ahead(log: str, other: str, offsets: Iterable[clocks.Offset]) -> float:
-    """Return how far a log's clock is ahead of another's, as far as known."""
-    return sum(o.seconds if (o.ahead, o.behind) == (log, other)
-               else -o.seconds if (o.ahead, o.behind) == (other, log)
-               else 0.0 for o in offsets)
 
 
 def _servers(one: answers.Failure) -> set[str]:

@@ -44,6 +44,7 @@ class Trace:
     :param pauses: periods without a line within steps, the longest first.
     :param cause: of the failure, if it failed.
     :param is_unfinished: no line shows that it came to its end.
+    :param unended: the steps that keep it from its end.
     :param consequences: what failed because of it: log and text.
     :param offsets: clocks that differ.
     :param notes: what cannot be seen.
@@ -61,6 +62,7 @@ class Trace:
     pauses: list[breakdown.Pause]
     cause: cause.Cause | None
     is_unfinished: bool
+    unended: list[steps.Step]
     consequences: list[tuple[str, str]]
     offsets: list[clocks.Offset]
     notes: list[str]
@@ -77,7 +79,7 @@ class Trace:
     @property
     def last_step(self) -> Step | None:
         """The last step of a request that is unfinished."""
-        return ending.last(self.steps) if (
+        return ending.last(self.steps, self.unended) if (
             self.outcome == steps.UNFINISHED) else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,6 +184,7 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         breakdown.shares(found, start, end),
         breakdown.gaps(found, start, end),
         breakdown.pauses(found, records, start, end), reason, is_unfinished,
+        ending.unended(flow.kind, records, found),
         cause.consequences(records, reason) if reason else [],
         clocks.offsets(records, found), notes,
         [_masked(r) for r in records if r.level != 'DEBUG'][:_LINES_MAX],

@@ -179,6 +179,43 @@ class CompleteTest(EndingCase):
                 logger='oslo_concurrency.lockutils')
         self.expect('ok', self.written(compute, api))
 
+    def tried_again(self, *, storage_ahead=0.0, complete=True):
+        """Return logs of an attach during which cinder-volume was killed."""
+        locked = {'logger': 'cinder.coordination'}
+        compute = lines.Log('nova-compute')(
+            0, f'Attaching volume {VOLUME} to /dev/vdb', NOVA)
+        api = lines.cinder_call(
+            lines.Log('cinder-api'), 1, 60, 'PUT', f'attachments/{VOLUME}',
+            500)
+        lines.cinder_call(api, 61.5, 1.5, 'PUT', f'attachments/{VOLUME}',
+                          request=lines.OTHER)
+        if complete:
+            lines.cinder_call(api, 64, 1, 'POST',
+                              f'attachments/{VOLUME}/action')
+        volume = lines.Log('cinder-volume', storage_ahead)
+        volume(2, 'Lock "cinder-mydriver-x" acquired by "create_export" :: '
+               'waited 0.001s', CINDER, NOVA, **locked)
+        volume(62, 'Lock "cinder-mydriver-x" acquired by "create_export" :: '
+               'waited 0.001s', lines.OTHER, NOVA, **locked)
+        volume(62.5, 'Lock "cinder-mydriver-x" released by "create_export" '
+               ':: held 0.500s', lines.OTHER, NOVA, **locked)
+        volume.event(62.8, 'initialize_connection', lines.OTHER, NOVA)
+        return compute, api, volume
+
+    def test_a_step_that_was_tried_again(self):
+        found = self.written(*self.tried_again())
+        self.expect('ok', found)
+        begun = next(s for s in found.steps if s.is_open)
+        self.assertEqual('create_export', begun.name)
+        # Its request was answered before it was tried again.
+        self.assertAlmostEqual(59, render_text.until(found, begun)
+                               - begun.start, 3)
+        self.expect('ok', self.written(*self.tried_again(storage_ahead=100)))
+
+    def test_a_step_that_was_tried_again_in_vain(self):
+        found = self.written(*self.tried_again(complete=False))
+        self.assertNotEqual('ok', found.outcome)
+
     def test_a_look_up_without_an_answer(self):
         api = lines.cinder_call(lines.Log('cinder-api'), 1, 1, 'POST',
                                 f'attachments/{VOLUME}/action')

@@ -87,6 +87,17 @@ class Problem:
     path: str
     reason: str
 
+    def __str__(self) -> str:
+        return f'{self.path} could not be read: {self.reason}'
+
+
+def problem(path: str | Path, error: Exception) -> Problem:
+    """Return what is said about a log that raised an error."""
+    reason = getattr(error, 'strerror', None) or str(error)
+    if isinstance(error, PermissionError):
+        reason = f'this user may not read it ({reason})'
+    return Problem(str(path), reason)
+
 
 def service_of(name: str) -> str:
     """Return the service that a file, unit or process belongs to."""
@@ -122,7 +133,7 @@ def find(paths: Iterable[str], problems: list[Problem]) -> list[Path]:
         try:
             mode = path.stat().st_mode
         except OSError as e:
-            problems.append(Problem(text, e.strerror or str(e)))
+            problems.append(problem(text, e))
             continue
         if stat.S_ISDIR(mode):
             found.update(dict.fromkeys(_in(path, _DEPTH, problems)))
@@ -138,13 +149,18 @@ def _in(folder: Path, depth: int, problems: list[Problem]
     try:
         paths = sorted(folder.iterdir())
     except OSError as e:
-        problems.append(Problem(str(folder), e.strerror or str(e)))
+        problems.append(problem(folder, e))
         return
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, is_log = path.is_dir(), path.is_file()
+        except OSError as e:
+            problems.append(problem(path, e))
+            continue
+        if is_folder:
             if depth > 1 and not path.is_symlink():
                 yield from _in(path, depth - 1, problems)
-        elif path.is_file() and source_of(path):
+        elif is_log and source_of(path):
             yield path
 
 

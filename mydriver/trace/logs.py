@@ -32,14 +32,18 @@ class Logs:
         if STDIN in paths and stdin is not None:
             self._copy('standard input', stdin)
         named = [p for p in paths if p != STDIN]
-        for path in [p for p in named if Path(p).is_fifo()]:
-            with open(path, 'rb') as pipe:
-                self._copy(path, pipe)
+        for path in [p for p in named if _is_pipe(p)]:
             named.remove(path)
+            try:
+                with open(path, 'rb') as pipe:
+                    self._copy(path, pipe)
+            except OSError as e:
+                self._report(path, e)
         self._files = files.find(named, self.problems)
         if not self._files and not self._spools:
             raise exception.ConfigurationError(
-                '--log', 'there is no log in ' + ', '.join(paths),
+                '--log', '; '.join(('there is no log in ' + ', '.join(paths),
+                                    *map(str, self.problems))),
                 'Name files or directories with logs, or "-" and pipe '
                 '"journalctl -o export" to it.')
 
@@ -100,7 +104,14 @@ class Logs:
             self._report(name, e)
 
     def _report(self, name: str | Path, error: Exception) -> None:
-        reason = getattr(error, 'strerror', None) or str(error)
-        found = files.Problem(str(name), reason)
+        found = files.problem(name, error)
         if found not in self.problems:
             self.problems.append(found)
+
+
+def _is_pipe(path: str) -> bool:
+    """Tell whether a path is a pipe, as far as this user may know."""
+    try:
+        return Path(path).is_fifo()
+    except OSError:
+        return False

@@ -127,10 +127,12 @@ def check(subject: str) -> str:
         '"openstack server list" and "openstack volume list" show it.')
 
 
-def choose(known: list[Flow], subject: str, kind: str = '') -> Flow:
+def choose(known: list[Flow], subject: str, kind: str = '',
+           problems: Iterable[object] = ()) -> Flow:
     """Return the flow to show: the last one of a kind, else the last one.
 
     :param kind: what it has to do; by default any attach, detach or boot.
+    :param problems: sentences about logs that could not be read.
     :raises ConfigurationError: if there is none.
     """
     fitting = [f for f in known if f.kind == kind] if kind else (
@@ -139,7 +141,8 @@ def choose(known: list[Flow], subject: str, kind: str = '') -> Flow:
         what = f'{kind} of {subject}' if kind else subject
         raise exception.ConfigurationError(
             'REQUEST_ID|SERVER|VOLUME',
-            f'no line of the logs belongs to a request for {what}',
+            '; '.join((f'no line of the logs belongs to a request for {what}',
+                       *map(str, problems))),
             'Check the identifier, and name with --log the logs of nova-api, '
             'nova-compute, cinder-api and cinder-volume, also rotated ones.')
     return fitting[-1]

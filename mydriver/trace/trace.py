@@ -149,7 +149,7 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
     """
     subject = search.check(subject)
     known = search.flows(its_logs.records([subject]))
-    flow = search.choose(known, subject, kind)
+    flow = search.choose(known, subject, kind, its_logs.problems)
     if not subject.startswith('req-') and not flow.volumes:
         flow.volumes.add(subject)
     records, cut = search.collect(its_logs, flow)
@@ -167,15 +167,17 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         notes.insert(0, 'No line shows that the request came to its end: a '
                      'service still works on it or was stopped, or the end '
                      'is in a log that was not read.')
-    notes += [f'{p.path} could not be read: {p.reason}.'
-              for p in its_logs.problems]
+    notes += [f'{p}.' for p in its_logs.problems]
     if cut:
         notes.append(f'The request has more than {search.RECORDS_MAX} lines; '
                      'the others were left out.')
     if late:
         notes.append(
-            f'{late} more lines name this request long after its last step '
-            'and were left out: threads of Nova that it began keep its name.')
+            (f'{late} more lines name this request long after its last step '
+             'and were' if late > 1 else
+             'One more line names this request long after its last step and '
+             'was')
+            + ' left out: threads of Nova that it began keep its name.')
     notes += _of_others(flow, records, reason, is_unfinished)
     if flow.kind == search.OTHER:
         notes.append('This request is no attach, detach or boot.')

@@ -138,7 +138,7 @@ class BootTest(unittest.TestCase):
     def test_lines_of_another_server_under_its_name(self):
         found = traced('boot', self.REQUEST)
         self.assertAlmostEqual(65.09, found.end - found.start, delta=0.1)
-        self.assertIn('1 more lines name this request', found.notes[-1])
+        self.assertIn('One more line names this request', found.notes[-1])
         self.assertNotIn('Lifecycle', render_html.render(found))
 
 

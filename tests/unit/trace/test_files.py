@@ -2,6 +2,7 @@
 """Log files: which there are, and what a stream of lines gives."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -10,9 +11,10 @@ from pathlib import Path
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 from mydriver import exception
-from mydriver.trace import files, logs, record
+from mydriver.trace import files, logs, record, search
 
 LOCAL = 'req-22222222-2222-4222-8222-222222222222'
 OTHER = 'req-33333333-3333-4333-8333-333333333333'
@@ -240,6 +242,27 @@ class FindTest(unittest.TestCase):
         problems = []
         self.assertEqual([], files.find(['/dev/zero'], problems))
         self.assertEqual('it is no regular file', problems[0].reason)
+
+    def test_without_permission(self):
+        """As another user than root, for whom modes do not count."""
+        path = self.folder / 'nova-api.log'
+        path.write_text(line('one'))
+        denied = PermissionError(errno.EACCES, 'Permission denied')
+        said = 'could not be read: this user may not read it '
+        for method, named in (('iterdir', self.folder), ('stat', path),
+                              ('is_file', self.folder)):
+            with (mock.patch.object(Path, method, side_effect=denied),
+                  self.assertRaisesRegex(
+                      exception.ConfigurationError,
+                      f'there is no log in {named}; {named}.* {said}')):
+                logs.Logs([str(named)])
+        found = logs.Logs([str(path)])
+        with mock.patch.object(Path, 'open', side_effect=denied):
+            known = list(found.records([LOCAL]))
+        self.assertEqual([], known)
+        with self.assertRaisesRegex(exception.ConfigurationError,
+                                    f'no line of .*; {path} {said}'):
+            search.choose([], LOCAL, '', found.problems)
 
     def test_no_log_at_all(self):
         with self.assertRaisesRegex(exception.ConfigurationError,

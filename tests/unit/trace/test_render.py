@@ -202,7 +202,7 @@ class TextTest(RenderCase):
         found = self.trace(log)
         self.assertTrue(
             render_text.render(found).startswith('attach ok in 3.00 s'))
-        self.assertIn('Note: 1 more lines name this request long after',
+        self.assertIn('Note: One more line names this request long after',
                       render_text.render(found))
         log(95, 'Failed', NOVA, level='ERROR')
         self.assertEqual('failed', self.trace(log).outcome)

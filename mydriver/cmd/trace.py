@@ -96,6 +96,11 @@ class Trace(command.Command):
             [search.check(parsed.subject)]))
             if f.kind == parsed.kind
             or (not parsed.kind and f.kind != search.OTHER)]
+        if not known:
+            what = f'{parsed.kind or "attach, detach or boot"} of '
+            self.app.stderr.write('; '.join((
+                f'The logs have no {what}{search.check(parsed.subject)}',
+                *map(str, its_logs.problems))) + '.\n')
         if parsed.format == 'text':
             self._print(''.join(
                 f'{record.clock(f.first)} {f.kind:6} {f.key}\n'

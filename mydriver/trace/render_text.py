@@ -13,7 +13,9 @@ from mydriver.trace import (
     trace,
 )
 
-_BAR = 24
+#: How long bars are, and how far the parts of a step are indented, from how
+#: many columns on: the names of the steps matter more.
+_LAYOUTS = ((100, 24, 2), (90, 12, 2), (70, 8, 1), (0, 0, 1))
 #: Shares and gaps that are listed, at most.
 _SHARES, _GAPS, _OTHERS = 12, 5, 10
 
@@ -24,10 +26,12 @@ def render(found: trace.Trace, width: int = 100) -> str:
     :param width: of the terminal, columns.
     """
     return '\n'.join(_cut(line, width) if line.startswith(' +') else line
-                     for line in _lines(found)) + '\n'
+                     for line in _lines(found, width)) + '\n'
 
 
-def _lines(found: trace.Trace) -> Iterator[str]:
+def _lines(found: trace.Trace, width: int) -> Iterator[str]:
+    columns, indent = next(layout[1:] for layout in _LAYOUTS
+                           if width >= layout[0])
     total = found.end - found.start
     yield headline(found)
     if found.flow.volumes:
@@ -42,11 +46,11 @@ def _lines(found: trace.Trace) -> Iterator[str]:
         mark = {steps.OK: ' ', steps.FAILED: '!', steps.UNKNOWN: ' '}
         at = step.start - found.start
         bar = _bar(at, until(found, step) - step.start, total,
-                   '-' if step.is_open else '#')
-        yield (f' +{safe.duration(at):>9} {bar} '
+                   '-' if step.is_open else '#', columns)
+        yield (f' +{safe.duration(at):>9} {bar}'
                f'{length(step):>8} {mark[step.outcome]} '
                f'{safe.plain(step.source.name, 40):{min(names, 40)}} '
-               f'{"  " * depth}{safe.plain(step.name, 60)}'
+               f'{" " * indent * depth}{safe.plain(step.name, 60)}'
                + (f' ({safe.plain(step.error, 60)})' if step.error else ''))
     yield ''
     yield 'Where the time went'
@@ -199,13 +203,17 @@ def clock_note(one: clocks.Offset) -> str:
     return f'Clocks: {said}. Times are shown as they were logged.'
 
 
-def _bar(at: float, length: float, total: float, fill: str) -> str:
+def _bar(at: float, length: float, total: float, fill: str, columns: int
+         ) -> str:
+    """Return a bar and the space after it; nothing if it has no columns."""
+    if not columns:
+        return ''
     if total <= 0:
-        return fill.ljust(_BAR)
-    left = min(int(at / total * _BAR), _BAR - 1)
-    right = min(round((at + length) / total * _BAR), _BAR)
+        return fill.ljust(columns) + ' '
+    left = min(int(at / total * columns), columns - 1)
+    right = min(round((at + length) / total * columns), columns)
     size = max(right - left, 1)
-    return ('.' * left + fill * size).ljust(_BAR, '.')
+    return ('.' * left + fill * size).ljust(columns, '.') + ' '
 
 
 def _cut(line: str, width: int) -> str:

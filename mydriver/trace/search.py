@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from mydriver import exception
-from mydriver.trace import copies, logs, record
+from mydriver.trace import copies, logs, patterns, record
 
 #: What a request may do, most telling first.
 BOOT, ATTACH, DETACH, OTHER = 'boot', 'attach', 'detach', 'other'
@@ -102,13 +102,20 @@ def flows(found: Iterable[record.Record]) -> list[Flow]:
                 one.flow, {one.flow}, one.time, one.time)
         if one.request_id:
             flow.ids.add(one.request_id)
-        flow.first = min(flow.first, one.time)
+        flow.first = min(flow.first, one.time - _took(one))
         flow.last = max(flow.last, one.time)
         if kind := kind_of(one):
             flow.kinds.add(kind)
         if len(flow.volumes) < _VOLUMES_MAX:
             flow.volumes.update(v.lower() for v in _VOLUMES.findall(one.text))
     return sorted(known.values(), key=lambda f: f.first)
+
+
+def _took(one: record.Record) -> float:
+    """Return how long before a line its request began, if it says so."""
+    matched = one.logger.endswith('requestlog') and (
+        patterns.NOVA_API.search(one.text))
+    return patterns.number(matched[4]) if matched else 0.0
 
 
 def check(subject: str) -> str:

@@ -19,6 +19,9 @@ _BUS = ('oslo_messaging._drivers', 'oslo.messaging._drivers')
 _OF_BUS = re.compile(
     r'\b(?:Messag(?:ing|e)[A-Z]\w+|kombu\.|amqp\.)')
 
+#: When it logs it, at the latest, seconds.
+_SOON_S = 2.0
+
 _SERVER = re.compile(rf'\[instance: ({record.UUID.pattern})\]')
 
 
@@ -95,6 +98,24 @@ def _counts(kind: str, one: answers.Failure, proofs: Sequence[steps.Step],
     shown = [p.end + clocks.ahead(one.source.name, p.source.name, offsets)
              for p in proofs]
     return time > max(shown + done)
+
+
+def mark_raised(records: Iterable[record.Record],
+                found: Iterable[steps.Step]) -> None:
+    """Mark methods of Nova's manager as failed of which an error was raised.
+
+    The lock that shows such a method is released in any case.
+
+    :param records: of a request that failed.
+    :param found: its steps.
+    """
+    raised = [r for r in records if r.is_error and r.logger == _RAISED]
+    for step in found:
+        if step.name.endswith(' (manager)') and not step.is_open and (
+                step.outcome == steps.UNKNOWN) and any(
+                r.source == step.source and r.request_id == step.request_id
+                and 0 <= r.time - step.end <= _SOON_S for r in raised):
+            step.outcome = steps.FAILED
 
 
 def _servers(one: answers.Failure) -> set[str]:

@@ -62,7 +62,7 @@ class Trace:
     pauses: list[breakdown.Pause]
     cause: cause.Cause | None
     is_unfinished: bool
-    unended: list[steps.Step]
+    unended: list[Step]
     consequences: list[tuple[str, str]]
     offsets: list[clocks.Offset]
     notes: list[str]
@@ -161,6 +161,8 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
     end = max(r.time for r in records)
     reason = cause.first(records, found, flow.kind)
     is_unfinished = reason is None and ending.is_missing(flow, records, found)
+    if reason:
+        success.mark_raised(records, found)
     notes = coverage.missing(flow.kind, its_logs.sources, records, found,
                              reason is not None or is_unfinished)
     if is_unfinished:

@@ -181,6 +181,38 @@ class TextTest(RenderCase):
             'are shown as they were logged.\n', text)
         self.assertIn('Note: The log of cinder-volume was not read', text)
 
+    def test_the_method_that_raised_an_error_failed(self):
+        manager = 'nova.compute.manager.ComputeManager.attach_volume.'
+        log = lines.Log('nova-compute')
+        log(1, f'Attaching volume {VOLUME} to /dev/vdb', NOVA)
+        for at, what in ((1, 'acquired by "{}" :: waited 0.000s'),
+                         (3, '"released" by "{}" :: held 2.000s')):
+            log(at, 'Lock "x" ' + what.format(
+                manager + '<locals>.do_attach_volume'), NOVA,
+                logger='oslo_concurrency.lockutils')
+        self.assertNotIn('fill="#b3261e"', render_html.render(
+            self.trace(log)))
+        log(3.1, 'Exception during message handling', NOVA, level='ERROR',
+            logger='oslo_messaging.rpc.server')
+        found = self.trace(log)
+        self.assertRegex(render_text.render(found),
+                         r'! nova-compute attach_volume \(manager\)\n')
+        self.assertIn('fill="#b3261e"', render_html.render(found))
+
+    def test_narrow_terminals_have_shorter_bars(self):
+        log = lines.Log('nova-compute').event(2, 'connect_volume', NOVA,
+                                              ms=1000)
+        log.event(2, 'connect_volume', NOVA, phase='discover', ms=900)
+        found = self.trace(log)
+        for width, bar, name in ((100, 24, '  connect_volume: discover'),
+                                 (90, 12, '  connect_volume: discover'),
+                                 (70, 8, ' connect_volume: discover'),
+                                 (64, 0, ' connect_volume: discover')):
+            rows = [r for r in render_text.render(found, width).splitlines()
+                    if r.startswith(' +')]
+            self.assertEqual(bar, rows[0].count('#'), width)
+            self.assertTrue(rows[1].endswith(f' {name}'), rows[1])
+
     def test_a_failure_on_the_page(self):
         text = ''.join(self.page(self.failed()).text)
         self.assertIn('First cause: nova-compute, in connect_volume', text)

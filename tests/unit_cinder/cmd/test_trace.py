@@ -109,6 +109,16 @@ class TraceTest(unittest.TestCase):
         self.assertEqual([lines.OTHER],
                          [r['request_id'] for r in json.loads(out)])
 
+    def test_an_empty_list(self):
+        status, out, err = self.run_it(
+            lines.OTHER, '--list', '--kind', 'detach', '--log', EXCERPT)
+        self.assertEqual((1, ''), (status, out))
+        self.assertEqual(f'The logs have no detach of {lines.OTHER}.\n', err)
+
+    def test_the_list_has_the_start_of_the_trace(self):
+        _, out, _ = self.run_it(REQUEST, '--list', '--log', EXCERPT)
+        self.assertEqual(f'2026-11-27 01:28:01.164 attach {REQUEST}\n', out)
+
     def test_a_journal_from_standard_input(self):
         journal = json.dumps({
             '__REALTIME_TIMESTAMP': '1795741323456789', '_PID': '7',

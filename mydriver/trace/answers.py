@@ -88,9 +88,14 @@ def _answered(one: Failure, found: Sequence[steps.Step],
     if statuses := {f'HTTP {s}' for s in _STATUS.findall(text)}:
         refused = [s for s in refused if s.error in statuses]
     if refused:
-        time = one.end if isinstance(one, steps.Step) else one.time
+        time = time_of(one)
         return {min(refused, key=lambda s: abs(s.end - time)).request_id}
     return set() if 'cinder-api' in services else None
+
+
+def time_of(one: Failure) -> float:
+    """Return when something failed, seconds."""
+    return one.end if isinstance(one, steps.Step) else one.time
 
 
 def _refused(found: Iterable[steps.Step], service: str) -> list[steps.Step]:

@@ -79,17 +79,15 @@ def first(records: Sequence[record.Record], found: Sequence[steps.Step],
                      and (s.kind != steps.PHASE or _counts(s, found))),
                     key=lambda s: (s.end, -s.kind))
     bus = [r for r in records if success.is_of_bus(r)]
-    if not success.has_failed(kind, records, found, [
+    proofs = success.proofs(kind, records, found)
+    if not success.has_failed(kind, records, found, proofs, [
             *errors, *(s for s in failed if s.kind == steps.OPERATION)]):
-        return None if success.has_proof(kind, records, found) else (
-            _of_request(found, bus))
+        return None if proofs else _of_request(found, bus)
     failures: list[answers.Failure] = sorted(
-        [*failed, *errors], key=lambda f: (
-            f.end if isinstance(f, steps.Step) else f.time))
+        [*failed, *errors], key=answers.time_of)
     one = answers.origin(failures, found, {r.source.service for r in records})
     if success.because_of_bus(one) and (gone := _of_bus(
-            bus, one.source, one.end if isinstance(one, steps.Step)
-            else one.time, found)):
+            bus, one.source, answers.time_of(one), found)):
         return gone
     if isinstance(one, steps.Step):
         return _of_step(one, records, errors)

@@ -55,22 +55,23 @@ _OTHERS = (
 
 
 def is_missing(flow: search.Flow, records: Sequence[record.Record],
-               found: Sequence[steps.Step]) -> bool:
+               found: Sequence[steps.Step],
+               begun: Collection[steps.Step]) -> bool:
     """Tell whether no line shows that a request came to its end.
 
     :param flow: the request.
     :param records: of it.
     :param found: its steps.
+    :param begun: those of them that :func:`unended` returns.
     """
-    if unended(flow.kind, records, found):
+    if begun:
         return True
     its = other(records)
     if not (its[1] if its else _is_due(flow, records, found)):
         return False
-    last = names(flow.kind, records)
-    return _is_incomplete(flow, last, found) or not any(
-        s.name in last and s.outcome != steps.FAILED
-        and not s.is_open for s in found)
+    return _is_incomplete(
+        flow, _names(flow.kind, records), found) or not ended(
+            flow.kind, records, found)
 
 
 def _is_incomplete(flow: search.Flow, last: Collection[str],
@@ -99,12 +100,21 @@ def other(records: Iterable[record.Record]
                  if any(shown.match(text) for text in said)), None)
 
 
-def names(kind: str, records: Iterable[record.Record]) -> set[str]:
-    """Return the names of the steps that end a request.
+def ended(kind: str, records: Iterable[record.Record],
+          found: Iterable[steps.Step]) -> list[steps.Step]:
+    """Return the last steps of a request that have ended, and not failed.
 
     :param kind: what it does.
     :param records: of it.
+    :param found: its steps.
     """
+    last = _names(kind, records)
+    return [s for s in found if s.name in last
+            and s.outcome != steps.FAILED and not s.is_open]
+
+
+def _names(kind: str, records: Iterable[record.Record]) -> set[str]:
+    """Return the names of the steps that end a request."""
     if its := other(records):
         return {*its[1]}
     logged = {r.source.service for r in records}
@@ -114,7 +124,8 @@ def names(kind: str, records: Iterable[record.Record]) -> set[str]:
 
 
 def unended(kind: str, records: Sequence[record.Record],
-            found: Sequence[steps.Step]) -> list[steps.Step]:
+            found: Sequence[steps.Step], offsets: Iterable[clocks.Offset]
+            ) -> list[steps.Step]:
     """Return the steps that keep a request from its end: none has an end.
 
     A last step that ended well after one has begun shows that it was tried
@@ -124,13 +135,12 @@ def unended(kind: str, records: Sequence[record.Record],
     :param kind: what the request does.
     :param records: of it.
     :param found: its steps.
+    :param offsets: the clocks that differ.
     """
     begun = [s for s in found if s.is_open and not _looks_up(s)]
     if not begun:
         return []
-    ends, offsets = names(kind, records), clocks.offsets(records, found)
-    done = [s for s in found if s.name in ends and not s.is_open
-            and s.outcome != steps.FAILED]
+    ends, done = _names(kind, records), ended(kind, records, found)
     return [s for s in begun if not any(
         d.end + (ahead := clocks.ahead(
             s.source.name, d.source.name, offsets)) > s.start

@@ -132,19 +132,13 @@ def until(found: trace.Trace, step: steps.Step) -> float:
 
 def nested(found: trace.Trace) -> list[tuple[steps.Step, int]]:
     """Return steps with how many others contain them."""
+    slack = 0.002
+    ends = [(s, until(found, s)) for s in found.steps]
     return [(s, sum(
         o is not s and (s.kind != steps.WAIT or o.source == s.source)
-        and _contains(found, o, s)
-        for o in found.steps)) for s in found.steps]
-
-
-def _contains(found: trace.Trace, outer: steps.Step, step: steps.Step
-              ) -> bool:
-    slack = 0.002
-    outer_end, end = until(found, outer), until(found, step)
-    return (outer.start - slack <= step.start and end <= outer_end + slack
-            and (outer_end - outer.start, -outer.kind)
-            > (end - step.start, -step.kind))
+        and o.start - slack <= s.start and end <= outer_end + slack
+        and (outer_end - o.start, -o.kind) > (end - s.start, -s.kind)
+        for o, outer_end in ends)) for s, end in ends]
 
 
 def explained(reason: cause.Cause) -> list[str]:

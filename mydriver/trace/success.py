@@ -11,16 +11,14 @@ import re
 
 from mydriver.trace import answers, clocks, ending, record, search, steps
 
-#: Logs what a method of a service has raised, at the end of it.
-_RAISED = 'oslo_messaging.rpc.server'
+#: Logs what a method of a service has raised, at the end of it, and how long
+#: afterwards at most, seconds.
+_RAISED, _SOON_S = 'oslo_messaging.rpc.server', 2.0
 #: Connections to the message bus, which are made again and again.
 _BUS = ('oslo_messaging._drivers', 'oslo.messaging._drivers')
 #: How an error that comes of them is called.
 _OF_BUS = re.compile(
     r'\b(?:Messag(?:ing|e)[A-Z]\w+|kombu\.|amqp\.)')
-
-#: When it logs it, at the latest, seconds.
-_SOON_S = 2.0
 
 _SERVER = re.compile(rf'\[instance: ({record.UUID.pattern})\]')
 
@@ -41,62 +39,56 @@ def because_of_bus(one: answers.Failure) -> bool:
 
 
 def has_failed(kind: str, records: Sequence[record.Record],
-               found: Sequence[steps.Step],
+               found: Sequence[steps.Step], its_proofs: Sequence[steps.Step],
                failures: Iterable[answers.Failure]) -> bool:
     """Tell whether failures made a request fail.
 
     :param kind: what the request does.
     :param records: of it.
     :param found: its steps.
+    :param its_proofs: those of them that :func:`proofs` returns.
     :param failures: errors and failed steps.
     """
-    ends, proofs = ending.names(kind, records), _proofs(kind, records, found)
-    if not proofs:
+    if not its_proofs:
         return any(True for _ in failures)
+    done = ending.ended(kind, records, found)
     offsets = clocks.offsets(records, found)
-    return any(_counts(kind, one, proofs, ends, found, offsets)
+    return any(_counts(kind, one, its_proofs, done, found, offsets)
                for one in failures)
 
 
-def has_proof(kind: str, records: Sequence[record.Record],
-              found: Iterable[steps.Step]) -> bool:
-    """Tell whether a last step shows that a request succeeded."""
-    return bool(_proofs(kind, records, found))
+def proofs(kind: str, records: Iterable[record.Record],
+           found: Iterable[steps.Step]) -> list[steps.Step]:
+    """Return the last steps that show that a request succeeded."""
+    return [s for s in ending.ended(kind, records, found)
+            if s.outcome == steps.OK]
 
 
-def _proofs(kind: str, records: Iterable[record.Record],
-            found: Iterable[steps.Step]) -> list[steps.Step]:
-    ends = ending.names(kind, records)
-    return [s for s in found if s.name in ends and s.outcome == steps.OK]
-
-
-def _counts(kind: str, one: answers.Failure, proofs: Sequence[steps.Step],
-            ends: set[str], found: Iterable[steps.Step],
+def _counts(kind: str, one: answers.Failure, its_proofs: Sequence[steps.Step],
+            ended: Iterable[steps.Step], found: Iterable[steps.Step],
             offsets: Iterable[clocks.Offset]) -> bool:
     """Tell whether a failure counts though a last step ended well."""
     # Once a server runs, on whatever host, its build has succeeded.
     if kind == search.BOOT and any(
-            p.name == 'build instance' for p in proofs):
-        built = {s for p in proofs for s in _servers(p)}
+            p.name == 'build instance' for p in its_proofs):
+        built = {s for p in its_proofs for s in _servers(p)}
         return bool(built) and not _servers(one) <= built
     if isinstance(one, record.Record) and one.logger == _RAISED and (
             one.source.service == 'nova-compute'):
         return True
     if kind == search.DETACH and (
-            len(proofs) > 1 or isinstance(one, steps.Step)):
+            len(its_proofs) > 1 or isinstance(one, steps.Step)):
         # A server is deleted even if one of its volumes cannot be detached.
         return not isinstance(one, steps.Step) or not any(
             s.name == one.name and s.source == one.source
             and s.outcome == steps.OK and s.start >= one.end for s in found)
-    time = one.end if isinstance(one, steps.Step) else one.time
-    here = [s for s in found if s.source == one.source]
-    if own := [s.end for s in here if s.name in ends
-               and s.outcome != steps.FAILED and not s.is_open]:
+    time = answers.time_of(one)
+    if own := [s.end for s in ended if s.source == one.source]:
         return time > max(own)
-    done = [s.end for s in here if s.kind == steps.OPERATION
-            and s.outcome == steps.OK]
+    done = [s.end for s in found if s.source == one.source
+            and s.kind == steps.OPERATION and s.outcome == steps.OK]
     shown = [p.end + clocks.ahead(one.source.name, p.source.name, offsets)
-             for p in proofs]
+             for p in its_proofs]
     return time > max(shown + done)
 
 

@@ -160,9 +160,12 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
                             *(s.start for s in found)))
     end = max(r.time for r in records)
     reason = cause.first(records, found, flow.kind)
-    is_unfinished = reason is None and ending.is_missing(flow, records, found)
     if reason:
         success.mark_raised(records, found)
+    offsets = clocks.offsets(records, found)
+    unended = ending.unended(flow.kind, records, found, offsets)
+    is_unfinished = reason is None and ending.is_missing(
+        flow, records, found, unended)
     notes = coverage.missing(flow.kind, its_logs.sources, records, found,
                              reason is not None or is_unfinished)
     if is_unfinished:
@@ -188,9 +191,9 @@ def of(its_logs: logs.Logs, subject: str, kind: str = '') -> Trace:
         breakdown.shares(found, start, end),
         breakdown.gaps(found, start, end),
         breakdown.pauses(found, records, start, end), reason, is_unfinished,
-        ending.unended(flow.kind, records, found),
+        unended,
         cause.consequences(records, reason) if reason else [],
-        clocks.offsets(records, found), notes,
+        offsets, notes,
         [_masked(r) for r in records if r.level != 'DEBUG'][:_LINES_MAX],
         [f for f in known if f is not flow and f.kind != search.OTHER])
 

@@ -51,6 +51,11 @@ def shown(path: object) -> str:
         _PATH_CHARACTERS)
 
 
+def install(host: Host) -> str:
+    """Return what puts the files of ``mydriver setup`` in place."""
+    return f'mydriver setup {host.kind} --install'
+
+
 def restart(host: Host) -> str:
     """Return what restarts the service of a host."""
     units = _UNITS[host.kind]

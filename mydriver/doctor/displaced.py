@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that move away what is in the place of a file of mydriver setup."""
+"""Commands that move away what is in the place of something else."""
 
 import os
 import shlex

@@ -64,7 +64,7 @@ def for_our_disks(host: Host, name: str, value: str) -> str:
     """
     wanted = catalogue.template('multipath.conf').rstrip('\n') + '\n'
     if host.text(_OURS) != wanted:
-        return f'mydriver setup {host.kind} --install && {_RELOAD}'
+        return f'{commands.install(host)} && {_RELOAD}'
     for section in ('overrides', _DEVICE):  # the strongest one first
         places = [(entry.lines[name], file) for file in _files(host)
                   for entry in _entries(file.read_text(errors='replace'))

@@ -83,7 +83,7 @@ def _static(host: Host, section: str, command: str | None, words: list[str]
     if there is None or not os.access(there, os.X_OK):
         yield findings.error(
             f'Path: {helper} of {where} is not an executable file.',
-            f'mydriver setup {host.kind} --install && {sample}')
+            f'{commands.install(host)} && {sample}')
     named = [str(host.at(v)) for n, v in itertools.pairwise(words)
              if n == '--config-file']
     if named and [f for f in named if f not in config]:
@@ -148,7 +148,7 @@ def _judge(host: Host, section: str, said: str, remedy: str) -> Found:
 
 def _why(host: Host, remedy: str) -> str:
     """Return why sudo does not heed a rule that is right, if that is known."""
-    if _is_read(host) or remedy != _install(host):
+    if _is_read(host) or remedy != commands.install(host):
         return ''
     return (f'. {_SUDOERS} does not have the line "{_INCLUDE}", without which '
             'sudo does not read the rule of mydriver setup')
@@ -159,7 +159,7 @@ def _of_sudo(host: Host, remedy: str) -> str:
 
     :param remedy: what makes the rule right; it changes nothing if it is.
     """
-    if remedy != _install(host):
+    if remedy != commands.install(host):
         return remedy
     if not _is_read(host):
         visudo = f'visudo  # add the line: {_INCLUDE}'
@@ -191,13 +191,9 @@ def _is_installed(host: Host) -> bool:
         if change.path.startswith(f'{catalogue.SUDOERS}/'))
 
 
-def _install(host: Host) -> str:
-    return f'mydriver setup {host.kind} --install'
-
-
 def _remedy(host: Host, section: str) -> str:
     """Return what makes sudo's rule and the setting agree."""
-    install = _install(host)
+    install = commands.install(host)
     root = host.filesystem()
     made = manifest.load(root, host.kind)
     if made is None:

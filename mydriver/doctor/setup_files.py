@@ -7,7 +7,7 @@ import os
 import shlex
 
 from mydriver import exception
-from mydriver.doctor import displaced, findings
+from mydriver.doctor import commands, displaced, findings
 from mydriver.doctor.findings import Check, Found
 from mydriver.doctor.host import Host
 from mydriver.hostfiles import (
@@ -33,7 +33,7 @@ _WORDS = {State.ABSENT: 'is missing', State.OURS: 'is out of date',
 
 def _setup_files(host: Host) -> Iterator[Found]:
     root = host.filesystem()
-    install = f'mydriver setup {host.kind} --install'
+    install = commands.install(host)
     try:
         made = manifest.load(root, host.kind)
     except exception.LaterRecord as e:

@@ -127,11 +127,15 @@ class PrivsepTest(doctor.DoctorTestCase):
             'mydriver_privsep_initiator', 'helper_command'))
         self.assertIn('restart nova-compute', self.get('/called'))
 
-    def test_a_rule_that_somebody_changed(self):
+    def set_up(self):
+        """Install the rule and the command that it is for; return the host."""
         self.install('compute', user='games')
         self.set_command(f'sudo {RIGHT}')
         self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
-        host = self.host('compute')
+        return self.host('compute')
+
+    def test_a_rule_that_somebody_changed(self):
+        host = self.set_up()
         section = 'mydriver_privsep_initiator'
         self.assertEqual('mydriver setup compute --install',
                          privsep._remedy(host, section))
@@ -140,10 +144,7 @@ class PrivsepTest(doctor.DoctorTestCase):
 
     def refused(self):
         """Return what is found if sudo refuses in spite of a right rule."""
-        self.install('compute', user='games')
-        self.set_command(f'sudo {RIGHT}')
-        self.put('/opt/mydriver/bin/privsep-helper', '', 0o755)
-        host = self.host('compute')
+        host = self.set_up()
         section = 'mydriver_privsep_initiator'
         return privsep._judge(host, section, 'sudo: a password is required',
                               privsep._remedy(host, section))

@@ -101,7 +101,7 @@ class Doctor(lister.Lister):
     def _fail(self, parsed_args: argparse.Namespace, problem: str) -> None:
         """Say why nothing was checked; monitoring reads the output only."""
         if self._is_short(parsed_args):
-            print(f'MYDRIVER UNKNOWN - {_safe(problem)}',
+            print(f'MYDRIVER UNKNOWN - {tables.safe_line(problem)}',
                   file=self.app.stdout)
         else:
             print(problem, file=self.app.stderr)
@@ -174,7 +174,8 @@ class Doctor(lister.Lister):
         if shown:
             self.produce_output(parsed_args, COLUMNS, [
                 (f.severity.value, f.check.id,
-                 textwrap.fill(_safe(f.found.what), _WHAT_CHARACTERS))
+                 textwrap.fill(tables.safe_line(f.found.what),
+                               _WHAT_CHARACTERS))
                 for f in shown])
         self._print_remedies(shown)
         print(summary(found), file=self.app.stdout)
@@ -193,7 +194,7 @@ class Doctor(lister.Lister):
                       file=self.app.stdout)
                 last = finding.check
             safe = '  # or --fix' if finding.found.fix else ''
-            print(f'    {_safe(finding.found.remedy)}{safe}',
+            print(f'    {tables.safe_line(finding.found.remedy)}{safe}',
                   file=self.app.stdout)
         if last:
             print(file=self.app.stdout)
@@ -211,7 +212,7 @@ def _check_named(parsed_args: argparse.Namespace) -> None:
                 (ROOT / path.lstrip('/')).stat()
             except (FileNotFoundError, NotADirectoryError) as e:
                 raise exception.ConfigurationError(
-                    option, f'{exception.shown(tables.safe(path))} does not '
+                    option, f'{tables.shown(path)} does not '
                     'exist', 'Name what the service reads.') from e
             except OSError:
                 continue  # a check tells of it
@@ -220,13 +221,9 @@ def _check_named(parsed_args: argparse.Namespace) -> None:
 def _fields(finding: Finding) -> Row:
     found = finding.found
     return (finding.kind, finding.check.id, found.severity.value,
-            _safe(found.what), finding.check.why, _safe(found.remedy),
+            tables.safe_line(found.what), finding.check.why,
+            tables.safe_line(found.remedy),
             found.fix is not None)
-
-
-def _safe(text: str) -> str:
-    """Return a text in a line of printable characters."""
-    return tables.safe(text.replace('\n', ' '))
 
 
 def summary(found: Sequence[Finding]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import dataclasses
 import difflib
 
-from mydriver import configuration, exception
+from mydriver import configuration
 from mydriver.backend import opts
 from mydriver.cmd import backends, tables
 
@@ -37,10 +37,8 @@ class Misspelt:
 
     def __str__(self) -> str:
         """Return sentences that a terminal may show."""
-        section, value = (exception.shown(tables.safe(text))
-                          for text in (self.section, self.value))
-        return (f'[{section}] {OPTION}: there is no driver {value}. '
-                f'Did you mean {backends.DRIVER}?')
+        return (f'[{tables.shown(self.section)}] {OPTION}: there is no driver '
+                f'{tables.shown(self.value)}. Did you mean {backends.DRIVER}?')
 
 
 def enabled(sections: configuration.Sections) -> list[str]:

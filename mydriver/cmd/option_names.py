@@ -12,7 +12,7 @@ import difflib
 from oslo_config import cfg
 from oslo_privsep import priv_context
 
-from mydriver import configuration, exception, privileged
+from mydriver import configuration, privileged
 from mydriver.backend import opts as backend_opts
 from mydriver.cmd import tables
 
@@ -41,8 +41,8 @@ class Concern:
 
     def __str__(self) -> str:
         """Return a sentence that a terminal may show."""
-        return ' '.join([f'[{_shown(self.section)}]', *filter(None, [
-            _shown(self.name)]), self.problem])
+        return ' '.join([f'[{tables.shown(self.section)}]', *filter(None, [
+            tables.shown(self.name)]), self.problem])
 
 
 def concerns(files: Sequence[str], directories: Sequence[str],
@@ -103,7 +103,3 @@ def _judge(section: str, name: str, known: Mapping[str, Mapping[str, str]]
 def _full(end: str, names: Iterable[str]) -> str:
     """Return the name that has a given end behind our prefix, or alone."""
     return next(n for n in names if n.removeprefix(PREFIX) == end)
-
-
-def _shown(name: str) -> str:
-    return exception.shown(tables.safe(name))

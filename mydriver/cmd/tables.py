@@ -11,6 +11,8 @@ import itertools
 from typing import Any
 import unicodedata
 
+from mydriver import exception
+
 #: How many characters of a volume's id a narrow table shows: its first two
 #: groups, which tell any two volumes of a host apart in practice.
 ID_MAX = 13
@@ -29,6 +31,16 @@ def safe(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode('unicode_escape', 'surrogatepass').decode()
+
+
+def safe_line(text: str) -> str:
+    """Return a text of unknown origin in a line of printable characters."""
+    return safe(text.replace('\n', ' '))
+
+
+def shown(name: str) -> str:
+    """Return a name of unknown origin as an error may show it."""
+    return exception.shown(safe(name))
 
 
 def width(text: str) -> int:

@@ -80,23 +80,23 @@ class Top(command.Command):
               after: rates.Sample, parsed: argparse.Namespace) -> None:
         stdout = self.app.stdout
         found = rates.ordered(rates.between(before, after), parsed.sort)
-        head = [*_head(found, before, after), '']
+        head = _head(found, before, after)
         if not stdout.isatty():
-            text = '\n'.join([*head, *_table(found, looker.initiators,
+            text = '\n'.join([*head, '', *_table(found, looker.initiators,
                                              parsed.long)]) + '\n\n'
         else:
             columns, height = shutil.get_terminal_size()
             # What was logged is cleared, so it is said again.
-            head[-1:-1] = [
+            above = [*head, *(
                 line for error in looker.errors for line in textwrap.wrap(
-                    tables.safe(error), max(columns, 1))]
-            room = height - len(head) - 2  # of names; of the cursor, the last
+                    tables.safe(error), max(columns, 1))), '']
+            room = height - len(above) - 2  # names, and the cursor's line
             more = []
             if len(found) > room:
                 shown = max(room - 1, 0)
                 more = [f'... and {len(found) - shown} more']
                 found = found[:shown]
-            lines = [*head, *_table(found, looker.initiators, parsed.long,
+            lines = [*above, *_table(found, looker.initiators, parsed.long,
                                     columns), *more][:max(height - 1, 1)]
             text = _CLEAR + ''.join(
                 f'{tables.beginning(line, columns)}\n' for line in lines)

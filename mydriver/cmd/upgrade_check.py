@@ -163,8 +163,8 @@ def _result(code: upgradecheck.Code, problems: Sequence[str],
             otherwise: str = '') -> upgradecheck.Result:
     """Return the problems with a code; without any, success."""
     return upgradecheck.Result(
-        code if problems else _SUCCESS, tables.safe(
-            (' '.join(problems) or otherwise).replace('\n', ' ')))
+        code if problems else _SUCCESS,
+        tables.safe_line(' '.join(problems) or otherwise))
 
 
 def invalid(backend: backends.Backend) -> list[str]:
